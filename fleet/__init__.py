@@ -1,0 +1,1 @@
+"""Fleet runs the recording and streaming boxes of a conference."""

@@ -1,0 +1,1 @@
+"""The program on every capture box. Read `session`, then `accept`, `reconcile`, `supervisor`."""

@@ -1,0 +1,1 @@
+"""The operator's command `fleet`, a file a command."""

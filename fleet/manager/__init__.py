@@ -1,0 +1,1 @@
+"""The one service that knows what is wanted. Read `session`, then `conference` and `inventory`."""

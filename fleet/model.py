@@ -1,0 +1,347 @@
+"""What travels between station and manager, as frozen values.
+
+Every class here is one shape of the wire page (`docs/protocol.md`); `wire` turns them into
+bytes and back. Nothing here does I/O. Mappings and tuples are treated as immutable.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Self
+
+from attrs import field, frozen
+from msgspec import Meta
+
+Settings = Mapping[str, Any]
+"""The settings of one instance, as plain JSON values."""
+Roles = Mapping[str, Mapping[str, Settings]]
+"""role name -> instance name -> settings."""
+JsonSchema = Mapping[str, Any]
+
+MAX_PAYLOAD: Final = 256 * 1024
+"""Bytes a payload may have, but for the manager's requests and replies."""
+MAX_REQUEST: Final = 16 * 1024 * 1024
+"""Bytes a manager's request or reply may have."""
+MAX_REVISION: Final = 2**53 - 1
+"""The highest revision: the largest integer every JSON reader holds exactly (RFC 7493)."""
+Boot = Annotated[str, Meta(min_length=1, max_length=64)]
+"""Random text made at each start of a program."""
+Revision = Annotated[int, Meta(ge=1, le=MAX_REVISION)]
+RevisionOrNone = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
+"""0 stands for no revision at all."""
+INTERVAL: Final = 10.0
+"""Seconds between two heartbeats, unless the station says otherwise."""
+SILENT_INTERVALS: Final = 3
+"""Intervals an online station may stay unheard before it is `lost`."""
+
+_STATION = re.compile(r"[a-z0-9-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_RULE: Final = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+STATION_RULE: Final = "1 to 64 of a-z, 0-9 and '-'"
+
+
+def is_station_id(text: str) -> bool:
+    """Whether `text` can be a station's id."""
+    return _STATION.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a role, an instance, a command or a caller."""
+    return _NAME.fullmatch(text) is not None
+
+
+class Refusal(Exception):
+    """Somebody asked for something that cannot be; the class name is the type on the wire."""
+
+    def __init__(self, message: str, problems: "tuple[Problem, ...]" = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = problems
+
+    @property
+    def error(self) -> "Error":
+        """The refusal as it travels."""
+        return Error(type(self).__name__, self.message, self.problems)
+
+
+class BlockedRole(Refusal):
+    """The station's owner forbids this role here."""
+
+
+class MissingRoleFactory(Refusal):
+    """The station has nothing that can build this role."""
+
+
+class InvalidConfiguration(Refusal):
+    """The settings, the number of instances or the payload itself are wrong."""
+
+
+class UnknownCommand(Refusal):
+    """No role that runs here has registered such a command."""
+
+
+class NoSuchInstance(Refusal):
+    """The instance named does not run, or none was named and several do."""
+
+
+class InvalidArguments(Refusal):
+    """The arguments of a command are wrong."""
+
+
+class CommandFailed(Refusal):
+    """The command ran and did not succeed."""
+
+
+class DeadlineExceeded(Refusal):
+    """The command's deadline passed before it was done."""
+
+
+class Forbidden(Refusal):
+    """The caller may not do this."""
+
+
+CONFIG_ERRORS: Final = (BlockedRole, MissingRoleFactory, InvalidConfiguration)
+"""What can be wrong with a config, the one that names an ack first."""
+
+
+class State(StrEnum):
+    """What an instance is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    COMPLETED = "completed"
+    UNKNOWN = "unknown"
+    """The manager's word: the station has not been heard, or speaks of a newer state."""
+
+
+class PresenceState(StrEnum):
+    """Whether a station (or the manager) can be reached."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    """It said goodbye."""
+    LOST = "lost"
+    """Its will fired, or it fell silent."""
+    UNKNOWN = "unknown"
+    """The manager's word: there is no broker to hear it through."""
+
+
+class Result(StrEnum):
+    """How a station decided about a revision."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@frozen
+class Problem:
+    """One thing wrong, said so that it can be mended without the station's logs.
+
+    `path` is a JSON Pointer into the settings or arguments; None where the role or instance
+    as a whole is meant.
+    """
+
+    type: str
+    role: str | None
+    instance: str | None
+    path: str | None
+    message: str
+
+
+@frozen
+class Error:
+    """Why an ack rejects or a reply refuses."""
+
+    type: str
+    message: str
+    problems: tuple[Problem, ...] = ()
+
+
+@frozen
+class CommandSchema:
+    """What a command takes and gives."""
+
+    arguments: JsonSchema
+    result: JsonSchema
+
+
+@frozen
+class Factory:
+    """A role a station can run; `instances` = most at once, 0 = no limit."""
+
+    instances: int
+    settings: JsonSchema
+    commands: Mapping[str, CommandSchema]
+
+
+@frozen
+class Device:
+    """A capture device the station has; `id` stays the same over a reboot."""
+
+    kind: str
+    id: str
+    name: str
+
+
+@frozen
+class Registration:
+    """What a station is and can do."""
+
+    boot: Boot
+    agent: str
+    hostname: str
+    mac: str | None
+    addresses: tuple[str, ...]
+    blocked_roles: tuple[str, ...]
+    factories: Mapping[str, Factory]
+    broken_roles: Mapping[str, str]
+    devices: tuple[Device, ...]
+
+
+@frozen
+class Presence:
+    """Whether somebody can be reached. `interval`: seconds between heartbeats, positive."""
+
+    state: PresenceState
+    boot: Boot
+    epoch: int
+    at: datetime
+    interval: float = field()
+
+    @interval.validator
+    def _positive(self, _: object, value: float) -> None:
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"interval must be a positive number of seconds, got {value}")
+
+
+@frozen
+class InstanceStatus:
+    """What one instance does. `reason` is a CamelCase code, `message` a sentence."""
+
+    state: State
+    since: datetime
+    restarts: int
+    reason: str | None
+    message: str | None
+
+
+@frozen
+class Status:
+    """What a station runs now: the revision in force and each instance."""
+
+    boot: Boot
+    at: datetime
+    revision: RevisionOrNone
+    roles: Mapping[str, Mapping[str, InstanceStatus]]
+
+
+@frozen
+class Config:
+    """What the manager wants of one station.
+
+    `name` and `room` are the conference file's keys, absent from the wire when None.
+    """
+
+    revision: Revision
+    at: datetime | None
+    by: str | None
+    roles: Roles
+    name: str | None = None
+    room: str | None = None
+
+
+@frozen
+class InForce:
+    """The last config a station accepted; revision 0 and no roles if there was none."""
+
+    revision: RevisionOrNone
+    roles: Roles
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing was ever accepted."""
+        return cls(0, {})
+
+
+@frozen
+class Ack:
+    """A station's answer to a revision.
+
+    `revision`: 0 when none was ever received, None when it could not be read.
+    """
+
+    revision: Annotated[int | None, Meta(ge=0, le=MAX_REVISION)]
+    boot: Boot
+    at: datetime
+    result: Result | None
+    error: Error | None
+    in_force: InForce
+
+
+@frozen
+class Sample:
+    """One value of a metric family; `value` may be nan or infinite."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@frozen
+class Family:
+    """A Prometheus metric family."""
+
+    name: str
+    type: str
+    help: str
+    samples: tuple[Sample, ...]
+
+
+@frozen
+class Telemetry:
+    """Figures of a station and its roles, as Prometheus families."""
+
+    boot: Boot
+    at: datetime
+    families: tuple[Family, ...]
+
+
+@frozen
+class LogLine:
+    """One line an instance wrote; `stream` is `stdout` or `stderr`."""
+
+    at: datetime
+    role: str
+    instance: str
+    stream: str
+    text: str
+
+
+@frozen
+class Log:
+    """Lines of a station's instances; `dropped` counts those left out."""
+
+    lines: tuple[LogLine, ...]
+    dropped: int
+
+
+@frozen
+class Command:
+    """A request to a running role; `instance` None where one runs."""
+
+    instance: str | None
+    arguments: Mapping[str, Any]
+
+
+@frozen
+class Reply:
+    """The answer to a command or a request: one of the two is None."""
+
+    result: Any
+    error: Error | None

@@ -1,0 +1,57 @@
+"""Where each program's settings come from: flags, then FLEET_*, then TOML, then defaults.
+
+Flags and environment are Typer's; this reads the TOML files and the secrets they point at.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from fleet.strict import Mistakes, structure
+
+T = TypeVar("T")
+
+AGENT_FILE = Path("/etc/fleet/agent.toml")
+"""Read by `fleet-agent` when it is there and no other file is named."""
+
+
+class BadSettings(ValueError):
+    """A settings file that cannot be used; the text says what, where and why."""
+
+
+def load(path: Path, cls: type[T]) -> T:
+    """The TOML file at `path` as a `cls`.
+
+    Raises:
+        BadSettings: it cannot be read, is not TOML, or has mistakes (all are named).
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path} cannot be read: {error}") from None
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{path} is not TOML: {error}") from None
+    try:
+        return structure(value, cls)
+    except Mistakes as wrong:
+        lines = (
+            f"{path}: {m.pointer.lstrip('/') or 'the file'} {m.message}" for m in wrong.mistakes
+        )
+        raise BadSettings("\n".join(lines)) from None
+
+
+def read_password(path: Path | None) -> str | None:
+    """The first line of a password file, or None where no file is named.
+
+    Raises:
+        BadSettings: it cannot be read or is empty.
+    """
+    if path is None:
+        return None
+    try:
+        password = path.read_text().splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise BadSettings(f"the password file {path} cannot be read: {error}") from None
+    return password

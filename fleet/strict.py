@@ -1,0 +1,365 @@
+"""Plain JSON values -> attrs classes, without coercion, and every mistake with its path.
+
+cattrs does the walking; the hooks here refuse what it would quietly convert (`"5"` for an
+int, `1` for a bool, a string for a list) and check the bounds a class states in its
+annotations, as `Annotated[int, Meta(ge=1)]`. The same annotations make the JSON Schema.
+"""
+
+import difflib
+import math
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import attrs
+from attrs import frozen
+from cattrs import Converter
+from cattrs.cols import homogenous_tuple_structure_factory, list_structure_factory
+from cattrs.errors import (
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+)
+from cattrs.gen import make_dict_structure_fn, mapping_structure_factory
+from msgspec import Meta
+
+__all__ = ["Meta", "Mistake", "Mistakes", "make_converter", "structure"]
+
+Hook = Callable[[Any, Any], Any]
+T = TypeVar("T")
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
+
+
+@frozen
+class Mistake:
+    """Something wrong at `pointer`, a JSON Pointer ('' is the whole value)."""
+
+    pointer: str
+    message: str
+
+
+class Mistakes(ValueError):
+    """A value is not what its class says; `mistakes` holds all of them, in order."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("; ".join(f"{m.pointer or '/'}: {m.message}" for m in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+class _Wrong(ValueError):
+    """One value is wrong; the message says what was expected and what was got."""
+
+
+def show(value: Any) -> str:
+    """A JSON value as a person would name it, short: `"5" (a string)`."""
+    match value:
+        case None:
+            return "nothing (null)"
+        case bool():
+            return f"{str(value).lower()} (a boolean)"
+        case str():
+            short = value if len(value) <= 40 else value[:37] + "..."
+            return f'"{short}" (a string)'
+        case int() | float():
+            text = repr(value)
+            return text if len(text) <= 40 else text[:37] + "..."
+        case list() | tuple():
+            return f"a list of {len(value)}"
+        case Mapping():
+            return f"a table with {len(value)} keys" if value else "an empty table"
+    return repr(value)
+
+
+def _wrong(expected: str, value: Any) -> _Wrong:
+    return _Wrong(f"expected {expected}, got {show(value)}")
+
+
+def _bool(value: Any, _: Any) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    raise _wrong("true or false", value)
+
+
+def _int(value: Any, _: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _wrong("a whole number", value)
+
+
+def _float(value: Any, _: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise _wrong("a number", value)
+
+
+def _str(value: Any, _: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise _wrong("a string", value)
+
+
+def _time(value: Any, _: Any) -> datetime:
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    raise _wrong('a time in UTC such as "2026-02-01T09:30:00Z"', value)
+
+
+def _literal(type_: Any) -> Hook:
+    allowed = get_args(type_)
+
+    def hook(value: Any, _: Any) -> Any:
+        for one in allowed:
+            if type(value) is type(one) and value == one:
+                return one
+        raise _wrong(f"one of {', '.join(map(repr, allowed))}{_close(value, allowed)}", value)
+
+    return hook
+
+
+def _enum(type_: type[Enum]) -> Hook:
+    values = {member.value: member for member in type_}
+    fallback = values.get("unknown")
+
+    def hook(value: Any, _: Any) -> Enum:
+        if isinstance(value, str):
+            member = values.get(value, fallback)
+            if member is not None:
+                return member
+        raise _wrong(f"one of {', '.join(map(repr, values))}", value)
+
+    return hook
+
+
+def _close(value: Any, known: Sequence[Any]) -> str:
+    near = difflib.get_close_matches(str(value), [str(k) for k in known], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _is_annotated(type_: Any) -> bool:
+    return get_origin(type_) is Annotated
+
+
+def _annotated(type_: Any, converter: Converter) -> Hook:
+    base, *notes = get_args(type_)
+    inner = converter.get_structure_hook(base)
+    metas = [note for note in notes if isinstance(note, Meta)]
+
+    def hook(value: Any, _: Any) -> Any:
+        got = inner(value, base)
+        for meta in metas:
+            _check(meta, got)
+        return got
+
+    return hook
+
+
+def _check(meta: Meta, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, int | float):
+        if not _within(meta, value):
+            raise _wrong(f"{bounds(meta)}", value)
+        if meta.multiple_of is not None and value % meta.multiple_of:
+            raise _wrong(f"a multiple of {meta.multiple_of}", value)
+    if isinstance(value, str | Sequence):
+        low, high = meta.min_length or 0, meta.max_length
+        if len(value) < low or (high is not None and len(value) > high):
+            span = f"{low} to {high}" if high is not None else f"at least {low}"
+            what = "characters" if isinstance(value, str) else "items"
+            raise _wrong(f"{span} {what}", value)
+    if isinstance(value, str) and meta.pattern and not re.search(meta.pattern, value):
+        raise _wrong(meta.title or f"text like {meta.pattern}", value)
+
+
+def _within(meta: Meta, value: float) -> bool:
+    return not (
+        (meta.ge is not None and value < meta.ge)
+        or (meta.gt is not None and value <= meta.gt)
+        or (meta.le is not None and value > meta.le)
+        or (meta.lt is not None and value >= meta.lt)
+    )
+
+
+def bounds(meta: Meta) -> str:
+    """The range a number may have, in words: `1 to 86400`, `at least 0`, `above 0`."""
+    low = f"at least {meta.ge}" if meta.ge is not None else ""
+    low = f"above {meta.gt}" if meta.gt is not None else low
+    high = f"at most {meta.le}" if meta.le is not None else ""
+    high = f"below {meta.lt}" if meta.lt is not None else high
+    if meta.ge is not None and meta.le is not None:
+        return f"{meta.ge} to {meta.le}"
+    return " and ".join(filter(None, (low, high)))
+
+
+def _is_union_of_classes(type_: Any) -> bool:
+    return (
+        get_origin(type_) in (Union, types.UnionType)
+        and sum(1 for arm in get_args(type_) if attrs.has(arm)) > 1
+    )
+
+
+def tagged(type_: Any) -> tuple[dict[str, type], type | None]:
+    """The arms of a union of attrs classes, by the value of their `type` field.
+
+    The second is the one arm that may lack a `type` field: it is meant where none is given.
+    """
+    arms: dict[str, type] = {}
+    untagged: type | None = None
+    for arm in get_args(type_):
+        if not attrs.has(arm):
+            continue
+        tag = getattr(attrs.fields_dict(attrs.resolve_types(arm)).get("type"), "type", None)
+        if get_origin(tag) is Literal:
+            arms[get_args(tag)[0]] = arm
+        elif untagged is None:
+            untagged = arm
+        else:
+            raise TypeError(f"{type_} has two arms without a `type`: {untagged}, {arm}")
+    return arms, untagged
+
+
+def _union(type_: Any, converter: Converter) -> Hook:
+    arms, untagged = tagged(type_)
+    optional = type(None) in get_args(type_)
+
+    def hook(value: Any, _: Any) -> Any:
+        if value is None and optional:
+            return None
+        if not isinstance(value, dict):
+            raise _wrong(f"a table with a type ({', '.join(arms)})", value)
+        if "type" not in value and untagged is not None:
+            return converter.structure(value, untagged)
+        tag = value.get("type")
+        arm = arms.get(tag) if isinstance(tag, str) else None
+        if arm is None:
+            got = show(tag) if "type" in value else "none"
+            close = _close(tag, list(arms))
+            raise _Wrong(f"expected a type out of {', '.join(arms)}{close}, got {got}")
+        return converter.structure(value, arm)
+
+    return hook
+
+
+def _optional_hook(type_: Any, converter: Converter) -> Hook:
+    (inner,) = (arm for arm in get_args(type_) if arm is not type(None))
+    base = converter.get_structure_hook(inner)
+    return lambda value, _: None if value is None else base(value, inner)
+
+
+def _is_optional(type_: Any) -> bool:
+    arms = get_args(type_)
+    return get_origin(type_) in (Union, types.UnionType) and len(arms) == 2 and type(None) in arms
+
+
+def _only(kind: type, expected: str, inner: Hook) -> Hook:
+    def hook(value: Any, type_: Any) -> Any:
+        if not isinstance(value, kind):
+            raise _wrong(expected, value)
+        return inner(value, type_)
+
+    return hook
+
+
+def _origin(type_: Any) -> Any:
+    return get_origin(type_)
+
+
+def make_converter(*, forbid_extra_keys: bool) -> Converter:
+    """A cattrs converter that coerces nothing.
+
+    Settings and arguments forbid keys they do not know; the wire ignores those of a newer peer.
+    """
+    converter = Converter(detailed_validation=True, forbid_extra_keys=forbid_extra_keys)
+    for kind, simple in ((bool, _bool), (int, _int), (float, _float), (str, _str)):
+        converter.register_structure_hook(kind, simple)
+    converter.register_structure_hook(datetime, _time)
+    converter.register_structure_hook_factory(
+        attrs.has,
+        lambda t: _only(
+            dict,
+            "a table",
+            make_dict_structure_fn(t, converter, _cattrs_forbid_extra_keys=forbid_extra_keys),
+        ),
+    )
+    converter.register_structure_hook_factory(
+        lambda t: isinstance(t, type) and issubclass(t, Enum), _enum
+    )
+    converter.register_structure_hook_factory(lambda t: _origin(t) is Literal, _literal)
+    converter.register_structure_hook_factory(
+        lambda t: _origin(t) is tuple and get_args(t)[1:] == (...,),
+        lambda t: _only(list, "a list", homogenous_tuple_structure_factory(t, converter)),
+    )
+    converter.register_structure_hook_factory(
+        lambda t: _origin(t) in (list, Sequence),
+        lambda t: _only(list, "a list", list_structure_factory(t, converter)),
+    )
+    converter.register_structure_hook_factory(
+        lambda t: _origin(t) in (dict, Mapping),
+        lambda t: _only(dict, "a table", mapping_structure_factory(t, converter, dict)),
+    )
+    converter.register_structure_hook_factory(_is_union_of_classes, lambda t: _union(t, converter))
+    converter.register_structure_hook_factory(
+        lambda t: _is_optional(t) and not _is_union_of_classes(t),
+        lambda t: _optional_hook(t, converter),
+    )
+    converter.register_structure_hook_factory(_is_annotated, lambda t: _annotated(t, converter))
+    return converter
+
+
+_settings = make_converter(forbid_extra_keys=True)
+
+
+def structure(value: Any, cls: type[T], converter: Converter = _settings) -> T:
+    """`value` as a `cls`.
+
+    Raises:
+        Mistakes: with everything that is wrong, each with its path.
+    """
+    try:
+        return converter.structure(value, cls)
+    except Exception as error:
+        mistakes = list(_walk(error, ""))
+        if not mistakes:
+            raise
+        raise Mistakes(mistakes) from None
+
+
+def _walk(error: BaseException, pointer: str) -> Iterator[Mistake]:
+    if isinstance(error, ClassValidationError):
+        noted, other = error.group_exceptions()
+        for inner, note in noted:
+            yield from _walk(inner, f"{pointer}/{escape(note.name)}")
+        for inner in other:
+            yield from _walk(inner, pointer)
+    elif isinstance(error, IterableValidationError):
+        items, other = error.group_exceptions()
+        for inner, index in items:
+            yield from _walk(inner, f"{pointer}/{escape(str(index.index))}")
+        for inner in other:
+            yield from _walk(inner, pointer)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in attrs.fields(error.cl)]
+        for key in sorted(error.extra_fields):
+            hint = _close(key, known) or f" (known: {', '.join(known) or 'none'})"
+            yield Mistake(f"{pointer}/{escape(key)}", f"is not known here{hint}")
+    elif isinstance(error, KeyError):
+        yield Mistake(pointer, "is missing and has no default")
+    elif isinstance(error, ValueError):
+        yield Mistake(pointer, str(error))
+
+
+def escape(key: str) -> str:
+    """One step of a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
