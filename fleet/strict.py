@@ -2,7 +2,9 @@
 
 cattrs does the walking; the hooks here refuse what it would quietly convert (`"5"` for an
 int, `1` for a bool, a string for a list) and check the bounds a class states in its
-annotations, as `Annotated[int, Meta(ge=1)]`. The same annotations make the JSON Schema.
+annotations, as `Annotated[int, Meta(ge=1)]`. The same annotations make the JSON Schema. A
+function among them, `Annotated[str, relative]`, is called with the value and refuses it by a
+ValueError.
 """
 
 import difflib
@@ -155,11 +157,14 @@ def _annotated(type_: Any, converter: Converter) -> Hook:
     base, *notes = get_args(type_)
     inner = converter.get_structure_hook(base)
     metas = [note for note in notes if isinstance(note, Meta)]
+    checks = [note for note in notes if callable(note)]
 
     def hook(value: Any, _: Any) -> Any:
         got = inner(value, base)
         for meta in metas:
             _check(meta, got)
+        for check in checks:
+            check(got)
         return got
 
     return hook

@@ -5,7 +5,7 @@ import signal
 from abc import abstractmethod
 from typing import TypeVar
 
-from fleet.roles import Child, Role
+from fleet.roles import Child, Failed, Role
 
 S = TypeVar("S")
 
@@ -30,15 +30,20 @@ class ChildRole(Role[S]):
         """What the child's environment has besides the usual."""
         return {}
 
-    def exited(self, status: int | None) -> None:
-        """The child ended unasked; `status` as `Child.wait` gives it."""
+    def failure(self, status: int | None) -> Failed:
+        """What it means that the child ended unasked; `status` as `Child.wait` gives it."""
         ended = "ended" if status is None else f"ended with status {status}"
         if status is not None and status < 0:
             ended = f"was ended by {signal.Signals(-status).name}"
         words = self.child.last_words()
-        self.host.fail(
+        return Failed(
             "ChildExited", f"{self.child.argv[0]} {ended}" + (f": {words}" if words else "")
         )
+
+    def exited(self, status: int | None) -> None:
+        """The child ended unasked; `status` as `Child.wait` gives it."""
+        failure = self.failure(status)
+        self.host.fail(failure.reason, failure.message)
 
     async def start(self) -> None:
         """Start the child or take over the one an earlier agent left."""
