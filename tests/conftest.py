@@ -1,0 +1,77 @@
+"""Real parts for every test: broker, programs, a stranger's client. A missing one ends the run."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.processes import Mosquitto, Programs
+from tests.stranger import Stranger
+
+_NEEDED = {"mosquitto": "mosquitto", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg"}
+_programs = pytest.StashKey[Programs]()
+
+settings.register_profile("fleet", deadline=None)  # the machine is shared; time is no promise
+settings.load_profile("fleet")
+
+
+def pytest_sessionstart() -> None:
+    missing = sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool)})
+    if missing:
+        names = " ".join(missing)
+        pytest.exit(f"the tests need real parts: apt install {names}", returncode=1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    programs = item.stash.get(_programs, None)
+    if programs is not None and report.failed:  # type: ignore[attr-defined]
+        for log in sorted(programs.directory.glob("*.log")):
+            text = log.read_text(errors="replace")
+            report.sections.append((log.name, text[-20_000:]))  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.fixture
+def brokers(tmp_path: Path) -> Iterator[Callable[[str], Mosquitto]]:
+    """Start a broker with a configuration of its own (`{port}` is put in)."""
+    started: list[Mosquitto] = []
+
+    def start(config: str) -> Mosquitto:
+        directory = tmp_path / f"broker-{len(started)}"
+        directory.mkdir()
+        started.append(Mosquitto(directory, config))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for broker in started:
+        broker.stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker as the repository configures it; `broker.stop()`, `broker.start()`."""
+    mosquitto = Mosquitto(tmp_path)
+    mosquitto.start()
+    yield mosquitto
+    mosquitto.stop()
+
+
+@pytest.fixture
+async def stranger(broker: Mosquitto) -> AsyncIterator[Stranger]:
+    """An independent client that hears everything under `fleet/v1/`."""
+    async with Stranger(broker.port, "fleet/v1/#") as client:
+        yield client
+
+
+@pytest.fixture
+def programs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Programs]:
+    """Starts `fleet-agent` and `fleet-manager`; shows their logs when the test fails."""
+    started = Programs(tmp_path)
+    request.node.stash[_programs] = started
+    yield started
+    started.end()

@@ -1,0 +1,224 @@
+"""The real parts a test runs on: a broker and the programs, each ended with the test."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def until(
+    condition: Callable[[], Any], timeout: float = 15.0, what: str = "the condition"
+) -> Any:
+    """The first true value of `condition`, looked at every 10 ms until `timeout`."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come about within {timeout} s")
+        await asyncio.sleep(0.01)
+    return value
+
+
+class Program:
+    """A process with its output in a file."""
+
+    def __init__(self, argv: list[str], log: Path, env: dict[str, str], name: str) -> None:
+        self.name = name
+        self.argv = argv
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env,
+                cwd=log.parent,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def log(self) -> str:
+        """Everything it wrote."""
+        return self._log.read_text(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    async def ended(self, timeout: float = 15.0) -> int:
+        """Its exit status, once it ends."""
+        await until(lambda: not self.running, timeout, f"the end of {self.name}")
+        return self.process.wait()
+
+    async def says(self, pattern: str, timeout: float = 15.0) -> None:
+        """Wait until its output matches `pattern`."""
+        what = f"{pattern!r} in the output of {self.name}"
+        await until(lambda: re.search(pattern, self.log()), timeout, what)
+
+
+class Mosquitto:
+    """A private broker; `stop` and `start` keep the port, and nothing else is kept.
+
+    `config` (with its own listener: `{port}` is put in) replaces `mosquitto/private.conf`.
+    """
+
+    def __init__(self, directory: Path, config: str | None = None) -> None:
+        self._directory = directory
+        self._config = config
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self._directory / "mosquitto.log"
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        first = not self.log.exists()
+        for _ in range(5):
+            if self._config is None:
+                argv = ["-c", str(ROOT / "mosquitto/private.conf"), "-p", str(self.port)]
+            else:
+                file = self._directory / "mosquitto.conf"
+                file.write_text(self._config.format(port=self.port))
+                argv = ["-c", str(file)]
+            with self.log.open("ab") as output:
+                self._process = subprocess.Popen(
+                    ["mosquitto", *argv], stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                )
+            deadline = time.monotonic() + 10
+            while self._process.poll() is None and time.monotonic() < deadline:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                    return
+                time.sleep(0.01)
+            self.stop()
+            if first:
+                self.port = free_port()  # somebody was faster
+        raise AssertionError(f"mosquitto does not start: {self.log.read_text()}")
+
+    def stop(self) -> None:
+        """Kill it, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Programs:
+    """Starts fleet's programs; each has a log in `directory`, and all end with the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.started: list[Program] = []
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What every program gets: nothing of the developer's own settings."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLEET_", "NOTIFY_"))}
+        home = self.directory / "home"
+        home.mkdir(exist_ok=True)
+        return kept | {"HOME": str(home), "NO_COLOR": "1"} | more
+
+    def start(self, program: str, *args: str, name: str = "", **env: str) -> Program:
+        """A console script of this project, by its name."""
+        name = name or program
+        path = Path(sys.executable).with_name(program)
+        started = Program(
+            [str(path), *args], self.directory / f"{name}.log", self.environment(**env), name
+        )
+        self.started.append(started)
+        return started
+
+    def agent(self, broker: Mosquitto, station: str, settings: str = "", **env: str) -> Program:
+        """`fleet-agent run`; state and recordings live in `directory/<station>`.
+
+        `settings`: TOML lines; they are kept for the next start of the same station.
+        """
+        place = self.directory / station
+        place.mkdir(exist_ok=True)
+        file = place / "agent.toml"
+        if settings or not file.exists():
+            defaults = "" if "recordings" in settings else f'recordings = "{place}/recordings"\n'
+            file.write_text(defaults + settings)
+        return self.start(
+            "fleet-agent",
+            *("run", "--broker", broker.url, "--station", station),
+            *("--state-dir", str(place / "state"), "--settings", str(file)),
+            name=f"agent-{station}",
+            **env,
+        )
+
+    def manager(self, broker: Mosquitto, *args: str, http: int = 0, **env: str) -> Program:
+        """`fleet-manager run`; its state lives in `directory/manager`."""
+        return self.start(
+            "fleet-manager",
+            *("run", "--broker", broker.url, "--state-dir", str(self.directory / "manager")),
+            *("--http", f"127.0.0.1:{http}", *args),
+            name="manager",
+            **env,
+        )
+
+    def end(self) -> None:
+        """SIGTERM, then SIGKILL, also for children that outlived their agent."""
+        for program in self.started:
+            if program.running:
+                program.terminate()
+        deadline = time.monotonic() + 10
+        for program in self.started:
+            try:
+                program.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                program.kill()
+        for process in self.leftovers():
+            with suppress(psutil.Error):
+                process.kill()
+                process.wait(5)
+
+    def leftovers(self) -> list[psutil.Process]:
+        """Processes that work in `directory`, such as children left for the next agent."""
+        ours = str(self.directory)
+        found = []
+        for process in psutil.process_iter():
+            if process.pid == os.getpid():
+                continue
+            with suppress(psutil.Error, OSError):
+                places = [process.cwd(), *process.cmdline()]
+                places += [file.path for file in process.open_files()]
+                if any(ours in place for place in places):
+                    found.append(process)
+        return found
