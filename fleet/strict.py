@@ -125,7 +125,7 @@ def _literal(type_: Any) -> Hook:
         for one in allowed:
             if type(value) is type(one) and value == one:
                 return one
-        raise _wrong(f"one of {', '.join(map(repr, allowed))}{_close(value, allowed)}", value)
+        raise _wrong(f"one of {', '.join(map(repr, allowed))}{close_match(value, allowed)}", value)
 
     return hook
 
@@ -144,7 +144,8 @@ def _enum(type_: type[Enum]) -> Hook:
     return hook
 
 
-def _close(value: Any, known: Sequence[Any]) -> str:
+def close_match(value: Any, known: Sequence[Any]) -> str:
+    """` (did you mean 'main'?)` where something known is close to `value`, else nothing."""
     near = difflib.get_close_matches(str(value), [str(k) for k in known], n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
@@ -250,7 +251,7 @@ def _union(type_: Any, converter: Converter) -> Hook:
         arm = arms.get(tag) if isinstance(tag, str) else None
         if arm is None:
             got = show(tag) if "type" in value else "none"
-            close = _close(tag, list(arms))
+            close = close_match(tag, list(arms))
             raise _Wrong(f"expected a type out of {', '.join(arms)}{close}, got {got}")
         return converter.structure(value, arm)
 
@@ -357,7 +358,7 @@ def _walk(error: BaseException, pointer: str) -> Iterator[Mistake]:
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in attrs.fields(error.cl)]
         for key in sorted(error.extra_fields):
-            hint = _close(key, known) or f" (known: {', '.join(known) or 'none'})"
+            hint = close_match(key, known) or f" (known: {', '.join(known) or 'none'})"
             yield Mistake(f"{pointer}/{escape(key)}", f"is not known here{hint}")
     elif isinstance(error, KeyError):
         yield Mistake(pointer, "is missing and has no default")
