@@ -1,0 +1,158 @@
+"""The machine's own figures: processor, memory, disk, temperature, network, clock."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import psutil
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+_CLOCK_COMMANDS: Final = (
+    ("chronyc", "-c", "tracking"),
+    ("timedatectl", "timesync-status"),
+)
+_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class MachineFigures(Collector):
+    """Reads them at each collect.
+
+    `directories`: label -> a directory whose disk is watched. `clock_offset`: seconds by which
+    this clock is off its time servers, None where nothing keeps it.
+    """
+
+    def __init__(
+        self, directories: Mapping[str, Path], clock_offset: Callable[[], float | None]
+    ) -> None:
+        self._directories = directories
+        self._clock_offset = clock_offset
+        self._process = psutil.Process()
+        psutil.cpu_percent()
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, some absent where the machine does not tell."""
+        memory = psutil.virtual_memory()
+        yield _gauge("cpu_usage_ratio", "Share of all processors in use.", _cpu())
+        yield _gauge("cpus", "Processors.", psutil.cpu_count() or 1)
+        yield _gauge("load5", "Load average over five minutes.", os.getloadavg()[1])
+        yield _gauge("memory_total_bytes", "Memory.", memory.total)
+        yield _gauge("memory_available_bytes", "Memory that can be had.", memory.available)
+        yield _gauge("boot_timestamp_seconds", "When the machine started.", psutil.boot_time())
+        yield self._temperature()
+        yield from self._disks()
+        yield from _links()
+        offset = self._clock_offset()
+        if offset is not None:
+            yield _gauge("clock_offset_seconds", "Seconds between this clock and its time servers.", offset)
+        yield from self._agent()
+
+    def _temperature(self) -> Metric:
+        family = GaugeMetricFamily(
+            "fleet_station_temperature_celsius", "Temperature, by sensor.", labels=["sensor"]
+        )
+        hottest: dict[str, float] = {}
+        for chip, sensors in psutil.sensors_temperatures().items():
+            for sensor in sensors:
+                hottest[chip] = max(sensor.current, hottest.get(chip, sensor.current))
+        for chip, celsius in hottest.items():
+            family.add_metric([chip], celsius)
+        return family
+
+    def _disks(self) -> Iterator[Metric]:
+        total = GaugeMetricFamily(
+            "fleet_station_disk_total_bytes", "Size of the disk.", labels=["directory"]
+        )
+        free = GaugeMetricFamily(
+            "fleet_station_disk_free_bytes", "Room left for the agent.", labels=["directory"]
+        )
+        for label, directory in self._directories.items():
+            try:
+                usage = shutil.disk_usage(directory)
+            except OSError:
+                continue
+            total.add_metric([label], usage.total)
+            free.add_metric([label], usage.free)
+        yield total
+        yield free
+
+    def _agent(self) -> Iterator[Metric]:
+        with self._process.oneshot():
+            times = self._process.cpu_times()
+            yield CounterMetricFamily(
+                "fleet_agent_cpu_seconds", "Processor time of the agent.", times.user + times.system
+            )
+            yield GaugeMetricFamily(
+                "fleet_agent_resident_memory_bytes",
+                "Memory of the agent.",
+                self._process.memory_info().rss,
+            )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"fleet_station_{name}", text, value)
+
+
+def _cpu() -> float:
+    return psutil.cpu_percent() / 100
+
+
+def _links() -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "fleet_station_link_up", "Whether the network link is there.", labels=["interface"]
+    )
+    speed = GaugeMetricFamily(
+        "fleet_station_link_bytes_per_second", "Speed of the link.", labels=["interface"]
+    )
+    duplex = GaugeMetricFamily(
+        "fleet_station_link_full_duplex", "Whether it is full duplex.", labels=["interface"]
+    )
+    for name, stats in psutil.net_if_stats().items():
+        if not Path(f"/sys/class/net/{name}/device").exists():
+            continue
+        up.add_metric([name], stats.isup)
+        if stats.isup and stats.speed > 0:
+            speed.add_metric([name], stats.speed * 1e6 / 8)
+            duplex.add_metric([name], stats.duplex == psutil.NIC_DUPLEX_FULL)
+    yield up
+    yield speed
+    yield duplex
+
+
+def clock_offset() -> float | None:
+    """Asks chrony, else systemd-timesyncd; blocks for some milliseconds."""
+    for command in _CLOCK_COMMANDS:
+        if shutil.which(command[0]) is None:
+            continue
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        offset = parse_clock_offset(done.stdout)
+        if offset is not None:
+            return offset
+    return None
+
+
+def parse_clock_offset(text: str) -> float | None:
+    """Seconds out of `chronyc -c tracking` (its fifth field) or `timedatectl timesync-status`.
+
+    >>> parse_clock_offset("7F7F0101,,10,1764.5,-0.000250,0.1,0.1,0,0,0,0,0,0,Normal")
+    -0.00025
+    >>> parse_clock_offset("  Leap: normal\\n Offset: +1.5ms\\n")
+    0.0015
+    """
+    found = re.search(r"^\s*Offset:\s*([+-]?[\d.]+)(us|ms|min|s|h|d)\b", text, re.MULTILINE)
+    if found:
+        return float(found[1]) * _UNITS[found[2]]
+    fields = next(csv.reader([text.strip()]), [])
+    # A chrony that follows nobody yet reports "Not synchronised" and an offset of no meaning.
+    if len(fields) == 14 and fields[13] != "Not synchronised":
+        return float(fields[4])
+    return None

@@ -1,0 +1,110 @@
+"""Figures travel with the labels that say whose they are, and never too many."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from fleet.agent.figures import MachineFigures, parse_clock_offset
+from fleet.agent.telemetry import MAX_SERIES, gather
+from fleet.agent.wanted import Key
+from fleet.model import MAX_PAYLOAD, Sample, Telemetry
+from fleet.wire import decode
+
+AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
+
+
+def _samples(payload: bytes) -> dict[str, list[Sample]]:
+    telemetry = decode(payload, Telemetry)
+    return {family.name: list(family.samples) for family in telemetry.families}
+
+
+def test_a_roles_metric_carries_its_role_and_instance() -> None:
+    registry = CollectorRegistry()
+    Counter("fleet_beeps", "Beeps.", ["tone"], registry=registry).labels("a").inc(3)
+    got = _samples(gather("b", AT, {Key("beep", "main"): registry}, CollectorRegistry()))
+    assert got["fleet_beeps"] == [
+        Sample("fleet_beeps_total", {"tone": "a", "role": "beep", "role_instance": "main"}, 3.0)
+    ]
+
+
+def test_instances_of_one_role_share_a_family() -> None:
+    registries = {}
+    for instance in ("a", "b"):
+        registry = registries[Key("beep", instance)] = CollectorRegistry()
+        Gauge("fleet_pitch", "Pitch.", registry=registry).set(1)
+    got = _samples(gather("b", AT, registries, CollectorRegistry()))
+    assert [s.labels["role_instance"] for s in got["fleet_pitch"]] == ["a", "b"]
+
+
+def test_a_role_past_its_series_loses_the_rest_and_says_so() -> None:
+    registry = CollectorRegistry()
+    gauge = Gauge("fleet_many", "Many.", ["n"], registry=registry)
+    for n in range(MAX_SERIES + 7):
+        gauge.labels(str(n)).set(n)
+    got = _samples(gather("b", AT, {Key("beep", "main"): registry}, CollectorRegistry()))
+    assert len(got["fleet_many"]) == MAX_SERIES
+    assert got["fleet_role_series_omitted"][0].value == 7
+
+
+def test_a_payload_never_outgrows_the_wire() -> None:
+    registries = {}
+    for n in range(5):
+        registry = registries[Key(f"role{n}", "main")] = CollectorRegistry()
+        gauge = Gauge("fleet_wide", "Wide.", ["text"], registry=registry)
+        for i in range(MAX_SERIES):
+            gauge.labels(f"{i}" + "x" * 500).set(i)
+    payload = gather("b", AT, registries, CollectorRegistry())
+    assert len(payload) <= MAX_PAYLOAD
+    got = _samples(payload)
+    omitted = sum(s.value for s in got["fleet_role_series_omitted"])
+    assert omitted + len(got["fleet_wide"]) == 5 * MAX_SERIES
+    assert omitted > 0
+
+
+def test_a_role_whose_metrics_raise_hides_nobody_elses() -> None:
+    class Broken(CollectorRegistry):
+        def collect(self):  # type: ignore[no-untyped-def]
+            raise OSError("sensor gone")
+
+    good = CollectorRegistry()
+    Gauge("fleet_pitch", "Pitch.", registry=good).set(1)
+    roles = {Key("bad", "main"): Broken(), Key("good", "main"): good}
+    assert "fleet_pitch" in _samples(gather("b", AT, roles, CollectorRegistry()))
+
+
+def test_the_machines_own_figures_are_this_machines(tmp_path: Path) -> None:
+    own = CollectorRegistry()
+    own.register(MachineFigures({"recordings": tmp_path}, lambda: 0.25))
+    got = _samples(gather("b", AT, {}, own))
+    assert got["fleet_station_memory_available_bytes"][0].value > 0
+    disk = got["fleet_station_disk_free_bytes"][0]
+    assert disk.labels == {"directory": "recordings"}
+    assert 0 < disk.value <= got["fleet_station_disk_total_bytes"][0].value
+    assert got["fleet_station_clock_offset_seconds"][0].value == 0.25
+    assert 0 <= got["fleet_station_cpu_usage_ratio"][0].value <= 1
+    assert json.loads(gather("b", AT, {}, own))["boot"] == "b"
+
+
+def test_a_directory_that_is_gone_has_no_figure_and_breaks_nothing(tmp_path: Path) -> None:
+    own = CollectorRegistry()
+    own.register(MachineFigures({"recordings": tmp_path / "gone"}, lambda: None))
+    got = _samples(gather("b", AT, {}, own))
+    assert got["fleet_station_disk_free_bytes"] == []
+    assert "fleet_station_clock_offset_seconds" not in got
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("  Offset: -3min\n", -180.0),
+        ("       Offset: +12us\n", 12e-6),
+        ("", None),
+        ("506 Cannot talk to daemon\n", None),
+        ("00000000,,0,0.0,0.5,0,0,0,0,0,1,1,0,Not synchronised", None),
+    ],
+)
+def test_clock_offset_is_read_from_either_keeper(text: str, seconds: float | None) -> None:
+    assert parse_clock_offset(text) == pytest.approx(seconds)
