@@ -50,7 +50,7 @@ class MachineFigures(Collector):
         yield from _links()
         offset = self._clock_offset()
         if offset is not None:
-            yield _gauge("clock_offset_seconds", "Seconds between this clock and its time servers.", offset)
+            yield _gauge("clock_offset_seconds", "How far this clock is off.", offset)
         yield from self._agent()
 
     def _temperature(self) -> Metric:
