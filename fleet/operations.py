@@ -50,6 +50,17 @@ class Change:
 
 
 @frozen
+class StationChange:
+    """A station that is new, or of which more than its instances changes."""
+
+    id: str
+    station: str
+    room: str | None
+    detail: str
+    """`new`, or what changes in a few words: `room hall1 -> hall2, seat cam -> slides`."""
+
+
+@frozen
 class PlanResult:
     """What applying would change."""
 
@@ -58,6 +69,13 @@ class PlanResult:
     """What a station would refuse, or a file that disagrees with what is heard."""
     unnamed: tuple[str, ...]
     """Stations that are known and not in the file: they are left as they are."""
+    stations: tuple[StationChange, ...] = ()
+    """What changes besides instances."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether applying would change nothing."""
+        return not (self.changes or self.stations)
 
 
 @frozen
