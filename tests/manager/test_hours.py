@@ -1,0 +1,53 @@
+"""A room's hours are local to the conference."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleet.manager.hours import Maintenance, Talk, in_use, talk_on
+
+
+@pytest.mark.parametrize(
+    ("hours", "timezone", "at", "expected"),
+    [
+        ((), None, "03:00", True),
+        (("09:00-19:00",), "UTC", "08:59", False),
+        (("09:00-19:00",), "UTC", "09:00", True),
+        (("09:00-19:00",), "UTC", "19:00", False),
+        (("09:00-19:00",), "Europe/Brussels", "07:30", True),
+        (("09:00-19:00",), "Europe/Brussels", "17:30", False),
+        (("22:00-02:00",), "UTC", "01:59", True),
+        (("22:00-02:00",), "UTC", "02:00", False),
+        (("20:00-24:00",), "UTC", "23:59", True),
+        (("20:00-24:00",), "UTC", "00:00", False),
+        (("09:00-12:00", "14:00-18:00"), "UTC", "13:00", False),
+        (("09:00-12:00", "14:00-18:00"), "UTC", "14:00", True),
+    ],
+)
+def test_a_room_is_in_use_in_its_hours(
+    hours: tuple[str, ...], timezone: str | None, at: str, expected: bool
+) -> None:
+    # In July, Brussels is two hours ahead of UTC.
+    moment = datetime.fromisoformat(f"2026-07-04T{at}:00+00:00")
+    assert in_use(hours, timezone, moment) is expected
+
+
+@pytest.mark.parametrize(
+    ("talk", "hour", "expected"),
+    [("on", 3, True), ("off", 10, False), ("auto", 10, True), ("auto", 3, False)],
+)
+def test_what_somebody_said_goes_before_the_hours(talk: Talk, hour: int, expected: bool) -> None:
+    at = datetime(2026, 7, 4, hour, tzinfo=UTC)
+    assert talk_on(talk, ("09:00-19:00",), None, at) is expected
+
+
+def test_maintenance_ends_by_itself() -> None:
+    at = datetime(2026, 7, 4, 10, tzinfo=UTC)
+    work = Maintenance.begin("ann", at, timedelta(minutes=30))
+    assert work.on(at + timedelta(minutes=29))
+    assert not work.on(at + timedelta(minutes=30))
+
+
+def test_maintenance_without_length_lasts() -> None:
+    at = datetime(2026, 7, 4, 10, tzinfo=UTC)
+    assert Maintenance.begin("ann", at, None).on(at + timedelta(days=9))
