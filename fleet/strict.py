@@ -8,12 +8,13 @@ ValueError.
 """
 
 import difflib
+import functools
 import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -130,6 +131,7 @@ def _literal(type_: Any) -> Hook:
     return hook
 
 
+@functools.cache
 def _enum(type_: type[Enum]) -> Hook:
     values = {member.value: member for member in type_}
     fallback = values.get("unknown")
@@ -302,6 +304,8 @@ def make_converter(*, forbid_extra_keys: bool) -> Converter:
     converter.register_structure_hook_factory(
         lambda t: isinstance(t, type) and issubclass(t, Enum), _enum
     )
+    # cattrs asks for a class and its bases first, where a StrEnum would be taken for a string.
+    converter.register_structure_hook(StrEnum, lambda value, t: _enum(t)(value, t))
     converter.register_structure_hook_factory(lambda t: _origin(t) is Literal, _literal)
     converter.register_structure_hook_factory(
         lambda t: _origin(t) is tuple and get_args(t)[1:] == (...,),
