@@ -1,0 +1,86 @@
+"""The program `fleet`: its global options and its commands."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleet.cli import apply, plan, status, wait
+from fleet.cli.terminal import Options, with_examples
+from fleet.version import __version__
+
+app = typer.Typer(
+    name="fleet",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=with_examples(
+        "Says what the stations of a conference shall do, and shows what they do.",
+        "fleet status                       which room needs you",
+        "fleet plan conference.toml         what applying the file would change",
+        "fleet apply conference.toml        change it",
+        "fleet wait --timeout 120           until every station does what is wanted",
+        "FLEET_BROKER=mqtt://10.0.0.2:1884 fleet status",
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fleet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    ctx: typer.Context,
+    broker: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="FLEET_BROKER",
+            help="Where the broker is: mqtt://HOST[:PORT], mqtts:// for TLS.",
+        ),
+    ] = "mqtt://127.0.0.1:1883",
+    username: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="FLEET_USERNAME",
+            help="Your user at the broker, under whose name the manager is asked.",
+        ),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="FLEET_PASSWORD_FILE",
+            help="The file whose first line is the password.",
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 (its callback does the work)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    ctx.obj = Options(broker, username, password_file)
+
+
+for _name, _command in (
+    ("status", status),
+    ("plan", plan),
+    ("apply", apply),
+    ("wait", wait),
+):
+    app.command(_name, help=_command.HELP, short_help=_command.ABOUT)(_command.run)
+
+
+def main() -> None:
+    """Run `fleet`."""
+    try:
+        app()
+    except BrokenPipeError:
+        # Whoever read us has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,26 @@
+"""Names for the shell's completion; whatever goes wrong, there are just none."""
+
+import asyncio
+import contextlib
+
+import typer
+
+from fleet.cli.connection import Denied, Unreachable, converse
+from fleet.cli.following import status
+from fleet.cli.terminal import Options
+
+_PATIENCE = 1.0
+"""Seconds a shell may hang at the Tab key."""
+
+
+def rooms_and_stations(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The rooms and stations the manager knows that begin with `incomplete`."""
+    given = ctx.parent.params if ctx.parent else {}
+    options = Options(given["broker"], given["username"], given["password_file"])
+    with contextlib.suppress(Unreachable, Denied, typer.Exit, TimeoutError):
+        found = asyncio.run(
+            asyncio.wait_for(converse(options.access(), status, _PATIENCE), 2 * _PATIENCE)
+        )
+        names = {name for one in found.stations for name in (one.room, one.name) if name}
+        return sorted(name for name in names if name.startswith(incomplete))
+    return []

@@ -1,0 +1,38 @@
+"""`fleet plan`: what applying a conference file would change."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli import conference
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import Exit, ask, print_json, stop_denied, with_examples
+from fleet.operations import PlanArguments, PlanResult
+
+ABOUT: Final = "Show what applying a conference file would change."
+HELP: Final = with_examples(
+    f"{ABOUT} + adds an instance, ~ changes one, - removes one. Ends with 0 if there is nothing "
+    f"to do, 1 if there are changes, more on an error.",
+    "fleet plan conference.toml",
+    "fleet plan conference.toml --json | jq '.changes[].station'",
+)
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The conference file (TOML).")],
+    json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Ask for the plan and show it."""
+    arguments = PlanArguments(conference.read(file), str(file))
+    try:
+        plan = ask(ctx, lambda manager: manager.ask("plan", arguments, PlanResult))
+    except Denied as denied:
+        stop_denied(denied, str(file))
+    if json:
+        print_json(plan)
+    else:
+        conference.show(plan)
+    if plan.changes:
+        raise typer.Exit(Exit.NO)

@@ -1,0 +1,125 @@
+"""`fleet status`: what every station does, those that need somebody first."""
+
+import asyncio
+import contextlib
+import difflib
+import time
+from typing import Annotated, Final
+
+import typer
+from attrs import evolve
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from fleet.cli import view
+from fleet.cli.completion import rooms_and_stations
+from fleet.cli.connection import Denied, Unreachable, converse
+from fleet.cli.following import status
+from fleet.cli.sync import is_healthy, matching, worst_first
+from fleet.cli.terminal import (
+    Exit,
+    Options,
+    ask,
+    data,
+    print_json,
+    say,
+    stop,
+    stop_denied,
+    with_examples,
+)
+from fleet.operations import StatusResult
+
+ABOUT: Final = "Show what every station does, those that need you first."
+HELP: Final = with_examples(
+    f"{ABOUT} Ends with 0 if all is well, 3 if not, 4 if nothing is known because there is no "
+    f"manager or no broker.",
+    "fleet status",
+    "fleet status hall1              one room, or one station",
+    "fleet status --watch",
+    "fleet status --json | jq '.stations[] | select(.in_sync | not) | .name'",
+)
+_PACE: Final = 1.0
+"""Seconds between two looks of --watch."""
+
+
+def run(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ROOM|STATION]",
+            help="Only this room, or this station (its name or id).",
+            autocompletion=rooms_and_stations,
+        ),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; one line a look.")] = False,
+) -> None:
+    """Ask, show, and end with how well all is."""
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            _watch(ctx.obj, name, json)
+        return
+    try:
+        found = _pick(ask(ctx, status), name)
+    except Denied as denied:
+        stop_denied(denied, "fleet status")
+    if json:
+        print_json(found)
+    else:
+        _show(found)
+    if not all(map(is_healthy, found.stations)):
+        raise typer.Exit(Exit.UNHEALTHY)
+
+
+def _pick(found: StatusResult, name: str | None) -> StatusResult:
+    """What was asked for, worst first; ends the command where there is no such thing."""
+    stations = found.stations
+    if name is not None:
+        stations = matching(stations, name)
+        if not stations:
+            known = {text for one in found.stations for text in (one.room, one.name) if text}
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "fleet status shows all there are"
+            stop(f"there is no room or station {name!r}; {hint}")
+    ordered = worst_first(stations)
+    in_sync = all(one.in_sync for one in ordered if one.wanted is not None)
+    return evolve(found, stations=ordered, in_sync=in_sync)
+
+
+def _show(found: StatusResult) -> None:
+    if not found.stations:
+        say("no station was heard yet, and no file applied; start fleet-agent on a box")
+        return
+    view.show(view.lines(found.stations, found.at), data())
+    say(view.summary(found.stations))
+
+
+def _watch(options: Options, name: str | None, json: bool) -> None:
+    """Look once a second, whatever happens to broker and manager meanwhile."""
+    access, console = options.access(), data()
+    shown: object = None
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            try:
+                found = _pick(asyncio.run(converse(access, status)), name)
+            except (Unreachable, Denied) as error:
+                if console.is_terminal:
+                    live.update(Text(f"unknown: {error}", "bold red"), refresh=True)
+                elif shown != str(error):
+                    say(str(error))
+                    shown = str(error)
+                time.sleep(_PACE)
+                continue
+            lines = view.lines(found.stations, found.at)
+            if json:
+                print_json(found)
+            elif console.is_terminal:
+                table = view.table(lines, view.HEADER, console.width)
+                heading = f"{view.clock(found.at, found.at)}  {view.summary(found.stations)}"
+                live.update(Group(Text(heading, "bold"), table), refresh=True)
+            elif lines != shown:
+                print(*view.plain(lines), "", sep="\n", flush=True)
+                shown = lines
+            time.sleep(_PACE)

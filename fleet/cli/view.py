@@ -1,0 +1,169 @@
+"""What the status table looks like: one line an instance, what needs a sentence beneath it.
+
+On a terminal the table fits its width: where it would not, the reasons move beneath their
+lines. Piped, nothing is wrapped, shortened or coloured.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from attrs import frozen
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.text import Text
+
+from fleet.cli.sync import is_healthy, problem_text, reason_text
+from fleet.model import InstanceStatus, PresenceState, State
+from fleet.operations import StationStatus
+
+HEADER = (
+    "ROOM",
+    "STATION",
+    "PRESENCE",
+    "ROLE",
+    "INSTANCE",
+    "STATE",
+    "SINCE",
+    "RESTARTS",
+    "REVISION",
+    "REASON",
+)
+_RESTARTS, _REASON = HEADER.index("RESTARTS"), HEADER.index("REASON")
+_GAP = "  "
+_INDENT = 4
+_NOTHING = "-"
+
+STYLES = {
+    PresenceState.ONLINE.value: "green",
+    PresenceState.LOST.value: "bold red",
+    State.RUNNING.value: "green",
+    State.COMPLETED.value: "green",
+    State.STARTING.value: "yellow",
+    State.STOPPING.value: "yellow",
+    State.BACKOFF.value: "bold red",
+    State.FAILED.value: "bold red",
+    State.UNKNOWN.value: "bright_black",
+}
+"""How a word of presence or state is shown; others are plain."""
+
+
+@frozen
+class Line:
+    """One line of cells, and the sentences that stand beneath it."""
+
+    cells: tuple[str, ...]
+    beneath: tuple[str, ...] = ()
+
+
+def lines(stations: Iterable[StationStatus], now: datetime) -> tuple[Line, ...]:
+    """The table of `stations`, in their order, without its header."""
+    return tuple(line for station in stations for line in _station(station, now))
+
+
+def _station(station: StationStatus, now: datetime) -> Iterator[Line]:
+    start = (station.room or _NOTHING, station.name, station.presence.value)
+    revision = _revision(station)
+    beneath = tuple(
+        f"rejected {station.wanted}: {problem_text(problem)}" for problem in station.problems
+    )
+    if station.note:
+        beneath += (station.note,)
+    rows: list[tuple[str, ...]] = [
+        (*start, role, instance, *_instance(one, now), revision, reason_text(one))
+        for role, instances in station.roles.items()
+        for instance, one in instances.items()
+    ] or [(*start, *([_NOTHING] * 5), revision, "")]
+    for row in rows[:-1]:
+        yield Line(tuple(map(clean, row)))
+    yield Line(tuple(map(clean, rows[-1])), tuple(map(clean, beneath)))
+
+
+def _instance(one: InstanceStatus, now: datetime) -> tuple[str, str, str]:
+    return one.state.value, clock(one.since, now), str(one.restarts)
+
+
+def _revision(station: StationStatus) -> str:
+    if station.wanted in (None, station.running):
+        return str(station.running or _NOTHING)
+    return f"{station.running or _NOTHING}/{station.wanted}"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """A time as a clock here shows it, with the day where it is not within a day of now."""
+    form = "%H:%M:%S" if abs(now - at) < timedelta(hours=20) else "%m-%d %H:%M"
+    return at.astimezone().strftime(form)
+
+
+def clean(text: str) -> str:
+    """What a station said, on one line and unable to steer the terminal."""
+    text = re.sub(r"\s*[\r\n]+\s*", " | ", text.strip())
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def table(found: Sequence[Line], header: Sequence[str], width: int | None) -> Group:
+    """`found` under `header`, `width` columns wide; None sets no limit."""
+    rows = list(found)
+    if width is not None and _reach(rows, header) > width and header == HEADER:
+        header = tuple(h for i, h in enumerate(HEADER) if i not in (_RESTARTS, _REASON))
+        rows = [_narrow(line) for line in rows]
+    widths = [max(map(cell_len, column)) for column in zip(header, *_cells(rows), strict=True)]
+    shown: list[Text | Padding] = [_row(header, widths, "bold")]
+    for line in rows:
+        shown.append(_row(line.cells, widths, None))
+        for text in line.beneath:
+            beneath = Text(text, "red" if text.startswith("rejected") else "yellow")
+            shown.append(Padding(beneath, (0, 0, 0, _INDENT)))
+    return Group(*shown)
+
+
+def plain(found: Sequence[Line], header: Sequence[str] = HEADER) -> Iterator[str]:
+    """The table as lines of text of any length."""
+    for one in table(found, header, None).renderables:
+        if isinstance(one, Padding):
+            yield " " * _INDENT + str(one.renderable)
+        else:
+            yield str(one)
+
+
+def show(found: Sequence[Line], console: Console, header: Sequence[str] = HEADER) -> None:
+    """Print the table as fits where it goes."""
+    if console.is_terminal:
+        console.print(table(found, header, console.width))
+        return
+    for text in plain(found, header):
+        print(text, file=console.file)
+
+
+def _cells(rows: Iterable[Line]) -> Iterator[tuple[str, ...]]:
+    return (line.cells for line in rows)
+
+
+def _reach(rows: Sequence[Line], header: Sequence[str]) -> int:
+    columns = zip(header, *_cells(rows), strict=True)
+    return sum(max(map(cell_len, column)) + len(_GAP) for column in columns) - len(_GAP)
+
+
+def _narrow(line: Line) -> Line:
+    restarts, reason = line.cells[_RESTARTS], line.cells[_REASON]
+    cells = tuple(c for i, c in enumerate(line.cells) if i not in (_RESTARTS, _REASON))
+    several = f"{restarts} restarts" if restarts not in ("0", _NOTHING) else ""
+    said = "; ".join(filter(None, (several, reason)))
+    return Line(cells, ((said,) if said else ()) + line.beneath)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], style: str | None) -> Text:
+    row = Text(no_wrap=False)
+    for cell, width in zip(cells, widths, strict=True):
+        row.append(cell, style or STYLES.get(cell))
+        row.append(" " * (width - cell_len(cell)) + _GAP)
+    row.rstrip()
+    return row
+
+
+def summary(stations: Sequence[StationStatus]) -> str:
+    """One sentence on how many need somebody."""
+    ill = sum(not is_healthy(station) for station in stations)
+    count = f"{len(stations)} station{'' if len(stations) == 1 else 's'}"
+    return f"{count}, {ill} not well" if ill else f"{count}, all well"

@@ -1,0 +1,48 @@
+"""`fleet wait`: until every station does what is wanted of it."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.connection import Denied
+from fleet.cli.following import Verdicts, follow
+from fleet.cli.sync import Standing, judge_all
+from fleet.cli.terminal import Exit, ask, progress, say, stop_denied, with_examples
+from fleet.cli.view import clean
+
+ABOUT: Final = "Wait until every station does what is wanted of it."
+HELP: Final = with_examples(
+    f"{ABOUT} Stations that are not online count too. Ends with 0 when all are in sync; with 1 "
+    f"at once when one rejects what is wanted, or when the time is over.",
+    "fleet wait",
+    "fleet wait --timeout 300 && echo doors open",
+)
+
+
+def _is_over(verdicts: Verdicts) -> bool:
+    standings = {one.standing for one in verdicts}
+    return Standing.REJECTED in standings or standings <= {Standing.IN_SYNC}
+
+
+def run(
+    ctx: typer.Context,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds to wait at most.")
+    ] = 60.0,
+) -> None:
+    """Follow all stations and say who lags."""
+    try:
+        with progress() as tell:
+            found = ask(ctx, lambda manager: follow(manager, _is_over, timeout, tell))
+    except Denied as denied:
+        stop_denied(denied, "fleet wait")
+    verdicts = judge_all(found.stations)
+    lagging = [one for one in verdicts if one.standing is not Standing.IN_SYNC]
+    for one in lagging:
+        say(clean(str(one)))
+    if not lagging:
+        say(f"all in sync: {len(verdicts)} stations")
+        return
+    if not any(one.standing is Standing.REJECTED for one in lagging):
+        say(f"{len(lagging)} of {len(verdicts)} stations not in sync after {timeout:g} s")
+    raise typer.Exit(Exit.NO)
