@@ -1,0 +1,171 @@
+"""The command `fleet-manager`: reads the settings, opens what is needed, runs one session."""
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from fleet.manager.ledger import Ledger
+    from fleet.mqtt import Broker
+
+log = logging.getLogger(__name__)
+
+_BROKEN: Final = 1
+_DISPLACED: Final = 3
+_GOODBYE: Final = 3.0
+"""Seconds to say goodbye to the broker."""
+_FLUSH: Final = 1.0
+_PRUNE: Final = 3600.0
+
+app = typer.Typer(
+    help="Knows what is wanted of every station, and sees to it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _program() -> None:
+    """Keep `run` a command of its own."""
+
+
+@app.command()
+def run(
+    state_dir: Annotated[
+        Path,
+        typer.Option(envvar=["FLEET_STATE_DIR", "STATE_DIRECTORY"], help="Where the store lies."),
+    ],
+    broker: Annotated[
+        str, typer.Option(envvar="FLEET_BROKER", help="mqtt://HOST:PORT, or mqtts:// for TLS.")
+    ] = "mqtt://127.0.0.1:1883",
+    http: Annotated[
+        str, typer.Option(envvar="FLEET_HTTP", help="HOST:PORT of /metrics and /healthz.")
+    ] = "127.0.0.1:9700",
+    username: Annotated[
+        str | None, typer.Option(envvar="FLEET_USERNAME", help="The broker user.")
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(envvar="FLEET_PASSWORD_FILE", help="A file with that user's password."),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with.")
+    ] = "fleet",
+) -> None:
+    """Run until told to stop. Exits 3 when a manager that began later takes over."""
+    from fleet.manager.http import CannotListen
+    from fleet.manager.store import BadStore
+    from fleet.mqtt import BadBroker, Broker, Refused
+    from fleet.settings import BadSettings, read_password
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        address = Broker.parse(broker, username, read_password(password_file))
+        host, port = _host_port(http)
+        code = asyncio.run(_run(address, state_dir, host, port, prefix))
+    except (BadBroker, BadSettings, BadStore, CannotListen, Refused) as error:
+        print(f"fleet-manager: {error}", file=sys.stderr)
+        code = _BROKEN
+    raise typer.Exit(code)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    from fleet.settings import BadSettings
+
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise BadSettings(f"--http takes HOST:PORT such as 127.0.0.1:9700, got {text!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: str) -> int:
+    from prometheus_client import CollectorRegistry
+
+    from fleet import mqtt
+    from fleet.manager.http import serve
+    from fleet.manager.inventory import Inventory
+    from fleet.manager.ledger import Ledger
+    from fleet.manager.metrics import Counts, FleetCollector
+    from fleet.manager.session import ManagerSession
+    from fleet.manager.store import BadStore, Store
+    from fleet.topics import Topics
+
+    ledger = await Ledger.open(lambda: Store.in_directory(state_dir))
+    inventory, counts = Inventory(), Counts()
+    session = ManagerSession(Topics(prefix), ledger, inventory, counts)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(FleetCollector(ledger, inventory, counts))
+
+    async def ailing() -> str | None:
+        try:
+            async with asyncio.timeout(2):
+                await ledger.check()
+        except (BadStore, TimeoutError) as error:
+            return str(error) or "the store does not answer within 2 s"
+        return session.ailing
+
+    ended = asyncio.Event()
+
+    def stop() -> None:
+        session.stop()
+        ended.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        async with serve(host, port, registry, ailing) as url:
+            log.info("serving %s/metrics; broker %s, store in %s", url, broker, state_dir)
+            history = asyncio.create_task(_keep_history(ledger))
+            try:
+                await _until_ended(
+                    mqtt.keep(broker, f"fleet-manager-{session.boot}", session), ended
+                )
+            finally:
+                history.cancel()
+                await asyncio.gather(history, return_exceptions=True)
+    finally:
+        await ledger.close()
+    return _DISPLACED if session.displaced else 0
+
+
+async def _until_ended(work: "Coroutine[None, None, None]", ended: asyncio.Event) -> None:
+    """Run `work` until it returns; once `ended` it has a moment to say goodbye."""
+    task = asyncio.ensure_future(work)
+    told = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await asyncio.wait((task,), timeout=_GOODBYE)
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
+        told.cancel()
+        await asyncio.gather(task, told, return_exceptions=True)
+
+
+async def _keep_history(ledger: "Ledger") -> None:
+    """Write acks and presence changes about once a second, so that a wave of them is one write."""
+    pruned = 0.0
+    loop = asyncio.get_running_loop()
+    while True:
+        await ledger.flush()
+        if not pruned or loop.time() - pruned > _PRUNE:
+            await ledger.prune()
+            pruned = loop.time()
+        await asyncio.sleep(_FLUSH)
+
+
+def main() -> None:
+    """The program `fleet-manager`."""
+    app(prog_name="fleet-manager")

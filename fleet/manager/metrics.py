@@ -1,0 +1,113 @@
+"""What Prometheus is shown. Reads ledger and inventory, changes nothing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import define, field
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from fleet import __version__
+from fleet.manager import report
+from fleet.manager.inventory import Inventory
+from fleet.manager.ledger import Ledger
+from fleet.model import CONFIG_ERRORS, PresenceState, Result, State
+
+_INSTANCE: Final = ("station", "room", "role", "role_instance")
+
+
+@define
+class Counts:
+    """Messages by kind: all, and those that could not be read."""
+
+    messages: Counter[str] = field(factory=Counter)
+    undecodable: Counter[str] = field(factory=Counter)
+
+
+class FleetCollector(Collector):
+    """Makes every family anew at each scrape, so that nothing is left of a station gone."""
+
+    def __init__(self, ledger: Ledger, inventory: Inventory, counts: Counts) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        build = GaugeMetricFamily(
+            "fleet_build_info", "The release of the manager.", labels=["version"]
+        )
+        build.add_metric([__version__], 1)
+        yield build
+        yield from self._stations()
+        yield from self._instances()
+        yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
+        yield _counter(
+            "fleet_mqtt_undecodable",
+            "Messages that could not be read; they changed nothing.",
+            self._counts.undecodable,
+        )
+
+    def _stations(self) -> Iterator[Metric]:
+        info = _gauge(
+            "station_info", "What people call a station.", "name", "room", "seat", "where"
+        )
+        up = _gauge("station_up", "Whether a station can be reached.", "room")
+        wanted = _gauge("station_wanted_revision", "The revision wanted, 0 for none.", "room")
+        running = _gauge("station_running_revision", "The revision in force, 0 for none.", "room")
+        rejected = _gauge(
+            "station_config_rejected",
+            "Whether the station's last answer was a rejection of this type.",
+            *("room", "type"),
+        )
+        for id_ in report.stations(self._ledger, self._inventory):
+            entry, heard = self._ledger[id_], self._inventory.get(id_)
+            facts, room = entry.facts, entry.facts.room or ""
+            info.add_metric([id_, facts.name or id_, room, facts.seat or "", facts.where or ""], 1)
+            up.add_metric([id_, room], self._inventory.presence(id_) is PresenceState.ONLINE)
+            wanted.add_metric([id_, room], entry.config.revision if entry.config else 0)
+            revision = report.running_revision(heard)
+            if revision is not None:
+                running.add_metric([id_, room], revision)
+            ack = heard.ack if heard else None
+            error = ack.error.type if ack and ack.error and ack.result is Result.REJECTED else None
+            for type_ in CONFIG_ERRORS:
+                rejected.add_metric([id_, room, type_.__name__], type_.__name__ == error)
+        yield from (info, up, wanted, running, rejected)
+
+    def _instances(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "fleet_instance_state",
+            "1 for the state an instance is in, 0 for every other.",
+            labels=[*_INSTANCE, "state"],
+        )
+        restarts = CounterMetricFamily(
+            "fleet_instance_restarts", "How often an instance was restarted.", labels=_INSTANCE
+        )
+        now = datetime.now(UTC)
+        for id_ in report.stations(self._ledger, self._inventory):
+            entry, presence = self._ledger[id_], self._inventory.presence(id_)
+            room = entry.facts.room or ""
+            roles = report.instances(entry.config, self._inventory.get(id_), presence, now)
+            for role, instances in roles.items():
+                for name, one in instances.items():
+                    for state in State:
+                        labels = [id_, room, role, name, state.value]
+                        states.add_metric(labels, one.state is state)
+                    restarts.add_metric([id_, room, role, name], one.restarts)
+        yield states
+        yield restarts
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"fleet_{name}", documentation, labels=["station", *labels])
+
+
+def _counter(name: str, documentation: str, counts: Counter[str]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, documentation, labels=["kind"])
+    for kind, count in sorted(counts.items()):
+        family.add_metric([kind], count)
+    return family

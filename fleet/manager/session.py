@@ -1,0 +1,231 @@
+"""Routes messages: what stations say into the inventory, what operators ask to `requests`.
+
+At each connect it subscribes (at QoS 0: a broker with default limits drops most of 5,000
+retained messages at QoS 1), publishes its own presence and waits to hear it back: by then
+everything the broker kept has been read, and only then is anything pushed.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from fleet.manager.complaints import Complaints
+from fleet.manager.inventory import Inventory, Said
+from fleet.manager.ledger import Ledger
+from fleet.manager.metrics import Counts
+from fleet.manager.pusher import Pusher
+from fleet.manager.requests import Requests
+from fleet.model import INTERVAL, Ack, Presence, PresenceState, Registration, Status, Telemetry
+from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
+from fleet.topics import Address, Topics
+from fleet.wire import Undecodable, decode, encode
+
+log = logging.getLogger(__name__)
+
+_STATION: Final[dict[str, type[Said]]] = {
+    "registration": Registration,
+    "presence": Presence,
+    "status": Status,
+    "ack": Ack,
+    "telemetry": Telemetry,
+}
+_CATCH_UP: Final = 30.0
+"""Seconds to read all that the broker kept."""
+_TICK: Final = 0.25
+
+
+class ManagerSession:
+    """One manager, over all its connections."""
+
+    def __init__(
+        self, topics: Topics, ledger: Ledger, inventory: Inventory, counts: Counts
+    ) -> None:
+        self.boot = secrets.token_hex(8)
+        self.displaced = False
+        """Whether a manager that began later took over."""
+        began = datetime.now(UTC)
+        self._began = began.replace(microsecond=began.microsecond // 1000 * 1000)  # as it travels
+        self._epoch = 0
+        self._topics = topics
+        self._parse = lru_cache(maxsize=2**17)(topics.parse)
+        self._ledger = ledger
+        self._inventory = inventory
+        self._counts = counts
+        self._complaints = Complaints()
+        self._pusher = Pusher(topics, ledger, inventory)
+        self._requests = Requests(ledger, inventory, self._pusher.changed)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._link: Link | None = None
+        self._caught_up = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._why: str | None = "not tried yet"
+
+    @property
+    def ailing(self) -> str | None:
+        """Why nobody can be heard, None where they can."""
+        if self._caught_up.is_set():
+            return None
+        return f"not connected to the broker: {self._why or 'reading what it kept'}"
+
+    def stop(self) -> None:
+        """Say goodbye and end."""
+        self._ended.set()
+        self._wake.set()
+
+    def will(self) -> Will:
+        """What the broker says of us when the connection dies."""
+        self._epoch += 1
+        return Will(self._topics.manager("presence"), self._presence(PresenceState.LOST))
+
+    async def connected(self, link: Link) -> None:
+        """Catch up, then keep everybody converged until told to stop."""
+        self._link, self._why = link, None
+        self._pusher.begin()
+        self._inventory.broker_back(time.monotonic())
+        topics = self._topics
+        await link.subscribe(
+            *(Filter(topics.station("+", kind), qos=0) for kind in _STATION),
+            Filter(topics.manager("request", "+", "+"), as_published=True),
+            Filter(topics.manager("presence")),
+        )
+        await self._say(link, PresenceState.ONLINE)
+        await self._catch_up()
+        log.info("connected; %d stations heard of", len(self._inventory.stations))
+        self._pusher.connect(link)
+        while not self._ended.is_set():
+            await self._pusher.work()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._wake.wait()
+            self._wake.clear()
+            self._tick()
+        self._pusher.disconnect()
+        if not self.displaced:
+            await self._say(link, PresenceState.OFFLINE)
+
+    def disconnected(self, why: str) -> None:
+        """Nobody can be heard any more."""
+        if why != self._why:
+            log.warning("no connection to the broker: %s", why)
+        self._why, self._link = why, None
+        self._caught_up.clear()
+        self._pusher.disconnect()
+        self._inventory.broker_gone()
+
+    def received(self, message: Message) -> None:
+        """A message came in."""
+        address = self._parse(message.topic)
+        if address is None:
+            kind = message.topic.split("/")[-1]
+            self._ignore(kind if kind in _STATION else "request", message, "no valid topic")
+        elif address.station is not None:
+            self._hear(address.station, address.kind, message)
+        elif address.kind == "presence":
+            self._hear_manager(message)
+        else:
+            self._counts.messages["request"] += 1
+            if message.retain or message.correlation is None:
+                why = "a request must not be retained and needs correlation data"
+                self._ignore("request", message, why)
+            else:
+                self._do(self._answer(address, message.payload, message.correlation))
+
+    def _presence(self, state: PresenceState) -> bytes:
+        return encode(Presence(state, self.boot, self._epoch, self._began, INTERVAL))
+
+    async def _say(self, link: Link, state: PresenceState) -> None:
+        topic = self._topics.manager("presence")
+        await link.publish(topic, self._presence(state), retain=True)
+
+    async def _catch_up(self) -> None:
+        try:
+            async with asyncio.timeout(_CATCH_UP):
+                await self._caught_up.wait()
+        except TimeoutError:
+            raise Refused(
+                self._topics.manager("presence"), "our own presence does not come back to us"
+            ) from None
+
+    def _tick(self) -> None:
+        for station in self._inventory.tick(time.monotonic()):
+            heard = self._inventory.stations[station]
+            boot = heard.presence.boot if heard.presence else None
+            self._ledger.note_presence(station, heard.state, boot)
+            self._pusher.consider(station, heard)
+
+    def _hear(self, station: str, kind: str, message: Message) -> None:
+        self._counts.messages[kind] += 1
+        if not message.payload:
+            return  # somebody cleared the topic
+        try:
+            said = decode(message.payload, _STATION[kind])
+        except Undecodable as error:
+            self._ignore(kind, message, str(error))
+            return
+        heard = self._inventory.stations.get(station)
+        before = (heard.state, heard.conflict) if heard else (PresenceState.UNKNOWN, False)
+        heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
+        if isinstance(said, Ack) and self._pusher.ack(station, said, retained=message.retain):
+            self._wake.set()
+        if (heard.state, heard.conflict) != before:
+            if not message.retain:
+                self._ledger.note_presence(station, heard.state, said.boot)
+            self._pusher.consider(station, heard)
+
+    def _hear_manager(self, message: Message) -> None:
+        self._counts.messages["manager_presence"] += 1
+        if message.retain or not message.payload:
+            return
+        try:
+            said = decode(message.payload, Presence)
+        except Undecodable as error:
+            self._ignore("manager_presence", message, str(error))
+            return
+        if said.state is not PresenceState.ONLINE:
+            return
+        if said.boot == self.boot:
+            if said.epoch == self._epoch:
+                self._caught_up.set()
+        elif (said.at, said.boot) > (self._began, self.boot):
+            log.error("a manager that began later (boot %s) is here: leaving to it", said.boot)
+            self.displaced = True
+            self._pusher.disconnect()
+            self._caught_up.set()
+            self.stop()
+        elif self._link is not None:
+            log.warning(
+                "a manager that began earlier (boot %s) is here: it has to leave", said.boot
+            )
+            self._do(self._say(self._link, PresenceState.ONLINE))
+
+    async def _answer(self, address: Address, payload: bytes, correlation: bytes) -> None:
+        caller, operation = address.rest
+        await self._caught_up.wait()
+        reply = await self._requests.answer(caller, operation, payload)
+        if self._link is not None:
+            topic = self._topics.manager("reply", caller)
+            await self._link.publish(topic, reply, correlation=correlation)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Disconnected:
+            pass  # whoever asked asks again
+        except Refused as error:
+            log.error("%s", error)
+
+    def _ignore(self, kind: str, message: Message, why: str) -> None:
+        self._counts.undecodable[kind] += 1
+        self._complaints.say(message.topic, why)

@@ -1,0 +1,58 @@
+"""The store's tables as the newest migration leaves them."""
+
+import sqlalchemy as sa
+
+_META = sa.MetaData()
+CONFERENCE = sa.Table(
+    "conference",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+    sa.Column("name", sa.Text),
+    sa.Column("message", sa.Text),
+    sa.Column("text", sa.Text),
+)
+REVISION = sa.Table(
+    "revision",
+    _META,
+    sa.Column("station", sa.String(64), primary_key=True),
+    sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+    sa.Column("message", sa.Text),
+    sa.Column("conference", sa.Integer),
+    sa.Column("config", sa.Text),
+)
+STATION = sa.Table(
+    "station",
+    _META,
+    sa.Column("station", sa.String(64), primary_key=True),
+    sa.Column("wanted", sa.BigInteger),
+    sa.Column("name", sa.String(64)),
+    sa.Column("room", sa.String(64)),
+    sa.Column("seat", sa.String(64)),
+    sa.Column("where", sa.Text),
+    sa.Column("address", sa.Text),
+    sa.Column("retired", sa.Boolean),
+)
+ACK = sa.Table(
+    "ack",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("station", sa.String(64)),
+    sa.Column("at", sa.String(32)),
+    sa.Column("revision", sa.BigInteger),
+    sa.Column("in_force", sa.BigInteger),
+    sa.Column("result", sa.String(16)),
+    sa.Column("error", sa.Text),
+)
+PRESENCE = sa.Table(
+    "presence",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("station", sa.String(64)),
+    sa.Column("at", sa.String(32)),
+    sa.Column("state", sa.String(16)),
+    sa.Column("boot", sa.String(64)),
+)
