@@ -234,6 +234,13 @@ class Record(FfmpegRole[RecordSettings]):
         except Failed:
             self._segments.close()
             raise
+        if "private data stream" in self.child.last_words(20):  # recorded, but for nobody to read
+            await self.stop()
+            raise Failed(
+                "CodecUnsuitable",
+                f"what {self.source()} sends does not fit {self.settings.container}: set "
+                "video_codec to h264 and audio_codec to aac, or container to matroska",
+            )
 
     def spawned(self) -> None:
         """Where the child writes is told by its arguments: an earlier agent may have begun it."""

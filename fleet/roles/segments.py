@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,8 @@ from attrs import define, field
 from fleet.roles import Failed, Host
 
 _STAMP = "%Y%m%dT%H%M%SZ"
+_LEAST = 4 * 1024 * 1024
+"""Bytes that must be free to begin: a full disk is not to be littered with tiny recordings."""
 _LAST = "last"
 """In the run's directory: the name of the segment published last."""
 
@@ -72,6 +75,7 @@ class Segments:
     current: Path | None = None
     """The segment published last."""
     _size: int = field(default=0, init=False)
+    _closed: bool = field(default=False, init=False)
 
     @classmethod
     def begin(cls, host: Host, directory: Path, suffix: str) -> Self:
@@ -85,6 +89,8 @@ class Segments:
         run = directory.absolute() / stem
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(directory).free < _LEAST:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             for again in range(1, 1000):
                 with contextlib.suppress(FileExistsError):
                     run.mkdir()
@@ -122,6 +128,8 @@ class Segments:
         Raises:
             Failed: a segment cannot be named, or what is being written was removed.
         """
+        if self._closed:
+            return
         try:
             self._name()
             self._look()
@@ -139,6 +147,9 @@ class Segments:
 
         What cannot be published now is kept for a later `sweep`.
         """
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(OSError):
             self._name()
             for segment in self._waiting():

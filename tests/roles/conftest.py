@@ -1,0 +1,69 @@
+"""Hosts, settings and disks for roles under test."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.roles import Role
+from fleet.roles.record import RecordSettings
+from fleet.strict import structure
+from tests.roles.disk import Disk
+from tests.roles.host import RealHost
+
+
+@pytest.fixture
+def make_host(tmp_path: Path) -> Iterator[Callable[..., RealHost]]:
+    """`make_host(instance)`: each call with the same names goes on where the last one left."""
+    hosts: list[RealHost] = []
+
+    def make(instance: str = "main", station: str = "cam1", room: str | None = "hall1") -> RealHost:
+        hosts.append(RealHost(tmp_path, instance, station, room))
+        return hosts[-1]
+
+    yield make
+    for child in (child for host in hosts for child in host.children):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child.pid, 0)
+
+
+@pytest.fixture
+def record_settings() -> Callable[..., RecordSettings]:
+    """`record_settings(segment_seconds=2)`: a small test picture unless told otherwise."""
+
+    def settings(**values: Any) -> RecordSettings:
+        small = {"type": "test", "size": "160x90", "rate": 25}
+        return structure({"source": small, "video_bitrate": 200_000, **values}, RecordSettings)
+
+    return settings
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[None]]:
+    """`await until(lambda: …, role)`: ticks the roles meanwhile, as an agent would, but faster."""
+
+    async def wait(true: Callable[[], Any], *roles: Role[Any], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "what was waited for did not happen"
+            for role in roles:
+                role.tick()
+            await asyncio.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Disk]:
+    """A file system of 8 MiB."""
+    disk = Disk("8m")
+    yield disk
+    disk.close()

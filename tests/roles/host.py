@@ -1,0 +1,122 @@
+"""A host that runs one role's instance with real processes, and no agent around it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from prometheus_client import CollectorRegistry
+
+from fleet.roles import Child, Command, Failed, Host, Secret
+
+
+class RealChild(Child):
+    """A process in a session of its own; another host may go on with it."""
+
+    def __init__(
+        self, pid: int, argv: Sequence[str], since: datetime, adopted: bool, directory: Path
+    ) -> None:
+        self.pid, self.argv, self.since, self.adopted = pid, argv, since, adopted
+        self.output = directory / "report"
+        self._log = directory / "log"
+        self.stop_signal, self.grace = signal.SIGTERM, 5.0
+
+    async def wait(self) -> int | None:
+        while True:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 (returns at once)
+                if pid:
+                    return os.waitstatus_to_exitcode(status)
+            if not psutil.pid_exists(self.pid):
+                return None
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        for number in (self.stop_signal, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.grace):
+                    await self.wait()
+                return
+
+    def last_words(self, lines: int = 5) -> str:
+        return "\n".join(self._log.read_text().splitlines()[-lines:])
+
+
+class RealHost(Host):
+    """What happened to the role is kept in `failed`, `completed` and `progressed`."""
+
+    def __init__(self, base: Path, instance: str, station: str, room: str | None) -> None:
+        self.role, self.instance, self.station = "record", instance, station
+        self.name, self.room = "hall1-cam", room
+        self.recordings = base / "recordings"
+        self.state = base / "state" / station / instance
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.registry = CollectorRegistry()
+        self.failed: Failed | None = None
+        self.completed = False
+        self.progressed = 0.0
+        self.children: list[RealChild] = []
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str = "main",
+        env: Mapping[str, str] | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        grace: float = 5.0,
+        report: bool = False,
+    ) -> Child:
+        note = self.state / "child.json"
+        if note.exists():
+            left = json.loads(note.read_text())
+            pid, old = left["pid"], left["argv"]
+            since = datetime.fromisoformat(left["since"])
+            if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return self._keep(RealChild(pid, old, since, True, self.state), stop_signal, grace)
+        with (self.state / "report").open("ab") as out, (self.state / "log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs meanwhile)
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
+            )
+        process.returncode = 0  # RealChild reaps it
+        since = datetime.now(UTC)
+        note.write_text(
+            json.dumps({"pid": process.pid, "argv": list(argv), "since": since.isoformat()})
+        )
+        child = RealChild(process.pid, argv, since, False, self.state)
+        return self._keep(child, stop_signal, grace)
+
+    def _keep(self, child: RealChild, stop_signal: signal.Signals, grace: float) -> RealChild:
+        child.stop_signal, child.grace = stop_signal, grace
+        self.children.append(child)
+        return child
+
+    def secret(self, secret: Secret) -> str:
+        raise Failed("SecretMissing", secret.secret)
+
+    def progress(self) -> None:
+        self.progressed = time.monotonic()
+
+    def note(self, reason: str | None, message: str | None = None) -> None:
+        pass
+
+    def fail(self, reason: str, message: str) -> None:
+        self.failed = Failed(reason, message)
+
+    def complete(self, message: str | None = None) -> None:
+        self.completed = True
+
+    def register(self, command: Command) -> None:
+        pass
+
+    def deregister(self, name: str) -> None:
+        pass

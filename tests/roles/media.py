@@ -1,0 +1,54 @@
+"""What is in a recording, as ffprobe sees it."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+
+def _out(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stderr == "", f"{argv[-1]} does not decode cleanly"
+    return done.stdout
+
+
+def probe(file: Path) -> dict[str, Any]:
+    """What ffprobe makes of a recording, every frame decoded; an error fails the test."""
+    show = ("-count_frames", "-show_streams", "-show_format", "-of", "json")
+    answer: dict[str, Any] = json.loads(_out("ffprobe", "-v", "error", *show, str(file)))
+    return answer
+
+
+def frames(file: Path) -> int:
+    """How many pictures decode."""
+    streams = probe(file)["streams"]
+    return sum(int(s["nb_read_frames"]) for s in streams if s["codec_type"] == "video")
+
+
+def numbers(file: Path) -> list[int]:
+    """The time of each picture, in frames at 25 a second."""
+    show = ("-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0")
+    times = [line.strip(",") for line in _out("ffprobe", "-v", "error", *show, str(file)).split()]
+    return [round(float(time) * 25) for time in times if time]
+
+
+def joined(files: list[Path], target: Path) -> Path:
+    target.write_bytes(b"".join(file.read_bytes() for file in files))
+    return target
+
+
+def public(directory: Path) -> list[Path]:
+    """The recordings in a directory, the oldest first by name."""
+    return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+
+
+def hidden(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.name.startswith(".")]
+
+
+def clip(path: Path) -> None:
+    """Two seconds of picture and sound."""
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
+    encoded = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-g", "25", "-c:a", "aac")
+    sound = ("-f", "lavfi", "-i", "sine")
+    _out("ffmpeg", "-v", "error", "-nostdin", *picture, *sound, "-t", "2", *encoded, str(path))

@@ -1,0 +1,148 @@
+"""ffmpeg's report and last words."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.roles import Failed
+from fleet.roles.ffmpeg import diagnose
+from fleet.roles.progress import Report, latest_block
+from fleet.roles.record import Record, RecordSettings
+from tests.processes import free_port
+from tests.roles.host import RealHost
+
+MakeHost = Callable[..., RealHost]
+Settings = Callable[..., RecordSettings]
+
+
+def block(frame: int, progress: str = "continue") -> bytes:
+    return f"frame={frame}\nspeed=1.0x\nprogress={progress}\n".encode()
+
+
+@given(st.lists(st.integers(1, 60), max_size=20))
+def test_a_report_read_in_any_pieces_ends_with_its_last_block(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[int]
+) -> None:
+    text = b"".join(block(n) for n in range(30)) + block(30, "end")
+    file = tmp_path_factory.mktemp("report") / "report"
+    file.touch()
+    report = Report(file)
+    seen = [0]
+    for size in [*pieces, len(text)]:
+        piece, text = text[:size], text[size:]
+        with file.open("ab") as out:
+            out.write(piece)
+        report.read()
+        seen.append(report.frames)
+    assert seen == sorted(seen)
+    assert report.values == {"frame": "30", "speed": "1.0x", "progress": "end"}
+
+
+def test_a_report_does_not_grow_for_ever(tmp_path: Path) -> None:
+    file = tmp_path / "report"
+    report = Report(file)
+    for n in range(0, 100_000, 10_000):
+        with file.open("ab") as out:
+            out.write(b"".join(block(n + i) for i in range(10_000)))
+        report.read()
+        assert report.frames == n + 9_999
+        assert file.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("text", [b"", b"frame=1\n", b"\xff\xfe", b"progress", b"frame\n"])
+def test_a_report_without_a_whole_block_says_nothing(text: bytes) -> None:
+    assert latest_block(text) == ({}, len(text))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[error] av_interleaved_write_frame(): No space left on device", "DiskFull"),
+        ("[fatal] Unknown encoder 'libx264'", "CodecMissing"),
+        ("[error] tcp://h:1: Connection refused", "SourceUnreachable"),
+        ("[error] rtmp://h/x: Input/output error", "SourceUnreachable"),
+        ("[error] http://h/x: Server returned 404 Not Found", "SourceUnreachable"),
+        ("[error] file:/a.mp4: No such file or directory", "FileMissing"),
+        ("[error] file:/a.txt: Invalid data found when processing input", "SourceUnreadable"),
+        ("[error] vp8 codec not currently supported in container", "CodecUnsuitable"),
+        ("[error] Output file #0 does not contain any stream", "SourceUnreadable"),
+    ],
+)
+def test_last_words_become_a_reason(line: str, reason: str) -> None:
+    failed = diagnose(f"[warning] something else\n{line}\nbye", "the camera", "/rec")
+    assert failed is not None
+    assert failed.reason == reason
+
+
+def test_words_that_say_nothing_give_no_reason() -> None:
+    assert diagnose("[warning] deprecated pixel format used", "the camera", "/rec") is None
+
+
+async def fails(host: RealHost, settings: RecordSettings) -> Failed:
+    with pytest.raises(Failed) as caught:
+        await Record(host, settings).start()
+    assert not [p for p in host.recordings.rglob(".*") if p.is_dir()], "nothing is left behind"
+    return caught.value
+
+
+async def test_a_source_nobody_sends_is_named(
+    make_host: MakeHost, record_settings: Settings
+) -> None:
+    url = f"tcp://127.0.0.1:{free_port()}"
+    failed = await fails(make_host(), record_settings(source={"type": "url", "url": url}))
+    assert failed.reason == "SourceUnreachable"
+    assert url in failed.message
+    assert "Connection refused" in failed.message
+
+
+async def test_a_missing_file_is_named(make_host: MakeHost, record_settings: Settings) -> None:
+    source = {"type": "file", "path": "talk.mp4"}
+    failed = await fails(make_host(), record_settings(source=source))
+    assert failed.reason == "FileMissing"
+    assert "talk.mp4" in failed.message
+
+
+async def test_a_file_that_is_no_video_is_named(
+    make_host: MakeHost, record_settings: Settings
+) -> None:
+    host = make_host()
+    host.recordings.mkdir()
+    (host.recordings / "talk.mp4").write_text("not a video")
+    source = {"type": "file", "path": "talk.mp4"}
+    failed = await fails(host, record_settings(source=source))
+    assert failed.reason == "SourceUnreadable"
+    assert "talk.mp4" in failed.message
+
+
+async def test_a_source_that_sends_nothing_does_not_start_for_ever(
+    make_host: MakeHost, record_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Record, "start_seconds", 0.5)
+    url = f"udp://127.0.0.1:{free_port()}"
+    host = make_host()
+    failed = await fails(host, record_settings(source={"type": "url", "url": url}))
+    assert failed.reason == "SourceUnreachable"
+    assert await host.children[0].wait() is None, "ffmpeg is gone"
+
+
+async def test_a_codec_that_does_not_fit_the_container_is_told(
+    make_host: MakeHost, record_settings: Settings, vp8: Path
+) -> None:
+    source = {"type": "file", "path": str(vp8)}
+    failed = await fails(make_host(), record_settings(source=source))
+    assert failed.reason == "CodecUnsuitable"
+    assert "video_codec" in failed.message
+
+
+@pytest.fixture
+def vp8(tmp_path: Path) -> Path:
+    path = tmp_path / "in.webm"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "1")
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-nostdin", *picture, "-c:v", "libvpx", str(path)], check=True
+    )
+    return path

@@ -1,0 +1,210 @@
+"""The record role on a real ffmpeg: what it writes, and how it begins and ends."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.roles import Failed
+from fleet.roles.record import Record, RecordSettings
+from tests.processes import free_port
+from tests.roles.media import clip, frames, hidden, joined, numbers, probe, public
+
+MakeHost = Callable[..., Any]
+Settings = Callable[..., RecordSettings]
+Until = Callable[..., Awaitable[None]]
+
+
+async def test_records_picture_and_sound_that_decode(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings())
+    await role.start()
+    (file,) = public(host.recordings)
+    assert file.stat().st_size, "started means that bytes are on disk"
+    await until(lambda: file.stat().st_size > 60_000, role)
+    await role.stop()
+    assert re.fullmatch(r"hall1-hall1-cam-main-\d{8}T\d{6}Z\.ts", file.name)
+    assert {s["codec_name"] for s in probe(file)["streams"]} == {"h264", "aac"}
+    assert hidden(host.recordings) == []
+    assert host.failed is None
+
+
+async def test_the_room_is_left_out_with_its_dash_where_there_is_none(
+    make_host: MakeHost, record_settings: Settings
+) -> None:
+    host = make_host(room=None)
+    role = Record(host, record_settings(directory="day1/raw"))
+    await role.start()
+    await role.stop()
+    (file,) = public(host.recordings / "day1/raw")
+    assert re.fullmatch(r"hall1-cam-main-\d{8}T\d{6}Z\.ts", file.name)
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+async def test_joined_segments_have_every_frame_of_one_continuous_run(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path, container: str
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings(segment_seconds=1, container=container))
+    await role.start()
+    await until(lambda: len(public(host.recordings)) > 4, role)
+    await role.stop()
+    files = public(host.recordings)
+    assert [frames(file) for file in files[:-1]] == [25] * (len(files) - 1)
+    if container == "mpegts":
+        seen = numbers(joined(files, tmp_path / "joined.ts"))
+        assert seen == list(range(seen[0], seen[0] + len(seen)))
+
+
+async def test_sigint_finalises_so_that_matroska_knows_its_duration(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings(container="matroska"))
+    await role.start()
+    (file,) = public(host.recordings)
+    await until(lambda: file.stat().st_size > 60_000, role)
+    await role.stop()
+    assert float(probe(file)["format"]["duration"]) > 1
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+async def test_kill_9_leaves_a_file_that_decodes_almost_to_the_end(
+    make_host: MakeHost, record_settings: Settings, until: Until, container: str
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings(container=container))
+    await role.start()
+    (file,) = public(host.recordings)
+    await until(lambda: role._report and role._report.frames >= 100, role)
+    os.kill(role.child.pid, signal.SIGKILL)
+    await until(lambda: host.failed is not None)
+    await role.stop()
+    assert frames(file) >= 75
+    assert host.failed is not None
+    assert host.failed.reason == "ChildExited"
+    assert "SIGKILL" in host.failed.message
+    assert hidden(host.recordings) == []
+
+
+async def test_a_stopped_process_makes_no_progress(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings(stall_seconds=7))
+    await role.start()
+    assert role.stall_seconds == 7
+    await until(lambda: host.progressed, role)
+    os.kill(role.child.pid, signal.SIGSTOP)
+    role.tick()
+    before = host.progressed
+    for _ in range(5):
+        role.tick()
+    assert host.progressed == before
+    os.kill(role.child.pid, signal.SIGCONT)
+    await until(lambda: host.progressed > before, role)
+    await role.stop()
+
+
+async def test_the_patience_changes_without_interrupting(
+    make_host: MakeHost, record_settings: Settings
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings())
+    assert await role.update(record_settings(stall_seconds=30))
+    assert role.stall_seconds == 30
+    assert not await role.update(record_settings(segment_seconds=5, stall_seconds=30))
+
+
+async def test_metrics_come_from_ffmpegs_own_progress_and_the_files(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    role = Record(host, record_settings())
+    value = host.registry.get_sample_value
+    await role.start()
+    await until(lambda: value("fleet_ffmpeg_frames_total") >= 50, role)
+    (file,) = public(host.recordings)
+    assert value("fleet_recording_bytes_total") == pytest.approx(file.stat().st_size, rel=0.2)
+    assert value("fleet_recording_last_write_timestamp_seconds") == pytest.approx(
+        file.stat().st_mtime, abs=2
+    )
+    assert value("fleet_ffmpeg_speed_ratio") == pytest.approx(1, abs=0.5)
+    assert value("fleet_recording_bitrate_bits_per_second") > 50_000
+    assert value("fleet_ffmpeg_dropped_frames_total") == 0
+    assert value("fleet_ffmpeg_duplicated_frames_total") == 0
+    await role.stop()
+
+
+async def test_a_file_is_copied_and_its_end_completes_the_recording(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    host.recordings.mkdir()
+    clip(host.recordings / "in.mp4")
+    source = {"type": "file", "path": "in.mp4", "loop": False}
+    role = Record(host, record_settings(source=source, directory="out"))
+    await role.start()
+    await until(lambda: host.completed, role)
+    await role.stop()
+    (file,) = public(host.recordings / "out")
+    assert frames(file) == 50
+
+
+async def test_a_looped_file_goes_on_beyond_its_end(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    host.recordings.mkdir()
+    clip(host.recordings / "in.mp4")
+    source = {"type": "file", "path": str(host.recordings / "in.mp4")}
+    role = Record(host, record_settings(source=source, directory="out", segment_seconds=1))
+    await role.start()
+    await until(lambda: role._report and role._report.frames > 80, role)
+    await role.stop()
+    assert sum(map(frames, public(host.recordings / "out"))) > 80
+
+
+async def test_a_stream_from_the_network_is_recorded_until_it_ends(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    port = free_port()
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-c:v", "mpeg2video")
+    listen = f"tcp://127.0.0.1:{port}?listen=1"
+    sender = subprocess.Popen(  # noqa: ASYNC220 (returns at once)
+        ["ffmpeg", "-v", "error", "-nostdin", "-re", *picture, "-f", "mpegts", listen]
+    )
+    host = make_host()
+    settings = record_settings(source={"type": "url", "url": f"tcp://127.0.0.1:{port}"})
+    try:
+        role = await started(make_host, settings)
+        (file,) = public(host.recordings)
+        await until(lambda: file.stat().st_size > 50_000, role)
+        sender.kill()
+        await until(lambda: role.host.failed)
+        await role.stop()
+        assert role.host.failed.reason == "SourceEnded"
+        assert frames(file) > 10
+    finally:
+        sender.kill()
+        sender.wait()
+
+
+async def started(make_host: MakeHost, settings: RecordSettings) -> Any:
+    """A recording of what soon begins to be sent."""
+    while True:
+        role = Record(make_host(), settings)
+        try:
+            await role.start()
+        except Failed as failed:
+            if failed.reason != "SourceUnreachable":
+                raise
+        else:
+            return role

@@ -1,0 +1,75 @@
+"""What a recording may be told, and the sentences that answer the rest."""
+
+from typing import Any
+
+import pytest
+
+from fleet.roles.record import RecordSettings
+from fleet.strict import Mistakes, structure
+
+TEST = {"type": "test"}
+
+
+def test_a_source_is_all_that_must_be_said() -> None:
+    settings = structure({"source": TEST}, RecordSettings)
+    assert settings.segment_seconds == 180
+    assert settings.container == "mpegts"
+    assert settings.stall_seconds == 15
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "says"),
+    [
+        ({}, "/source", "is missing"),
+        ({"source": {"type": "camera"}}, "/source", "test, url, file"),
+        ({"source": "test"}, "/source", "expected a table with a type"),
+        ({"source": {"type": "test", "size": "641x360"}}, "/source/size", "even numbers"),
+        ({"source": {"type": "test", "rate": 0}}, "/source/rate", "1 to 120"),
+        ({"source": {"type": "file", "path": ""}}, "/source/path", "the path of a file"),
+        ({"source": {"type": "url", "url": "file:///etc/shadow"}}, "/source/url", "an address"),
+        ({"source": {"type": "url", "url": "rtsp://"}}, "/source/url", "an address"),
+        ({"source": {"type": "url", "url": "rtsp://[cam/"}}, "/source/url", "an address"),
+        ({"source": TEST, "segment_seconds": 0}, "/segment_seconds", "1 to 86400"),
+        ({"source": TEST, "segment_seconds": 86401}, "/segment_seconds", "1 to 86400"),
+        ({"source": TEST, "segment_seconds": 3.0}, "/segment_seconds", "a whole number"),
+        ({"source": TEST, "container": "mp4"}, "/container", "mpegts"),
+        ({"source": TEST, "segment_second": 3}, "/segment_second", "segment_seconds"),
+        ({"source": TEST, "video_codec": "copy"}, "", "nothing to copy"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else repr(value)[:60],
+)
+def test_a_mistake_has_its_path_and_says_what_was_expected(
+    settings: dict[str, Any], path: str, says: str
+) -> None:
+    with pytest.raises(Mistakes) as caught:
+        structure(settings, RecordSettings)
+    (mistake,) = caught.value.mistakes
+    assert mistake.pointer == path
+    assert says in mistake.message
+
+
+@pytest.mark.parametrize("directory", ["..", "a/../../b", "/etc", "a\0b"])
+def test_a_directory_stays_below_the_recordings(directory: str) -> None:
+    with pytest.raises(Mistakes) as caught:
+        structure({"source": TEST, "directory": directory}, RecordSettings)
+    (mistake,) = caught.value.mistakes
+    assert mistake.pointer == "/directory"
+
+
+def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:
+    source = {"type": "url", "url": "rtsp://ann:hunter2@camera/main"}
+    with pytest.raises(Mistakes) as caught:
+        structure({"source": source}, RecordSettings)
+    assert caught.value.mistakes[0].pointer == "/source/url"
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    wrong = {"source": {"type": "test", "rate": "5"}, "directory": "/", "stall_seconds": 0}
+    with pytest.raises(Mistakes) as caught:
+        structure(wrong, RecordSettings)
+    assert [mistake.pointer for mistake in caught.value.mistakes] == [
+        "/source/rate",
+        "/directory",
+        "/stall_seconds",
+    ]
