@@ -1,0 +1,182 @@
+"""Commands: which handler is meant, what it is given, and an answer for whatever happens.
+
+A (caller, correlation) pair runs once; a repeat before its deadline gets the same reply.
+Handlers run as tasks, so a slow one blocks nobody.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import define
+
+from fleet.agent.validate import clip
+from fleet.model import (
+    MAX_PAYLOAD,
+    CommandFailed,
+    DeadlineExceeded,
+    InvalidArguments,
+    NoSuchInstance,
+    Problem,
+    Refusal,
+    Reply,
+    UnknownCommand,
+)
+from fleet.model import Command as Request
+from fleet.mqtt import Message
+from fleet.roles import Command, Failed
+from fleet.strict import Mistakes, close_match, structure
+from fleet.wire import Undecodable, decode, dumps, encode, to_json
+
+log = logging.getLogger(__name__)
+
+DEADLINE: Final = 30.0
+"""Seconds a command has whose message does not expire."""
+STATION: Final = "station"
+"""The reserved role whose commands exist on every station."""
+_MOST_REMEMBERED: Final = 1000
+
+Offers = Mapping[str, Mapping[str, Command]]
+"""instance -> command name -> command, of the instances of one role that run."""
+Send = Callable[[str, bytes, bytes], None]
+"""Sends (caller, correlation, payload)."""
+
+
+@define
+class _Asked:
+    deadline: float
+    reply: bytes | None = None
+
+
+class Commands:
+    """Answers commands. `offers`: what runs of a role; `own`: the commands of the station."""
+
+    def __init__(
+        self, offers: Callable[[str], Offers], own: Mapping[str, Command], send: Send
+    ) -> None:
+        self._offers = offers
+        self._own = own
+        self._send = send
+        self._asked: dict[tuple[str, bytes], _Asked] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def received(self, caller: str, role: str, name: str, message: Message) -> bool:
+        """Begin to answer; False if the message is to be ignored."""
+        if message.retain or message.correlation is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        self._forget(now)
+        key = caller, message.correlation
+        asked = self._asked.get(key)
+        if asked is None:
+            seconds = DEADLINE if message.expiry is None else float(message.expiry)
+            self._asked[key] = _Asked(now + seconds)
+            task = asyncio.create_task(self._answer(key, role, name, message.payload, seconds))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif asked.reply is not None:
+            self._send(*key, asked.reply)
+        return True
+
+    def cancel(self) -> None:
+        """Give up on what still runs."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _forget(self, now: float) -> None:
+        for key, asked in list(self._asked.items()):
+            full = len(self._asked) >= _MOST_REMEMBERED and asked.reply is not None
+            if asked.deadline < now or full:
+                del self._asked[key]
+
+    async def _answer(
+        self, key: tuple[str, bytes], role: str, name: str, payload: bytes, seconds: float
+    ) -> None:
+        timeout = asyncio.timeout(seconds)
+        try:
+            async with timeout:
+                result = await self._run(role, name, payload)
+            reply = _encoded(result)
+        except Refusal as refusal:
+            reply = encode(Reply(None, refusal.error))
+        except Exception as error:
+            if timeout.expired():
+                refused: Refusal = DeadlineExceeded(f"not done within {seconds:g} s")
+            elif isinstance(error, Failed):
+                refused = CommandFailed(str(error))
+            else:
+                log.exception("the command %s/%s broke", role, name)
+                refused = CommandFailed(f"{type(error).__name__}: {clip(str(error))}")
+            reply = encode(Reply(None, refused.error))
+        if key in self._asked:
+            self._asked[key].reply = reply
+        self._send(*key, reply)
+
+    async def _run(self, role: str, name: str, payload: bytes) -> Any:
+        try:
+            request = decode(payload, Request)
+        except Undecodable as error:
+            raise InvalidArguments(
+                f"the command cannot be read: {error}",
+                (Problem(InvalidArguments.__name__, role, None, None, clip(str(error))),),
+            ) from None
+        offers = {STATION: self._own} if role == STATION else self._offers(role)
+        command = resolve(role, name, request.instance, offers)
+        return await command.handler(arguments(role, request, command))
+
+
+def resolve(role: str, name: str, instance: str | None, offers: Offers) -> Command:
+    """The command that is meant.
+
+    Raises:
+        UnknownCommand: nothing that runs has registered it.
+        NoSuchInstance: the one named does not run, or none was named and several do.
+    """
+    if instance is None or role == STATION:
+        chosen = {one: commands for one, commands in offers.items() if name in commands}
+        if not chosen:
+            raise _unknown(role, name, offers)
+        if len(offers) > 1:
+            several = ", ".join(sorted(offers))
+            raise NoSuchInstance(f"several instances of {role!r} run, name one: {several}")
+        (instance,) = chosen
+    elif instance not in offers:
+        known = f" (running: {', '.join(sorted(offers)) or 'none'})"
+        raise NoSuchInstance(f"{role}/{clip(instance)} does not run here{known}")
+    command = offers[instance].get(name)
+    if command is None:
+        raise _unknown(role, name, {instance: offers[instance]})
+    return command
+
+
+def _unknown(role: str, name: str, offers: Offers) -> UnknownCommand:
+    known = sorted({command for commands in offers.values() for command in commands})
+    if not offers:
+        return UnknownCommand(f"no instance of the role {role!r} runs here")
+    hint = close_match(name, known) or f" (known: {', '.join(known) or 'none'})"
+    return UnknownCommand(f"{role!r} has no command {name!r}{hint}")
+
+
+def arguments(role: str, request: Request, command: Command) -> Any:
+    """The arguments as the command's own class.
+
+    Raises:
+        InvalidArguments: with every problem and its path.
+    """
+    try:
+        return structure(dict(request.arguments), command.arguments)
+    except Mistakes as mistakes:
+        kind = InvalidArguments.__name__
+        problems = tuple(
+            Problem(kind, role, request.instance, m.pointer or None, clip(m.message))
+            for m in mistakes.mistakes
+        )
+        raise InvalidArguments(clip(str(mistakes)), problems) from None
+
+
+def _encoded(result: Any) -> bytes:
+    payload = dumps({"result": to_json(result), "error": None})
+    if len(payload) > MAX_PAYLOAD:
+        raise CommandFailed(f"the result is too long: {len(payload)} bytes, at most {MAX_PAYLOAD}")
+    return payload
