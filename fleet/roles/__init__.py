@@ -106,7 +106,8 @@ class Child(ABC):
     adopted: bool
     """Whether an earlier agent started it."""
     output: Path
-    """The file its standard output is appended to (its own where `spawn(report=True)`)."""
+    """The file its standard output is appended to; with `spawn(report=True)` its own, which is
+    empty when it starts and is emptied when it has grown long."""
 
     @abstractmethod
     async def wait(self) -> int | None:
@@ -118,7 +119,7 @@ class Child(ABC):
 
     @abstractmethod
     def last_words(self, lines: int = 5) -> str:
-        """The last lines it wrote to its log."""
+        """The last lines it wrote to its log, none of an earlier child's."""
 
 
 class Host(ABC):

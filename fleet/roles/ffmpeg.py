@@ -34,6 +34,9 @@ class FfmpegRole(ChildRole[S]):
         self._metrics = Metrics(host, self.output)
         self._report: Report | None = None
         self._work = 0
+        self._ended = False
+        self._failure: Failed | None = None
+        """Why it ended, where that was not its end."""
 
     @abstractmethod
     def arguments(self) -> list[str]:
@@ -68,13 +71,10 @@ class FfmpegRole(ChildRole[S]):
 
     async def _first_output(self) -> None:
         deadline = time.monotonic() + self.start_seconds
-        while True:
-            ended = self._watch is None or self._watch.done()
+        while not self._ended:
             self.tick()
-            if self._work or (ended and self.finished(None)):
+            if self._work:
                 return
-            if ended:
-                raise self.failure(None)
             if time.monotonic() > deadline:
                 raise Failed(
                     "SourceUnreachable",
@@ -82,6 +82,8 @@ class FfmpegRole(ChildRole[S]):
                     "check that it sends",
                 )
             await asyncio.sleep(0.05)
+        if self._failure is not None:
+            raise self._failure
 
     def spawned(self) -> None:
         """The child runs: get hold of what it is doing."""
@@ -108,17 +110,18 @@ class FfmpegRole(ChildRole[S]):
         """Its last words say why."""
         if self._report is not None:
             self._report.read()
+        self._ended = True
         if self.finished(status):
             self.host.complete(f"{self.source()} came to its end")
         else:
-            failure = self.failure(status)
-            self.host.fail(failure.reason, failure.message)
+            self._failure = self.failure(status)
+            self.host.fail(self._failure.reason, self._failure.message)
 
     def failure(self, status: int | None) -> Failed:
         """What its end means."""
-        words = self.child.last_words(20)
-        known = diagnose(words, self.source(), self.target())
-        return known or super().failure(status)
+        killed = status is not None and status < 0
+        words = "" if killed else self.child.last_words(20)
+        return diagnose(words, self.source(), self.target()) or super().failure(status)
 
 
 _REASONS = (

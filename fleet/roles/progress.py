@@ -6,15 +6,13 @@ The report is a file, so it goes on when the agent is replaced, and the next one
 import re
 import time
 from collections.abc import Mapping
+from os import SEEK_END
 from pathlib import Path
 
 from attrs import define, field
 from prometheus_client import Counter, Gauge
 
 from fleet.roles import Host
-
-_REPORT_BYTES = 256 * 1024
-"""A report longer than this is emptied once it was read."""
 
 
 @define
@@ -32,19 +30,12 @@ class Report:
         return whole(self.values.get("frame")) or whole(self.values.get("out_time_us"))
 
     def read(self) -> None:
-        """Take in what was added since the last time."""
+        """Take in what was added since the last time; the agent empties a long report."""
         try:
-            with self.path.open("r+b") as file:
-                end = file.seek(0, 2)
-                file.seek(self._offset if self._offset <= end else 0)
-                text = file.read()
-                self._offset = file.tell()
-                latest, rest = latest_block(text)
-                if self._offset > _REPORT_BYTES:
-                    file.truncate(0)  # ffmpeg appends, so it goes on at the new end
-                    self._offset = 0
-                else:
-                    self._offset -= rest
+            with self.path.open("rb") as file:
+                file.seek(0 if file.seek(0, SEEK_END) < self._offset else self._offset)
+                latest, rest = latest_block(file.read())
+                self._offset = file.tell() - rest
         except OSError:
             return
         self.values = latest or self.values

@@ -16,6 +16,8 @@ from fleet.roles import Host, Meta
 
 TIMEOUT = 3_000_000
 """Microseconds an input may be silent before it counts as gone."""
+PORT = 9710
+"""Where an ingest offers what it captures, unless the conference file says otherwise."""
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
 _PIXELS = r"[1-9][0-9]{0,2}[02468]"
 _QUEUE = ("-thread_queue_size", "512")
@@ -168,7 +170,7 @@ class Reference:
     """
 
     host: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[\w.:%-]+$")]
-    port: Annotated[int, Meta(ge=1, le=65535)]
+    port: Annotated[int, Meta(ge=1, le=65535)] = PORT
     role: str | None = None
     instance: str | None = None
     station: str | None = None

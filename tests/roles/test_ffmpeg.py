@@ -42,15 +42,13 @@ def test_a_report_read_in_any_pieces_ends_with_its_last_block(
     assert report.values == {"frame": "30", "speed": "1.0x", "progress": "end"}
 
 
-def test_a_report_does_not_grow_for_ever(tmp_path: Path) -> None:
+def test_a_report_that_was_emptied_is_read_on(tmp_path: Path) -> None:
     file = tmp_path / "report"
     report = Report(file)
-    for n in range(0, 100_000, 10_000):
-        with file.open("ab") as out:
-            out.write(b"".join(block(n + i) for i in range(10_000)))
+    for frame in range(3):
+        file.write_bytes(block(frame) * (3 - frame))
         report.read()
-        assert report.frames == n + 9_999
-        assert file.stat().st_size < 300_000
+        assert report.frames == frame
 
 
 @pytest.mark.parametrize("text", [b"", b"frame=1\n", b"\xff\xfe", b"progress", b"frame\n"])
