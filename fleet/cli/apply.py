@@ -75,7 +75,7 @@ def run(
         plan = ask(ctx, lambda m: m.ask("plan", PlanArguments(text, name), PlanResult))
         if not json:
             conference.show(plan)
-        if plan.changes and not yes and not typer.confirm("Apply?", err=True):
+        if not (plan.is_empty or yes) and not typer.confirm("Apply?", err=True):
             stop("nothing was applied", Exit.NO)
         with progress() as tell:
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from fleet.cli.terminal import data, say, stop
 from fleet.cli.view import clean
-from fleet.operations import Change, PlanResult
+from fleet.operations import PlanResult
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red"}
 _WORDS = {"+": "to add", "~": "to change", "-": "to remove"}
@@ -26,7 +26,7 @@ def read(path: Path) -> str:
 def show(plan: PlanResult) -> None:
     """The changes on stdout, a line each; what there is to say about them on stderr."""
     console = data()
-    for text in _rows(plan.changes):
+    for text in _rows(plan):
         if console.is_terminal:
             console.print(text)
         else:
@@ -40,18 +40,33 @@ def show(plan: PlanResult) -> None:
 
 def summary(plan: PlanResult) -> str:
     """`2 to add, 1 to change`, or that there is nothing to do."""
-    actions = [change.action for change in plan.changes]
+    actions = [action for action, *_ in _cells(plan)]
     counts = (f"{actions.count(a)} {word}" for a, word in _WORDS.items() if a in actions)
     return ", ".join(counts) or "nothing to do: the stations are wanted as the file says"
 
 
-def _rows(changes: tuple[Change, ...]) -> Iterator[Text]:
-    names = [f"{change.station}" for change in changes]
-    instances = [f"{change.role}/{change.instance}" for change in changes]
-    for change, name, instance in zip(changes, names, instances, strict=True):
-        detail = clean(change.detail)
+def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:
+    """Action, station, instance and detail of each row, by station."""
+    rows = []
+    for change in plan.changes:
+        detail = change.detail
         if change.running and change.action != "+":
             detail = f"{detail} (it runs now and is interrupted)".strip()
-        cells = (name.ljust(max(map(len, names))), instance.ljust(max(map(len, instances))))
-        row = "  ".join((f"{change.action} {cells[0]}", cells[1], detail)).rstrip()
-        yield Text(row, _STYLES[change.action])
+        instance = f"{change.role}/{change.instance}"
+        rows.append((str(change.action), change.station, instance, clean(detail)))
+    shown = {change.id for change in plan.changes}
+    for station in plan.stations:
+        # Instances that are added say already that a station is new.
+        if station.detail != "new":
+            rows.append(("~", station.station, "", clean(station.detail)))
+        elif station.id not in shown:
+            rows.append(("+", station.station, "", "new, with nothing to run"))
+    return sorted(rows, key=lambda row: row[1:3])
+
+
+def _rows(plan: PlanResult) -> Iterator[Text]:
+    cells = _cells(plan)
+    names, instances = (max((len(row[i]) for row in cells), default=0) for i in (1, 2))
+    for action, name, instance, detail in cells:
+        row = f"{action} {name.ljust(names)}  {instance.ljust(instances)}  {detail}".rstrip()
+        yield Text(row, _STYLES[action])

@@ -34,5 +34,5 @@ def run(
         print_json(plan)
     else:
         conference.show(plan)
-    if plan.changes:
+    if not plan.is_empty:
         raise typer.Exit(Exit.NO)

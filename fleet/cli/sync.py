@@ -43,7 +43,7 @@ def judge(station: StationStatus) -> Verdict:
         why = "; ".join(map(problem_text, station.problems))
         return Verdict(station, Standing.REJECTED, f"rejected revision {station.wanted}: {why}")
     if station.presence is not PresenceState.ONLINE:
-        return Verdict(station, Standing.PENDING, f"is {_absent(station)}")
+        return Verdict(station, Standing.PENDING, _absent(station))
     if station.in_sync:
         return Verdict(station, Standing.IN_SYNC, None)
     if station.running != station.wanted:
@@ -110,5 +110,5 @@ def _ill(station: StationStatus) -> Iterator[tuple[str, InstanceStatus]]:
 
 def _absent(station: StationStatus) -> str:
     if station.presence is PresenceState.UNKNOWN:
-        return "not known to anybody yet" if station.running is None else "unknown"
+        return "never heard of" if station.running is None else "unknown"
     return station.presence.value

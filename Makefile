@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Both set up all they need.
+
+export PATH := $(PATH):/usr/sbin:/sbin
+BIN := .venv/bin
+DURATION ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench constraints clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: # what is missing: system packages, .venv, this package
+	@./scripts/setup
+
+demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends it by itself
+	@$(BIN)/python scripts/demo.py $(if $(DURATION),--duration $(DURATION))
+
+test: check ## everything that is promised, with real parts
+	$(BIN)/pytest -n auto
+
+check: setup ## style, types and the import contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## how fast it is, beside a thin client on the same broker
+	@$(BIN)/python -m bench
+
+constraints: setup ## renew constraints.txt (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+		--output-file constraints.txt
+
+clean: ## remove what was made here
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

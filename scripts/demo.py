@@ -1,0 +1,225 @@
+"""The demonstration: a private broker, a manager and three stations, two of them recording.
+
+Everything is the real thing, as processes of their own; this only starts it, shows what
+`fleet status` knows, and ends it. Run it as `make demo [DURATION=20]`.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from demo_parts import PartFailed, Parts, Recording, free_port
+from rich.console import Console, Group
+from rich.filesize import decimal
+from rich.live import Live
+from rich.text import Text
+
+from fleet.cli import view
+from fleet.cli.connection import Access, Manager, Unreachable, converse
+from fleet.cli.following import status
+from fleet.cli.sync import judge_all
+from fleet.model import PresenceState
+from fleet.mqtt import Broker
+from fleet.operations import StatusResult
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = Path("examples/demo.toml")
+STATIONS = {
+    "hall1-cam": "b827eb0000a1",
+    "hall2-cam": "b827eb0000b1",
+    "hall2-slides": "b827eb0000b2",
+}
+BLOCKING = "hall2-slides"
+HEADER = ("ROOM", "STATION", "PRESENCE", "ROLE", "INSTANCE", "STATE", "REVISION", "RECORDED")
+PACE = 0.5
+"""Seconds between two looks."""
+PLAIN_PACE = 5.0
+"""Seconds between two tables where there is no terminal and nothing changes."""
+
+
+class Demo:
+    """One run: its parts, its recordings and what is shown of them."""
+
+    def __init__(self, work: Path, recordings: Path) -> None:
+        self.parts = Parts(work)
+        self.console = Console(highlight=False, markup=False)
+        self.recordings = {name: Recording(recordings / name) for name in STATIONS}
+        self._work = work
+        self._last: StatusResult | None = None
+        self._printed: tuple[object, float] = (None, 0.0)
+
+    async def run(self, duration: float | None) -> None:
+        """Start all, apply the file, show what happens."""
+        broker, http = await self._start()
+        access = Access(Broker.parse(broker), "demo")
+        await self._all_online(access)
+        self.console.print(f"from another terminal:  export FLEET_BROKER={broker}")
+        self.console.print("                        .venv/bin/fleet status")
+        self.console.print(f"metrics:                http://{http}/metrics\n")
+        await self._apply(broker)
+        await converse(access, lambda manager: self._show(manager, duration))
+
+    async def _start(self) -> tuple[str, str]:
+        programs = Path(sys.executable).parent
+        port = await self.parts.broker(ROOT / "mosquitto/private.conf")
+        broker, http = f"mqtt://127.0.0.1:{port}", f"127.0.0.1:{free_port()}"
+        state = self._work / "manager"
+        self.parts.start(
+            "manager",
+            [
+                *(programs / "fleet-manager", "run", "--broker", broker),
+                *("--state-dir", state, "--http", http),
+            ],
+        )
+        for name, id_ in STATIONS.items():
+            recordings = self.recordings[name].directory
+            recordings.mkdir(parents=True)
+            settings = self._work / f"{name}.toml"
+            blocked = 'blocked_roles = ["record"]\n' if name == BLOCKING else ""
+            settings.write_text(f'{blocked}recordings = "{recordings}"\n')
+            self.parts.start(
+                name,
+                [
+                    *(programs / "fleet-agent", "run", "--broker", broker, "--station", id_),
+                    *("--state-dir", self._work / name, "--settings", settings),
+                ],
+            )
+        return broker, http
+
+    async def _all_online(self, access: Access) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            self.parts.check()
+            try:
+                found = await converse(access, status)
+            except Unreachable:
+                continue  # the manager is still starting
+            online = {one.id for one in found.stations if one.presence is PresenceState.ONLINE}
+            if online >= set(STATIONS.values()):
+                return
+            await asyncio.sleep(0.1)
+        raise PartFailed("the stations did not come online within 30 s")
+
+    async def _apply(self, broker: str) -> None:
+        fleet = Path(sys.executable).with_name("fleet")
+        self.console.print(f"$ fleet apply --yes {FILE}")
+        applied = await asyncio.create_subprocess_exec(
+            *(fleet, "--broker", broker, "apply", "--yes", FILE),
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+        )
+        # 1: a station rejects it, which is part of the show.
+        if await applied.wait() not in (0, 1):
+            raise PartFailed(f"fleet apply ended with status {applied.returncode}")
+        self.console.print()
+
+    async def _show(self, manager: Manager, duration: float | None) -> None:
+        end = None if duration is None else time.monotonic() + duration
+        with self._display() as display:
+            while end is None or time.monotonic() < end:
+                self.parts.check()
+                self._last = await status(manager)
+                display(self._last)
+                left = PACE if end is None else end - time.monotonic()
+                await asyncio.sleep(max(0.0, min(PACE, left)))
+
+    @contextmanager
+    def _display(self) -> Iterator[Callable[[StatusResult], None]]:
+        """A function that shows one look at the stations."""
+        if not self.console.is_terminal:
+            yield self._print
+            return
+        hint = Text("\nCtrl-C ends everything", "bright_black")
+        with Live(console=self.console, auto_refresh=False) as live:
+            yield lambda found: live.update(
+                Group(view.table(self.lines(found), HEADER, self.console.width), hint),
+                refresh=True,
+            )
+
+    def _print(self, found: StatusResult) -> None:
+        """Lines of text: when something changes, and now and then to show what grows."""
+        lines = self.lines(found)
+        states = [(line.cells[:-1], line.beneath) for line in lines]
+        if states != self._printed[0] or time.monotonic() - self._printed[1] >= PLAIN_PACE:
+            print(*view.plain(lines, HEADER), "", sep="\n", flush=True)
+            self._printed = states, time.monotonic()
+
+    def lines(self, found: StatusResult) -> list[view.Line]:
+        """The status table, with what was recorded in place of times and restarts."""
+        return [
+            view.Line(
+                (
+                    *line.cells[:6],
+                    line.cells[view.HEADER.index("REVISION")],
+                    decimal(self.recordings[line.cells[1]].size),
+                ),
+                (line.cells[-1], *line.beneath) if line.cells[-1] else line.beneath,
+            )
+            for line in view.lines(found.stations, found.at)
+        ]
+
+    def conclude(self) -> bool:
+        """A line per station; whether both recordings are whole."""
+        why = {v.station.name: v.why for v in judge_all(self._last.stations)} if self._last else {}
+        well = True
+        print()
+        for name, recording in self.recordings.items():
+            if name == BLOCKING:
+                print(f"{name}: {why.get(name) or 'was not asked to record'}")
+                continue
+            try:
+                seconds = recording.seconds()
+            except ValueError as error:
+                well = False
+                print(f"{name}: {error}")
+                continue
+            files = f"{len(recording.files)} file{'s'[: len(recording.files) != 1]}"
+            print(f"{name}: {seconds:.1f} s in {files}, {decimal(recording.size)}, decodes whole")
+        place = os.path.relpath(next(iter(self.recordings.values())).directory.parent)
+        print(f"recordings: {place}/")
+        return well
+
+
+async def run(duration: float | None) -> bool:
+    """The whole demonstration; whether it went well."""
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with tempfile.TemporaryDirectory(prefix="fleet-demo-") as work:
+        demo = Demo(Path(work), ROOT / "demo" / at)
+        running = asyncio.create_task(demo.run(duration))
+        loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in signals:
+            loop.add_signal_handler(number, running.cancel)
+        why: BaseException | None = None
+        try:
+            await asyncio.wait([running])
+            why = None if running.cancelled() else running.exception()
+        finally:
+            print("\nending all parts, the recordings are finalised", file=sys.stderr)
+            await demo.parts.end()
+            for number in signals:
+                loop.remove_signal_handler(number)
+        if why is not None and not isinstance(why, PartFailed | Unreachable):
+            raise why
+        if why is not None:
+            print(f"demo: {why}", file=sys.stderr)
+        return demo.conclude() and why is None
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description="A broker, a manager and three stations at work.")
+    parser.add_argument("--duration", type=float, metavar="S", help="end by itself after S seconds")
+    sys.exit(not asyncio.run(run(parser.parse_args().duration)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The processes of the demonstration, and the files they leave."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from attrs import define, field, frozen
+
+_PATIENCE = 20.0
+"""Seconds a part has to end once asked to."""
+
+
+class PartFailed(Exception):
+    """A part did not start, or ended by itself; the text says which and its last words."""
+
+
+@define
+class Part:
+    """One process, with its output in a file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raises PartFailed once the process has ended."""
+        status = self.process.poll()
+        if status is not None:
+            words = self.log.read_text(errors="replace").splitlines()[-10:]
+            text = "\n".join(f"    {line}" for line in words) or "    (it said nothing)"
+            raise PartFailed(f"{self.name} ended with status {status}; its last words:\n{text}")
+
+
+@define
+class Parts:
+    """All processes, ended in the order that leaves every recording whole."""
+
+    directory: Path
+    """Where their logs go."""
+    started: list[Part] = field(factory=list)
+
+    def start(self, name: str, argv: Sequence[str | Path]) -> Part:
+        """Start a process that a Ctrl-C at the terminal does not reach.
+
+        Raises:
+            PartFailed: the program is not there.
+        """
+        log = self.directory / f"{name}.log"
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("FLEET_", "NOTIFY_"))}
+        with log.open("ab") as output:
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=own,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise PartFailed(f"{name} cannot be started: {error}") from None
+        part = Part(name, process, log)
+        self.started.append(part)
+        return part
+
+    def check(self) -> None:
+        """Raises PartFailed if any has ended."""
+        for part in self.started:
+            part.check()
+
+    async def broker(self, config: Path) -> int:
+        """Start Mosquitto; the port it listens on.
+
+        Raises:
+            PartFailed: it does not come up.
+        """
+        for attempt in range(5):
+            port = free_port()
+            part = self.start("broker", ["mosquitto", "-c", config, "-p", str(port)])
+            while part.process.poll() is None:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    return port
+                await asyncio.sleep(0.02)
+            if attempt < 4:  # somebody else may have taken the port
+                self.started.remove(part)
+        part.check()
+        raise AssertionError("unreachable")
+
+    async def end(self) -> None:
+        """Ask all to end, the last started first, and see that none is left."""
+        for part in reversed(self.started):
+            if part.process.poll() is not None:
+                continue
+            part.process.terminate()
+        for part in reversed(self.started):
+            await self._ended(part)
+
+    async def _ended(self, part: Part) -> None:
+        end = time.monotonic() + _PATIENCE
+        while part.process.poll() is None:
+            if time.monotonic() > end:
+                print(f"{part.name} does not end; it is killed", file=sys.stderr)
+                _kill(part.process.pid)
+                part.process.wait()
+                return
+            await asyncio.sleep(0.05)
+
+
+def _kill(pid: int) -> None:
+    """The process and what it started, which would outlive it."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@frozen
+class Recording:
+    """What a station has recorded, in its own directory."""
+
+    directory: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """The segments, oldest first."""
+        return sorted(path for path in self.directory.rglob("*") if path.is_file())
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return sum(path.stat().st_size for path in self.files)
+
+    def seconds(self) -> float:
+        """How long it plays; decodes all of it.
+
+        Raises:
+            ValueError: there is nothing, or something in it cannot be decoded.
+        """
+        if not self.files:
+            raise ValueError("nothing was recorded")
+        return sum(map(_decoded_seconds, self.files))
+
+
+def _decoded_seconds(path: Path) -> float:
+    decoded = subprocess.run(
+        ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", path, "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if decoded.returncode or decoded.stderr.strip():
+        raise ValueError(f"{path.name} does not decode: {decoded.stderr.strip()[-200:]}")
+    probed = subprocess.run(
+        [
+            *("ffprobe", "-v", "error", "-show_entries", "format=duration:stream=codec_type"),
+            *("-of", "default=nokey=1:noprint_wrappers=1", path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *streams, seconds = probed.stdout.split()
+    if not {"video", "audio"} <= set(streams):
+        raise ValueError(f"{path.name} has only {' and '.join(sorted(set(streams)))}")
+    return float(seconds)
