@@ -25,6 +25,15 @@ Said = Registration | Presence | Status | Ack | Telemetry
 
 
 @define
+class _Box:
+    """One boot that spoke under a station's id. `at`: when it was last heard live, if ever."""
+
+    at: float | None = None
+    online: Presence | None = None
+    hostname: str | None = None
+
+
+@define
 class Heard:
     """One station, as far as it was heard."""
 
@@ -44,31 +53,38 @@ class Heard:
     _silent: bool = False
     """Whether `lost` is our own conclusion."""
     _heard_at: float = 0.0
-    _boots: dict[str, float] = field(factory=dict)
-    """Every boot heard live of late, and when."""
+    _boxes: dict[str, _Box] = field(factory=dict)
     _last_boot: str | None = None
-    _hostnames: dict[str, str] = field(factory=dict)
+    """The boot that was last heard live."""
     _alive: tuple[str, float] | None = None
-    """(boot, since): live status of a station that is not taken for online."""
+    """(boot, since): heartbeats of a station that is not taken for online."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between its heartbeats."""
+        return self.presence.interval if self.presence else INTERVAL
 
     @property
     def patience(self) -> float:
         """Seconds it may be silent."""
-        return SILENT_INTERVALS * (self.presence.interval if self.presence else INTERVAL)
+        return SILENT_INTERVALS * self.interval
 
     @property
     def hostnames(self) -> tuple[str, ...]:
-        """The host names of the boxes heard of late; a box without one goes by its boot."""
-        return tuple(sorted(self._hostnames.get(boot, boot) for boot in self._boots))
+        """The host names of the boxes heard live; one without goes by its boot."""
+        return tuple(
+            sorted(box.hostname or boot for boot, box in self._boxes.items() if box.at is not None)
+        )
 
     def hear(self, said: Said, retained: bool, now: float) -> None:
         """Fold in what was said; `retained`: it was kept by the broker, nobody said it now."""
         if isinstance(said, Presence):
-            if not self._hear_presence(said, retained, now) or said.state is PresenceState.LOST:
-                return  # a will is not the station's own voice
+            counts = self._hear_presence(said, retained, now)
+            if not counts or said.state is not PresenceState.ONLINE:
+                return  # a will is not the station's own voice, a goodbye is its last word
         elif isinstance(said, Registration):
             self.registration = said
-            self._hostnames[said.boot] = said.hostname
+            self._box(said.boot).hostname = said.hostname
         elif isinstance(said, Status):
             self.status = said
         elif isinstance(said, Ack):
@@ -77,6 +93,12 @@ class Heard:
             self.telemetry, self.telemetry_at = said, now
         if not retained:
             self._hear_live(said, now)
+
+    def _box(self, boot: str) -> _Box:
+        box = self._boxes.get(boot)
+        if box is None:
+            box = self._boxes[boot] = _Box()
+        return box
 
     def _hear_presence(self, said: Presence, retained: bool, now: float) -> bool:
         """Whether it counts."""
@@ -87,72 +109,77 @@ class Heard:
             case PresenceState.ONLINE:
                 if retained and self._silent and this == last:
                     return False
-                self._online, self._silent, self._heard_at = this, False, now
+                self._box(said.boot).online = said
+                self._online, self._heard_at = this, now
             case PresenceState.LOST:
                 # The broker keeps a will only after the `online` of the same connection.
                 missed = retained and last is not None and said.boot == last[0]
                 if last is not None and this != last and not missed:
                     return False
-                self._silent = False
+                if self._other_stays(said.boot):
+                    return False
             case PresenceState.OFFLINE:
+                other = self._other_stays(said.boot)
                 if not retained:
                     self._forget(said.boot)
-                if last is not None and said.boot not in (last[0], self._last_boot):
+                if other or (last is not None and said.boot not in (last[0], self._last_boot)):
                     return False
-                self._silent = False
             case _:
                 return False
-        self.presence, self.state, self._alive = said, said.state, None
+        self.presence, self.state, self._silent, self._alive = said, said.state, False, None
         return True
+
+    def _other_stays(self, boot: str) -> bool:
+        """Whether another box lives on under this id; it then stands for the station."""
+        if not self.conflict:
+            return False
+        for other, box in self._boxes.items():
+            if other != boot and box.at is not None:
+                if box.online is not None:
+                    self.presence, self._online = box.online, (other, box.online.epoch)
+                return True
+        return False
 
     def _hear_live(self, said: Said, now: float) -> None:
         boot = said.boot
         self._heard_at = now
         if self._silent:
             self._silent, self.state = False, PresenceState.ONLINE
-        elif isinstance(said, Status) and self.state is not PresenceState.OFFLINE:
+        elif isinstance(said, Status):
             self._hear_heartbeat(boot, now)
-        if isinstance(said, Presence) and said.state is not PresenceState.ONLINE:
-            return
-        before = self._boots.get(boot)
-        if boot != self._last_boot and before is not None and now - before <= self.patience:
+        box = self._box(boot)
+        if boot != self._last_boot and box.at is not None and now - box.at <= self.patience:
             self.conflict = True
-        self._boots[boot] = now
-        self._last_boot = boot
+        box.at, self._last_boot = now, boot
 
     def _hear_heartbeat(self, boot: str, now: float) -> None:
         # At QoS 0 an `online` may be lost on the way; heartbeats going on say the same.
-        if self.state is PresenceState.ONLINE:
+        if self.state in (PresenceState.ONLINE, PresenceState.OFFLINE):
             return
         if self._alive is None or self._alive[0] != boot:
             self._alive = (boot, now)
-        elif now - self._alive[1] >= self.patience / SILENT_INTERVALS:
+        elif now - self._alive[1] >= self.interval:
             self.state, self._alive = PresenceState.ONLINE, None
 
     def _forget(self, boot: str) -> None:
-        self._boots.pop(boot, None)
-        self.conflict = self.conflict and len(self._boots) > 1
+        self._boxes.pop(boot, None)
+        self.conflict = self.conflict and len(self.hostnames) > 1
 
     def tick(self, now: float) -> None:
         """Conclude what silence says."""
         patience = self.patience
         if self.state is PresenceState.ONLINE and now - self._heard_at > patience:
             self.state, self._silent = PresenceState.LOST, True
-        if len(self._boots) > 1:
-            for boot in [boot for boot, at in self._boots.items() if now - at > patience]:
-                self._forget(boot)
-        if len(self._hostnames) > len(self._boots) + 1:
-            newest = self.registration.boot if self.registration else None
-            self._hostnames = {
-                boot: name
-                for boot, name in self._hostnames.items()
-                if boot in self._boots or boot == newest
-            }
+        if len(self._boxes) > 1:
+            for boot, box in list(self._boxes.items()):
+                if boot != self._last_boot and (box.at is None or now - box.at > patience):
+                    self._forget(boot)
 
     def restart_clock(self, now: float) -> None:
         """The broker was away: silence counts from now on."""
         self._heard_at = now
-        self._boots.clear()
+        for box in self._boxes.values():
+            box.at = None
         self._last_boot, self.conflict, self._alive = None, False, None
 
 

@@ -132,11 +132,15 @@ class Store:
             ),
             isouter=True,
         )
-        answered = sa.select(sa.distinct(ACK.c.station)).where(
-            ACK.c.revision >= 1,
-            sa.exists().where(
-                REVISION.c.station == ACK.c.station, REVISION.c.revision == ACK.c.revision
-            ),
+        answered = (
+            sa.select(ACK.c.station)
+            .distinct()
+            .where(
+                ACK.c.revision >= 1,
+                sa.exists().where(
+                    REVISION.c.station == ACK.c.station, REVISION.c.revision == ACK.c.revision
+                ),
+            )
         )
         with self._engine.connect() as connection:
             highest_of = dict(connection.execute(highest).tuples().all())
