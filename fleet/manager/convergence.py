@@ -99,11 +99,12 @@ class Convergence:
         """A station is online (again), or was found so."""
         if needs is Need.NOTHING:
             self._due.pop(station, None)
-        elif heard.ack is None:
-            self._due.setdefault(station, now + NO_ACK)
+            return
+        if heard.ack is None:
+            due = now + NO_ACK
         else:
             due = max(now, self._pushed.get(station, now - PACE) + PACE)
-            self._due[station] = min(due, self._due.get(station, due))
+        self._due[station] = min(due, self._due.get(station, due))
 
     def due(self, now: float) -> list[str]:
         """The stations to look at now; each is then either acted upon or dropped."""

@@ -30,6 +30,8 @@ class Pusher:
         self._inventory = inventory
         self._convergence = Convergence()
         self._outbox = Outbox(lambda station: ledger[station].payload, topics.config)
+        self._withheld: set[str] = set()
+        """Stations that have not got what is wanted because two boxes use the id."""
 
     def begin(self) -> None:
         """A new connection is being made; nothing goes out until `connect`."""
@@ -47,6 +49,9 @@ class Pusher:
 
     def consider(self, station: str, heard: Heard) -> None:
         """Look at a station whose presence has changed."""
+        if station in self._withheld and not heard.conflict:
+            self._withheld.discard(station)
+            self._push([station])
         if heard.state is PresenceState.ONLINE:
             self._convergence.online(station, heard, self._needs(station), time.monotonic())
 
@@ -68,6 +73,8 @@ class Pusher:
             if heard is None or not heard.conflict:
                 free.append(station)
                 self._convergence.pushed(station, now)
+            else:
+                self._withheld.add(station)
         self._outbox.push(free)
 
     async def work(self) -> None:
