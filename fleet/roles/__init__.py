@@ -40,6 +40,7 @@ from prometheus_client import CollectorRegistry
 from fleet.model import CommandFailed, InvalidArguments, is_name
 
 __all__ = [
+    "THUMBNAIL_BYTES",
     "Child",
     "ChildRole",
     "Command",
@@ -54,6 +55,8 @@ __all__ = [
     "command",
     "register_factory",
 ]
+
+THUMBNAIL_BYTES = 64 * 1024
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -176,6 +179,14 @@ class Host(ABC):
     @abstractmethod
     def note(self, reason: str | None, message: str | None = None) -> None:
         """Say what is not as it should be while the role runs on (`NoSound`); None: all well."""
+
+    @abstractmethod
+    def thumbnail(self, jpeg: bytes) -> None:
+        """Show what the instance sees: a JPEG of at most `THUMBNAIL_BYTES`.
+
+        Raises:
+            ValueError: it is larger.
+        """
 
     @abstractmethod
     def fail(self, reason: str, message: str) -> None:

@@ -45,6 +45,12 @@ def _plain(part: str) -> str:
     return plain.encode()[:70].decode(errors="ignore")
 
 
+def _own(host: Host) -> str:
+    """What the names of this instance's runs begin with."""
+    # Dots are in no station's id and no instance's name, so no run is taken for another's.
+    return f".{host.station}.{host.role}.{host.instance}"
+
+
 def refused(error: OSError, directory: Path) -> Failed:
     """Why nothing can be recorded in `directory`, and what to do about it."""
     match error.errno:
@@ -84,8 +90,7 @@ class Segments:
         Raises:
             Failed: it cannot be made.
         """
-        # Dots are in no station's id and no instance's name, so no run is taken for another's.
-        stem = f".{host.station}.{host.instance}.{datetime.now(UTC).strftime(_STAMP)}"
+        stem = f"{_own(host)}.{datetime.now(UTC).strftime(_STAMP)}"
         run = directory.absolute() / stem
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -161,7 +166,7 @@ class Segments:
     def sweep(self) -> None:
         """Close the runs of this instance that ended while no agent was there."""
         with contextlib.suppress(OSError):
-            for run in self.host.recordings.rglob(f".{self.host.station}.{self.host.instance}.*"):
+            for run in self.host.recordings.rglob(f"{_own(self.host)}.*"):
                 if run != self.run:
                     for suffix in {path.suffix for path in run.glob("[0-9]*")} or {self.suffix}:
                         Segments.of(self.host, run / f"0{suffix}").close()
@@ -201,4 +206,4 @@ class Segments:
                 opened += timedelta(seconds=1)
 
     def _begun(self) -> datetime:
-        return datetime.strptime(self.run.name.split(".")[3], _STAMP).replace(tzinfo=UTC)
+        return datetime.strptime(self.run.name.split(".")[4], _STAMP).replace(tzinfo=UTC)

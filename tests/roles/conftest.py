@@ -23,8 +23,13 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., RealHost]]:
     """`make_host(instance)`: each call with the same names goes on where the last one left."""
     hosts: list[RealHost] = []
 
-    def make(instance: str = "main", station: str = "cam1", room: str | None = "hall1") -> RealHost:
-        hosts.append(RealHost(tmp_path, instance, station, room))
+    def make(
+        instance: str = "main",
+        station: str = "cam1",
+        room: str | None = "hall1",
+        role: str = "record",
+    ) -> RealHost:
+        hosts.append(RealHost(tmp_path, instance, station, room, role))
         return hosts[-1]
 
     yield make

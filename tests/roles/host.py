@@ -54,17 +54,22 @@ class RealChild(Child):
 class RealHost(Host):
     """What happened to the role is kept in `failed`, `completed` and `progressed`."""
 
-    def __init__(self, base: Path, instance: str, station: str, room: str | None) -> None:
-        self.role, self.instance, self.station = "record", instance, station
+    def __init__(
+        self, base: Path, instance: str, station: str, room: str | None, role: str = "record"
+    ) -> None:
+        self.role, self.instance, self.station = role, instance, station
         self.name, self.room = "hall1-cam", room
         self.recordings = base / "recordings"
-        self.state = base / "state" / station / instance
+        self.state = base / "state" / station / role / instance
         self.state.mkdir(parents=True, exist_ok=True)
         self.registry = CollectorRegistry()
         self.failed: Failed | None = None
         self.completed = False
         self.progressed = 0.0
         self.children: list[RealChild] = []
+        self.noted: tuple[str | None, str | None] = (None, None)
+        self.thumbnails: list[bytes] = []
+        self.secrets: dict[str, str] = {}
 
     async def spawn(
         self,
@@ -76,23 +81,30 @@ class RealHost(Host):
         grace: float = 5.0,
         report: bool = False,
     ) -> Child:
-        note = self.state / "child.json"
+        place = self.state / "children" / name
+        place.mkdir(parents=True, exist_ok=True)
+        note = place / "child.json"
         if note.exists():
             left = json.loads(note.read_text())
             pid, old = left["pid"], left["argv"]
             since = datetime.fromisoformat(left["since"])
             if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                return self._keep(RealChild(pid, old, since, True, self.state), stop_signal, grace)
-        with (self.state / "report").open("ab") as out, (self.state / "log").open("wb") as log:
+                return self._keep(RealChild(pid, old, since, True, place), stop_signal, grace)
+        with (place / "report").open("ab") as out, (place / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs meanwhile)
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                env=os.environ | dict(env or {}),
+                start_new_session=True,
             )
         process.returncode = 0  # RealChild reaps it
         since = datetime.now(UTC)
         note.write_text(
             json.dumps({"pid": process.pid, "argv": list(argv), "since": since.isoformat()})
         )
-        child = RealChild(process.pid, argv, since, False, self.state)
+        child = RealChild(process.pid, argv, since, False, place)
         return self._keep(child, stop_signal, grace)
 
     def _keep(self, child: RealChild, stop_signal: signal.Signals, grace: float) -> RealChild:
@@ -101,13 +113,18 @@ class RealHost(Host):
         return child
 
     def secret(self, secret: Secret) -> str:
-        raise Failed("SecretMissing", secret.secret)
+        if secret.secret not in self.secrets:
+            raise Failed("SecretMissing", secret.secret)
+        return self.secrets[secret.secret]
 
     def progress(self) -> None:
         self.progressed = time.monotonic()
 
     def note(self, reason: str | None, message: str | None = None) -> None:
-        pass
+        self.noted = (reason, message)
+
+    def thumbnail(self, jpeg: bytes) -> None:
+        self.thumbnails.append(jpeg)
 
     def fail(self, reason: str, message: str) -> None:
         self.failed = Failed(reason, message)

@@ -54,7 +54,7 @@ def written(segments: Segments, number: int, text: str, at: datetime) -> None:
 def begin(host: RealHost, at: datetime) -> Segments:
     """A run that began at `at`."""
     segments = Segments.begin(host, host.recordings, ".ts")
-    stem = f".{host.station}.{host.instance}.{at:%Y%m%dT%H%M%SZ}"
+    stem = f".{host.station}.{host.role}.{host.instance}.{at:%Y%m%dT%H%M%SZ}"
     segments.run = segments.run.rename(host.recordings / stem)
     return segments
 
