@@ -148,7 +148,8 @@ class Heard:
         elif isinstance(said, Status):
             self._hear_heartbeat(boot, now)
         box = self._box(boot)
-        if boot != self._last_boot and box.at is not None and now - box.at <= self.patience:
+        turned = self._last_boot not in (None, boot)
+        if turned and box.at is not None and now - box.at <= self.patience:
             self.conflict = True
         box.at, self._last_boot = now, boot
 
@@ -163,6 +164,8 @@ class Heard:
 
     def _forget(self, boot: str) -> None:
         self._boxes.pop(boot, None)
+        if self._last_boot == boot:
+            self._last_boot = None
         self.conflict = self.conflict and len(self.hostnames) > 1
 
     def tick(self, now: float) -> None:
