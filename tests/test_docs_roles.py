@@ -1,0 +1,198 @@
+"""Every example in docs/roles.md runs in a real agent, and does what the page says of it."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import ROOT, Mosquitto, Programs, free_port, until
+from tests.stranger import Stranger
+
+STATION = "station1"
+TOPIC = f"fleet/v1/station/{STATION}"
+PAGE = (ROOT / "docs" / "roles.md").read_text()
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def example(name: str) -> str:
+    """The block that begins with `# name`."""
+    (text,) = [text for _, text in BLOCKS if text.startswith(f"# {name}\n")]
+    return text
+
+
+def block(language: str) -> str:
+    """The one block of a language that has no name."""
+    (text,) = [text for lang, text in BLOCKS if lang == language and not text.startswith("# ")]
+    return text
+
+
+class Station:
+    """An agent with one of the examples, and a stranger who plays its manager."""
+
+    def __init__(self, stranger: Stranger) -> None:
+        self.stranger = stranger
+        self.registration: Any = None
+        self._revision = 0
+
+    async def runs(self, role: str, **settings: Any) -> Any:
+        """Want one instance, `main`, and wait until it runs; its status."""
+        return await self.reaches("running", {role: {"main": settings}})
+
+    async def reaches(self, state: str, roles: dict[str, Any]) -> Any:
+        ack = await self.wants(roles)
+        assert ack["result"] == "accepted", ack["error"]
+        status = await self.stranger.expect(
+            f"{TOPIC}/status",
+            lambda s: (
+                s["revision"] == self._revision
+                and [i["state"] for named in s["roles"].values() for i in named.values()]
+                == [state] * sum(map(len, roles.values()))
+            ),
+        )
+        return status["roles"]
+
+    async def wants(self, roles: dict[str, Any]) -> Any:
+        """Its ack of a config with these roles."""
+        self._revision += 1
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        config = {"revision": self._revision, "at": at, "by": "ann", "roles": roles}
+        self.stranger.publish(f"{TOPIC}/config", config, retain=True)
+        return await self.stranger.expect(
+            f"{TOPIC}/ack", lambda ack: ack["revision"] == self._revision
+        )
+
+    async def call(self, role: str, command: str, **arguments: Any) -> Any:
+        """The reply to a command."""
+        mark = self.stranger.mark()
+        topic = f"{TOPIC}/command/ann/{role}/{command}"
+        request = {"instance": None, "arguments": arguments}
+        self.stranger.publish(topic, request, correlation=b"1%d" % mark, expiry=10)
+        return await self.stranger.expect(f"{TOPIC}/reply/ann", after=mark)
+
+
+@pytest.fixture
+async def station(
+    tmp_path: Path, broker: Mosquitto, programs: Programs, stranger: Stranger
+) -> Station:
+    """Runs all examples that are a single file."""
+    roles_dir = tmp_path / "roles"
+    roles_dir.mkdir()
+    for language, text in BLOCKS:
+        name = re.match(r"# (\w+\.py)\n", text)
+        if language == "python" and name:
+            (roles_dir / name[1]).write_text(text)
+    programs.agent(broker, STATION, f'roles_dir = "{roles_dir}"\n')
+    found = Station(stranger)
+    found.registration = await stranger.expect(f"{TOPIC}/registration")
+    return found
+
+
+async def test_a_role_in_about_30_lines(station: Station, tmp_path: Path) -> None:
+    assert len([line for line in example("clock.py").splitlines() if line.strip()]) <= 35
+    file = tmp_path / "clock.txt"
+    first = (await station.runs("clock", file=str(file)))["clock"]["main"]
+    await until(lambda: file.exists() and re.fullmatch(r"\d{4}", file.read_text()))
+    second = (await station.runs("clock", file=str(file), digits=6))["clock"]["main"]
+    await until(lambda: re.fullmatch(r"\d{6}", file.read_text()))
+    assert first["since"] == second["since"], "new settings are taken live"
+    await station.reaches("failed", {"clock": {"main": {"file": "/dev/null/clock"}}})
+    assert (await station.wants({}))["result"] == "accepted"
+    await until(lambda: not file.exists(), what="the end of the file")
+
+
+async def test_its_settings_come_from_the_conference_file(station: Station) -> None:
+    settings = tomllib.loads(block("toml"))["stations"]["hall1-mix"]["roles"]["clock"]["main"]
+    described = station.registration["factories"]["clock"]["settings"]
+    assert settings.keys() <= described["properties"].keys()
+    assert described["properties"]["digits"]["maximum"] == 6
+
+
+async def test_what_is_wrong_with_settings_is_said_in_these_words(station: Station) -> None:
+    ack = await station.wants({"clock": {"main": {"digits": 9, "fil": "x"}}})
+    problems = ack["error"]["problems"]
+    said = [re.split(r"\s+", line, maxsplit=1) for line in block("text").splitlines()]
+    assert sorted([p["path"], p["message"]] for p in problems) == sorted(said)
+
+
+async def test_a_role_with_a_command(station: Station) -> None:
+    await station.runs("banner")
+    assert (await station.call("banner", "show", text="Lunch"))["result"] == {"lines": 1}
+    assert (await station.call("banner", "show", text="a\nb\nc"))["error"] == {
+        "type": "CommandFailed",
+        "message": "3 lines do not fit, 2 do",
+        "problems": [],
+    }
+    assert (await station.call("banner", "show", txt=""))["error"]["type"] == "InvalidArguments"
+    assert (await station.call("banner", "hide"))["error"]["type"] == "UnknownCommand"
+    await station.wants({})
+    await station.stranger.expect(f"{TOPIC}/status", lambda s: s["roles"] == {})
+    gone = await station.call("banner", "show", text="Lunch")
+    assert gone["error"]["type"] in ("UnknownCommand", "NoSuchInstance")
+
+
+async def test_a_role_that_is_one_child_process(station: Station, tmp_path: Path) -> None:
+    port = free_port()
+    await station.runs("share", port=port)
+    recordings = tmp_path / STATION / "recordings"
+    recordings.mkdir(exist_ok=True)
+    (recordings / "talk.ts").write_text("a talk")
+    assert await until(lambda: fetched(f"http://127.0.0.1:{port}/talk.ts")) == b"a talk"
+
+
+def fetched(url: str) -> bytes | None:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 (our own)
+            body: bytes = answer.read()
+            return body
+    except OSError:
+        return None
+
+
+async def test_an_ffmpeg_role_starts_with_its_first_output(station: Station) -> None:
+    await station.runs("tone", port=free_port())
+
+
+async def test_build_and_commands_by_hand(station: Station) -> None:
+    await station.runs("lamp", pin=7)
+    assert (await station.call("lamp", "switch", on=True))["result"] == {"on": True}
+
+
+async def test_a_role_in_its_own_package(
+    tmp_path: Path, broker: Mosquitto, programs: Programs, stranger: Stranger
+) -> None:
+    package = tmp_path / "fleet-tally"
+    package.mkdir()
+    for name in ("pyproject.toml", "fleet_tally.py"):
+        (package / name).write_text(example(name))
+    site = tmp_path / "site"
+    offline = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
+    pip = [sys.executable, "-m", "pip", "install", *offline, "--target", str(site), str(package)]
+    subprocess.run(pip, check=True)  # noqa: ASYNC221 (nothing else runs yet)
+    programs.agent(broker, STATION, PYTHONPATH=str(site))
+    station = Station(stranger)
+    await stranger.expect(f"{TOPIC}/registration", lambda r: "tally" in r["factories"])
+    await station.runs("tally")
+    assert (await station.call("tally", "light", lit=True))["result"] == {"lit": True}
+    await stranger.expect(
+        f"{TOPIC}/telemetry",
+        lambda t: any(
+            family["name"] == "conference_tally_lit" and family["samples"][0][2] == 1
+            for family in t["families"]
+        ),
+        timeout=25,
+    )
+
+
+async def test_every_example_is_one_of_those_above(station: Station) -> None:
+    names = {m[1] for _, text in BLOCKS if (m := re.match(r"# (\w+\.(?:py|toml))\n", text))}
+    assert names == {
+        *("clock.py", "banner.py", "share.py", "tone.py", "lamp.py"),
+        *("fleet_tally.py", "pyproject.toml"),
+    }
+    assert station.registration["broken_roles"] == {}
