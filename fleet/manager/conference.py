@@ -128,7 +128,8 @@ class _Reader:
         try:
             value = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            self.wrong(f"this is not TOML: {error}")
+            end = f"at the end, line {text.count(chr(10)) + 1}"
+            self.wrong(f"this is not TOML: {str(error).replace('at end of document', end)}")
             return None
         except RecursionError:
             self.wrong("the file is nested too deep to be read")
@@ -286,7 +287,10 @@ class _Reader:
         return filled
 
     def size(self, wanted: Wanted) -> None:
-        size = len(dumps(wanted.roles)) + _ENVELOPE
+        try:
+            size = len(dumps(wanted.roles)) + _ENVELOPE
+        except (TypeError, ValueError, RecursionError):
+            return  # what cannot travel at all has been told
         if size > MAX_PAYLOAD:
             self.wrong(
                 f"its config would have {size} bytes; at most {MAX_PAYLOAD} travel",
