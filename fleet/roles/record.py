@@ -75,10 +75,9 @@ class SyntheticSource:
         """How ffmpeg reads it."""
         picture = f"testsrc2=size={self.size}:rate={self.rate}"
         sound = "sine=frequency=440:sample_rate=48000:beep_factor=4"
-        queue = ("-thread_queue_size", "512")
-        return [
-            *("-re", *queue, "-f", "lavfi", "-i", picture),
-            *("-re", *queue, "-f", "lavfi", "-i", sound),
+        return [  # no long queues here: of raw pictures they would take 700 MB
+            *("-re", "-f", "lavfi", "-i", picture),
+            *("-re", "-f", "lavfi", "-i", sound),
             *("-map", "0:v", "-map", "1:a"),
         ]
 
