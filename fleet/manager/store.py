@@ -143,7 +143,7 @@ class Store:
             )
         )
         with self._engine.connect() as connection:
-            highest_of = dict(connection.execute(highest).tuples().all())
+            highest_of = {row.station: row.highest for row in connection.execute(highest)}
             answerers = set(connection.execute(answered).scalars())
             return {
                 row.station: Known(
