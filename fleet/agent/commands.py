@@ -17,7 +17,6 @@ from fleet.model import (
     CommandFailed,
     DeadlineExceeded,
     InvalidArguments,
-    NoSuchInstance,
     Problem,
     Refusal,
     Reply,
@@ -27,6 +26,7 @@ from fleet.model import Command as Request
 from fleet.mqtt import Message
 from fleet.roles import Command, Failed
 from fleet.strict import Mistakes, close_match, structure
+from fleet.topics import Address
 from fleet.wire import Undecodable, decode, dumps, encode, to_json
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ STATION: Final = "station"
 """The reserved role whose commands exist on every station."""
 _MOST_REMEMBERED: Final = 1000
 
-Offers = Mapping[str, Mapping[str, Command]]
-"""instance -> command name -> command, of the instances of one role that run."""
+Find = Callable[[str, str | None, str], Command]
+"""(role, instance, command name) -> command of a running instance; raises a Refusal."""
 Send = Callable[[str, bytes, bytes], None]
 """Sends (caller, correlation, payload)."""
 
@@ -50,21 +50,20 @@ class _Asked:
 
 
 class Commands:
-    """Answers commands. `offers`: what runs of a role; `own`: the commands of the station."""
+    """Answers commands: those of what runs, and the station's `own`."""
 
-    def __init__(
-        self, offers: Callable[[str], Offers], own: Mapping[str, Command], send: Send
-    ) -> None:
-        self._offers = offers
+    def __init__(self, find: Find, own: Mapping[str, Command], send: Send) -> None:
+        self._find = find
         self._own = own
         self._send = send
         self._asked: dict[tuple[str, bytes], _Asked] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def received(self, caller: str, role: str, name: str, message: Message) -> bool:
+    def received(self, address: Address, message: Message) -> bool:
         """Begin to answer; False if the message is to be ignored."""
         if message.retain or message.correlation is None:
             return False
+        caller, role, name = address.rest
         now = asyncio.get_running_loop().time()
         self._forget(now)
         key = caller, message.correlation
@@ -121,41 +120,17 @@ class Commands:
                 f"the command cannot be read: {error}",
                 (Problem(InvalidArguments.__name__, role, None, None, clip(str(error))),),
             ) from None
-        offers = {STATION: self._own} if role == STATION else self._offers(role)
-        command = resolve(role, name, request.instance, offers)
+        if role == STATION:
+            command = self._stations_own(name)
+        else:
+            command = self._find(role, request.instance, name)
         return await command.handler(arguments(role, request, command))
 
-
-def resolve(role: str, name: str, instance: str | None, offers: Offers) -> Command:
-    """The command that is meant.
-
-    Raises:
-        UnknownCommand: nothing that runs has registered it.
-        NoSuchInstance: the one named does not run, or none was named and several do.
-    """
-    if instance is None or role == STATION:
-        chosen = {one: commands for one, commands in offers.items() if name in commands}
-        if not chosen:
-            raise _unknown(role, name, offers)
-        if len(offers) > 1:
-            several = ", ".join(sorted(offers))
-            raise NoSuchInstance(f"several instances of {role!r} run, name one: {several}")
-        (instance,) = chosen
-    elif instance not in offers:
-        known = f" (running: {', '.join(sorted(offers)) or 'none'})"
-        raise NoSuchInstance(f"{role}/{clip(instance)} does not run here{known}")
-    command = offers[instance].get(name)
-    if command is None:
-        raise _unknown(role, name, {instance: offers[instance]})
-    return command
-
-
-def _unknown(role: str, name: str, offers: Offers) -> UnknownCommand:
-    known = sorted({command for commands in offers.values() for command in commands})
-    if not offers:
-        return UnknownCommand(f"no instance of the role {role!r} runs here")
-    hint = close_match(name, known) or f" (known: {', '.join(known) or 'none'})"
-    return UnknownCommand(f"{role!r} has no command {name!r}{hint}")
+    def _stations_own(self, name: str) -> Command:
+        if name not in self._own:
+            hint = close_match(name, list(self._own)) or f" (known: {', '.join(self._own)})"
+            raise UnknownCommand(f"no station has a command {name!r}{hint}")
+        return self._own[name]
 
 
 def arguments(role: str, request: Request, command: Command) -> Any:

@@ -1,51 +1,43 @@
-"""Lines of instances on their way to the log topic: batched, limited, and counted when dropped."""
+"""Lines of instances on their way to the log topic: batched, and counted when dropped.
+
+What an instance may say in a second is limited where its output is read (`output`); this keeps
+what a broker that is away for long would pile up, and payloads short enough.
+"""
 
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import evolve
-
 from fleet.model import MAX_PAYLOAD, Log, LogLine
 from fleet.wire import encode
 
-LINES_PER_SECOND: Final = 50
-"""What one instance may send."""
-_MOST_WAITING: Final = 2000
-_LONGEST: Final = 4000
-"""Characters of a line that are sent."""
+MOST_WAITING: Final = 2000
+_ENVELOPE: Final = 100
 
 
 class Outbox:
-    """Keeps lines until they are taken; pure but for what it keeps. `now`: seconds, monotonic."""
+    """Keeps lines until they are taken."""
 
     def __init__(self) -> None:
         self._waiting: list[LogLine] = []
         self._dropped = 0
-        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def add(self, line: LogLine, now: float) -> bool:
-        """Keep `line`, or count it as dropped: an instance has its share of every second."""
-        key = line.role, line.instance
-        begin, count = self._windows.get(key, (now, 0))
-        if now - begin >= 1:
-            begin, count = now, 0
-        if count >= LINES_PER_SECOND or len(self._waiting) >= _MOST_WAITING:
+    def add(self, line: LogLine) -> None:
+        """Keep `line`, or count it as dropped where too many wait."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(line)
+        else:
             self._dropped += 1
-            return False
-        self._windows[key] = begin, count + 1
-        self._waiting.append(evolve(line, text=line.text[:_LONGEST]))
-        return True
 
     def drop(self, lines: int) -> None:
         """Count lines that somebody else left out."""
         self._dropped += lines
 
     def take(self) -> Iterator[bytes]:
-        """Payloads with all that waits, none too long."""
+        """Payloads with all that waits."""
         lines, dropped = self._waiting, self._dropped
         self._waiting, self._dropped = [], 0
         while lines or dropped:
-            count, size = 0, 100
+            count, size = 0, _ENVELOPE
             while count < len(lines):
                 size += len(encode(lines[count])) + 1
                 if size > MAX_PAYLOAD:

@@ -19,6 +19,7 @@ from fleet.wire import Undecodable, decode, encode
 log = logging.getLogger(__name__)
 
 _SPARE_BYTES: Final = 1024 * 1024
+_DECISION: Final = "decision.json"
 _MAX_DECISION: Final = 4 * 1024 * 1024
 
 
@@ -70,7 +71,7 @@ class Store:
             BadState: there is none, or it is not valid.
         """
         path = self.directory / "station"
-        kept = path.read_text().strip() if path.exists() else None
+        kept = path.read_text(errors="replace").strip() if path.exists() else None
         station = given or kept or found
         if station is None:
             raise BadState("this machine has no network card to be named after: give --station")
@@ -87,11 +88,9 @@ class Store:
 
     def load(self) -> Memory:
         """What was saved last; nothing where that is damaged (it is then set aside)."""
-        path = self.directory / "decision.json"
+        path = self.directory / _DECISION
         try:
-            return decode(path.read_bytes(), Memory, _MAX_DECISION)
-        except FileNotFoundError:
-            return Memory()
+            return saved(self.directory)
         except (OSError, Undecodable) as error:
             aside = path.with_suffix(".json.damaged")
             log.error("%s is damaged (%s): nothing is in force; kept as %s", path, error, aside)
@@ -105,7 +104,7 @@ class Store:
         Raises:
             OSError: it is not; what was saved before is.
         """
-        path, spare = self.directory / "decision.json", self.directory / "spare"
+        path, spare = self.directory / _DECISION, self.directory / "spare"
         payload = encode(memory)
         try:
             _replace(path, payload)
@@ -130,6 +129,19 @@ class Store:
         except OSError as error:
             log.warning("no spare room can be kept in %s: %s", self.directory, error)
             new.unlink(missing_ok=True)
+
+
+def saved(directory: Path) -> Memory:
+    """What the agent of this state directory saved last; it may be running.
+
+    Raises:
+        OSError, Undecodable: it is there and cannot be read.
+    """
+    try:
+        payload = (directory / _DECISION).read_bytes()
+    except FileNotFoundError:
+        return Memory()
+    return decode(payload, Memory, _MAX_DECISION)
 
 
 def _replace(path: Path, payload: bytes) -> None:

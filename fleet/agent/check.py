@@ -1,0 +1,103 @@
+"""Whether a box has all it needs before anybody relies on it: `fleet-agent check`."""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from attrs import frozen
+
+import fleet.roles
+from fleet.agent import catalogue, local
+from fleet.agent.accept import Memory
+from fleet.agent.settings import AgentSettings
+from fleet.agent.store import saved
+from fleet.mqtt import Broker, Disconnected, Link, Message, Refused, Will, connect_once
+from fleet.settings import AGENT_FILE
+from fleet.wire import Undecodable
+
+
+@frozen
+class Finding:
+    """One thing looked at; `unused` is broken, and nothing on this box needs it."""
+
+    verdict: Literal["ok", "missing", "unused"]
+    subject: str
+    text: str
+
+
+def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iterator[Finding]:
+    """Settings, state directory, broker, then each role."""
+    named = file or (AGENT_FILE if AGENT_FILE.exists() else None)
+    yield Finding("ok", "settings", str(named) if named else "no file, defaults")
+    memory, state = _state(settings.state)
+    yield state
+    yield _broker(settings, broker)
+    yield from _roles(settings, memory)
+
+
+def _state(directory: Path) -> tuple[Memory, Finding]:
+    place = directory
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Memory(), Finding("missing", "state", f"{place} may not be written to")
+    try:
+        memory = saved(directory)
+    except (OSError, Undecodable) as error:
+        return Memory(), Finding("missing", "state", f"{directory} has a damaged decision: {error}")
+    return memory, Finding("ok", "state", f"{directory}, revision {memory.revision} is in force")
+
+
+def _broker(settings: AgentSettings, broker: Broker) -> Finding:
+    try:  # a second connection could push the agent's own off the broker
+        running = local.status(settings.state)
+    except local.NoAgent:
+        pass
+    else:
+        if running.connected:
+            return Finding("ok", "broker", f"{running.broker}, the agent is connected")
+        return Finding("missing", "broker", f"{running.broker}: the agent is not connected")
+    try:
+        asyncio.run(connect_once(broker, f"fleet-agent-check-{secrets.token_hex(4)}", _Visit()))
+    except (Disconnected, Refused) as error:
+        return Finding("missing", "broker", f"{error}; is it running, is the address right?")
+    return Finding("ok", "broker", str(broker))
+
+
+def _roles(settings: AgentSettings, memory: Memory) -> Iterator[Finding]:
+    logging.getLogger("fleet").setLevel(logging.CRITICAL)  # it is said here
+    broken = catalogue.load(settings.roles)
+    offer = catalogue.offer(broken, frozenset(settings.blocked_roles))
+    needed = set(memory.in_force.roles) if memory.in_force else set()
+    if settings.roles is not None and not settings.roles.is_dir():
+        yield Finding("missing", "roles_dir", f"{settings.roles} is no directory")
+    for role in sorted({*offer.factories, *offer.broken, *needed}):
+        subject = f"role {role}"
+        if role in offer.broken:
+            verdict: Literal["missing", "unused"] = "missing" if role in needed else "unused"
+            yield Finding(verdict, subject, offer.broken[role])
+        elif role in offer.factories:
+            tools = ", ".join(fleet.roles.factories[role].tools) or "needs no tools"
+            yield Finding("ok", subject, tools)
+        else:
+            yield Finding("missing", subject, "the saved config needs it, and nothing provides it")
+
+
+class _Visit:
+    """A connection that leaves at once."""
+
+    def will(self) -> Will | None:
+        return None
+
+    def received(self, message: Message) -> None:
+        pass
+
+    async def connected(self, link: Link) -> None:
+        pass
+
+    def disconnected(self, why: str) -> None:
+        pass

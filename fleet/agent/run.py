@@ -1,0 +1,190 @@
+"""One run of the agent: builds its rooms, lets them work, and ends them in order.
+
+SIGTERM and SIGINT stop the instances and say `offline`. SIGHUP leaves the children to the next
+agent and says nothing: for everybody else the station was never away for long.
+"""
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections import Counter
+from contextlib import suppress
+
+from attrs import frozen
+from prometheus_client import CollectorRegistry
+
+from fleet.agent import catalogue, machine
+from fleet.agent.figures import MachineFigures
+from fleet.agent.local import LocalServer, LocalStatus
+from fleet.agent.notify import Notifier
+from fleet.agent.session import Identity, Session
+from fleet.agent.settings import AgentSettings
+from fleet.agent.station import RestartArguments, RestartResult, StationCommands
+from fleet.agent.store import Store
+from fleet.agent.supervisor import Supervisor
+from fleet.agent.wanted import Place
+from fleet.model import PresenceState
+from fleet.mqtt import BACKOFF_CAP, Broker, keep
+from fleet.roles import Command
+from fleet.topics import Topics
+from fleet.version import __version__
+
+log = logging.getLogger(__name__)
+
+_GOODBYE = 5.0
+"""Seconds the broker has to take the last words."""
+
+
+@frozen
+class _Nothing:
+    """No arguments."""
+
+
+@frozen
+class _Stopping:
+    """The agent ends."""
+
+    stopping: bool = True
+
+
+class Agent:
+    """The rooms of one running agent."""
+
+    def __init__(self, settings: AgentSettings, broker: Broker, store: Store) -> None:
+        """Raises: BadState."""
+        self._settings = settings
+        self._broker = broker
+        self._store = store
+        self._notifier = Notifier()
+        self._ending: asyncio.Future[signal.Signals] = asyncio.Future()
+        station = store.station(settings.station, machine.mac())
+        self._place = Place(
+            station,
+            settings.state,
+            settings.recordings_dir,
+            settings.secrets,
+            settings.adopt,
+        )
+        own = CollectorRegistry()
+        own.register(MachineFigures({"recordings": self._place.recordings}, lambda: None))
+        self._supervisor = Supervisor(
+            self._place,
+            changed=self._changed,
+            lines=lambda line: self._session.line(line),
+            thumbnail=lambda key, jpeg: self._session.thumbnail(key, jpeg),
+        )
+        commands = StationCommands(self._place, self._supervisor)
+        blocked = frozenset(settings.blocked_roles)
+        broken = catalogue.load(settings.roles)
+        self._session = Session(
+            Identity(
+                station,
+                secrets.token_hex(8),
+                Topics(settings.prefix),
+                settings.interval,
+                settings.name,
+            ),
+            store,
+            self._supervisor,
+            lambda: catalogue.offer(broken, blocked),
+            own,
+            commands.all(),
+        )
+        local = (
+            Command("status", _Nothing, LocalStatus, self._status),
+            Command("restart", RestartArguments, RestartResult, commands.restart),
+            Command("stop", _Nothing, _Stopping, self._stop),
+        )
+        self._local = LocalServer(settings.state, {command.name: command for command in local})
+
+    async def run(self) -> None:
+        """Work until a signal ends it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._end, number)
+        log.info("fleet-agent %s, station %s", __version__, self._place.station)
+        await self._supervisor.take_over()
+        await self._session.begin()
+        await self._local.start()
+        self._notifier.ready()
+        talking = asyncio.create_task(self._talk())
+        watchdog = asyncio.create_task(self._feed_watchdog())
+        try:
+            await self._finish(await self._ending, talking)
+        finally:
+            watchdog.cancel()
+            talking.cancel()
+            await asyncio.gather(watchdog, talking, return_exceptions=True)
+            await self._local.close()
+
+    async def _finish(self, number: signal.Signals, talking: asyncio.Task[None]) -> None:
+        log.info("%s: the agent ends", number.name)
+        self._notifier.stopping()
+        await self._session.close()
+        if number == signal.SIGHUP:
+            await self._supervisor.leave()
+            self._session.end(None)
+        else:
+            await self._supervisor.stop()
+            self._session.end(PresenceState.OFFLINE)
+        if self._session.link is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(talking, _GOODBYE)
+
+    async def _talk(self) -> None:
+        while True:
+            try:
+                await keep(self._broker, f"fleet-agent-{self._place.station}", self._session)
+                return
+            except Exception:  # whatever it is, what is being recorded comes first
+                log.exception("the conversation with the broker broke")
+                await asyncio.sleep(BACKOFF_CAP)
+
+    async def _feed_watchdog(self) -> None:
+        while self._notifier.watchdog is not None:
+            self._notifier.alive()
+            await asyncio.sleep(self._notifier.watchdog)
+
+    def _end(self, number: signal.Signals) -> None:
+        if not self._ending.done():  # a second signal must not break what the first began
+            self._ending.set_result(number)
+
+    def _changed(self) -> None:
+        self._session.changed()
+        states = Counter(
+            one.state.value
+            for named in self._supervisor.statuses().values()
+            for one in named.values()
+        )
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        self._notifier.status(counts or "nothing to run")
+
+    async def _status(self, _: _Nothing) -> LocalStatus:
+        memory = self._session.memory
+        return LocalStatus(
+            self._place.station,
+            __version__,
+            str(self._broker),
+            self._session.link is not None,
+            memory.revision,
+            memory.rejection.error if memory.rejection else None,
+            self._supervisor.statuses(),
+        )
+
+    async def _stop(self, _: _Nothing) -> _Stopping:
+        self._end(signal.SIGTERM)
+        return _Stopping()
+
+
+async def run(settings: AgentSettings, broker: Broker) -> None:
+    """Run an agent until it is told to end.
+
+    Raises:
+        BadState, StateInUse: it cannot begin.
+    """
+    store = Store(settings.state)
+    try:
+        await Agent(settings, broker, store).run()
+    finally:
+        store.close()

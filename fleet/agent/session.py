@@ -1,0 +1,353 @@
+"""Routes messages between the broker and the rooms of the agent, and decides nothing itself.
+
+On each connection: subscribe, then registration, ack, status, and presence `online` last, so
+that online means reachable. Then what comes in is handled one by one; what goes out is status
+on change and as a heartbeat, log lines, and figures.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from attrs import evolve, frozen
+from prometheus_client import CollectorRegistry, Counter
+
+from fleet.agent import machine
+from fleet.agent.accept import Decision, Memory, current_ack, decide, reject
+from fleet.agent.catalogue import Catalogue
+from fleet.agent.commands import Commands
+from fleet.agent.lines import Outbox
+from fleet.agent.store import Store
+from fleet.agent.supervisor import Supervisor
+from fleet.agent.telemetry import gather
+from fleet.agent.validate import examine, invalid
+from fleet.agent.wanted import Key
+from fleet.model import MAX_PAYLOAD, Ack, LogLine, Presence, PresenceState, Registration, Status
+from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
+from fleet.roles import Command
+from fleet.topics import Topics
+from fleet.version import __version__
+from fleet.wire import encode, format_time
+
+log = logging.getLogger(__name__)
+
+STATUS_GAP: Final = 1.0
+"""Seconds between two statuses at least."""
+LOG_GAP: Final = 0.5
+SAVE_AGAIN: Final = 60.0
+"""Seconds after which a config that could not be saved is tried again."""
+
+
+@frozen
+class Identity:
+    """Who this agent is. `boot` is random per start; `name` is used while no config names it."""
+
+    station: str
+    boot: str
+    topics: Topics
+    interval: float
+    name: str | None = None
+
+
+class Session:
+    """One agent's conversation with whatever broker it reaches (`mqtt.keep` runs it)."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        store: Store,
+        supervisor: Supervisor,
+        catalogue: Callable[[], Catalogue],
+        own: CollectorRegistry,
+        commands: Mapping[str, Command],
+    ) -> None:
+        self._me = identity
+        self._store = store
+        self._supervisor = supervisor
+        self._catalogue = catalogue
+        self._own = own
+        self._commands = Commands(supervisor.command, commands, self._reply)
+        self.link: Link | None = None
+        """None while there is no broker."""
+        self._outbox = Outbox()
+        self._lines = asyncio.Event()
+        self.memory = Memory()
+        """What was decided last."""
+        self._known = catalogue()
+        self._epoch = 0
+        self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
+        self._again: asyncio.TimerHandle | None = None
+        self._ignored = Counter(
+            "fleet_agent_messages_ignored", "Messages not acted on.", ["kind"], registry=own
+        )
+
+    async def begin(self) -> None:
+        """Run what was saved; needs no broker."""
+        self.memory = self._store.load()
+        config = self.memory.in_force
+        if config is not None:
+            examined = examine(config.roles, self._known)
+            await self._supervisor.apply(
+                examined.instances, name=config.name or self._me.name, room=config.room
+            )
+
+    async def close(self) -> None:
+        """Take no more configs and commands; what is being handled is finished first."""
+        self._closing = True
+        if self._again is not None:
+            self._again.cancel()
+        async with self._turn:
+            self._commands.cancel()
+
+    def end(self, presence: PresenceState | None) -> None:
+        """Say goodbye and let `mqtt.keep` return; None: go without a word."""
+        self._farewell.set_result(presence)
+
+    def changed(self) -> None:
+        """An instance does something else now."""
+        self._changed.set()
+
+    def line(self, line: LogLine) -> None:
+        """An instance said something."""
+        self._outbox.add(line)
+        self._lines.set()
+
+    def thumbnail(self, key: Key, jpeg: bytes) -> None:
+        """An instance shows what it sees; nobody keeps it for later."""
+        if self.link is not None:
+            topic = self._me.topics.thumbnail(self._me.station, *key)
+            self.link.publish(topic, jpeg, qos=0, user={"at": format_time(_now())})
+
+    # What `mqtt.keep` calls.
+
+    def will(self) -> Will:
+        """`lost`, for the connection about to be made."""
+        topic = self._me.topics.presence(self._me.station)
+        return Will(topic, encode(self._presence(PresenceState.LOST, self._epoch + 1)))
+
+    def received(self, message: Message) -> None:
+        """Queue it: messages are handled one by one, after the handshake."""
+        self._queue.put_nowait(message)
+
+    def disconnected(self, why: str) -> None:
+        """The agent does its work on; only nobody hears of it."""
+        log.warning("no broker: %s", why)
+
+    async def connected(self, link: Link) -> None:
+        """Introduce the station, then talk until the agent ends."""
+        self._epoch += 1
+        self._queue = asyncio.Queue()  # what the last connection left is sent again
+        topics, station = self._me.topics, self._me.station
+        try:
+            await link.subscribe(
+                Filter(topics.config(station)),
+                Filter(topics.station(station, "command", "+", "+", "+"), as_published=True),
+            )
+        except Refused as error:
+            raise Disconnected(str(error)) from None
+        async with self._turn:
+            self.link = link
+            self._known = self._catalogue()
+            self._publish(topics.registration(station), self._registration(), retain=True)
+            self._publish_ack(current_ack(self.memory, self._me.boot, _now()))
+            self._publish_status()
+            online = encode(self._presence(PresenceState.ONLINE, self._epoch))
+            self._publish(topics.presence(station), online, retain=True)
+        log.info("connected, as station %s", station)
+        try:
+            await self._talk()
+        finally:
+            self.link = None
+
+    async def _talk(self) -> None:
+        work = [self._handle(), self._heartbeat(), self._ship_lines(), self._ship_figures()]
+        tasks: list[asyncio.Future[Any]] = [asyncio.create_task(one) for one in work]
+        try:
+            await asyncio.wait([*tasks, self._farewell], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    await task  # it never ends by itself: let its error be seen
+            await self._say_goodbye(self._farewell.result())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _say_goodbye(self, presence: PresenceState | None) -> None:
+        if self.link is None or presence is None:
+            return
+        self._ship()
+        self._publish_status()
+        topic = self._me.topics.presence(self._me.station)
+        await self.link.publish(topic, encode(self._presence(presence, self._epoch)), retain=True)
+
+    # What comes in.
+
+    async def _handle(self) -> None:
+        while True:
+            message = await self._queue.get()
+            address = self._me.topics.parse(message.topic)
+            if self._closing:
+                continue
+            if address is not None and address.kind == "config":
+                async with self._turn:
+                    await self._config(message.payload)
+            elif address is not None and address.kind == "command":
+                if not self._commands.received(address, message):
+                    self._ignore("command", message, "it is retained or has no correlation data")
+            else:
+                self._ignore("other", message, "no such topic is listened to")
+
+    async def _config(self, payload: bytes) -> None:
+        decision = decide(self.memory, payload, self._known, self._me.boot, _now())
+        if decision is None:
+            return
+        decision = await self._saved(decision, payload)
+        self.memory = decision.memory
+        self._publish_ack(decision.ack)
+        if decision.ack.error is not None:
+            log.warning("revision %s: %s", decision.ack.revision, decision.ack.error.message)
+        config = decision.memory.in_force
+        if decision.wanted is None or config is None:
+            return
+        log.info("revision %s is in force", config.revision)
+        await self._supervisor.apply(
+            decision.wanted, name=config.name or self._me.name, room=config.room
+        )
+        self.changed()
+
+    async def _saved(self, decision: Decision, payload: bytes) -> Decision:
+        """The decision, once it is on the disk; where that fails, a rejection tried again."""
+        if decision.memory == self.memory:
+            return decision
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        try:
+            await asyncio.to_thread(self._store.save, decision.memory)
+        except OSError as error:
+            log.error("the decision cannot be saved: %s", error)
+            config = decision.memory.in_force
+            if decision.wanted is None or config is None:
+                return decision
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(SAVE_AGAIN, self._try_again, payload)
+            problem = invalid(f"the config cannot be saved: {error}")
+            return reject(self.memory, config.revision, [problem], self._me.boot, _now())
+        return decision
+
+    def _try_again(self, payload: bytes) -> None:
+        async def again() -> None:
+            async with self._turn:
+                await self._config(payload)
+
+        self._trying = asyncio.create_task(again())
+
+    def _ignore(self, kind: str, message: Message, why: str) -> None:
+        self._ignored.labels(kind).inc()
+        log.warning("a message on %s is ignored: %s", message.topic, why)
+
+    # What goes out.
+
+    async def _heartbeat(self) -> None:
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(last + self._me.interval):
+                    await self._changed.wait()
+                await asyncio.sleep(last + STATUS_GAP - loop.time())
+            except TimeoutError:
+                pass
+            self._publish_status()
+            last = loop.time()
+
+    async def _ship_lines(self) -> None:
+        while True:
+            await self._lines.wait()
+            await asyncio.sleep(LOG_GAP)
+            self._lines.clear()
+            self._ship()
+
+    def _ship(self) -> None:
+        self._outbox.drop(self._supervisor.take_dropped())
+        for payload in self._outbox.take():
+            self._publish(self._me.topics.log(self._me.station), payload, qos=0)
+
+    async def _ship_figures(self) -> None:
+        while True:
+            payload = gather(self._me.boot, _now(), self._supervisor.registries(), self._own)
+            self._publish(self._me.topics.telemetry(self._me.station), payload, qos=0)
+            await asyncio.sleep(self._me.interval)
+
+    def _reply(self, caller: str, correlation: bytes, payload: bytes) -> None:
+        topic = self._me.topics.reply(self._me.station, caller)
+        self._publish(topic, payload, correlation=correlation)
+
+    def _publish_ack(self, ack: Ack) -> None:
+        self._publish(self._me.topics.ack(self._me.station), encode(ack), retain=True)
+
+    def _publish_status(self) -> None:
+        self._changed.clear()
+        self._publish(self._me.topics.status(self._me.station), self.status(), retain=True)
+
+    def status(self) -> bytes:
+        """What runs now, as it travels; messages are left out where it would be too long."""
+        status = Status(self._me.boot, _now(), self.memory.revision, self._supervisor.statuses())
+        payload = encode(status)
+        if len(payload) <= MAX_PAYLOAD:
+            return payload
+        roles = {
+            role: {name: evolve(one, message=None) for name, one in named.items()}
+            for role, named in status.roles.items()
+        }
+        return encode(evolve(status, roles=roles))
+
+    def _registration(self) -> bytes:
+        known = self._known
+        return encode(
+            Registration(
+                self._me.boot,
+                __version__,
+                machine.hostname(),
+                machine.mac(),
+                machine.addresses(),
+                tuple(sorted(known.blocked)),
+                known.described,
+                known.broken,
+                machine.devices(),
+            )
+        )
+
+    def _presence(self, state: PresenceState, epoch: int) -> Presence:
+        return Presence(state, self._me.boot, epoch, _now(), self._me.interval)
+
+    def _publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> None:
+        if self.link is not None:
+            sent = asyncio.ensure_future(
+                self.link.publish(topic, payload, qos=qos, retain=retain, correlation=correlation)
+            )
+            sent.add_done_callback(lambda done: _log_refusal(topic, done))
+
+
+def _log_refusal(topic: str, done: "asyncio.Future[int]") -> None:
+    if not done.cancelled() and isinstance(done.exception(), Refused):
+        log.error("%s: %s", topic, done.exception())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

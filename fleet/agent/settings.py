@@ -1,0 +1,93 @@
+"""What a station's owner can set, in `/etc/fleet/agent.toml` or the file `--settings` names."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from attrs import evolve, frozen
+
+from fleet.model import INTERVAL, STATION_RULE, is_name, is_station_id
+from fleet.settings import AGENT_FILE, load
+from fleet.strict import Meta
+
+
+def _station(text: str) -> None:
+    if not is_station_id(text):
+        raise ValueError(f"{text!r} cannot be a station's id: {STATION_RULE}")
+
+
+def _prefix(text: str) -> None:
+    if not all(map(is_name, text.split("/"))):
+        raise ValueError(f"{text!r} cannot be a prefix of topics: expected names such as 'fleet'")
+
+
+@frozen
+class AgentSettings:
+    """The keys of the file; flags and FLEET_* go before it. Paths may begin with `~`."""
+
+    broker: str = "mqtt://127.0.0.1:1883"
+    """`mqtt://HOST:PORT`, or `mqtts://` for TLS."""
+    username: str | None = None
+    password_file: str | None = None
+    station: Annotated[str, _station] | None = None
+    """The station's id; the primary network card's address unless given."""
+    prefix: Annotated[str, _prefix] = "fleet"
+    """What every topic starts with."""
+    state_dir: str | None = None
+    recordings: str | None = None
+    """Where recordings go; `recordings` in the state directory unless given."""
+    secrets_dir: str = "/etc/fleet/secrets"
+    roles_dir: str | None = None
+    """A directory with role files of your own."""
+    blocked_roles: tuple[str, ...] = ()
+    """Roles that this station never runs, whether it has them or not."""
+    name: str | None = None
+    """What recordings call the station while no config names it."""
+    interval: Annotated[float, Meta(ge=0.1, le=3600)] = INTERVAL
+    """Seconds between two heartbeats."""
+    adopt: bool = True
+    """Whether children that an earlier agent left are taken over (else they are stopped)."""
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return _path(self.state_dir) if self.state_dir else _default_state()
+
+    @property
+    def recordings_dir(self) -> Path:
+        """Where recordings go."""
+        return _path(self.recordings) if self.recordings else self.state / "recordings"
+
+    @property
+    def secrets(self) -> Path:
+        """Where secrets are."""
+        return _path(self.secrets_dir)
+
+    @property
+    def roles(self) -> Path | None:
+        """Where role files of this station's own are."""
+        return _path(self.roles_dir) if self.roles_dir else None
+
+
+def read(file: Path | None, **flags: str | None) -> AgentSettings:
+    """The settings in `file` (else in `/etc/fleet/agent.toml`, if it is there) and the flags.
+
+    Raises:
+        BadSettings: the file cannot be used.
+    """
+    if file is None and AGENT_FILE.exists():
+        file = AGENT_FILE
+    found = load(file, AgentSettings) if file is not None else AgentSettings()
+    given: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
+    return evolve(found, **given)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _default_state() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/fleet-agent")
+    return platformdirs.user_state_path("fleet-agent")

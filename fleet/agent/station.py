@@ -1,0 +1,163 @@
+"""The commands that exist on every station, whatever it runs: the reserved role `station`."""
+
+import asyncio
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+import psutil
+from attrs import frozen
+
+from fleet.agent import machine
+from fleet.agent.figures import clock_offset
+from fleet.agent.supervisor import Supervisor
+from fleet.agent.wanted import Key, Place
+from fleet.model import NoSuchInstance
+from fleet.roles import Command
+from fleet.strict import Meta
+from fleet.version import __version__
+
+
+@frozen
+class LogsArguments:
+    """Which instances; all of the station, or of the role, where none is named."""
+
+    role: str | None = None
+    instance: str | None = None
+    lines: Annotated[int, Meta(ge=1, le=1000, description="of each instance")] = 100
+
+
+@frozen
+class InstanceLines:
+    """The last lines of one instance, oldest first."""
+
+    role: str
+    instance: str
+    lines: tuple[str, ...]
+
+
+@frozen
+class LogsResult:
+    """What the instances wrote last."""
+
+    instances: tuple[InstanceLines, ...]
+
+
+@frozen
+class RestartArguments:
+    """Which instance."""
+
+    role: str
+    instance: str
+
+
+@frozen
+class RestartResult:
+    """The instance is being restarted."""
+
+    restarting: str
+
+
+@frozen
+class InfoArguments:
+    """Nothing to be said."""
+
+
+@frozen
+class Disk:
+    """Bytes of the disk that holds a directory."""
+
+    directory: str
+    total_bytes: int
+    free_bytes: int
+
+
+@frozen
+class InfoResult:
+    """What the box is and how it is. Times in seconds; `clock_offset` null where nobody knows."""
+
+    hostname: str
+    addresses: tuple[str, ...]
+    uptime_seconds: float
+    agent: str
+    python: str
+    system: str
+    clock: datetime
+    clock_offset_seconds: float | None
+    disks: tuple[Disk, ...]
+    load: tuple[float, ...]
+    """Over 1, 5 and 15 minutes."""
+
+
+class StationCommands:
+    """Handlers over the supervisor; also what the local socket offers."""
+
+    def __init__(self, place: Place, supervisor: Supervisor) -> None:
+        self._place = place
+        self._supervisor = supervisor
+
+    def all(self) -> Mapping[str, Command]:
+        """By name."""
+        commands = (
+            Command("logs", LogsArguments, LogsResult, self.logs),
+            Command("restart", RestartArguments, RestartResult, self.restart),
+            Command("info", InfoArguments, InfoResult, self.info),
+        )
+        return {command.name: command for command in commands}
+
+    async def logs(self, asked: LogsArguments) -> LogsResult:
+        """The last lines of the instances asked for."""
+        found = [
+            key
+            for key in self._keys()
+            if asked.role in (None, key.role) and asked.instance in (None, key.instance)
+        ]
+        if not found and asked.role is not None:
+            raise self._no_such(f"{asked.role}/{asked.instance or '*'}")
+        last = self._supervisor.last_lines
+        return LogsResult(
+            tuple(InstanceLines(*key, tuple(last(key, asked.lines))) for key in found)
+        )
+
+    async def restart(self, asked: RestartArguments) -> RestartResult:
+        """Stop the instance and start it again."""
+        key = Key(asked.role, asked.instance)
+        if key not in self._keys():
+            raise self._no_such(str(key))
+        await self._supervisor.restart(key)
+        return RestartResult(str(key))
+
+    async def info(self, _: InfoArguments) -> InfoResult:
+        """What the box is and how it is."""
+        return InfoResult(
+            machine.hostname(),
+            machine.addresses(),
+            round(time.time() - psutil.boot_time(), 1),
+            __version__,
+            platform.python_version(),
+            platform.platform(),
+            datetime.now(UTC),
+            await asyncio.to_thread(clock_offset),
+            tuple(self._disks()),
+            os.getloadavg(),
+        )
+
+    def _disks(self) -> list[Disk]:
+        found = []
+        for directory in (self._place.recordings, self._place.state_dir):
+            if directory.exists():
+                usage = shutil.disk_usage(directory)
+                found.append(Disk(str(directory), usage.total, usage.free))
+        return found
+
+    def _keys(self) -> list[Key]:
+        statuses = self._supervisor.statuses()
+        return sorted(Key(role, name) for role, named in statuses.items() for name in named)
+
+    def _no_such(self, what: str) -> NoSuchInstance:
+        known = ", ".join(map(str, self._keys())) or "none"
+        return NoSuchInstance(f"{what} does not run here (there are: {known})")

@@ -1,0 +1,398 @@
+"""The agent on the wire: real processes, a real broker, and a stranger who acts as manager."""
+
+import json
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent import roles
+from tests.processes import Mosquitto, Program, Programs
+from tests.stranger import Heard, Stranger
+
+ID = "b1"
+BASE = f"fleet/v1/station/{ID}"
+CONFIG, ACK, STATUS = f"{BASE}/config", f"{BASE}/ack", f"{BASE}/status"
+PRESENCE, REGISTRATION = f"{BASE}/presence", f"{BASE}/registration"
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def agent(broker: Mosquitto, programs: Programs, tmp_path: Path) -> Start:
+    """Starts `fleet-agent run` with the role `echo`; more settings lines may be given."""
+    roles_dir = roles.write(tmp_path / "roles")
+
+    def start(settings: str = "", **env: str) -> Program:
+        lines = f'roles_dir = "{roles_dir}"\ninterval = 1\n{settings}'
+        return programs.agent(broker, ID, lines, **env)
+
+    return start
+
+
+def config(revision: int, roles: Any, **more: Any) -> dict[str, Any]:
+    return {"revision": revision, "at": "2026-02-01T09:30:00Z", "by": "ann", "roles": roles, **more}
+
+
+def running(instance: str = "main", role: str = "echo") -> Callable[[Any], bool]:
+    return lambda s: s["roles"].get(role, {}).get(instance, {}).get("state") == "running"
+
+
+async def online(stranger: Stranger, after: int = 0) -> Any:
+    return await stranger.expect(PRESENCE, lambda p: p["state"] == "online", after=after)
+
+
+async def push(stranger: Stranger, payload: Any) -> Any:
+    """The ack that follows."""
+    mark = stranger.mark()
+    await stranger.publish(CONFIG, payload, retain=True)
+    return await stranger.expect(ACK, after=mark)
+
+
+async def ask(
+    stranger: Stranger, what: str, arguments: Any, *, instance: str | None = None, **kwargs: Any
+) -> Any:
+    mark = stranger.mark()
+    kwargs.setdefault("correlation", b"c1")
+    payload = {"instance": instance, "arguments": arguments}
+    await stranger.publish(f"{BASE}/command/ann/{what}", payload, **kwargs)
+    message = await stranger.expect_message(f"{BASE}/reply/ann", after=mark)
+    assert message.correlation == kwargs["correlation"]
+    return message.json
+
+
+async def test_introduces_itself_in_order_with_online_last(
+    agent: Start, broker: Mosquitto, stranger: Stranger
+) -> None:
+    agent()
+    await online(stranger)
+    kinds = [m.topic.removeprefix(BASE + "/") for m in stranger.heard if m.qos]
+    assert kinds[:4] == ["registration", "ack", "status", "presence"]
+    registration = stranger.latest(REGISTRATION)
+    assert list(registration) == [
+        *("boot", "agent", "hostname", "mac", "addresses", "blocked_roles", "factories"),
+        *("broken_roles", "devices"),
+    ]
+    assert registration["factories"]["echo"]["instances"] == 3
+    assert set(registration["factories"]["echo"]["commands"]["say"]) == {"arguments", "result"}
+    ack = stranger.latest(ACK)
+    assert ack["revision"] == 0
+    assert ack["result"] is None
+    assert ack["in_force"] == {"revision": 0, "roles": {}}
+    assert stranger.latest(PRESENCE)["epoch"] == 1
+    assert stranger.latest(PRESENCE)["interval"] == 1
+    async with Stranger(broker.port, f"{BASE}/+") as late:
+        await late.expect(PRESENCE)
+        kept = {m.topic for m in late.heard if m.retain}
+        assert kept == {REGISTRATION, ACK, STATUS, PRESENCE}
+
+
+async def test_runs_what_it_accepted_and_says_so(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    wanted = {"echo": {"main": {"number": 3}}}
+    ack = await push(stranger, config(7, wanted))
+    assert (ack["revision"], ack["result"], ack["error"]) == (7, "accepted", None)
+    assert ack["in_force"] == {"revision": 7, "roles": wanted}
+    status = await stranger.expect(STATUS, running())
+    assert status["revision"] == 7
+    assert set(status["roles"]["echo"]["main"]) == {
+        *("state", "since", "restarts", "reason", "message")
+    }
+
+
+async def test_rejects_with_every_problem_and_runs_on(agent: Start, stranger: Stranger) -> None:
+    agent('blocked_roles = ["mix"]')
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    await stranger.expect(STATUS, running())
+    since = stranger.latest(STATUS)["roles"]["echo"]["main"]["since"]
+    ack = await push(
+        stranger,
+        config(
+            2,
+            {
+                "mix": {"main": {}},
+                "Echo": {"main": {}},
+                "echo": {"main": {"number": 10}, "b": {"numbr": 1}, "c": {}, "d": {}},
+            },
+        ),
+    )
+    assert (ack["result"], ack["error"]["type"]) == ("rejected", "BlockedRole")
+    problems = ack["error"]["problems"]
+    assert [(p["type"], p["role"], p["instance"], p["path"]) for p in problems] == [
+        ("BlockedRole", "mix", None, None),
+        ("MissingRoleFactory", "Echo", None, None),
+        ("InvalidConfiguration", "echo", "main", "/number"),
+        ("InvalidConfiguration", "echo", "b", "/numbr"),
+        ("InvalidConfiguration", "echo", None, None),
+    ]
+    assert "case-sensitive" in problems[1]["message"]
+    assert "1 to 9" in problems[2]["message"]
+    assert "'number'" in problems[3]["message"]
+    assert ack["in_force"]["revision"] == 1
+    mark = stranger.mark()
+    status = await stranger.expect(STATUS, after=mark)
+    assert (status["revision"], status["roles"]["echo"]["main"]["since"]) == (1, since)
+
+
+async def test_unreadable_payload_is_rejected_under_no_number_each_time(
+    agent: Start, stranger: Stranger
+) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(4, {}))
+    for payload in (b"{", b'{"revision": true}', b'{"revision": "5"}', b"[]", b"\xff"):
+        ack = await push(stranger, payload)
+        assert (ack["revision"], ack["result"]) == (None, "rejected")
+        assert ack["in_force"]["revision"] == 4
+    ack = await push(stranger, config(4, {}))
+    assert (ack["revision"], ack["result"]) == (4, "accepted")
+
+
+async def test_started_without_a_broker_runs_what_it_had(
+    agent: Start, broker: Mosquitto, stranger: Stranger
+) -> None:
+    first = agent()
+    await online(stranger)
+    await push(stranger, config(3, {"echo": {"main": {}, "bad": {"broken": True}}}, name="cam"))
+    await stranger.expect(STATUS, running())
+    first.terminate()
+    assert await first.ended() == 0
+    broker.stop()
+    second = agent()
+    await second.says("start echo/main")
+    await second.says("no broker")
+    mark = stranger.mark()
+    broker.start()
+    await stranger.expect(STATUS, running(), after=mark)
+    bad = stranger.latest(STATUS)["roles"]["echo"]["bad"]
+    assert bad["reason"] == "DeviceMissing"
+    ack = await stranger.expect(ACK, after=mark)
+    assert (ack["revision"], ack["result"]) == (3, "accepted")
+
+
+async def test_is_back_by_itself_when_the_broker_lost_everything(
+    agent: Start, broker: Mosquitto, stranger: Stranger
+) -> None:
+    agent()
+    boot = (await online(stranger))["boot"]
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    mark = stranger.mark()
+    broker.stop()
+    broker.start()
+    presence = await online(stranger, mark)
+    assert (presence["boot"], presence["epoch"]) == (boot, 2)
+    ack = await stranger.expect(ACK, after=mark)
+    assert (ack["revision"], ack["result"]) == (1, "accepted")
+
+
+async def test_says_lost_when_killed_and_offline_when_stopped(
+    agent: Start, stranger: Stranger
+) -> None:
+    first = agent()
+    boot = (await online(stranger))["boot"]
+    first.kill()
+    lost = await stranger.expect(PRESENCE, lambda p: p["state"] == "lost")
+    assert (lost["boot"], lost["epoch"], lost["interval"]) == (boot, 1, 1)
+    mark = stranger.mark()
+    second = agent()
+    assert (await online(stranger, mark))["boot"] != boot
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    await stranger.expect(STATUS, running())
+    second.terminate()
+    second.terminate()
+    await stranger.expect(PRESENCE, lambda p: p["state"] == "offline", after=mark)
+    assert await second.ended() == 0
+    status = stranger.latest(STATUS)["roles"]["echo"]["main"]
+    assert status["state"] == "stopped"
+    assert stranger.heard[-1].topic == PRESENCE
+
+
+async def test_sighup_leaves_without_a_word(
+    agent: Start, broker: Mosquitto, stranger: Stranger
+) -> None:
+    program = agent()
+    await online(stranger)
+    program.signal(signal.SIGHUP)
+    assert await program.ended() == 0
+    async with Stranger(broker.port, PRESENCE) as late:
+        assert (await late.expect(PRESENCE))["state"] == "online"
+
+
+async def test_remembers_a_rejection_over_a_restart(agent: Start, stranger: Stranger) -> None:
+    program = agent()
+    await online(stranger)
+    await push(stranger, config(1, {}))
+    rejected = await push(stranger, config(2, {"nothing": {"x": {}}}))
+    program.kill()
+    await stranger.publish(CONFIG, b"", retain=True)
+    mark = stranger.mark()
+    agent()
+    ack = await stranger.expect(ACK, after=mark)
+    assert (ack["revision"], ack["error"]) == (2, rejected["error"])
+    assert ack["in_force"] == {"revision": 1, "roles": {}}
+
+
+async def test_status_is_the_heartbeat_and_never_comes_more_than_once_a_second(
+    agent: Start, stranger: Stranger
+) -> None:
+    agent()
+    await online(stranger)
+    for revision in range(1, 20):
+        await stranger.publish(CONFIG, config(revision, {"echo": {f"i{revision}": {}}}))
+    await stranger.expect(STATUS, running("i19"))
+    mark = stranger.mark()
+    await stranger.expect(STATUS, after=mark)
+    at = [m.at for m in stranger.on(STATUS)]
+    assert all(later - earlier > 0.9 for earlier, later in pairwise(at))
+
+
+async def test_command_is_answered(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    await stranger.expect(STATUS, running())
+    assert await ask(stranger, "echo/say", {"text": "hello"}) == {
+        "result": {"text": "HELLO"},
+        "error": None,
+    }
+
+
+async def test_every_way_a_command_can_fail_has_its_type(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}, "other": {}}}))
+    await stranger.expect(STATUS, lambda s: running()(s) and running("other")(s))
+    text = {"text": "x"}
+
+    async def failure(number: int, *args: Any, **kwargs: Any) -> Any:
+        reply = await ask(stranger, *args, correlation=b"%d" % number, **kwargs)
+        assert reply["result"] is None
+        return reply["error"]
+
+    assert (await failure(1, "echo/nope", text))["type"] == "UnknownCommand"
+    assert (await failure(2, "nope/say", text))["type"] == "UnknownCommand"
+    assert (await failure(3, "station/nope", {}))["type"] == "UnknownCommand"
+    several = await failure(4, "echo/say", text)
+    assert several["type"] == "NoSuchInstance"
+    assert "main" in several["message"]
+    assert "other" in several["message"]
+    assert (await failure(5, "echo/say", text, instance="third"))["type"] == "NoSuchInstance"
+    wrong = await failure(6, "echo/say", {"text": 5, "more": 1}, instance="main")
+    assert wrong["type"] == "InvalidArguments"
+    assert {p["path"] for p in wrong["problems"]} == {"/text", "/more"}
+    refused = await failure(7, "echo/refuse", text, instance="main")
+    assert (refused["type"], refused["message"]) == ("CommandFailed", "not today")
+    crashed = await failure(8, "echo/crash", text, instance="main")
+    assert (crashed["type"], crashed["message"]) == ("CommandFailed", "RuntimeError: oops")
+    late = await failure(9, "echo/sleep", {"seconds": 60}, instance="main", expiry=1)
+    assert late["type"] == "DeadlineExceeded"
+    mark = stranger.mark()
+    await stranger.publish(f"{BASE}/command/ann/echo/say", b"{", correlation=b"10")
+    unreadable = await stranger.expect(f"{BASE}/reply/ann", after=mark)
+    assert unreadable["error"]["type"] == "InvalidArguments"
+
+
+async def test_repeated_command_runs_once_and_gets_the_same_reply(
+    agent: Start, stranger: Stranger
+) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    await stranger.expect(STATUS, running())
+    first = await ask(stranger, "echo/say", {"text": "a"}, correlation=b"same")
+    assert await ask(stranger, "echo/say", {"text": "a"}, correlation=b"same") == first
+    counted = await ask(stranger, "echo/count", {"text": ""}, correlation=b"other")
+    assert counted["result"] == {"number": 1}
+
+
+async def test_slow_command_blocks_nobody(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    await stranger.expect(STATUS, running())
+    slow = {"instance": None, "arguments": {"seconds": 60}}
+    await stranger.publish(f"{BASE}/command/ann/echo/sleep", slow, correlation=b"slow")
+    assert (await ask(stranger, "echo/say", {"text": "b"}))["result"] == {"text": "B"}
+    assert (await push(stranger, config(2, {})))["result"] == "accepted"
+
+
+async def test_retained_command_and_one_without_correlation_are_ignored(
+    agent: Start, stranger: Stranger
+) -> None:
+    agent()
+    await online(stranger)
+    topic = f"{BASE}/command/ann/station/info"
+    payload: dict[str, Any] = {"instance": None, "arguments": {}}
+    await stranger.publish(topic, payload, correlation=b"r", retain=True)
+    await stranger.publish(topic, payload)
+    reply = await ask(stranger, "station/info", {}, correlation=b"good")
+    assert reply["result"]["agent"]
+    assert [m.correlation for m in stranger.on(f"{BASE}/reply/ann")] == [b"good"]
+
+
+async def test_station_commands_work_on_every_station(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    await stranger.expect(STATUS, running())
+    named = {"role": "echo", "instance": "main"}
+    restarted = await ask(stranger, "station/restart", named, correlation=b"1")
+    assert restarted == {"result": {"restarting": "echo/main"}, "error": None}
+    missing = await ask(stranger, "station/restart", named | {"instance": "x"}, correlation=b"2")
+    assert missing["error"]["type"] == "NoSuchInstance"
+    logs = await ask(stranger, "station/logs", named, correlation=b"3")
+    assert logs["result"]["instances"] == [{**named, "lines": []}]
+
+
+async def test_empty_payload_is_ignored(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    mark = stranger.mark()
+    await stranger.publish(CONFIG, b"", retain=True)
+    await ask(stranger, "station/info", {})
+    assert not [m for m in stranger.heard[mark:] if m.topic == ACK]
+
+
+async def test_telemetry_and_log_are_not_retained(
+    agent: Start, broker: Mosquitto, stranger: Stranger
+) -> None:
+    agent()
+    telemetry = await stranger.expect(f"{BASE}/telemetry")
+    assert set(telemetry) == {"boot", "at", "families"}
+
+    def kept(messages: list[Heard]) -> set[str]:
+        return {m.topic for m in messages if m.retain}
+
+    async with Stranger(broker.port, f"{BASE}/#") as late:
+        await late.expect(PRESENCE)
+        assert f"{BASE}/telemetry" not in kept(late.heard)
+
+
+async def test_a_flood_of_garbage_changes_nothing(agent: Start, stranger: Stranger) -> None:
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"echo": {"main": {}}}))
+    garbage: list[bytes] = [
+        json.dumps(one).encode()
+        for one in (
+            *({"revision": 9}, {"revision": 9, "roles": []}, {"revision": 2**60}, 5, "x", None),
+            config(9, {"echo": []}),
+            config(9, {"echo": {"main": []}}),
+            config(9, {"echo": {"": {}}}),
+            config(9, None),
+            {**config(9, {}), "at": "yesterday"},
+            {**config(9, {}), "by": 5},
+        )
+    ]
+    garbage += [b"[" * 20000, b'{"revision": 9, "revision": 9}', b"{" + b" " * 300_000 + b"}"]
+    for payload in garbage:
+        ack = await push(stranger, payload)
+        assert ack["result"] == "rejected", payload[:60]
+        assert ack["error"]["type"] in ("InvalidConfiguration", "MissingRoleFactory")
+        assert ack["in_force"]["revision"] == 1
+    assert (await push(stranger, config(10, {"echo": {"main": {}}})))["result"] == "accepted"
