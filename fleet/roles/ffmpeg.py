@@ -75,6 +75,7 @@ class FfmpegRole(ChildRole[S]):
             self.tick()
             if self._work:
                 return
+            self.host.progress()  # the deadline here is the one that counts
             if time.monotonic() > deadline:
                 raise Failed(
                     "SourceUnreachable",

@@ -287,7 +287,8 @@ class Record(FfmpegRole[RecordSettings]):
     async def stop(self) -> None:
         """ffmpeg closes its file, and the last segment gets its name."""
         await super().stop()
-        self._segments.close()
+        if hasattr(self, "_segments"):  # else it was stopped before it began
+            self._segments.close()
 
 
 def _video(settings: RecordSettings) -> list[str]:

@@ -208,3 +208,9 @@ async def started(make_host: MakeHost, settings: RecordSettings) -> Any:
                 raise
         else:
             return role
+
+
+async def test_stopped_before_it_began_it_stops(
+    make_host: MakeHost, record_settings: Settings
+) -> None:
+    await Record(make_host(), record_settings()).stop()
