@@ -101,9 +101,16 @@ async def test_a_role_in_about_30_lines(station: Station, tmp_path: Path) -> Non
     second = (await station.runs("clock", file=str(file), digits=6))["clock"]["main"]
     await until(lambda: re.fullmatch(r"\d{6}", file.read_text()))
     assert first["since"] == second["since"], "new settings are taken live"
-    await station.reaches("failed", {"clock": {"main": {"file": "/dev/null/clock"}}})
-    assert (await station.wants({}))["result"] == "accepted"
-    await until(lambda: not file.exists(), what="the end of the file")
+    elsewhere = tmp_path / "later" / "clock.txt"
+    failed = await station.reaches("failed", {"clock": {"main": {"file": str(elsewhere)}}})
+    assert not file.exists(), "it was stopped, and started with the new file"
+    assert failed["clock"]["main"]["reason"] == "NotWritable"
+    assert str(elsewhere) in failed["clock"]["main"]["message"]
+    elsewhere.parent.mkdir()
+    await until(elsewhere.exists, what="its recovery")
+    await station.reaches("running", {"clock": {"main": {"file": str(elsewhere)}}})
+    await station.wants({})
+    await until(lambda: not elsewhere.exists(), what="the end of the file")
 
 
 async def test_its_settings_come_from_the_conference_file(station: Station) -> None:

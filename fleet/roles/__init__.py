@@ -283,7 +283,8 @@ class RoleFactory(Generic[S]):
     """How many may run at once; 0 = no limit."""
     settings: type[S]
     """An attrs class; `Annotated[int, Meta(ge=1, description="…")]` states ranges and units."""
-    role: ClassVar[type[Role[Any]]]
+    role: ClassVar[type[Role[Any]]] = Role
+    """The class to build; its commands are those the registration tells of."""
     tools: Mapping[str, str] = {}
     """Programs the role needs -> the Debian package that has them."""
 
