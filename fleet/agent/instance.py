@@ -207,7 +207,7 @@ class Instance:
         ending: Ending | Completed | None,
     ) -> None:
         self._role = None
-        if not host.idle:
+        if ending is None or not host.idle:
             reason = ending.reason if isinstance(ending, Ending) else None
             message = ending.message if ending is not None else None
             self._show(State.STOPPING, reason, message)

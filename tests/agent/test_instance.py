@@ -1,0 +1,378 @@
+"""The life of an instance, with a role that does as it is told and a clock wound by hand."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fleet.agent.wanted import Key, Unrunnable
+from fleet.model import NoSuchInstance, State, UnknownCommand
+from fleet.roles import Failed
+from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle
+
+MAIN, OTHER = Key("fake", "main"), Key("fake", "other")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def station(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Station]:
+    station = Station(tmp_path, clock)
+    yield station
+    await station.supervisor.leave()
+
+
+@pytest.fixture
+def factory() -> FakeFactory:
+    return FakeFactory()
+
+
+async def test_what_is_wanted_starts_runs_and_is_forgotten_when_no_longer_wanted(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    assert station.state(MAIN) is State.STARTING
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+    await station.supervisor.apply({})
+    await settle()
+    assert station.state(MAIN) is None
+    assert factory.made[0].calls == ["start", "stop"]
+    assert station.seen[MAIN] == ["starting", "running", "stopping", "stopped"]
+
+
+async def test_the_same_config_again_touches_nothing(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    before = station.status(MAIN)
+    await clock.pass_(10)
+    await station.supervisor.apply({MAIN: factory.wanted()}, name="hall1-cam", room="hall1")
+    await clock.pass_(10)
+    assert station.status(MAIN) == before
+    assert len(factory.made) == 1
+
+
+async def test_name_and_room_reach_what_starts_afterwards(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()}, name="hall1-cam", room="hall1")
+    await settle()
+    assert (factory.made[0].host.name, factory.made[0].host.room) == ("hall1-cam", "hall1")
+    await station.supervisor.apply({MAIN: factory.wanted(n=1)})
+    await settle()
+    assert (factory.made[1].host.name, factory.made[1].host.room) == ("b1", None)
+
+
+async def test_new_settings_are_taken_live_where_the_role_can(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    before = station.status(MAIN)
+    await station.supervisor.apply({MAIN: factory.wanted(live=True)})
+    await settle()
+    assert station.status(MAIN) == before
+    assert factory.made[0].calls == ["start", "update"]
+
+
+async def test_new_settings_restart_a_role_that_cannot_and_nobody_else_notices(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(), OTHER: factory.wanted()})
+    await settle()
+    before = station.status(OTHER)
+    await station.supervisor.apply({MAIN: factory.wanted(live=False), OTHER: factory.wanted()})
+    await settle()
+    assert [role.calls for role in factory.made] == [
+        ["start", "update", "stop"],
+        ["start"],
+        ["start"],
+    ]
+    assert station.state(MAIN) is State.RUNNING
+    assert station.status(MAIN).restarts == 0
+    assert station.status(OTHER) == before
+
+
+async def test_an_update_that_raises_restarts_the_role(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(update=RuntimeError("no"))})
+    await settle()
+    await station.supervisor.apply({MAIN: factory.wanted(live=True)})
+    await settle()
+    assert factory.made[0].calls == ["start", "update", "stop"]
+    assert station.state(MAIN) is State.RUNNING
+
+
+async def test_the_latest_of_many_configs_wins(station: Station, factory: FakeFactory) -> None:
+    for number in range(20):
+        await station.supervisor.apply({MAIN: factory.wanted(n=number)})
+    await station.supervisor.apply({})
+    await station.supervisor.apply({MAIN: factory.wanted(n="last")})
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+    assert factory.made[-1].settings == {"n": "last"}
+    assert all(
+        role.calls in ([], ["start", "start cut short", "stop"]) for role in factory.made[:-1]
+    )
+
+
+async def test_wanted_again_while_it_stops_it_starts_when_it_has_stopped(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(hang="stop")})
+    await settle()
+    await station.supervisor.apply({})
+    await settle()
+    assert station.state(MAIN) is State.STOPPING
+    await station.supervisor.apply({MAIN: factory.wanted(n=2)})
+    await settle()
+    assert len(factory.made) == 1
+    factory.made[0].hold.set()
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+    assert factory.made[1].settings == {"n": 2}
+
+
+async def test_a_start_that_hangs_is_cut_short_by_a_new_config(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(hang="start")})
+    await settle()
+    assert station.state(MAIN) is State.STARTING
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    assert factory.made[0].calls == ["start", "start cut short", "stop"]
+    assert station.state(MAIN) is State.RUNNING
+
+
+async def test_more_instances_than_the_factory_allows_never_run_at_once(station: Station) -> None:
+    factory = FakeFactory(instances=1)
+    await station.supervisor.apply({MAIN: factory.wanted(hang="stop")})
+    await settle()
+    await station.supervisor.apply({OTHER: factory.wanted()})
+    await settle()
+    assert station.state(OTHER) is State.STARTING
+    assert len(factory.made) == 1
+    factory.made[0].hold.set()
+    await settle()
+    assert station.state(OTHER) is State.RUNNING
+
+
+@pytest.mark.parametrize("moment", ["build", "start", "tick"])
+async def test_a_reason_from_the_role_is_shown_and_it_is_tried_again(
+    station: Station, factory: FakeFactory, clock: FakeClock, moment: str
+) -> None:
+    broken = {moment: Failed("DeviceMissing", "plug the camera in")}
+    await station.supervisor.apply({MAIN: factory.wanted(**broken)})
+    await clock.pass_(0.1)
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.FAILED, "DeviceMissing")
+    assert status.message == "plug the camera in"
+    before = len(factory.made)
+    await clock.pass_(60)
+    assert len(factory.made) > before or moment == "build"
+    assert station.status(MAIN).restarts >= 4
+
+
+@pytest.mark.parametrize("moment", ["build", "start", "tick"])
+async def test_any_exception_of_a_role_is_told_and_hurts_nobody_else(
+    station: Station, factory: FakeFactory, clock: FakeClock, moment: str
+) -> None:
+    broken = {moment: ZeroDivisionError("by zero")}
+    await station.supervisor.apply({MAIN: factory.wanted(**broken), OTHER: factory.wanted()})
+    await clock.pass_(0.1)
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.BACKOFF, "RoleCrashed")
+    assert status.message == "ZeroDivisionError: by zero"
+    assert station.state(OTHER) is State.RUNNING
+
+
+async def test_a_stop_that_raises_or_hangs_does_not_keep_it(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(stop=RuntimeError("no"))})
+    await settle()
+    await station.supervisor.apply({})
+    await settle()
+    assert station.state(MAIN) is None
+
+
+async def test_a_role_whose_start_failed_is_not_stopped(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(start=Failed("DiskFull", "no space"))})
+    await settle()
+    assert factory.made[0].calls == ["start"]
+
+
+async def test_a_crash_loop_is_failed_and_a_new_config_tries_at_once(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(start=RuntimeError("no"))})
+    await clock.pass_(8)
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.FAILED, "CrashLoop")
+    made = len(factory.made)
+    await clock.pass_(200)
+    assert made < len(factory.made) <= made + 7  # at least half a minute between two
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+
+
+async def test_without_progress_it_is_restarted_as_stalled(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(stall_seconds=15)})
+    for _ in range(60):
+        await clock.pass_(1)
+        factory.made[0].host.progress()
+    assert station.status(MAIN).restarts == 0
+    await clock.pass_(17)
+    assert factory.made[0].calls == ["start", "stop"]
+    assert len(factory.made) == 2
+    assert station.status(MAIN).restarts == 1
+    assert "backoff" in station.seen[MAIN]
+
+
+async def test_a_start_without_progress_stalls_too(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(stall_seconds=5, hang="start")})
+    await clock.pass_(5.3)
+    assert factory.made[0].calls == ["start", "start cut short", "stop"]
+    assert station.status(MAIN).restarts == 1
+
+
+async def test_a_step_of_the_wall_clock_changes_nothing(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(stall_seconds=15)})
+    await settle()
+    before = station.status(MAIN)
+    clock.wall = clock.wall.replace(year=1999)
+    await clock.pass_(2)
+    assert station.status(MAIN) == before
+
+
+async def test_completed_work_is_not_done_again_unless_asked(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    factory.made[0].host.complete("the file came to its end")
+    await clock.pass_(1000)
+    status = station.status(MAIN)
+    assert (status.state, status.message) == (State.COMPLETED, "the file came to its end")
+    assert len(factory.made) == 1
+    await station.supervisor.restart(MAIN)
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+
+
+async def test_a_note_is_shown_while_it_runs_and_taken_back(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    before = station.status(MAIN)
+    factory.made[0].host.note("NoSound", "the microphone is gone")
+    status = station.status(MAIN)
+    assert (status.state, status.reason, status.since) == (
+        State.RUNNING,
+        "NoSound",
+        before.since,
+    )
+    factory.made[0].host.note(None)
+    assert station.status(MAIN) == before
+
+
+async def test_only_the_first_word_about_an_end_counts_and_none_after_it(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    host = factory.made[0].host
+    host.fail("DiskFull", "no space is left")
+    host.fail("ChildExited", "ffmpeg ended")
+    await settle()
+    assert station.status(MAIN).reason == "DiskFull"
+    host.fail("Late", "the role did not notice")
+    host.note("Late")
+    await settle()
+    assert station.status(MAIN).reason == "DiskFull"
+
+
+async def test_a_restart_by_hand_ends_a_running_and_begins_another(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    await station.supervisor.restart(MAIN)
+    await settle()
+    assert [role.calls for role in factory.made] == [["start", "stop"], ["start"]]
+    with pytest.raises(NoSuchInstance, match="fake/main"):
+        await station.supervisor.restart(OTHER)
+
+
+async def test_what_cannot_run_is_shown_as_failed_until_it_can(
+    station: Station, factory: FakeFactory
+) -> None:
+    broken = Unrunnable("InvalidConfiguration", "/n: expected a whole number")
+    await station.supervisor.apply({MAIN: broken, OTHER: factory.wanted()})
+    await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.FAILED, "InvalidConfiguration")
+    await station.supervisor.apply({MAIN: factory.wanted(), OTHER: factory.wanted()})
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+    await station.supervisor.apply({MAIN: broken, OTHER: factory.wanted()})
+    await settle()
+    assert station.state(MAIN) is State.FAILED
+    assert len(factory.made) == 2
+
+
+async def test_commands_can_be_called_exactly_while_the_role_runs(
+    station: Station, factory: FakeFactory
+) -> None:
+    find = station.supervisor.command
+    with pytest.raises(UnknownCommand):
+        find("fake", None, "say")
+    await station.supervisor.apply({MAIN: factory.wanted(), OTHER: factory.wanted(hang="start")})
+    await settle()
+    assert await find("fake", "main", "say").handler(Text("hello")) == Text("HELLO")
+    assert find("fake", None, "say")
+    with pytest.raises(UnknownCommand, match="did you mean 'say'"):
+        find("fake", "main", "sya")
+    with pytest.raises(NoSuchInstance, match="fake/other does not run"):
+        find("fake", "other", "say")
+    factory.made[1].hold.set()
+    await settle()
+    with pytest.raises(NoSuchInstance, match="main, other"):
+        find("fake", None, "say")
+    factory.made[1].host.deregister("say")
+    with pytest.raises(UnknownCommand, match="fake/other"):
+        find("fake", "other", "say")
+    await station.supervisor.apply({})
+    await settle()
+    with pytest.raises(UnknownCommand):
+        find("fake", None, "say")
+
+
+async def test_stopping_the_station_stops_all_and_shows_them_stopped(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(), OTHER: factory.wanted(hang="start")})
+    await settle()
+    await station.supervisor.stop()
+    assert factory.made[0].calls == ["start", "stop"]
+    assert station.state(MAIN) is station.state(OTHER) is State.STOPPED
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    assert len(factory.made) == 2
