@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from fleet.model import MAX_PAYLOAD, Config, Sample
+from fleet.model import MAX_PAYLOAD, Config, InForce, Sample
 from fleet.strict import Mistakes, make_converter, structure
 
 T = TypeVar("T")
@@ -38,6 +38,10 @@ def _float_to_json(value: float) -> float | str:
     return value
 
 
+def _as_it_is(value: Any) -> Any:
+    return value  # settings are plain JSON already; walking them costs more than the rest
+
+
 _SPECIAL = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
 
 
@@ -60,9 +64,14 @@ _converter.register_unstructure_hook(
     make_dict_unstructure_fn(
         Config,
         _converter,
+        roles=override(unstruct_hook=_as_it_is),
         name=override(omit_if_default=True),
         room=override(omit_if_default=True),
     ),
+)
+_converter.register_unstructure_hook(
+    InForce,
+    make_dict_unstructure_fn(InForce, _converter, roles=override(unstruct_hook=_as_it_is)),
 )
 
 
