@@ -5,6 +5,7 @@ What waits is a station, not a payload: when its turn comes it gets what is want
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
@@ -26,7 +27,9 @@ class Outbox:
         self._payload = payload
         self._topic = topic
         self._link: Link | None = None
-        self._waiting: dict[str, None] = {}
+        self._queue: deque[str] = deque()
+        self._waiting: set[str] = set()
+        """What is in the queue, so that nobody stands in it twice."""
         self._in_flight = 0
 
     def connect(self, link: Link) -> None:
@@ -36,18 +39,24 @@ class Outbox:
     def disconnect(self) -> None:
         """Forget what waits: whoever still needs it is found again after the next connect."""
         self._link = None
+        self._queue.clear()
         self._waiting.clear()
 
     def push(self, stations: Iterable[str]) -> None:
-        """Publish what is wanted of each of `stations`."""
-        self._waiting.update(dict.fromkeys(stations))
+        """Publish what is wanted of each of `stations`; without a link nothing waits."""
+        if self._link is None:
+            return
+        for station in stations:
+            if station not in self._waiting:
+                self._waiting.add(station)
+                self._queue.append(station)
         self._pump()
 
     def _pump(self) -> None:
         link = self._link
-        while link is not None and self._waiting and self._in_flight < _IN_FLIGHT:
-            station = next(iter(self._waiting))
-            del self._waiting[station]
+        while link is not None and self._queue and self._in_flight < _IN_FLIGHT:
+            station = self._queue.popleft()
+            self._waiting.discard(station)
             payload = self._payload(station)
             if payload is None:
                 continue

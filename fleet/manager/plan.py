@@ -74,11 +74,13 @@ def warnings(then: Wanted, registration: Registration) -> Iterator[str]:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal, `1`, `1.0` and `true` being different."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and bool(one == other)
+    if one != other:
+        return False
+    if isinstance(one, dict):
+        return all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(same, one, other))
+    return type(one) is type(other)
 
 
 def _flat(roles: Roles) -> dict[tuple[str, str], Settings]:
@@ -100,7 +102,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> I
             yield f"{here} none -> {_short(new[key])}"
         elif key not in new:
             yield f"{here} {_short(old[key])} -> none"
-        elif isinstance(old[key], Mapping) and isinstance(new[key], Mapping):
+        elif isinstance(old[key], dict) and isinstance(new[key], dict):
             yield from _differences(old[key], new[key], f"{here}.")
         elif not same(old[key], new[key]):
             yield f"{here} {_short(old[key])} -> {_short(new[key])}"
@@ -108,7 +110,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> I
 
 def _short(value: Any) -> str:
     match value:
-        case Mapping():
+        case dict():
             text = "{" + ", ".join(f"{key} = {_short(one)}" for key, one in value.items()) + "}"
         case list():
             text = "[" + ", ".join(map(_short, value)) + "]"

@@ -92,6 +92,7 @@ class Requests:
         wanted = await asyncio.to_thread(conference.read, asked.text, asked.name)
         async with self._ledger.writing:
             planned = self._compare(wanted)
+            changed = {change.id for change in planned.changes}
             at = datetime.now(UTC)
             issues = [
                 issue(
@@ -104,7 +105,7 @@ class Requests:
                     message=asked.message,
                 )
                 for one in wanted.stations.values()
-                if _differs(one, self._ledger[one.id])
+                if one.id in changed or _moves(one, self._ledger[one.id])
             ]
             facts = [
                 (one.id, one.facts)
@@ -171,14 +172,10 @@ class Requests:
         return number
 
 
-def _differs(wanted: Wanted, entry: Entry) -> bool:
-    """Whether the station needs a new revision."""
+def _moves(wanted: Wanted, entry: Entry) -> bool:
+    """Whether the station needs a new revision even if no instance changes."""
     config, facts = entry.config, wanted.facts
-    return (
-        config is None
-        or (config.name, config.room) != (facts.name, facts.room)
-        or not plan.same(config.roles, wanted.roles)
-    )
+    return config is None or (config.name, config.room) != (facts.name, facts.room)
 
 
 def _arguments(payload: bytes, cls: type[Any]) -> Any:
