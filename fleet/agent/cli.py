@@ -1,260 +1,47 @@
-"""The `fleet-agent` command: `run` is the agent, the rest is for whoever stands at the box."""
+"""The `fleet-agent` script: what was typed is read by `app`, the agent runs without its weight.
+
+Reading a command line takes more memory than the agent has left of its 45 MiB. So `run` reads
+it, then starts over as the same process, with the settings found, and never loads that part.
+"""
 
 import asyncio
-import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated
+from typing import Final, NoReturn
 
-import typer
-from attrs import frozen
+from fleet.agent.settings import AgentSettings, broker_of
+from fleet.wire import decode, encode
 
-from fleet.agent import settings as agent_settings
-from fleet.agent.settings import AgentSettings
-from fleet.mqtt import BadBroker, Broker
-from fleet.settings import BadSettings, read_password
-from fleet.version import __version__
-
-app = typer.Typer(
-    help="Runs on a capture box: connects it to the broker and runs what the manager wants of it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@frozen
-class _Flags:
-    """What every command may be told; each goes before the environment and the file."""
-
-    broker: str | None = None
-    station: str | None = None
-    state_dir: str | None = None
-    settings: Path | None = None
-
-
-_BROKER = typer.Option(
-    "--broker", envvar="FLEET_BROKER", help="mqtt://HOST:PORT, or mqtts:// for TLS."
-)
-_STATION = typer.Option(
-    "--station",
-    envvar="FLEET_STATION",
-    help="The station's id; the network card's address unless given.",
-)
-_STATE_DIR = typer.Option(
-    "--state-dir", envvar="FLEET_STATE_DIR", help="Where the agent keeps what it must not forget."
-)
-_SETTINGS = typer.Option(
-    "--settings",
-    envvar="FLEET_SETTINGS",
-    help="The settings file; /etc/fleet/agent.toml if that is there.",
-)
-_JSON = typer.Option("--json", help="As JSON.")
-
-
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(f"fleet-agent {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Say the version."),
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command()
-def run(
-    broker: Annotated[str | None, _BROKER] = None,
-    station: Annotated[str | None, _STATION] = None,
-    state_dir: Annotated[str | None, _STATE_DIR] = None,
-    settings: Annotated[Path | None, _SETTINGS] = None,
-) -> None:
-    """Be the agent, until a signal ends it.
-
-    SIGTERM and SIGINT stop what runs and finish its files; SIGHUP leaves it running for the
-    next agent.
-    """
-    from fleet.agent.run import run as run_agent
-    from fleet.agent.store import BadState, StateInUse
-
-    _log_to_stderr()
-    with _said():
-        found = _read(_Flags(broker, station, state_dir, settings))
-        address = _broker(found)
-        try:
-            asyncio.run(run_agent(found, address))
-        except (BadState, StateInUse) as error:
-            raise _Stop(str(error)) from None
-
-
-@app.command()
-def check(
-    broker: Annotated[str | None, _BROKER] = None,
-    station: Annotated[str | None, _STATION] = None,
-    state_dir: Annotated[str | None, _STATE_DIR] = None,
-    settings: Annotated[Path | None, _SETTINGS] = None,
-) -> None:
-    """Say whether this box has all it needs; a line each, exit 1 if something is missing."""
-    from fleet.agent.check import findings
-
-    flags = _Flags(broker, station, state_dir, settings)
-    try:
-        found = _read(flags)
-        address = _broker(found)
-    except _Stop as wrong:
-        typer.echo(f"missing  settings  {wrong}")
-        raise typer.Exit(1) from None
-    complete = True
-    for finding in findings(found, settings, address):
-        typer.echo(f"{finding.verdict:<7}  {finding.subject}  {finding.text}".rstrip())
-        complete = complete and finding.verdict != "missing"
-    if not complete:
-        raise typer.Exit(1)
-
-
-@app.command()
-def roles(
-    settings: Annotated[Path | None, _SETTINGS] = None,
-    as_json: Annotated[bool, _JSON] = False,
-) -> None:
-    """Show what this station can run: each role, its settings, their types and defaults."""
-    from fleet.agent import catalogue, show
-    from fleet.wire import to_json
-
-    with _said():
-        found = _read(_Flags(settings=settings))
-    logging.getLogger("fleet").setLevel(logging.CRITICAL)  # what is broken is shown below
-    offer = catalogue.offer(catalogue.load(found.roles), frozenset(found.blocked_roles))
-    if as_json:
-        value = {
-            "factories": to_json(offer.described),
-            "broken_roles": dict(offer.broken),
-            "blocked_roles": sorted(offer.blocked),
-        }
-        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(show.roles(offer)))
-
-
-@app.command()
-def status(
-    state_dir: Annotated[str | None, _STATE_DIR] = None,
-    settings: Annotated[Path | None, _SETTINGS] = None,
-    as_json: Annotated[bool, _JSON] = False,
-) -> None:
-    """Ask the agent of this box what it does; exit 0 healthy, 3 not, 4 no agent answers."""
-    from fleet.agent import local, show
-    from fleet.wire import to_json
-
-    with _said():
-        found = _read(_Flags(state_dir=state_dir, settings=settings))
-    try:
-        answer = local.status(found.state)
-    except local.NoAgent as error:
-        typer.echo(f"{error}\nstart one: systemctl start fleet-agent", err=True)
-        raise typer.Exit(4) from None
-    if as_json:
-        typer.echo(json.dumps(to_json(answer), indent=2, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(show.status(answer)))
-    if not show.healthy(answer):
-        raise typer.Exit(3)
-
-
-@app.command()
-def restart(
-    instance: Annotated[str, typer.Argument(metavar="ROLE/INSTANCE")],
-    state_dir: Annotated[str | None, _STATE_DIR] = None,
-    settings: Annotated[Path | None, _SETTINGS] = None,
-) -> None:
-    """Stop one instance and start it again."""
-    role, slash, name = instance.partition("/")
-    if not slash:
-        raise typer.BadParameter("expected ROLE/INSTANCE, such as record/main")
-    _ask(state_dir, settings, "restart", role=role, instance=name)
-    typer.echo(f"{instance} is being restarted")
-
-
-@app.command()
-def stop(
-    state_dir: Annotated[str | None, _STATE_DIR] = None,
-    settings: Annotated[Path | None, _SETTINGS] = None,
-) -> None:
-    """Stop the agent of this box and all it runs; files are finished first."""
-    _ask(state_dir, settings, "stop")
-    typer.echo("the agent stops")
+_SETTINGS: Final = "FLEET_AGENT_SETTINGS_READ"
 
 
 def main() -> None:
     """The console script."""
-    app()
+    settings = os.environ.pop(_SETTINGS, None)
+    if settings is not None:
+        _be_agent(settings)
+    else:
+        from fleet.agent.app import app
+
+        app(prog_name="fleet-agent")
 
 
-class _Stop(Exception):
-    """The command cannot go on; the text is for the person who typed it."""
+def become_agent(settings: AgentSettings) -> NoReturn:
+    """Go on as the agent, in this process: what is typed and shown stays the same."""
+    os.environ[_SETTINGS] = encode(settings).decode()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (ourselves)
 
 
-@contextmanager
-def _said() -> Iterator[None]:
-    try:
-        yield
-    except _Stop as error:
-        typer.echo(f"fleet-agent: {error}", err=True)
-        raise typer.Exit(1) from None
+def _be_agent(text: str) -> None:
+    from fleet.agent.run import run
+    from fleet.agent.store import BadState, StateInUse
 
-
-def _ask(state_dir: str | None, settings: Path | None, what: str, **arguments: str) -> None:
-    from fleet.agent import local
-    from fleet.model import Refusal
-
-    with _said():
-        found = _read(_Flags(state_dir=state_dir, settings=settings))
-        try:
-            local.ask(found.state, what, **arguments)
-        except local.NoAgent as error:
-            typer.echo(f"fleet-agent: {error}", err=True)
-            raise typer.Exit(4) from None
-        except Refusal as refusal:
-            raise _Stop(refusal.message) from None
-
-
-def _read(flags: _Flags) -> AgentSettings:
-    try:
-        return agent_settings.read(
-            flags.settings,
-            broker=flags.broker,
-            station=flags.station,
-            state_dir=flags.state_dir,
-            username=os.environ.get("FLEET_USERNAME"),
-            password_file=os.environ.get("FLEET_PASSWORD_FILE"),
-        )
-    except BadSettings as error:
-        raise _Stop(str(error)) from None
-
-
-def _broker(settings: AgentSettings) -> Broker:
-    file = Path(settings.password_file) if settings.password_file else None
-    try:
-        return Broker.parse(settings.broker, settings.username, read_password(file))
-    except (BadBroker, BadSettings) as error:
-        raise _Stop(str(error)) from None
-
-
-def _log_to_stderr() -> None:
     # The journal has its own clock.
     time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"{time}%(levelname)-7s %(message)s",
-    )
+    logging.basicConfig(level=logging.INFO, format=f"{time}%(levelname)-7s %(message)s")
+    settings = decode(text.encode(), AgentSettings)
+    try:
+        asyncio.run(run(settings, broker_of(settings)))
+    except (BadState, StateInUse) as error:
+        sys.exit(f"fleet-agent: {error}")

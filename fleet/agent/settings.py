@@ -8,7 +8,8 @@ import platformdirs
 from attrs import evolve, frozen
 
 from fleet.model import INTERVAL, STATION_RULE, is_name, is_station_id
-from fleet.settings import AGENT_FILE, load
+from fleet.mqtt import Broker
+from fleet.settings import AGENT_FILE, load, read_password
 from fleet.strict import Meta
 
 
@@ -81,6 +82,16 @@ def read(file: Path | None, **flags: str | None) -> AgentSettings:
     found = load(file, AgentSettings) if file is not None else AgentSettings()
     given: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
     return evolve(found, **given)
+
+
+def broker_of(settings: AgentSettings) -> Broker:
+    """Where to connect, and as whom.
+
+    Raises:
+        BadBroker, BadSettings: the address or the password file is wrong.
+    """
+    file = _path(settings.password_file) if settings.password_file else None
+    return Broker.parse(settings.broker, settings.username, read_password(file))
 
 
 def _path(text: str) -> Path:
