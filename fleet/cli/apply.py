@@ -54,11 +54,7 @@ class _Watch:
         elif self._failed_since is None:
             self._failed_since = now
         steady = self._failed_since is not None and now - self._failed_since >= STEADY
-        return (
-            steady
-            or Standing.REJECTED in standings
-            or standings <= {Standing.IN_SYNC, Standing.PENDING}
-        )
+        return Standing.WORKING not in standings and (steady or Standing.FAILED not in standings)
 
 
 def run(

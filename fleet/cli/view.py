@@ -92,7 +92,7 @@ def _revision(station: StationStatus) -> str:
 
 def clock(at: datetime, now: datetime) -> str:
     """A time as a clock here shows it, with the day where it is not within a day of now."""
-    form = "%H:%M:%S" if abs(now - at) < timedelta(hours=20) else "%m-%d %H:%M"
+    form = "%H:%M:%S" if abs(now - at) < timedelta(hours=20) else "%m-%dT%H:%M"
     return at.astimezone().strftime(form)
 
 

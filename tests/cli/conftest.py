@@ -1,0 +1,172 @@
+"""The command `fleet` as a person or a script runs it, against a real manager."""
+
+import asyncio
+import fcntl
+import os
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from tests.manager.station import PretendStation, conference
+from tests.processes import Mosquitto, Program, Programs
+from tests.stranger import Stranger
+
+FLEET = Path(sys.executable).with_name("fleet")
+
+
+@frozen
+class Outcome:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+class Fleet:
+    """Runs `fleet` with its output piped, or on a terminal of its own."""
+
+    def __init__(self, broker: Mosquitto, programs: Programs) -> None:
+        self._broker = broker
+        self._programs = programs
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        base = {"FLEET_BROKER": self._broker.url, "TERM": "xterm-256color"}
+        return self._programs.environment(**(base | dict(env)))
+
+    async def __call__(
+        self, *args: str | Path, timeout: float = 30, env: Mapping[str, str] = {}
+    ) -> Outcome:
+        process = await asyncio.create_subprocess_exec(
+            FLEET,
+            *args,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment(env),
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                out, err = await process.communicate()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+        assert "Traceback" not in err.decode()
+        return Outcome(process.returncode or 0, out.decode(), err.decode())
+
+    async def on_terminal(
+        self, *args: str | Path, columns: int = 80, types: str = "", env: Mapping[str, str] = {}
+    ) -> tuple[int, str]:
+        """Exit code and all that appeared; `types` is typed once it asks something."""
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = self.environment({"NO_COLOR": "", "COLUMNS": "", **env})
+        process = await asyncio.create_subprocess_exec(
+            FLEET, *args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+        )
+        os.close(theirs)
+        seen = b""
+        try:
+            async with asyncio.timeout(30):
+                while chunk := await asyncio.to_thread(_read, ours):
+                    seen += chunk
+                    if types and seen.rstrip().endswith(b"[y/N]:"):
+                        os.write(ours, types.encode())
+                        types = ""
+                code = await process.wait()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            os.close(ours)
+        return code, seen.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end was closed
+        return b""
+
+
+@pytest.fixture
+def fleet(broker: Mosquitto, programs: Programs) -> Fleet:
+    """Runs `fleet`; there is a broker, and a manager only with the fixture `manager`."""
+    return Fleet(broker, programs)
+
+
+@pytest.fixture
+async def manager(broker: Mosquitto, programs: Programs, stranger: Stranger) -> Program:
+    """A manager that is online."""
+    program = programs.manager(broker)
+    await stranger.expect("fleet/v1/manager/presence", lambda said: said["state"] == "online")
+    return program
+
+
+Play = Callable[..., Awaitable[PretendStation]]
+
+
+@pytest.fixture
+async def play(manager: Program, stranger: Stranger) -> AsyncIterator[Play]:
+    """Bring a station online that does as it is told: `await play("cam1")`."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def obey(station: PretendStation) -> None:
+        revision = 0
+        while True:
+            config = await station.stranger.expect(
+                station.topic("config"),
+                lambda said: said is not None and said["revision"] > revision,  # noqa: B023
+                timeout=100,
+            )
+            revision = config["revision"]
+            await station.obey(config)
+
+    async def start(id_: str, *, obedient: bool = True, **registration: Any) -> PretendStation:
+        station = PretendStation(stranger, id_)
+        await station.register(**registration)
+        await station.ack()
+        await station.status()
+        await station.presence()
+        if obedient:
+            tasks.append(asyncio.create_task(obey(station)))
+        return station
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., Path]:
+    """A conference file with these stations (name, id), each recording."""
+
+    def write(*stations: tuple[str, str], extra: str = "", seconds: int = 180) -> Path:
+        path = tmp_path / "conference.toml"
+        path.write_text(conference(*stations, extra=extra, seconds=seconds))
+        return path
+
+    return write
+
+
+def rejection(message: str = "expected 1 to 86400, got 0") -> dict[str, Any]:
+    """The error of an ack that rejects."""
+    problem = {
+        "type": "InvalidConfiguration",
+        "role": "record",
+        "instance": "main",
+        "path": "/segment_seconds",
+        "message": message,
+    }
+    return {"type": "InvalidConfiguration", "message": "1 problem", "problems": [problem]}

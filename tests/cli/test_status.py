@@ -1,0 +1,199 @@
+"""`fleet status`, in a pipe and on a terminal."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from fleet.cli import view
+from tests.cli.conftest import FLEET, Fleet, Play, rejection
+from tests.processes import Mosquitto, Program, Programs
+
+File = Callable[..., Path]
+CAM, SLIDES = ("hall1-cam", "cam1"), ("hall1-slides", "slides1")
+HEADER = list(view.HEADER)
+LONG = "expected 1 to 86400 seconds, " * 20 + "got 0"
+ESCAPE = "\x1b"
+COLOUR = {"FORCE_COLOR": "1", "NO_COLOR": ""}
+
+
+async def test_all_well_is_exit_code_0(fleet: Fleet, play: Play, file: File) -> None:
+    await play("cam1")
+    await fleet("apply", "--yes", file(CAM))
+    found = await fleet("status")
+    assert found.code == 0
+    assert found.lines[0].split() == HEADER
+    cells = found.lines[1].split()
+    assert cells[:6] == ["hall1", "hall1-cam", "online", "record", "main", "running"]
+    assert cells[7:] == ["0", "1"]
+    assert "1 station, all well" in found.err
+
+
+async def test_a_real_agent_that_records_is_shown_as_it_is(
+    fleet: Fleet, broker: Mosquitto, programs: Programs, manager: Program, tmp_path: Path
+) -> None:
+    programs.agent(broker, "cam1")
+    path = tmp_path / "conference.toml"
+    path.write_text(
+        '[rooms.hall1]\n[stations.hall1-cam]\nid = "cam1"\nroom = "hall1"\n'
+        'roles.record.main.source = {type = "test", size = "320x180", rate = 5}\n'
+    )
+    await fleet("apply", "--yes", path)
+    assert (await fleet("wait")).code == 0
+    found = await fleet("status", "--json")
+    assert found.code == 0
+    (station,) = json.loads(found.out)["stations"]
+    assert station["roles"]["record"]["main"]["state"] == "running"
+    assert list((tmp_path / "cam1/recordings").rglob("hall1-hall1-cam-main-*.ts"))
+
+
+async def test_not_well_is_exit_code_3_and_stands_first(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    await fleet("apply", "--yes", file(CAM, SLIDES))
+    found = await fleet("status")
+    assert found.code == 3
+    assert found.lines[1].split()[1] == "hall1-slides"
+    assert found.lines[-1].split()[1] == "hall1-cam"
+
+
+async def test_one_room_or_one_station_can_be_asked_for(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    path = file(CAM, extra='[rooms.hall2]\n[stations.hall2-cam]\nid = "cam2"\nroom = "hall2"\n')
+    await fleet("apply", "--yes", path)
+    for name in ("hall1", "hall1-cam", "cam1"):
+        found = await fleet("status", name)
+        assert found.code == 0
+        assert [line.split()[1] for line in found.lines] == ["STATION", "hall1-cam"]
+    found = await fleet("status", "hall1-cma")
+    assert found.code == 2
+    assert "did you mean hall1-cam?" in found.err
+
+
+async def rejected(fleet: Fleet, play: Play, path: Path, message: str) -> None:
+    station = await play("cam1", obedient=False)
+
+    async def reject() -> None:
+        config = await station.config()
+        await station.ack(config["revision"], "rejected", rejection(message))
+
+    await asyncio.gather(fleet("apply", "--yes", path), reject())
+
+
+async def test_a_rejection_stands_under_its_station_and_is_never_cut_in_a_pipe(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await rejected(fleet, play, file(CAM), LONG)
+    found = await fleet("status", env={"COLUMNS": "40"})
+    assert found.code == 3
+    assert found.lines[1].split()[1] == "hall1-cam"
+    assert "-/1" in found.lines[1].split()
+    assert found.lines[2].strip() == (
+        f"rejected 1: InvalidConfiguration record/main /segment_seconds: {LONG}"
+    )
+
+
+async def test_a_pipe_gets_no_colour_even_if_asked_for(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    found = await fleet("apply", "--yes", file(CAM), env=COLOUR)
+    assert ESCAPE not in found.out + found.err
+    found = await fleet("status", env=COLOUR)
+    assert ESCAPE not in found.out + found.err
+
+
+async def test_what_a_station_says_cannot_steer_the_terminal(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await rejected(fleet, play, file(CAM), f"{ESCAPE}[2Jgone\nnext line [bold]")
+    found = await fleet("status")
+    assert ESCAPE not in found.out
+    assert found.lines[2].endswith("?[2Jgone | next line [bold]")
+
+
+async def test_a_terminal_of_80_columns_shows_all_within_them(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await rejected(fleet, play, file(CAM), LONG)
+    code, seen = await fleet.on_terminal("status", columns=80)
+    assert code == 3
+    assert ESCAPE in seen
+    text = re.sub(r"\x1b\[[0-9;]*m", "", seen)
+    assert max(map(len, text.splitlines())) <= 80
+    assert LONG in " ".join(text.split())
+
+
+async def test_a_wide_terminal_has_every_column_and_no_colour_means_none(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await rejected(fleet, play, file(CAM), "no")
+    _, seen = await fleet.on_terminal("status", columns=160, env={"NO_COLOR": "1"})
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", seen)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", seen).splitlines()[0].split() == HEADER
+
+
+async def test_json_has_what_scripts_rely_on(fleet: Fleet, play: Play, file: File) -> None:
+    await rejected(fleet, play, file(CAM), "no")
+    found = await fleet("status", "--json")
+    assert found.code == 3
+    value = json.loads(found.out)
+    assert value["in_sync"] is False
+    (station,) = value["stations"]
+    expected = {"id": "cam1", "name": "hall1-cam", "room": "hall1", "presence": "online"}
+    assert expected.items() <= station.items()
+    assert {"wanted": 1, "running": 0, "in_sync": False}.items() <= station.items()
+    assert station["problems"][0]["path"] == "/segment_seconds"
+    assert station["roles"]["record"]["main"]["state"] == "stopped"
+
+
+async def test_a_spare_station_that_left_makes_nobody_unwell(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    spare = await play("spare")
+    await spare.presence("offline")
+    await fleet("apply", "--yes", file(CAM))
+    assert (await fleet("status")).code == 0
+    assert (await fleet("wait", "--timeout", "0")).code == 0
+
+
+async def test_watch_shows_each_change_until_it_is_interrupted(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    station = await play("cam1")
+    await fleet("apply", "--yes", file(CAM))
+    process = await asyncio.create_subprocess_exec(
+        *(FLEET, "status", "--watch"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=fleet.environment({}),
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        await process.stdout.readuntil(b" running ")
+        await station.status("backoff")
+        await process.stdout.readuntil(b" backoff ")
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    assert err == b""
+
+
+async def test_names_are_completed_and_a_missing_manager_is_silent(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    await fleet("apply", "--yes", file(CAM, SLIDES))
+    ask = "complete_bash"
+    words = {"COMP_WORDS": "fleet status hall1-", "COMP_CWORD": "2"}
+    found = await fleet(env={"_FLEET_COMPLETE": ask, **words})
+    assert set(found.out.split()) == {"hall1-cam", "hall1-slides"}
+    nobody = "mqtt://127.0.0.1:1"
+    found = await fleet(env={"_FLEET_COMPLETE": ask, "FLEET_BROKER": nobody, **words})
+    assert (found.out.strip(), found.err) == ("", "")
