@@ -104,4 +104,6 @@ async def test_logs_are_the_last_lines_of_an_instance(boss: Boss) -> None:
     arguments = {"role": "record", "instance": "main", "lines": 5}
     _, reply = await boss.command("station", "logs", arguments)
     assert reply["error"] is None
-    assert len(reply["result"]["lines"]) <= 5
+    (of,) = reply["result"]["instances"]
+    assert (of["role"], of["instance"]) == ("record", "main")
+    assert len(of["lines"]) <= 5
