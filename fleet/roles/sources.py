@@ -162,6 +162,11 @@ class FileSource:
         return self.path
 
 
+def reading(url: str) -> list[str]:
+    """How ffmpeg reads what another role offers, without a long look at what it is first."""
+    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "1000000", *_QUEUE, "-i", url]
+
+
 @frozen
 class Reference:
     """What another role offers on a port: `{role = "ingest", seat = "cam"}`.
@@ -185,7 +190,7 @@ class Reference:
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
-        return ["-rw_timeout", str(TIMEOUT), *_QUEUE, "-i", self.url, *_EVERY_STREAM]
+        return [*reading(self.url), *_EVERY_STREAM]
 
     def __str__(self) -> str:
         named = f"{self.role}/{self.instance or 'main'} at " if self.role else ""

@@ -1,0 +1,280 @@
+"""Encodes once what comes and goes, and serves it to whoever connects.
+
+One pipeline encodes and serves, from black and silence where there is nothing else; it never
+stops, so no reader notices what happens in front of it. Every device or address is captured by
+a pipeline of its own, which is rebuilt whenever it fails, and hands over finished pictures and
+sound. All of them run on one clock, so sound and picture stay together.
+
+Run as `python3 capture.py SPECIFICATION`, JSON with the pipelines as GStreamer writes them:
+
+    {"output": "…", "sources": [{"pipeline": "…", "set": {"element": {"property": "value"}}}]}
+
+`output` has appsrc elements named `picture` and `sound` (either may lack) and one named `server`;
+a source has appsinks with the names of what it feeds. Every second it writes what it does to
+standard output, as ffmpeg's `-progress` does. It ends with status 3 where GStreamer lacks a part.
+"""
+
+import json
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+try:
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    from gi.repository import GLib, Gst
+except (ImportError, ValueError) as missing:
+    GLib = Gst = None
+    unavailable = str(missing)
+
+Json = dict[str, Any]
+
+LATE = 150_000_000
+"""Nanoseconds a sample may come after its time; the mixers wait 200 ms for it."""
+EARLY = 2_000_000_000
+SILENT_SECONDS = 2.0
+"""Without a sample for so long, picture or sound counts as lost."""
+STALLED_SECONDS = 8.0
+"""A source that gives nothing for so long is begun anew."""
+RETRY_SECONDS = 1.0
+
+
+class Feed:
+    """Picture or sound on its way from whichever source has it to the output."""
+
+    def __init__(self, appsrc: Any) -> None:
+        self.appsrc = appsrc
+        self.samples = 0
+        self.last = 0.0
+
+    @property
+    def present(self) -> bool:
+        """Whether something came of late."""
+        return time.monotonic() - self.last < SILENT_SECONDS
+
+    def push(self, buffer: Any) -> None:
+        """Hand a buffer over; its time is that of the output."""
+        self.samples += 1
+        self.last = time.monotonic()
+        self.appsrc.emit("push-buffer", buffer)
+
+
+class Source:
+    """A pipeline that captures, begun again whenever it ends."""
+
+    def __init__(self, specification: Json, output: Any, feeds: dict[str, Feed]) -> None:
+        self._specification = specification
+        self._output = output
+        self._all_feeds = feeds
+        self._pipeline: Any = None
+        self._offset: int | None = None
+        self._lock = threading.Lock()
+        self._begun = 0.0
+        self._retry_at = 0.0
+        self.error = ""
+        """Why there is nothing."""
+        self.gives = [name for name in feeds if f"name={name}" in specification["pipeline"].split()]
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """What it feeds."""
+        return [self._all_feeds[name] for name in self.gives]
+
+    def begin(self) -> None:
+        """Start to capture.
+
+        Raises:
+            GLib.Error: a part of GStreamer is missing.
+        """
+        pipeline = Gst.parse_launch(self._specification["pipeline"])
+        for element, properties in self._specification.get("set", {}).items():
+            for name, value in properties.items():
+                Gst.util_set_object_arg(pipeline.get_by_name(element), name, str(value))
+        pipeline.use_clock(self._output.get_clock())
+        for name in self.gives:
+            sink = pipeline.get_by_name(name)
+            sink.connect("new-sample", self._sample, self._all_feeds[name], pipeline)
+        decoder = pipeline.get_by_name("decoder")
+        if decoder is not None:
+            decoder.connect("source-setup", _set_up)
+        bus = pipeline.get_bus()
+        bus.add_signal_watch()
+        bus.connect("message::error", self._failed)
+        bus.connect("message::eos", self._ended)
+        self._pipeline, self._offset = pipeline, None
+        self._begun = time.monotonic()
+        pipeline.set_state(Gst.State.PLAYING)
+
+    def look(self) -> None:
+        """Begin again where it has ended or gives nothing."""
+        now = time.monotonic()
+        if self._pipeline is None:
+            if now >= self._retry_at:
+                self.begin()
+        elif any(feed.present for feed in self.feeds):
+            self.error = ""
+        elif now - max(self._begun, *(f.last for f in self.feeds)) > STALLED_SECONDS:
+            self.error = self.error or "nothing came"
+            self.end()
+
+    def end(self, retry_seconds: float = RETRY_SECONDS) -> None:
+        """Let go of the device, in a thread: a driver may hang."""
+        pipeline, self._pipeline = self._pipeline, None
+        self._retry_at = time.monotonic() + retry_seconds
+        if pipeline is not None:
+            pipeline.get_bus().remove_signal_watch()
+            threading.Thread(target=pipeline.set_state, args=[Gst.State.NULL], daemon=True).start()
+
+    def input(self) -> str:
+        """What the device itself sends, such as `1920x1080@50/1`."""
+        element = self._pipeline and self._pipeline.get_by_name("seen")
+        caps = element and element.get_static_pad("sink").get_current_caps()
+        if not caps:
+            return ""
+        seen = caps.get_structure(0)
+        rate = seen.get_fraction("framerate")
+        at = f"@{rate.value_numerator}/{rate.value_denominator}" if rate[0] else ""
+        return f"{seen.get_int('width').value}x{seen.get_int('height').value}{at}"
+
+    def counts(self) -> tuple[int, int]:
+        """Frames left out and frames repeated to keep the rate."""
+        rate = self._pipeline and self._pipeline.get_by_name("rate")
+        return (rate.get_property("drop"), rate.get_property("duplicate")) if rate else (0, 0)
+
+    def _sample(self, sink: Any, feed: Feed, pipeline: Any) -> Any:
+        sample = sink.emit("pull-sample")
+        if sample is None or pipeline is not self._pipeline:
+            return Gst.FlowReturn.EOS
+        buffer = sample.get_buffer()
+        running = sample.get_segment().to_running_time(Gst.Format.TIME, buffer.pts)
+        if running == Gst.CLOCK_TIME_NONE:
+            return Gst.FlowReturn.OK
+        base = self._output.get_base_time()
+        now = self._output.get_clock().get_time() - base
+        with self._lock:
+            if self._offset is None:
+                self._offset = pipeline.get_base_time() - base
+            if not now - LATE < running + self._offset < now + EARLY:
+                # A sender's clock that is not ours; picture and sound move together.
+                self._offset = now - running
+            pts = running + self._offset
+        if pts >= 0:
+            copy = buffer.copy()
+            copy.pts, copy.dts = pts, Gst.CLOCK_TIME_NONE
+            feed.push(copy)
+        return Gst.FlowReturn.OK
+
+    def _failed(self, bus: Any, message: Any) -> None:
+        error, _ = message.parse_error()
+        self.error = " ".join(error.message.split())
+        self.end()
+
+    def _ended(self, bus: Any, message: Any) -> None:
+        self.end(0)
+
+
+def _set_up(decoder: Any, source: Any) -> None:
+    """What an address needs besides itself."""
+    if source.get_factory().get_name() == "rtspsrc":
+        for name, value in (("protocols", "tcp"), ("latency", "200"), ("tcp-timeout", "3000000")):
+            Gst.util_set_object_arg(source, name, value)
+
+
+class Capture:
+    """The output and its sources."""
+
+    def __init__(self, specification: Json) -> None:
+        self._loop = GLib.MainLoop()
+        self._status = 0
+        self._output = Gst.parse_launch(specification["output"])
+        self._output.use_clock(Gst.SystemClock.obtain())
+        self._server = self._output.get_by_name("server")
+        found = {name: self._output.get_by_name(name) for name in ("picture", "sound")}
+        self._feeds = {name: Feed(appsrc) for name, appsrc in found.items() if appsrc}
+        self._sources = [Source(one, self._output, self._feeds) for one in specification["sources"]]
+        self._frames = 0
+        self._reached = 0
+        self._reported = (0, time.monotonic())
+        """Where the picture was, and when, at the last report."""
+        encoded = self._output.get_by_name("encoded")
+        if encoded is not None:
+            encoded.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self._count)
+
+    def run(self) -> int:
+        """Until a signal, or until the output fails; the exit status."""
+        bus = self._output.get_bus()
+        bus.add_signal_watch()
+        bus.connect("message::error", self._failed)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            GLib.unix_signal_add(GLib.PRIORITY_HIGH, number, self._loop.quit)
+        GLib.timeout_add(200, self._look)
+        GLib.timeout_add(1000, self._report)
+        self._output.set_state(Gst.State.PLAYING)
+        for source in self._sources:
+            source.begin()
+        self._loop.run()
+        for source in self._sources:
+            source.end()
+        self._output.set_state(Gst.State.NULL)
+        return self._status
+
+    def _count(self, pad: Any, information: Any) -> Any:
+        self._frames += 1
+        self._reached = information.get_buffer().pts
+        return Gst.PadProbeReturn.OK
+
+    def _look(self) -> bool:
+        for source in self._sources:
+            source.look()
+        return True
+
+    def _failed(self, bus: Any, message: Any) -> None:
+        error, details = message.parse_error()
+        print(f"{error.message} ({details})", file=sys.stderr, flush=True)
+        self._status = 1
+        self._loop.quit()
+
+    def _speed(self) -> float:
+        """Media time over real time since the last report."""
+        (reached, at), now = self._reported, time.monotonic()
+        self._reported = (self._reached, now)
+        return (self._reached - reached) / 1e9 / (now - at)
+
+    def _report(self) -> bool:
+        counts = [source.counts() for source in self._sources]
+        values = {
+            "frame": self._frames,
+            "drop_frames": sum(drop for drop, _ in counts),
+            "dup_frames": sum(duplicate for _, duplicate in counts),
+            "speed": f"{self._speed():.2f}x",
+            "total_size": self._server.get_property("bytes-to-serve"),
+            "readers": self._server.get_property("num-handles"),
+            "input": next(filter(None, (source.input() for source in self._sources)), ""),
+        }
+        for name, feed in self._feeds.items():
+            values[name] = "present" if feed.present else "missing"
+            errors = [source.error for source in self._sources if name in source.gives]
+            values[f"{name}_error"] = "" if feed.present else next(filter(None, errors), "")
+        lines = [f"{name}={value}\n" for name, value in values.items()]
+        print(*lines, "progress=continue\n", sep="", end="", flush=True)
+        return True
+
+
+def main() -> int:
+    """The exit status."""
+    if Gst is None:
+        print(f"no element: GStreamer's Python bindings: {unavailable}", file=sys.stderr)
+        return 3
+    Gst.init(None)
+    try:
+        return Capture(json.loads(sys.argv[1])).run()
+    except GLib.Error as error:
+        print(error.message, file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""Opens a capture device once and offers what it gives to any number of readers.
+
+Scaled, encoded once, and served as MPEG-TS on a port by a GStreamer program that never stops:
+where picture or sound is lost, black or silence stands in for it until it is back, so readers
+and recordings go on. A copy on the station's own disk is a reader too, with a process of its
+own: a full disk cannot harm what is offered.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from attrs import frozen
+from prometheus_client import Gauge
+
+from fleet import programs
+from fleet.roles import ChildRole, Failed, Host, Meta, RoleFactory, register_factory
+from fleet.roles.inputs import NOTHING, NoInput, Picture, Sound
+from fleet.roles.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
+from fleet.roles.pipelines import PACKAGES, output, raw, sources
+from fleet.roles.progress import Metrics, Report
+from fleet.roles.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate
+
+_PROGRAM = Path(programs.__file__).with_name("capture.py")
+_PYTHON = "/usr/bin/python3"
+"""The one that has GStreamer's bindings; ours may be in a virtual environment."""
+_PATIENCE_SECONDS = 3.0
+"""How long the second of picture and sound may come after the first."""
+
+
+@frozen
+class IngestSettings:
+    """What is captured, and what leaves the station."""
+
+    picture: Annotated[Picture, Meta(description="where the picture comes from")]
+    sound: Annotated[Sound, Meta(description="where the sound comes from")] = NOTHING
+    size: Annotated[Size, Meta(description="of what leaves: input is scaled, aspect kept")] = (
+        "1280x720"
+    )
+    rate: Annotated[Rate, Meta(description="of what leaves, frames a second")] = 25
+    video_codec: Literal["h264", "mpeg2"] = "h264"
+    video_bitrate: VideoBitrate = 3_000_000
+    audio_codec: Literal["aac", "mp2"] = "aac"
+    audio_bitrate: AudioBitrate = 128_000
+    port: Annotated[int, Meta(ge=1024, le=65535, description="where readers connect (TCP)")] = PORT
+    listen: Annotated[
+        str, Meta(pattern=r"^[0-9A-Fa-f.:]+$", description="the address readers connect to")
+    ] = "0.0.0.0"  # noqa: S104 (readers are other boxes; the port carries what the room sees)
+    local_copy: Annotated[LocalCopySettings, Meta(description="the copy on the station's disk")] = (
+        LOCAL_COPY
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.picture, NoInput) and isinstance(self.sound, NoInput):
+            raise ValueError("has neither picture nor sound: expected at least one")
+
+
+class Ingest(ChildRole[IngestSettings]):
+    """One capture, served until it is stopped."""
+
+    report = True
+    stall_seconds = 15.0
+    start_seconds = 15.0
+    """How long the first of picture and sound may take."""
+
+    def __init__(self, host: Host, settings: IngestSettings) -> None:
+        super().__init__(host, settings)
+
+        def gauge(name: str, documentation: str) -> Gauge:
+            return Gauge(name, documentation, registry=host.registry)
+
+        self._metrics = Metrics(host, "ingest")
+        self._readers = gauge("fleet_ingest_readers", "Connections that are being served.")
+        self._width = gauge("fleet_ingest_input_width_pixels", "Of the picture that comes in.")
+        self._height = gauge("fleet_ingest_input_height_pixels", "Of the picture that comes in.")
+        self._rate = gauge("fleet_ingest_input_rate_hertz", "Frames a second that come in.")
+        self._present = {
+            kind: gauge(f"fleet_ingest_{kind}_present", f"1 while there is {kind}, else 0.")
+            for kind, given in (("picture", settings.picture), ("sound", settings.sound))
+            if not isinstance(given, NoInput)
+        }
+        self._report: Report | None = None
+        self._size = 0
+        self._failure: Failed | None = None
+        where = "127.0.0.1" if settings.listen == "0.0.0.0" else settings.listen  # noqa: S104
+        self._copy = LocalCopy(host, settings.local_copy, where, settings.port)
+
+    def argv(self) -> list[str]:
+        """The capture program with the pipelines it is to run."""
+        settings = self.settings
+        caps = raw(settings.size, settings.rate)
+        pipelines = {
+            "output": output(
+                caps if "picture" in self._present else None,
+                sound="sound" in self._present,
+                video=(settings.video_codec, settings.video_bitrate),
+                audio=(settings.audio_codec, settings.audio_bitrate),
+                listen=settings.listen,
+                port=settings.port,
+            ),
+            "sources": sources(settings.picture, settings.sound, caps, self.host),
+        }
+        return [_PYTHON, "-I", str(_PROGRAM), json.dumps(pipelines)]
+
+    async def start(self) -> None:
+        """Returns once picture or sound leaves; a device that lacks is begun without."""
+        await super().start()
+        self._report = Report(self.child.output)
+        try:
+            await self._first_output()
+            await self._copy.start()
+        except Failed:
+            await self.stop()
+            raise
+
+    async def _first_output(self) -> None:
+        begun = time.monotonic()
+        while self._failure is None:
+            self._see()
+            there = (
+                [self._report.values.get(kind) for kind in self._present] if self._report else []
+            )
+            waited = time.monotonic() - begun
+            some = "present" in there and waited > _PATIENCE_SECONDS
+            adopted = self.child.adopted and self._size
+            if adopted or some or all(state == "present" for state in there):
+                return
+            if waited > self.start_seconds:
+                lost = self._lost()
+                raise Failed(*lost) if lost else Failed("NoSignal", "nothing can be captured")
+            await asyncio.sleep(0.05)
+        raise self._failure
+
+    def tick(self) -> None:
+        """See what comes in and what leaves."""
+        self._see()
+        self._copy.tick()
+        if self._report is not None:
+            lost = self._lost() or self._copy.trouble
+            self.host.note(*(lost or (None, None)))
+
+    def _see(self) -> None:
+        if self._report is None:
+            return
+        self._report.read()
+        values = self._report.values
+        size = int(values.get("total_size", "0"))
+        self._metrics.show(values, size, time.time())
+        if size > self._size:
+            self._size = size
+            self.host.progress()
+        self._readers.set(int(values.get("readers", "0")))
+        for kind, gauge in self._present.items():
+            gauge.set(values.get(kind) == "present")
+        width, _, rest = values.get("input", "").partition("x")
+        height, _, rate = rest.partition("@")
+        over, _, under = rate.partition("/")
+        self._width.set(int(width or 0))
+        self._height.set(int(height or 0))
+        self._rate.set(int(over or 0) / int(under or 1))
+
+    def _lost(self) -> tuple[str, str] | None:
+        """What does not come in: reason and message."""
+        values = self._report.values if self._report else {}
+        inputs = {"picture": self.settings.picture, "sound": self.settings.sound}
+        lost = {
+            kind: f"no {kind} from {inputs[kind]}: {values.get(f'{kind}_error') or 'nothing came'}"
+            for kind in self._present
+            if values.get(kind) == "missing"
+        }
+        if not lost:
+            return None
+        if len(lost) < len(self._present):
+            reason = "NoPicture" if "picture" in lost else "NoSound"
+        else:
+            kind, said = next(iter(lost.items()))
+            reason = "NoSignal" if said.endswith("nothing came") else inputs[kind].missing
+        said = "; ".join(lost.values())
+        return reason, f"{said}; check cable and device: it comes back by itself"
+
+    def exited(self, status: int | None) -> None:
+        """Its last words say why."""
+        self._failure = self.failure(status)
+        self.host.fail(self._failure.reason, self._failure.message)
+
+    def failure(self, status: int | None) -> Failed:
+        """What its end means."""
+        words = self.child.last_words(20)
+        settings = self.settings
+        if "in use" in words:
+            return Failed(
+                "PortInUse",
+                f"port {settings.port} is taken by another program: give this ingest another port",
+            )
+        if "assign requested address" in words:
+            return Failed("NotPermitted", f"{settings.listen} is no address of this station")
+        if "no element" in words.lower():
+            package = next((has for part, has in PACKAGES.items() if part in words), "")
+            return Failed("ToolMissing", f"{words.strip()}: apt install {package}".rstrip(": "))
+        return super().failure(status)
+
+    async def stop(self) -> None:
+        """The copy first, so that it is whole."""
+        await self._copy.stop()
+        await super().stop()
+
+
+class IngestFactory(RoleFactory[IngestSettings]):
+    """As many as there are devices, each on a port of its own."""
+
+    role = Ingest
+    settings = IngestSettings
+    tools: Mapping[str, str] = {
+        _PYTHON: "python3-gi",
+        "gst-launch-1.0": "gstreamer1.0-tools",
+        "ffmpeg": "ffmpeg",
+    }
+
+
+register_factory("ingest", IngestFactory())

@@ -1,0 +1,164 @@
+"""What an ingest captures, and how GStreamer reads it.
+
+What a person wrote never becomes part of a pipeline's text: it is set as a property.
+"""
+
+from typing import Annotated, Any, Literal
+
+from attrs import frozen
+
+from fleet.roles import Host, Meta
+from fleet.roles.sources import address, file
+
+_SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps", "http", "https", "udp", "rtp")
+Properties = dict[str, dict[str, Any]]
+"""Element -> property -> value."""
+
+
+@frozen
+class TestInput:
+    """Colour bars with noise and a running clock; a tone of 440 Hz at -18 dBFS."""
+
+    type: Literal["test"]
+    picture = "videotestsrc name=device is-live=true ! timeoverlay"
+    sound = "audiotestsrc is-live=true freq=440 volume=0.125"
+    missing = "NoSignal"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """None."""
+        return {}
+
+    def __str__(self) -> str:
+        return "the test input"
+
+
+@frozen
+class V4l2Input:
+    """A camera or grabber that Linux knows as a video device."""
+
+    type: Literal["v4l2"]
+    device: Annotated[
+        str,
+        Meta(description="its id as the station tells it, or a path below /dev", pattern=r"^\S+$"),
+    ]
+    picture = "v4l2src name=device ! decodebin"
+    missing = "DeviceMissing"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Where it is."""
+        by_id = f"/dev/v4l/by-id/{self.device}"
+        path = self.device if self.device.startswith("/") else by_id
+        return {"device": {"device": path}}
+
+    def __str__(self) -> str:
+        return f"the video device {self.device}"
+
+
+@frozen
+class DecklinkInput:
+    """A Blackmagic card; with the sound embedded in the signal where both come from one."""
+
+    type: Literal["decklink"]
+    device: Annotated[int, Meta(ge=0, le=15, description="number of the input")] = 0
+    picture = "decklinkvideosrc name=device drop-no-signal-frames=true"
+    sound = "decklinkaudiosrc name=sound-device"
+    missing = "DeviceMissing"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Which one it is."""
+        number = {"device-number": self.device}
+        return {"device": number, "sound-device": number}
+
+    def __str__(self) -> str:
+        return f"the decklink input {self.device}"
+
+
+@frozen
+class ScreenInput:
+    """An X screen of the station itself."""
+
+    type: Literal["screen"]
+    display: Annotated[str, Meta(pattern=r"^\S+$", description="such as :0")] = ":0"
+    picture = "ximagesrc name=device use-damage=false"
+    missing = "DeviceMissing"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Which one it is."""
+        return {"device": {"display-name": self.display}}
+
+    def __str__(self) -> str:
+        return f"the screen {self.display}"
+
+
+@frozen
+class AlsaInput:
+    """A sound card."""
+
+    type: Literal["alsa"]
+    device: Annotated[str, Meta(pattern=r"^\S+$", description="such as hw:CARD=Device")] = "default"
+    sound = "alsasrc name=sound-device provide-clock=false"
+    missing = "DeviceMissing"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Which one it is."""
+        return {"sound-device": {"device": self.device}}
+
+    def __str__(self) -> str:
+        return f"the sound device {self.device}"
+
+
+def _url(url: str) -> None:
+    address(url, _SCHEMES)
+
+
+@frozen
+class UrlInput:
+    """What another machine sends, read once where picture and sound name the same."""
+
+    type: Literal["url"]
+    url: Annotated[
+        str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), _url
+    ]
+    picture = sound = "uridecodebin name=decoder"
+    missing = "SourceUnreachable"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Where it is."""
+        return {"decoder": {"uri": self.url}}
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@frozen
+class FileInput:
+    """A file on the station, played over and over."""
+
+    type: Literal["file"]
+    path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
+    picture = sound = "uridecodebin name=decoder"
+    missing = "FileMissing"
+
+    def properties(self, host: Host) -> Properties:
+        """Where it is."""
+        return {"decoder": {"uri": (host.recordings.absolute() / self.path).as_uri()}}
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@frozen
+class NoInput:
+    """Left out of what is offered."""
+
+    type: Literal["none"]
+    missing = "NoSignal"
+
+
+NOTHING = NoInput("none")
+
+
+Picture = TestInput | V4l2Input | DecklinkInput | ScreenInput | UrlInput | FileInput | NoInput
+Sound = TestInput | AlsaInput | DecklinkInput | UrlInput | FileInput | NoInput
+Input = TestInput | V4l2Input | DecklinkInput | ScreenInput | AlsaInput | UrlInput | FileInput
+"""One that gives something."""

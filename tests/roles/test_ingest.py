@@ -1,0 +1,277 @@
+"""One capture, many readers: what leaves an ingest, whatever happens in front of it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.roles import Failed
+from fleet.roles.ingest import Ingest, IngestSettings
+from fleet.strict import Mistakes, structure
+from tests.processes import free_port
+from tests.roles.host import RealHost
+from tests.roles.media import frames, joined, numbers, probe, public
+from tests.roles.network import reader, sender
+
+MakeHost = Callable[..., RealHost]
+Until = Callable[..., Awaitable[None]]
+
+
+def settings(**values: Any) -> IngestSettings:
+    small = {
+        "picture": {"type": "test"},
+        "sound": {"type": "test"},
+        "size": "320x180",
+        "video_bitrate": 400_000,
+        "listen": "127.0.0.1",
+        "port": free_port(),
+        "local_copy": {"enabled": False},
+    }
+    return structure({**small, **values}, IngestSettings)
+
+
+@asynccontextmanager
+async def running(host: RealHost, wanted: IngestSettings) -> AsyncIterator[Ingest]:
+    role = Ingest(host, wanted)
+    await role.start()
+    try:
+        yield role
+    finally:
+        await role.stop()
+
+
+def url(wanted: IngestSettings) -> str:
+    return f"tcp://127.0.0.1:{wanted.port}"
+
+
+def metric(host: RealHost, name: str) -> float | None:
+    return host.registry.get_sample_value(name)
+
+
+def said(file: Path, *filters: str) -> str:
+    """What ffmpeg's filters say of a file."""
+    argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), *filters, "-f", "null", "-"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+
+
+def unbroken(file: Path) -> bool:
+    """Whether the picture's times are one frame apart throughout."""
+    times = sorted(numbers(file))
+    return times == list(range(times[0], times[0] + len(times)))
+
+
+async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host, wanted = make_host(role="ingest"), settings()
+    async with running(host, wanted) as role:
+        with reader(url(wanted), tmp_path / "a.ts", 3) as one:
+            await until(lambda: metric(host, "fleet_ingest_readers") == 1, role)
+            await until(lambda: not one.running, role)
+            assert one.end() == "", "a reader begins at a key frame, so nothing is undecodable"
+        assert host.noted == (None, None)
+        assert (metric(host, "fleet_ingest_bytes_total") or 0) > 30_000
+        assert metric(host, "fleet_ingest_picture_present") == 1
+        assert metric(host, "fleet_ingest_sound_present") == 1
+    video, audio = probe(tmp_path / "a.ts")["streams"]
+    assert (video["codec_name"], video["width"], video["height"]) == ("h264", 320, 180)
+    assert (video["r_frame_rate"], audio["codec_name"]) == ("25/1", "aac")
+    assert frames(tmp_path / "a.ts") == pytest.approx(75, abs=2)
+    loudness = said(tmp_path / "a.ts", "-af", "volumedetect")
+    assert "mean_volume: -21." in loudness
+    assert host.failed is None
+
+
+async def test_a_slow_reader_never_hurts_another(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host, wanted = make_host(role="ingest"), settings(video_bitrate=8_000_000)
+    async with running(host, wanted) as role:
+        with contextlib.closing(socket.socket()) as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", wanted.port))
+            with reader(url(wanted), tmp_path / "a.ts", 5) as fast:
+                await until(lambda: not fast.running, role)
+                assert fast.end() == ""
+    assert frames(tmp_path / "a.ts") == pytest.approx(125, abs=2)
+    assert unbroken(tmp_path / "a.ts")
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason", "filters", "shown"),
+    [
+        (
+            {"sound": {"type": "alsa", "device": "hw:CARD=Gone"}},
+            "NoSound",
+            ("-af", "volumedetect"),
+            "mean_volume: -91.0 dB",
+        ),
+        (
+            {"picture": {"type": "v4l2", "device": "usb-Gone-video0"}},
+            "NoPicture",
+            ("-vf", "blackdetect=d=1"),
+            "black_start:",
+        ),
+    ],
+)
+async def test_a_lost_device_leaves_the_other_running(
+    make_host: MakeHost,
+    until: Until,
+    tmp_path: Path,
+    lost: dict[str, Any],
+    reason: str,
+    filters: tuple[str, ...],
+    shown: str,
+) -> None:
+    host, wanted = make_host(role="ingest"), settings(**lost)
+    async with running(host, wanted) as role:
+        await until(lambda: host.noted[0] == reason, role)
+        assert "Gone" in str(host.noted[1])
+        with reader(url(wanted), tmp_path / "a.ts", 2) as one:
+            await until(lambda: not one.running, role)
+    assert [s["codec_type"] for s in probe(tmp_path / "a.ts")["streams"]] == ["video", "audio"]
+    assert shown in said(tmp_path / "a.ts", *filters)
+    assert host.failed is None
+
+
+async def test_a_change_at_the_input_neither_ends_a_reader_nor_breaks_its_stream(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    feed = f"udp://127.0.0.1:{free_port()}"
+    source = {"type": "url", "url": feed}
+    host, wanted = make_host(role="ingest"), settings(picture=source, sound=source)
+    to = f"{feed}?pkt_size=1316"
+    first = sender(to, "640x360", 50)
+    async with running(host, wanted) as role:
+        with reader(url(wanted), tmp_path / "a.ts", 60) as one:
+            await until(lambda: metric(host, "fleet_ingest_input_rate_hertz") == 50, role)
+            first.end()
+            with sender(to, "320x240", 30):
+                await until(lambda: metric(host, "fleet_ingest_input_height_pixels") == 240, role)
+                await until(lambda: host.noted == (None, None), role)
+            await until(lambda: host.noted[0] == "NoSignal", role)
+            assert metric(host, "fleet_ingest_picture_present") == 0
+            with sender(to, "640x360", 50):
+                await until(lambda: host.noted == (None, None), role)
+                await asyncio.sleep(1)
+            assert one.running
+            one.end()
+    streams = probe(tmp_path / "a.ts")["streams"]
+    assert (streams[0]["width"], streams[0]["height"]) == (320, 180)
+    assert unbroken(tmp_path / "a.ts")
+    assert len(host.children) == 1
+    assert host.failed is None
+
+
+async def test_a_device_that_is_not_there_is_named(make_host: MakeHost) -> None:
+    picture = {"type": "v4l2", "device": "/dev/video97"}
+    role = Ingest(make_host(role="ingest"), settings(picture=picture, sound={"type": "none"}))
+    role.start_seconds = 2.0
+    with pytest.raises(Failed, match="/dev/video97") as failed:
+        await role.start()
+    assert failed.value.reason == "DeviceMissing"
+
+
+async def test_a_port_in_use_is_named(make_host: MakeHost) -> None:
+    wanted = settings()
+    taken = contextlib.closing(socket.create_server(("127.0.0.1", wanted.port)))
+    with taken, pytest.raises(Failed, match=f"port {wanted.port}") as failed:
+        await Ingest(make_host(role="ingest"), wanted).start()
+    assert failed.value.reason == "PortInUse"
+
+
+async def test_the_local_copy_is_whole_over_its_segments(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="ingest")
+    copy = {"segment_seconds": 2, "minimum_free_gib": 0}
+    async with running(host, settings(local_copy=copy)) as role:
+        directory = host.recordings / "local-copy"
+        await until(lambda: directory.is_dir() and len(public(directory)) >= 3, role)
+        assert metric(host, "fleet_ingest_local_copy") == 1
+    whole = joined(public(directory), tmp_path / "whole.ts")
+    assert unbroken(whole)
+    assert frames(whole) > 75
+    assert host.noted == (None, None)
+
+
+async def test_the_local_copy_makes_way_when_the_disk_runs_short(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host, wanted = make_host(role="ingest"), settings(local_copy={"minimum_free_gib": 900_000})
+    async with running(host, wanted) as role:
+        await until(lambda: host.noted[0] == "LocalCopyStopped", role)
+        with reader(url(wanted), tmp_path / "a.ts", 1) as one:
+            await until(lambda: not one.running, role)
+    assert frames(tmp_path / "a.ts") > 20
+    assert not host.recordings.exists()
+
+
+async def test_readers_and_copy_outlive_the_agent(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    wanted = settings(local_copy={"minimum_free_gib": 0})
+    before = Ingest(make_host(role="ingest"), wanted)
+    await before.start()
+    host = make_host(role="ingest")
+    with reader(url(wanted), tmp_path / "a.ts", 4) as one:
+        await until(lambda: metric(before.host, "fleet_ingest_readers") == 2, before)  # type: ignore[arg-type]
+        await forget(before)
+        async with running(host, wanted) as role:
+            assert [child.adopted for child in host.children] == [True]
+            await until(lambda: not one.running, role)
+            await until(lambda: len(host.children) == 2, role)
+            assert host.children[1].adopted
+    assert unbroken(tmp_path / "a.ts")
+    assert unbroken(joined(public(host.recordings / "local-copy"), tmp_path / "copy.ts"))
+
+
+async def forget(role: Ingest) -> None:
+    """As if the agent were killed: nothing is stopped."""
+    for task in (role._watch, role._copy._task):
+        assert task is not None
+        task.cancel()
+
+
+async def test_an_end_of_the_program_is_a_failure(make_host: MakeHost, until: Until) -> None:
+    host = make_host(role="ingest")
+    async with running(host, settings()) as role:
+        os.kill(role.child.pid, signal.SIGKILL)
+        await until(lambda: host.failed, role)
+    assert host.failed is not None
+    assert "SIGKILL" in host.failed.message
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"picture": {"type": "none"}, "sound": {"type": "none"}}, "neither picture nor sound"),
+        ({"picture": {"type": "url", "url": "rtsp://me:pw@camera/1"}}, "without user name"),
+        ({"picture": {"type": "url", "url": "gopher://camera/1"}}, "expected an address such as"),
+        ({"picture": {"type": "alsa"}}, "expected a type out of"),
+        ({"size": "321x180"}, "even numbers"),
+        ({"video_codec": "av2"}, "expected one of"),
+        ({"local_copy": {"directory": "/etc"}}, "expected a directory below"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_words(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Mistakes, match=message):
+        settings(**values)
+
+
+def test_what_a_person_wrote_never_becomes_part_of_a_pipeline(make_host: MakeHost) -> None:
+    evil = '/dev/null" ! filesink location=/tmp/x'
+    role = Ingest(make_host(role="ingest"), settings(picture={"type": "file", "path": evil}))
+    pipelines = json.loads(role.argv()[-1])
+    assert all("filesink" not in one["pipeline"] for one in pipelines["sources"])
