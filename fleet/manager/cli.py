@@ -94,16 +94,17 @@ async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: 
     from fleet.manager.http import serve
     from fleet.manager.inventory import Inventory
     from fleet.manager.ledger import Ledger
-    from fleet.manager.metrics import Counts, FleetCollector
+    from fleet.manager.metrics import RESERVED, Counts, FleetCollector
     from fleet.manager.session import ManagerSession
     from fleet.manager.store import BadStore, Store
+    from fleet.manager.telemetry import Figures
     from fleet.topics import Topics
 
     ledger = await Ledger.open(lambda: Store.in_directory(state_dir))
-    inventory, counts = Inventory(), Counts()
-    session = ManagerSession(Topics(prefix), ledger, inventory, counts)
+    inventory, figures, counts = Inventory(), Figures(RESERVED), Counts()
+    session = ManagerSession(Topics(prefix), ledger, inventory, figures, counts)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(ledger, inventory, counts))
+    registry.register(FleetCollector(ledger, inventory, figures, counts))
 
     async def ailing() -> str | None:
         try:

@@ -44,8 +44,6 @@ class Heard:
     """Presence by the rules, as if the broker were there; `Inventory.presence` is the truth."""
     status: Status | None = None
     ack: Ack | None = None
-    telemetry: Telemetry | None = None
-    telemetry_at: float = 0.0
     conflict: bool = False
     """Two boxes use this id."""
     _online: tuple[str, int] | None = None
@@ -89,8 +87,6 @@ class Heard:
             self.status = said
         elif isinstance(said, Ack):
             self.ack = said
-        else:
-            self.telemetry, self.telemetry_at = said, now
         if not retained:
             self._hear_live(said, now)
 

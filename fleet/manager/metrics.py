@@ -1,5 +1,6 @@
 """What Prometheus is shown. Reads ledger and inventory, changes nothing."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,8 +15,25 @@ from fleet import __version__
 from fleet.manager import report
 from fleet.manager.inventory import Inventory
 from fleet.manager.ledger import Ledger
+from fleet.manager.telemetry import Figures
 from fleet.model import CONFIG_ERRORS, PresenceState, Result, State
 
+RESERVED: Final = frozenset(
+    f"fleet_{name}"
+    for name in (
+        "build_info",
+        "station_info",
+        "station_up",
+        "station_wanted_revision",
+        "station_running_revision",
+        "station_config_rejected",
+        "instance_state",
+        "instance_restarts",
+        "mqtt_messages",
+        "mqtt_undecodable",
+    )
+)
+"""Families that are the manager's own, whatever a station sends."""
 _INSTANCE: Final = ("station", "room", "role", "role_instance")
 
 
@@ -30,9 +48,12 @@ class Counts:
 class FleetCollector(Collector):
     """Makes every family anew at each scrape, so that nothing is left of a station gone."""
 
-    def __init__(self, ledger: Ledger, inventory: Inventory, counts: Counts) -> None:
+    def __init__(
+        self, ledger: Ledger, inventory: Inventory, figures: Figures, counts: Counts
+    ) -> None:
         self._ledger = ledger
         self._inventory = inventory
+        self._figures = figures
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
@@ -49,6 +70,9 @@ class FleetCollector(Collector):
             "fleet_mqtt_undecodable",
             "Messages that could not be read; they changed nothing.",
             self._counts.undecodable,
+        )
+        yield from self._figures.families(
+            time.monotonic(), lambda station: self._ledger[station].facts.room or ""
         )
 
     def _stations(self) -> Iterator[Metric]:

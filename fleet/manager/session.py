@@ -21,6 +21,7 @@ from fleet.manager.ledger import Ledger
 from fleet.manager.metrics import Counts
 from fleet.manager.pusher import Pusher
 from fleet.manager.requests import Requests
+from fleet.manager.telemetry import Figures
 from fleet.model import INTERVAL, Ack, Presence, PresenceState, Registration, Status, Telemetry
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.topics import Address, Topics
@@ -44,7 +45,12 @@ class ManagerSession:
     """One manager, over all its connections."""
 
     def __init__(
-        self, topics: Topics, ledger: Ledger, inventory: Inventory, counts: Counts
+        self,
+        topics: Topics,
+        ledger: Ledger,
+        inventory: Inventory,
+        figures: Figures,
+        counts: Counts,
     ) -> None:
         self.boot = secrets.token_hex(8)
         self.displaced = False
@@ -56,6 +62,7 @@ class ManagerSession:
         self._parse = lru_cache(maxsize=2**17)(topics.parse)
         self._ledger = ledger
         self._inventory = inventory
+        self._figures = figures
         self._counts = counts
         self._complaints = Complaints()
         self._pusher = Pusher(topics, ledger, inventory)
@@ -174,6 +181,8 @@ class ManagerSession:
         heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
         if isinstance(said, Ack) and self._pusher.ack(station, said, retained=message.retain):
             self._wake.set()
+        if isinstance(said, Telemetry) and not message.retain:
+            self._figures.fold(station, said, heard.interval, time.monotonic())
         if (heard.state, heard.conflict) != before:
             if not message.retain:
                 self._ledger.note_presence(station, heard.state, said.boot)

@@ -1,0 +1,164 @@
+"""What Prometheus is shown, made from a ledger and an inventory."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fleet import __version__
+from fleet.manager.inventory import Inventory
+from fleet.manager.ledger import Ledger
+from fleet.manager.metrics import RESERVED, Counts, FleetCollector
+from fleet.manager.revisions import issue
+from fleet.manager.store import Store
+from fleet.manager.telemetry import Figures
+from fleet.manager.wanted import Facts
+from fleet.model import (
+    Ack,
+    Error,
+    Family,
+    InForce,
+    InstanceStatus,
+    Presence,
+    PresenceState,
+    Result,
+    Sample,
+    State,
+    Status,
+    Telemetry,
+)
+
+AT = datetime(2026, 2, 1, tzinfo=UTC)
+FACTS = Facts("hall1-cam", "hall1", "cam", "back wall", None)
+
+
+class Shown:
+    """A manager's parts without the manager."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.inventory = Inventory()
+        self.inventory.broker_back(0)
+        self.figures = Figures(RESERVED)
+        self.counts = Counts()
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(FleetCollector(ledger, self.inventory, self.figures, self.counts))
+
+    def hear(self, *said: Presence | Status | Ack) -> None:
+        for one in said:
+            self.inventory.hear("cam1", one, retained=False, now=0)
+
+    def samples(self) -> dict[str, float]:
+        """`name{label=value,…}` -> value, labels in their order."""
+        text = generate_latest(self.registry).decode()
+        return {
+            f"{sample.name}{{{','.join(f'{k}={v}' for k, v in sorted(sample.labels.items()))}}}":
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }  # fmt: skip
+
+
+@pytest.fixture
+async def shown(tmp_path: Path) -> Shown:
+    ledger = await Ledger.open(lambda: Store.in_directory(tmp_path))
+    revision = issue("cam1", 3, {"record": {"main": {}}}, FACTS, at=AT, by="ann", message=None)
+    await ledger.write([revision], [("cam1", FACTS)])
+    await ledger.close()
+    return Shown(ledger)
+
+
+def status(state: State, restarts: int = 0) -> Status:
+    one = InstanceStatus(state, AT, restarts, None, None)
+    return Status("A", AT, 3, {"record": {"main": one}})
+
+
+def online() -> Presence:
+    return Presence(PresenceState.ONLINE, "A", 1, AT, 10)
+
+
+def state(samples: dict[str, float]) -> str:
+    start = "fleet_instance_state{role=record,role_instance=main,room=hall1,state="
+    states = {name.removeprefix(start): value for name, value in samples.items() if start in name}
+    assert len(states) == len(State)
+    (on,) = (name for name, value in states.items() if value)
+    return on.split(",")[0]
+
+
+async def test_a_station_that_runs_what_is_wanted(shown: Shown) -> None:
+    shown.hear(online(), status(State.RUNNING, 2))
+    samples = shown.samples()
+    assert samples[f"fleet_build_info{{version={__version__}}}"] == 1
+    info = "fleet_station_info{name=hall1-cam,room=hall1,seat=cam,station=cam1,where=back wall}"
+    assert samples[info] == 1
+    assert samples["fleet_station_up{room=hall1,station=cam1}"] == 1
+    assert samples["fleet_station_wanted_revision{room=hall1,station=cam1}"] == 3
+    assert samples["fleet_station_running_revision{room=hall1,station=cam1}"] == 3
+    restarts = (
+        "fleet_instance_restarts_total{role=record,role_instance=main,room=hall1,station=cam1}"
+    )
+    assert samples[restarts] == 2
+    assert state(samples) == "running"
+
+
+async def test_a_station_never_heard_of_is_down_and_its_instances_are_unknown(shown: Shown) -> None:
+    samples = shown.samples()
+    assert samples["fleet_station_up{room=hall1,station=cam1}"] == 0
+    assert "fleet_station_running_revision{room=hall1,station=cam1}" not in samples
+    assert state(samples) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("presence", "expected"),
+    [(PresenceState.LOST, "unknown"), (PresenceState.OFFLINE, "stopped")],
+)
+async def test_what_a_station_that_left_said_last_is_not_believed(
+    shown: Shown, presence: PresenceState, expected: str
+) -> None:
+    shown.hear(online(), status(State.RUNNING), Presence(presence, "A", 1, AT, 10))
+    assert state(shown.samples()) == expected
+
+
+async def test_without_a_broker_all_is_unknown(shown: Shown) -> None:
+    shown.hear(online(), status(State.RUNNING))
+    shown.inventory.broker_gone()
+    samples = shown.samples()
+    assert samples["fleet_station_up{room=hall1,station=cam1}"] == 0
+    assert state(samples) == "unknown"
+
+
+@pytest.mark.parametrize("type_", ["BlockedRole", "MissingRoleFactory", "InvalidConfiguration"])
+async def test_a_rejection_is_1_for_its_type_alone(shown: Shown, type_: str) -> None:
+    shown.hear(Ack(3, "A", AT, Result.REJECTED, Error(type_, "no"), InForce.none()))
+    rejected = {
+        name: value
+        for name, value in shown.samples().items()
+        if name.startswith("fleet_station_config_rejected")
+    }
+    assert len(rejected) == 3
+    assert [name for name, value in rejected.items() if value] == [
+        f"fleet_station_config_rejected{{room=hall1,station=cam1,type={type_}}}"
+    ]
+
+
+async def test_every_family_of_the_manager_is_reserved(shown: Shown) -> None:
+    shown.hear(online(), status(State.RUNNING))
+    shown.counts.messages["ack"] += 1
+    shown.counts.undecodable["ack"] += 1
+    assert {family.name for family in shown.registry.collect()} == RESERVED
+
+
+async def test_what_stations_measure_is_shown_with_their_room(shown: Shown) -> None:
+    import time
+
+    families = (
+        Family("fleet_load", "gauge", "Load.", (Sample("fleet_load", {"station": "fake"}, 2),)),
+        Family("fleet_station_up", "gauge", "A lie.", (Sample("fleet_station_up", {}, 5),)),
+    )
+    shown.figures.fold("cam1", Telemetry("A", AT, families), 10, time.monotonic())
+    samples = shown.samples()
+    assert samples["fleet_load{room=hall1,station=cam1}"] == 2
+    assert samples["fleet_station_up{room=hall1,station=cam1}"] == 0
