@@ -9,7 +9,6 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from fleet.agent.clock import Clock
 from fleet.agent.left_behind import leaders_and_orphans, scan
 from fleet.agent.process import Process, kill
 from fleet.agent.wanted import Key, Place
@@ -20,9 +19,8 @@ log = logging.getLogger(__name__)
 class Adoption:
     """The children of an earlier agent that nobody has taken yet."""
 
-    def __init__(self, place: Place, clock: Clock) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
-        self._clock = clock
         self._left: dict[tuple[Key, str], Process] = {}
         self._stops: dict[Key, asyncio.Task[None]] = {}
 
@@ -37,7 +35,7 @@ class Adoption:
             )
         for leader in leaders:
             mark = leader.mark
-            process = Process.take_over(leader, logs(self._place, mark.key), self._clock)
+            process = Process.take_over(leader, logs(self._place, mark.key))
             if process is None:
                 continue
             twin = self._left.pop((mark.key, mark.name), None)

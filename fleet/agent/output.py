@@ -50,13 +50,15 @@ class Allowance:
 
 @define
 class LogFile:
-    """One stream of one child, read from where it was when this was made."""
+    """One stream of one child, read on from its present end."""
 
     path: Path
     stream: str
     begun: int = 0
     """Where in it the child's own words begin; before that are those of an earlier one."""
     _offset: int = field(init=False)
+    _line_bytes: float = 80.0
+    """Length of a line, of late."""
     _rest: bytes = b""
     """The beginning of a line that has no end yet."""
     _cut: bool = False
@@ -64,6 +66,10 @@ class LogFile:
 
     def __attrs_post_init__(self) -> None:
         self._offset = size(self.path)
+
+    def rewind(self) -> None:
+        """Read from where the child's own words begin."""
+        self._offset = self.begun
 
     def read(self, allowance: Allowance) -> Iterator[str]:
         """The new lines, as many as `allowance` has left; the others count as dropped."""
@@ -83,9 +89,14 @@ class LogFile:
         except OSError:
             return  # taken away while we looked
         self._offset += read
-        if self._offset < end:  # too much even to count: as many lines as in what was read
-            allowance.dropped += (end - self._offset) * max(lines, 1) // read
-            self._offset, self._rest = end, b""
+        self._line_bytes = read / max(lines, 1)
+        if self._offset < end:
+            self._skip(end, allowance)
+
+    def _skip(self, end: int, allowance: Allowance) -> None:
+        """Leave out what is too much even to count: lines as long as those before."""
+        allowance.dropped += round((end - self._offset) / self._line_bytes)
+        self._offset, self._rest = end, b""
 
     def _lines(self, chunk: bytes, allowance: Allowance) -> Iterator[str]:
         start = 0
@@ -111,7 +122,7 @@ class LogFile:
                 yield text(self._rest)
             self._rest, self._cut = b"", True
 
-    def rotate(self) -> bool:
+    def rotate(self, allowance: Allowance) -> bool:
         """Move it aside if it is long; whether it was."""
         if size(self.path) <= ROTATE:
             return False
@@ -120,6 +131,7 @@ class LogFile:
                 with contextlib.suppress(FileNotFoundError):
                     _aside(self.path, number - 1).replace(_aside(self.path, number))
             _aside(self.path, 1).write_bytes(_end(self.path, ROTATE))
+        self._skip(max(self._offset, size(self.path)), allowance)  # written since it was read
         # No space for the copy: the log is lost, the disk is not filled further.
         empty(self.path)
         self._offset, self._rest, self.begun = 0, b"", 0
@@ -172,7 +184,7 @@ class Logs:
         for file in self._files.values():
             for line in file.read(self._allowance):
                 self._say(LogLine(self._clock.now(), *self._key, file.stream, line))
-            much |= file.rotate()
+            much |= file.rotate(self._allowance)
         if self._allowance.dropped:
             self._dropped(self._allowance.dropped)
             self._allowance.dropped = 0

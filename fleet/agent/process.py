@@ -14,14 +14,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
 import attrs
 
 from fleet.agent import left_behind
-from fleet.agent.clock import Clock
 from fleet.agent.left_behind import Mark, Marked, Stat
 from fleet.agent.output import REPORT, LogFile, by_age, empty, size
 from fleet.roles import Child, Failed
@@ -104,13 +103,15 @@ class Process(Child):
         stat = left_behind.stat(popen.pid)
         assert stat is not None, "a child is there until it was waited for"  # noqa: S101
         pidfd = os.pidfd_open(popen.pid)
-        process = cls(mark, stat, pidfd, argv, Clock().now(), logs)
+        process = cls(mark, stat, pidfd, argv, datetime.now(UTC), logs)
         process.adopted = False
+        for file in process.files:
+            file.rewind()  # it may have said something already
         process._popen = popen
         return process
 
     @classmethod
-    def take_over(cls, marked: Marked, logs: Path, clock: Clock) -> Self | None:
+    def take_over(cls, marked: Marked, logs: Path) -> Self | None:
         """One that an earlier agent started, None if it has ended meanwhile."""
         pid = marked.stat.pid
         try:
@@ -121,7 +122,7 @@ class Process(Child):
         if left_behind.mark_of(pid) != marked.mark or select.select([pidfd], [], [], 0)[0]:
             os.close(pidfd)
             return None
-        since = clock.now() - timedelta(seconds=left_behind.uptime() - marked.stat.started)
+        since = datetime.now(UTC) - timedelta(seconds=left_behind.uptime() - marked.stat.started)
         return cls(marked.mark, marked.stat, pidfd, left_behind.argv_of(pid), since, logs)
 
     @property

@@ -50,7 +50,7 @@ class Supervisor:
         place = evolve(
             place, state_dir=place.state_dir.resolve(), recordings=place.recordings.absolute()
         )
-        self._adoption = Adoption(place, clock)
+        self._adoption = Adoption(place)
         self._around = Surroundings(place, clock, self._adoption, self._changed, lines, thumbnail)
         self._report = changed
         self._clock = clock

@@ -187,6 +187,7 @@ class Station:
         self.lines: list[LogLine] = []
         self.seen: dict[Key, list[str]] = {}
         """The states each instance was seen in, in order."""
+        self.messages: set[str | None] = set()
         self.supervisor = Supervisor(
             self.place, changed=self._changed, lines=self.lines.append, clock=clock
         )
@@ -194,6 +195,7 @@ class Station:
     def _changed(self) -> None:
         for role, named in self.supervisor.statuses().items():
             for instance, status in named.items():
+                self.messages.add(status.message)
                 states = self.seen.setdefault(Key(role, instance), [])
                 if states[-1:] != [status.state]:
                     states.append(status.state)

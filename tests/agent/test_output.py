@@ -1,0 +1,139 @@
+"""Reading what children write: every line once, bounded whatever is written."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.agent import output
+from fleet.agent.output import Allowance, LogFile, Logs
+from fleet.agent.wanted import Key
+from fleet.model import LogLine
+from tests.agent.engine import FakeClock
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "main.stderr"
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def read(log: LogFile, allowance: Allowance | None = None) -> list[str]:
+    return list(log.read(allowance or Allowance()))
+
+
+@given(st.lists(st.binary(max_size=30), max_size=12))
+def test_lines_come_out_once_however_they_were_cut_when_written(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "main.stderr"
+    log = LogFile(path, "stderr")
+    seen: list[str] = []
+    for chunk in chunks:
+        append(path, chunk)
+        seen += read(log)
+    whole = b"".join(chunks).split(b"\n")[:-1]
+    assert seen == [output.text(line) for line in whole if line.strip()]
+
+
+def test_what_was_there_before_is_not_read(path: Path) -> None:
+    append(path, b"old\n")
+    log = LogFile(path, "stderr", begun=4)
+    append(path, b"new\n")
+    assert read(log) == ["new"]
+    assert log.words(5) == ["new"]
+    assert log.last(5) == ["old", "new"]
+
+
+def test_lines_past_the_allowance_are_counted_as_dropped(path: Path) -> None:
+    log, allowance = LogFile(path, "stderr"), Allowance()
+    append(path, b"".join(b"line %d\n" % n for n in range(1000)))
+    assert read(log, allowance) == [f"line {n}" for n in range(50)]
+    assert allowance.dropped == 950
+    append(path, b"more\n")
+    assert read(log, allowance) == []
+    allowance.refill(1.0)
+    append(path, b"again\n")
+    assert read(log, allowance) == ["again"]
+    assert allowance.dropped == 951
+
+
+def test_a_line_without_an_end_is_cut_and_held_in_little_memory(path: Path) -> None:
+    log, allowance = LogFile(path, "stderr"), Allowance()
+    seen = []
+    for _ in range(20):
+        append(path, b"x" * 100_000)
+        seen += read(log, allowance)
+    append(path, b"the end\nnext\n")
+    seen += read(log, allowance)
+    assert [len(line) for line in seen] == [output.LINE_LENGTH, len("next")]
+    assert seen[0].endswith("…")
+
+
+def test_bytes_that_are_no_text_are_shown_all_the_same(path: Path) -> None:
+    log = LogFile(path, "stderr")
+    append(path, b"caf\xe9 \0 ok\r\n")
+    assert read(log) == ["caf\ufffd  ok"]
+
+
+def test_a_long_log_is_moved_aside_and_the_last_lines_are_still_found(path: Path) -> None:
+    log = LogFile(path, "stderr")
+    for number in range(4):
+        append(path, b"%d\n" % number * 600_000)
+        read(log)
+        assert log.rotate(Allowance())
+        assert path.stat().st_size == 0
+    sizes = [file.stat().st_size for file in sorted(path.parent.iterdir())]
+    assert len(sizes) == 1 + output.KEPT
+    assert max(sizes) <= output.ROTATE
+    append(path, b"last\n")
+    assert read(log) == ["last"]
+    assert log.last(3) == ["3", "3", "last"]
+
+
+def test_a_log_that_was_taken_away_hurts_nobody(path: Path) -> None:
+    log = LogFile(path, "stderr")
+    append(path, b"one\n")
+    assert read(log) == ["one"]
+    path.unlink()
+    assert read(log) == []
+    assert log.last(5) == []
+    assert not log.rotate(Allowance())
+    append(path, b"two\n")
+    assert read(log) == ["two"]
+
+
+def test_more_than_can_be_looked_at_is_skipped_and_estimated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "_BUDGET", output._CHUNK)
+    log, allowance = LogFile(path, "stderr"), Allowance()
+    append(path, b"0123456\n" * 200_000)
+    assert len(read(log, allowance)) == 50
+    assert allowance.dropped == 200_000 - 50
+    append(path, b"on\n")
+    allowance.refill(1.0)
+    assert read(log, allowance) == ["on"]
+
+
+def test_all_streams_of_an_instance_share_one_allowance(tmp_path: Path) -> None:
+    clock = FakeClock()
+    lines: list[LogLine] = []
+    dropped: list[int] = []
+    logs = Logs(Key("record", "main"), clock, lines.append, dropped.append)
+    out, err = tmp_path / "main.stdout", tmp_path / "main.stderr"
+    logs.follow(LogFile(out, "stdout"), LogFile(err, "stderr"))
+    append(out, b"o\n" * 40)
+    append(err, b"e\n" * 40)
+    assert not logs.read()
+    assert len(lines) == 50
+    assert {(line.role, line.instance, line.stream) for line in lines} == {
+        ("record", "main", "stdout"),
+        ("record", "main", "stderr"),
+    }
+    assert dropped == [30]
