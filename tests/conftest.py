@@ -10,7 +10,12 @@ from hypothesis import settings
 from tests.processes import Mosquitto, Programs
 from tests.stranger import Stranger
 
-_NEEDED = {"mosquitto": "mosquitto", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg"}
+_NEEDED = {
+    "mosquitto": "mosquitto",
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "systemd-analyze": "systemd",
+}
 _programs = pytest.StashKey[Programs]()
 
 settings.register_profile("fleet", deadline=None)  # the machine is shared; time is no promise

@@ -1,0 +1,118 @@
+"""The systemd unit, and what the agent tells systemd through a real socket."""
+
+import asyncio
+import configparser
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT, Mosquitto, Programs, until
+
+UNIT = ROOT / "systemd/fleet-agent.service"
+
+
+def test_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    installed = Path(sys.executable).with_name("fleet-agent")
+    text = UNIT.read_text().replace("/usr/local/bin/fleet-agent", str(installed))
+    copy = tmp_path / "fleet-agent.service"
+    copy.write_text(text)
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_unit_lets_children_outlive_a_restart() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(UNIT)
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert service["KillMode"] == "process"
+    assert service["RestartKillSignal"] == "SIGHUP"
+    assert service["Restart"] == "always"
+    assert float(service["WatchdogSec"]) > 0
+    assert service["User"] == "fleet"
+    assert service["SupplementaryGroups"].split() == ["video", "audio"]
+    assert "PrivateDevices" not in service
+
+
+class _Listener:
+    def __init__(self, address: str) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind("\0" + address[1:] if address.startswith("@") else address)
+        self.sock.setblocking(False)
+        self.heard: list[str] = []
+
+    def says(self, text: str) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.sock.recv(4096).decode())
+        return any(one.startswith(text) for one in self.heard)
+
+
+@pytest.fixture(params=["a path", "an abstract name"])
+def listener(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, _Listener]]:
+    address = str(tmp_path / "n") if request.param == "a path" else f"@fleet-{tmp_path.name}"
+    heard = _Listener(address)
+    yield address, heard
+    heard.sock.close()
+
+
+async def test_agent_tells_when_it_is_ready_how_it_is_and_that_it_ends(
+    broker: Mosquitto, programs: Programs, listener: tuple[str, _Listener]
+) -> None:
+    address, heard = listener
+    agent = programs.agent(broker, "b1", NOTIFY_SOCKET=address, WATCHDOG_USEC="200000")
+    await until(lambda: heard.says("READY=1"), what="READY=1")
+    heard.heard.clear()
+    for _ in range(3):
+        await until(lambda: heard.says("WATCHDOG=1"), what="WATCHDOG=1")
+        heard.heard.clear()
+    agent.terminate()
+    assert await agent.ended() == 0
+    assert heard.says("STOPPING=1")
+
+
+async def test_watchdog_is_not_fed_by_an_agent_that_hangs(
+    broker: Mosquitto, programs: Programs, tmp_path: Path
+) -> None:
+    address = str(tmp_path / "n")
+    heard = _Listener(address)
+    hang = tmp_path / "roles"
+    hang.mkdir()
+    (hang / "hang.py").write_text(
+        "import asyncio, time\n"
+        "from attrs import frozen\n"
+        "from fleet.roles import Role, RoleFactory, register_factory\n"
+        "@frozen\nclass Settings: pass\n"
+        "class Hang(Role[Settings]):\n"
+        "    async def start(self) -> None: time.sleep(3600)\n"
+        "class HangFactory(RoleFactory[Settings]):\n"
+        "    role = Hang\n    settings = Settings\n"
+        "register_factory('hang', HangFactory())\n"
+    )
+    state = tmp_path / "b1/state"
+    state.mkdir(parents=True)
+    (state / "decision.json").write_text(
+        '{"in_force": {"revision": 1, "at": null, "by": null, "roles": {"hang": {"x": {}}}},'
+        ' "rejection": null}'
+    )
+    agent = programs.agent(
+        broker,
+        "b1",
+        f'roles_dir = "{hang}"',
+        NOTIFY_SOCKET=address,
+        WATCHDOG_USEC="200000",
+    )
+    await agent.says("start hang/x")
+    heard.says("anything")
+    heard.heard.clear()
+    await asyncio.sleep(1)  # five times the watchdog: what is promised is silence
+    assert not heard.says("WATCHDOG=1")
+    agent.kill()
+    heard.sock.close()
