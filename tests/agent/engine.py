@@ -187,12 +187,14 @@ class Station:
         self.lines: list[LogLine] = []
         self.seen: dict[Key, list[str]] = {}
         """The states each instance was seen in, in order."""
+        self.changed: Callable[[], None] = lambda: None
         self.messages: set[str | None] = set()
         self.supervisor = Supervisor(
             self.place, changed=self._changed, lines=self.lines.append, clock=clock
         )
 
     def _changed(self) -> None:
+        self.changed()
         for role, named in self.supervisor.statuses().items():
             for instance, status in named.items():
                 self.messages.add(status.message)

@@ -1,0 +1,279 @@
+"""Children outlive the agent: the next one takes them over, or ends them; never two writers."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from attrs import evolve
+
+from fleet.agent import left_behind
+from fleet.agent.left_behind import Mark, Marked, Stat, leaders_and_orphans
+from fleet.agent.process import Process
+from tests.agent.engine import marked
+from tests.processes import ROOT, until
+
+WRITER = (
+    "exec 9>>{lock}; flock -n 9 || echo two writers >> {base}/two; "
+    "echo began >> {base}/began; while :; do date +%s.%N >> {base}/beats; sleep 0.02; done"
+)
+
+
+class SmallAgent:
+    """A small agent that can be killed and started again."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def want(self, **instances: tuple[list[str], float]) -> None:
+        (self.base / "wanted.json").write_text(json.dumps(instances))
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+
+    def start(self, adopt: str = "adopt") -> None:
+        log = (self.base / "agent.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.agent.small_agent", str(self.base), adopt],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+
+    def end(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.wait(15)
+
+    def status(self, name: str) -> list[Any] | None:
+        """[state, restarts, since] as the present agent says, None if it does not say."""
+        try:
+            told = json.loads((self.base / "statuses.json").read_text())
+        except FileNotFoundError:
+            return None
+        assert self.process is not None
+        status: list[Any] | None = told["statuses"].get(name)
+        return status if told["pid"] == self.process.pid else None
+
+    async def running(self, name: str = "main") -> None:
+        await until(lambda: (self.status(name) or [None])[0] == "running", what=f"{name} running")
+
+    def children(self) -> list[psutil.Process]:
+        return marked(self.base / "state")
+
+    def leaders(self) -> list[int]:
+        return [one.pid for one in self.children() if os.getsid(one.pid) == one.pid]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[SmallAgent]:
+    agent = SmallAgent(tmp_path)
+    yield agent
+    if agent.process is not None:
+        agent.process.kill()
+        agent.process.wait()
+    for process in agent.children():
+        process.kill()
+
+
+def sleeper(seconds: int = 1000, patience: float = 0.0) -> tuple[list[str], float]:
+    return ["sleep", str(seconds)], patience
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+async def test_children_run_on_without_the_agent_and_the_next_one_takes_them_over(
+    agent: SmallAgent, number: signal.Signals
+) -> None:
+    agent.want(main=sleeper(), other=sleeper())
+    agent.start()
+    await agent.running("main")
+    await agent.running("other")
+    before = agent.leaders()
+    began = psutil.Process(before[0]).create_time()
+    agent.end(number)
+    assert agent.leaders() == before
+    agent.start()
+    await agent.running("main")
+    await agent.running("other")
+    assert agent.leaders() == before
+    state, restarts, since = agent.status("main") or []
+    assert (state, restarts) == ("running", 0)
+    assert abs(since - began) < 1
+    agent.end(signal.SIGTERM)
+    assert agent.children() == []
+
+
+async def test_the_death_of_an_adopted_child_is_noticed_and_it_is_replaced(
+    agent: SmallAgent,
+) -> None:
+    agent.want(main=sleeper())
+    agent.start()
+    await agent.running()
+    agent.end(signal.SIGKILL)
+    agent.start()
+    await agent.running()
+    (child,) = agent.leaders()
+    os.kill(child, signal.SIGKILL)
+    await until(lambda: (agent.status("main") or [None, 0])[1] == 1)
+    await agent.running()
+    assert child not in agent.leaders()
+
+
+async def test_there_are_never_two_writers_however_often_the_agent_is_killed(
+    agent: SmallAgent, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    script = WRITER.format(base=tmp_path, lock=tmp_path / "lock")
+    agent.want(main=(["bash", "-c", script], 0.0))
+    agent.start()
+    await until((tmp_path / "beats").exists)
+    for _ in range(10):
+        time.sleep(chance.uniform(0, 0.6))  # noqa: ASYNC251 (the agent is another process)
+        agent.end(signal.SIGKILL)
+        agent.start()
+    await agent.running()
+    agent.end(signal.SIGTERM)
+    assert not (tmp_path / "two").exists()
+    assert (tmp_path / "began").read_text() == "began\n"
+    beats = [float(line) for line in (tmp_path / "beats").read_text().split()]
+    assert max(b - a for a, b in pairwise(beats)) < 1
+    assert agent.children() == []
+
+
+async def test_a_child_whose_settings_changed_meanwhile_is_replaced(
+    agent: SmallAgent, tmp_path: Path
+) -> None:
+    agent.want(main=sleeper(1000), other=sleeper(1000))
+    agent.start()
+    await agent.running("main")
+    await agent.running("other")
+    before = agent.leaders()
+    agent.end(signal.SIGKILL)
+    agent.want(main=sleeper(2000), other=sleeper(1000))
+    agent.start()
+    await agent.running("main")
+    await agent.running("other")
+    after = agent.leaders()
+    assert len(after) == 2
+    assert len({*before} & {*after}) == 1
+    assert ["sleep", "2000"] in [psutil.Process(pid).cmdline() for pid in after]
+
+
+async def test_a_child_that_took_its_settings_live_is_taken_over_with_them(
+    agent: SmallAgent,
+) -> None:
+    agent.want(main=sleeper(patience=0.0))
+    agent.start()
+    await agent.running()
+    before = agent.leaders()
+    for patience in (1.0, 2.0):
+        agent.want(main=sleeper(patience=patience))
+        record = agent.base / "state/instances/child/main.live"
+        await until(lambda: record.exists() and f"patience={patience}" in record.read_text())  # noqa: B023
+    agent.end(signal.SIGKILL)
+    agent.start()
+    await agent.running()
+    assert agent.leaders() == before
+    agent.end(signal.SIGKILL)
+    agent.want(main=sleeper(patience=1.0))  # not what it works with now
+    agent.start()
+    await agent.running()
+    assert agent.leaders() != before
+
+
+async def test_what_is_not_wanted_any_more_is_stopped_by_the_next_agent(
+    agent: SmallAgent,
+) -> None:
+    agent.want(main=sleeper(), other=sleeper())
+    agent.start()
+    await agent.running("main")
+    await agent.running("other")
+    agent.end(signal.SIGKILL)
+    agent.want(other=sleeper())
+    agent.start()
+    await agent.running("other")
+    await until(lambda: len(agent.leaders()) == 1)
+
+
+async def test_where_adoption_is_off_the_child_is_ended_before_its_successor_begins(
+    agent: SmallAgent, tmp_path: Path
+) -> None:
+    script = WRITER.format(base=tmp_path, lock=tmp_path / "lock")
+    agent.want(main=(["bash", "-c", script], 0.0))
+    agent.start()
+    await until((tmp_path / "beats").exists)
+    before = agent.leaders()
+    agent.end(signal.SIGKILL)
+    agent.start("refuse")
+    await agent.running()
+    await until(lambda: (tmp_path / "began").read_text() == "began\nbegan\n")
+    assert agent.leaders() != before
+    assert not (tmp_path / "two").exists()
+
+
+async def test_grandchildren_whose_parent_is_gone_are_killed_by_the_next_agent(
+    agent: SmallAgent,
+) -> None:
+    agent.want(main=(["bash", "-c", "sleep 1001 & setsid sleep 1002 & sleep 1003"], 0.0))
+    agent.start()
+    await until(lambda: len(agent.children()) == 4)
+    before = {one.pid for one in agent.children()}
+    agent.end(signal.SIGKILL)
+    (child,) = (one for one in agent.children() if one.cmdline()[0] == "bash")
+    child.kill()
+    agent.start()
+    await agent.running()
+    await until(lambda: len(agent.children()) == 4)
+    assert not before & {one.pid for one in agent.children()}
+
+
+MARK = Mark("/state", "record", "main", "main", "d", 15, 5.0, False, id="a", uptime=100.0)
+
+
+def process(pid: int, session: int, started: float, mark: Mark = MARK) -> Marked:
+    return Marked(Stat(pid, "S", session, session, started), mark)
+
+
+@pytest.mark.parametrize(
+    ("found", "leaders"),
+    [
+        ([process(10, 10, 100.01)], [10]),
+        ([process(10, 10, 100.01), process(11, 10, 100.02), process(12, 12, 100.03)], [10]),
+        ([process(11, 10, 100.01)], []),
+        ([process(12, 12, 160.0)], []),
+        (
+            [process(10, 10, 100.0), process(20, 20, 300, evolve(MARK, id="b", uptime=300))],
+            [10, 20],
+        ),
+    ],
+    ids=["leader", "with kin", "leader gone", "only a session made later", "two children"],
+)
+def test_a_leader_is_told_from_its_kin(found: list[Marked], leaders: list[int]) -> None:
+    assert [one.stat.pid for one in leaders_and_orphans(found)[0]] == leaders
+
+
+async def test_a_number_that_was_given_to_another_process_is_not_taken_over(
+    tmp_path: Path,
+) -> None:
+    stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)  # noqa: ASYNC220
+    try:
+        found = Marked(evolve(process(1, 1, 0).stat, pid=stranger.pid), MARK)
+        assert Process.take_over(found, tmp_path) is None
+        now = left_behind.stat(stranger.pid)
+        assert now is not None
+        earlier = evolve(now, started=now.started - 10)
+        assert left_behind.kin(earlier, "no such child") == []
+        assert left_behind.kin(now, "no such child") == [stranger.pid]
+    finally:
+        stranger.kill()
+        stranger.wait()
