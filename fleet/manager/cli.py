@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from fleet.manager.ledger import Ledger
     from fleet.mqtt import Broker
@@ -128,9 +128,8 @@ async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: 
             log.info("serving %s/metrics; broker %s, store in %s", url, broker, state_dir)
             history = asyncio.create_task(_keep_history(ledger))
             try:
-                await _until_ended(
-                    mqtt.keep(broker, f"fleet-manager-{session.boot}", session), ended
-                )
+                work = mqtt.keep(broker, f"fleet-manager-{session.boot}", session)
+                await _until_ended(work, ended, lambda: _GOODBYE if session.ailing is None else 0.0)
             finally:
                 history.cancel()
                 await asyncio.gather(history, return_exceptions=True)
@@ -139,14 +138,16 @@ async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: 
     return _DISPLACED if session.displaced else 0
 
 
-async def _until_ended(work: "Coroutine[None, None, None]", ended: asyncio.Event) -> None:
-    """Run `work` until it returns; once `ended` it has a moment to say goodbye."""
+async def _until_ended(
+    work: "Coroutine[None, None, None]", ended: asyncio.Event, goodbye: "Callable[[], float]"
+) -> None:
+    """Run `work` until it returns; once `ended` it has `goodbye()` seconds to do so."""
     task = asyncio.ensure_future(work)
     told = asyncio.ensure_future(ended.wait())
     try:
         await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            await asyncio.wait((task,), timeout=_GOODBYE)
+            await asyncio.wait((task,), timeout=goodbye())
         if task.done():
             task.result()
     finally:
