@@ -76,9 +76,8 @@ SOURCE = {"source": {"type": "test"}}
 
 
 def config(revision: Any, roles: Any, **more: Any) -> bytes:
-    return json.dumps(
-        {"revision": revision, "at": None, "by": None, "roles": roles} | more
-    ).encode()
+    value = {"revision": revision, "at": None, "by": None, "roles": roles} | more
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def answer(payload: bytes, memory: Memory | None = None) -> tuple[Ack, Memory]:
