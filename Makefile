@@ -14,7 +14,7 @@ setup: # what is missing: system packages, .venv, this package
 	@./scripts/setup
 
 demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends it by itself
-	@$(BIN)/python scripts/demo.py $(if $(DURATION),--duration $(DURATION))
+	@$(BIN)/python -m scripts.demo $(if $(DURATION),--duration $(DURATION))
 
 test: check ## everything that is promised, with real parts
 	$(BIN)/pytest -n auto

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from demo_parts import PartFailed, Parts, Recording, free_port
 from rich.console import Console, Group
 from rich.filesize import decimal
 from rich.live import Live
@@ -30,6 +29,7 @@ from fleet.cli.sync import judge_all
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
+from scripts.demo_parts import PartFailed, Parts, Recording, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("examples/demo.toml")
@@ -117,9 +117,14 @@ class Demo:
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
         )
+        try:
+            code = await applied.wait()
+        finally:
+            if applied.returncode is None:
+                applied.terminate()
         # 1: a station rejects it, which is part of the show.
-        if await applied.wait() not in (0, 1):
-            raise PartFailed(f"fleet apply ended with status {applied.returncode}")
+        if code not in (0, 1):
+            raise PartFailed(f"fleet apply ended with status {code}")
         self.console.print()
 
     async def _show(self, manager: Manager, duration: float | None) -> None:
@@ -155,17 +160,14 @@ class Demo:
 
     def lines(self, found: StatusResult) -> list[view.Line]:
         """The status table, with what was recorded in place of times and restarts."""
-        return [
-            view.Line(
-                (
-                    *line.cells[:6],
-                    line.cells[view.HEADER.index("REVISION")],
-                    decimal(self.recordings[line.cells[1]].size),
-                ),
-                (line.cells[-1], *line.beneath) if line.cells[-1] else line.beneath,
-            )
-            for line in view.lines(found.stations, found.at)
-        ]
+        lines = []
+        for line in view.lines(found.stations, found.at):
+            recording = self.recordings.get(line.cells[1])
+            size = decimal(recording.size) if recording else "-"
+            cells = (*line.cells[:6], line.cells[view.HEADER.index("REVISION")], size)
+            reason = line.cells[-1]
+            lines.append(view.Line(cells, ((reason,) if reason else ()) + line.beneath))
+        return lines
 
     def conclude(self) -> bool:
         """A line per station; whether both recordings are whole."""
@@ -189,11 +191,10 @@ class Demo:
         return well
 
 
-async def run(duration: float | None) -> bool:
+async def run(duration: float | None, recordings: Path) -> bool:
     """The whole demonstration; whether it went well."""
-    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with tempfile.TemporaryDirectory(prefix="fleet-demo-") as work:
-        demo = Demo(Path(work), ROOT / "demo" / at)
+        demo = Demo(Path(work), recordings)
         running = asyncio.create_task(demo.run(duration))
         loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in signals:
@@ -218,7 +219,15 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="A broker, a manager and three stations at work.")
     parser.add_argument("--duration", type=float, metavar="S", help="end by itself after S seconds")
-    sys.exit(not asyncio.run(run(parser.parse_args().duration)))
+    parser.add_argument(
+        "--recordings",
+        type=Path,
+        metavar="DIR",
+        default=ROOT / "demo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
+        help="where the recordings go (default: demo/ and the time)",
+    )
+    arguments = parser.parse_args()
+    sys.exit(not asyncio.run(run(arguments.duration, arguments.recordings.resolve())))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Part:
 
 @define
 class Parts:
-    """All processes, ended in the order that leaves every recording whole."""
+    """All processes, in the order they were started."""
 
     directory: Path
     """Where their logs go."""
@@ -95,12 +95,12 @@ class Parts:
         raise AssertionError("unreachable")
 
     async def end(self) -> None:
-        """Ask all to end, the last started first, and see that none is left."""
+        """End all and see that none is left.
+
+        The last started first, one by one: a station says goodbye through the broker.
+        """
         for part in reversed(self.started):
-            if part.process.poll() is not None:
-                continue
             part.process.terminate()
-        for part in reversed(self.started):
             await self._ended(part)
 
     async def _ended(self, part: Part) -> None:
