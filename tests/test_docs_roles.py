@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 
 from tests.processes import ROOT, Mosquitto, Programs, free_port, until
 from tests.stranger import Stranger
+from tests.wire.sides import Boss, config
 
 STATION = "station1"
-TOPIC = f"fleet/v1/station/{STATION}"
 PAGE = (ROOT / "docs" / "roles.md").read_text()
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
@@ -33,47 +32,42 @@ def block(language: str) -> str:
 
 
 class Station:
-    """An agent with one of the examples, and a stranger who plays its manager."""
+    """An agent with the examples, and a stranger who plays its manager."""
 
     def __init__(self, stranger: Stranger) -> None:
-        self.stranger = stranger
+        self.boss = Boss(stranger, STATION)
         self.registration: Any = None
         self._revision = 0
 
     async def runs(self, role: str, **settings: Any) -> Any:
         """Want one instance, `main`, and wait until it runs; its status."""
-        return await self.reaches("running", {role: {"main": settings}})
+        self._revision += 1
+        await self.boss.push(self._revision, {role: {"main": settings}})
+        return self.latest(role)
 
-    async def reaches(self, state: str, roles: dict[str, Any]) -> Any:
-        ack = await self.wants(roles)
-        assert ack["result"] == "accepted", ack["error"]
-        status = await self.stranger.expect(
-            f"{TOPIC}/status",
-            lambda s: (
-                s["revision"] == self._revision
-                and [i["state"] for named in s["roles"].values() for i in named.values()]
-                == [state] * sum(map(len, roles.values()))
-            ),
+    async def fails(self, role: str, **settings: Any) -> Any:
+        """Want one instance, `main`, and wait until it has failed; its status."""
+        self.boss.since = self.boss.stranger.mark()
+        await self.wants({role: {"main": settings}})
+        await self.boss.stranger.expect(
+            self.boss.topic("status"),
+            lambda s: s["roles"][role]["main"]["state"] == "failed",
+            after=self.boss.since,
         )
-        return status["roles"]
+        return self.latest(role)
 
     async def wants(self, roles: dict[str, Any]) -> Any:
         """Its ack of a config with these roles."""
         self._revision += 1
-        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        config = {"revision": self._revision, "at": at, "by": "ann", "roles": roles}
-        self.stranger.publish(f"{TOPIC}/config", config, retain=True)
-        return await self.stranger.expect(
-            f"{TOPIC}/ack", lambda ack: ack["revision"] == self._revision
-        )
+        return await self.boss.ask(config(self._revision, roles))
 
     async def call(self, role: str, command: str, **arguments: Any) -> Any:
         """The reply to a command."""
-        mark = self.stranger.mark()
-        topic = f"{TOPIC}/command/ann/{role}/{command}"
-        request = {"instance": None, "arguments": arguments}
-        self.stranger.publish(topic, request, correlation=b"1%d" % mark, expiry=10)
-        return await self.stranger.expect(f"{TOPIC}/reply/ann", after=mark)
+        _, reply = await self.boss.command(role, command, arguments)
+        return reply
+
+    def latest(self, role: str) -> Any:
+        return self.boss.stranger.latest(self.boss.topic("status"))["roles"][role]["main"]
 
 
 @pytest.fixture
@@ -89,26 +83,26 @@ async def station(
             (roles_dir / name[1]).write_text(text)
     programs.agent(broker, STATION, f'roles_dir = "{roles_dir}"\n')
     found = Station(stranger)
-    found.registration = await stranger.expect(f"{TOPIC}/registration")
+    found.registration = await stranger.expect(found.boss.topic("registration"))
     return found
 
 
 async def test_a_role_in_about_30_lines(station: Station, tmp_path: Path) -> None:
     assert len([line for line in example("clock.py").splitlines() if line.strip()]) <= 35
     file = tmp_path / "clock.txt"
-    first = (await station.runs("clock", file=str(file)))["clock"]["main"]
+    first = await station.runs("clock", file=str(file))
     await until(lambda: file.exists() and re.fullmatch(r"\d{4}", file.read_text()))
-    second = (await station.runs("clock", file=str(file), digits=6))["clock"]["main"]
+    second = await station.runs("clock", file=str(file), digits=6)
     await until(lambda: re.fullmatch(r"\d{6}", file.read_text()))
     assert first["since"] == second["since"], "new settings are taken live"
     elsewhere = tmp_path / "later" / "clock.txt"
-    failed = await station.reaches("failed", {"clock": {"main": {"file": str(elsewhere)}}})
+    failed = await station.fails("clock", file=str(elsewhere))
     assert not file.exists(), "it was stopped, and started with the new file"
-    assert failed["clock"]["main"]["reason"] == "NotWritable"
-    assert str(elsewhere) in failed["clock"]["main"]["message"]
+    assert failed["reason"] == "NotWritable"
+    assert str(elsewhere) in failed["message"]
     elsewhere.parent.mkdir()
     await until(elsewhere.exists, what="its recovery")
-    await station.reaches("running", {"clock": {"main": {"file": str(elsewhere)}}})
+    await station.runs("clock", file=str(elsewhere))
     await station.wants({})
     await until(lambda: not elsewhere.exists(), what="the end of the file")
 
@@ -138,7 +132,6 @@ async def test_a_role_with_a_command(station: Station) -> None:
     assert (await station.call("banner", "show", txt=""))["error"]["type"] == "InvalidArguments"
     assert (await station.call("banner", "hide"))["error"]["type"] == "UnknownCommand"
     await station.wants({})
-    await station.stranger.expect(f"{TOPIC}/status", lambda s: s["roles"] == {})
     gone = await station.call("banner", "show", text="Lunch")
     assert gone["error"]["type"] in ("UnknownCommand", "NoSuchInstance")
 
@@ -183,11 +176,11 @@ async def test_a_role_in_its_own_package(
     subprocess.run(pip, check=True)  # noqa: ASYNC221 (nothing else runs yet)
     programs.agent(broker, STATION, PYTHONPATH=str(site))
     station = Station(stranger)
-    await stranger.expect(f"{TOPIC}/registration", lambda r: "tally" in r["factories"])
+    await stranger.expect(station.boss.topic("registration"), lambda r: "tally" in r["factories"])
     await station.runs("tally")
     assert (await station.call("tally", "light", lit=True))["result"] == {"lit": True}
     await stranger.expect(
-        f"{TOPIC}/telemetry",
+        station.boss.topic("telemetry"),
         lambda t: any(
             family["name"] == "conference_tally_lit" and family["samples"][0][2] == 1
             for family in t["families"]

@@ -4,127 +4,25 @@ A recording runs all day; names carry when each segment was opened (UTC). The tr
 is flushed packet by packet, so that what was seen is on disk even if the power goes.
 """
 
-import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 from fleet.roles.ffmpeg import FfmpegRole
 from fleet.roles.segments import Segments
+from fleet.roles.sources import (
+    AudioBitrate,
+    FileSource,
+    Source,
+    SyntheticSource,
+    VideoBitrate,
+    below,
+)
 
-_TIMEOUT = 3_000_000
-"""Microseconds an input may be silent before it counts as gone."""
-_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
 _SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv"}
-_PIXELS = r"[1-9][0-9]{0,2}[02468]"
-
-
-def _below(directory: str) -> None:
-    path = PurePosixPath(directory)
-    if path.is_absolute() or ".." in path.parts or "\0" in directory:
-        raise ValueError(
-            'expected a directory below the station\'s recordings, relative and without "..", '
-            f"got {directory!r}"
-        )
-
-
-def _address(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError(f"expected an address such as rtsp://camera/main: {error}") from None
-    if "@" in parts.netloc:
-        raise ValueError(
-            "expected an address without user name and password: they would stand in the config, "
-            "in the list of processes and in logs for all to read"
-        )
-    if parts.scheme not in _SCHEMES or not parts.netloc or re.search(r"[\s\0]", url):
-        raise ValueError(
-            f"expected an address such as rtsp://camera/main ({', '.join(_SCHEMES)}), got {url!r}"
-        )
-
-
-def _file(path: str) -> None:
-    if not path or "\0" in path:
-        raise ValueError(f"expected the path of a file, got {path!r}")
-
-
-@frozen
-class SyntheticSource:
-    """A moving picture with a running clock and frame counter, and a tone."""
-
-    type: Literal["test"]
-    size: Annotated[
-        str,
-        Meta(
-            pattern=f"^{_PIXELS}x{_PIXELS}$",
-            title="a size in even numbers such as 1280x720",
-            description="width x height",
-            extra_json_schema={"unit": "px"},
-        ),
-    ] = "1280x720"
-    rate: Annotated[
-        int, Meta(ge=1, le=120, description="frames a second", extra_json_schema={"unit": "Hz"})
-    ] = 25
-
-    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
-        """How ffmpeg reads it."""
-        picture = f"testsrc2=size={self.size}:rate={self.rate}"
-        sound = "sine=frequency=440:sample_rate=48000:beep_factor=4"
-        return [  # no long queues here: of raw pictures they would take 700 MB
-            *("-re", "-f", "lavfi", "-i", picture),
-            *("-re", "-f", "lavfi", "-i", sound),
-            *("-map", "0:v", "-map", "1:a"),
-        ]
-
-    def __str__(self) -> str:
-        return "the test picture"
-
-
-@frozen
-class UrlSource:
-    """What another machine sends."""
-
-    type: Literal["url"]
-    url: Annotated[
-        str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), _address
-    ]
-
-    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
-        """How ffmpeg reads it."""
-        timeout = ["-rw_timeout", str(_TIMEOUT)]
-        if self.url.startswith("rtsp"):
-            timeout = ["-rtsp_transport", "tcp", "-timeout", str(_TIMEOUT)]
-        return [*timeout, "-thread_queue_size", "512", "-i", self.url, *_EVERY_STREAM]
-
-    def __str__(self) -> str:
-        return self.url
-
-
-@frozen
-class FileSource:
-    """A file on the station, read as fast as it would be played."""
-
-    type: Literal["file"]
-    path: Annotated[str, Meta(description="absolute, or below the station's recordings"), _file]
-    loop: Annotated[bool, Meta(description="begin again at its end")] = True
-
-    def inputs(self, host: Host) -> list[str]:
-        """How ffmpeg reads it."""
-        path = host.recordings.absolute() / self.path
-        loop = ["-stream_loop", "-1"] if self.loop else []
-        return [*loop, "-re", "-thread_queue_size", "512", "-i", f"file:{path}", *_EVERY_STREAM]
-
-    def __str__(self) -> str:
-        return self.path
-
-
-_EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
-Source = SyntheticSource | UrlSource | FileSource
 
 
 @frozen
@@ -144,30 +42,14 @@ class RecordSettings:
         Literal["auto", "copy", "h264", "mpeg2"],
         Meta(description="auto copies what a url or file sends, and encodes the test picture"),
     ] = "auto"
-    video_bitrate: Annotated[
-        int,
-        Meta(
-            ge=50_000,
-            le=200_000_000,
-            description="of the picture, where it is encoded",
-            extra_json_schema={"unit": "bit/s"},
-        ),
-    ] = 3_000_000
+    video_bitrate: VideoBitrate = 3_000_000
     audio_codec: Annotated[
         Literal["auto", "copy", "aac", "mp2"],
         Meta(description="auto copies what a url or file sends, and encodes the test tone"),
     ] = "auto"
-    audio_bitrate: Annotated[
-        int,
-        Meta(
-            ge=16_000,
-            le=512_000,
-            description="of the sound, where it is encoded",
-            extra_json_schema={"unit": "bit/s"},
-        ),
-    ] = 128_000
+    audio_bitrate: AudioBitrate = 128_000
     directory: Annotated[
-        str, Meta(description="where to, below the station's recordings"), _below
+        str, Meta(description="where to, below the station's recordings"), below
     ] = ""
     stall_seconds: Annotated[
         int,

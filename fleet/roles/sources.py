@@ -114,9 +114,9 @@ class SyntheticSource:
         """How ffmpeg reads it."""
         picture = f"testsrc2=size={self.size}:rate={self.rate}"
         sound = "sine=frequency=440:sample_rate=48000:beep_factor=4"
-        return [
-            *("-re", *_QUEUE, "-f", "lavfi", "-i", picture),
-            *("-re", *_QUEUE, "-f", "lavfi", "-i", sound),
+        return [  # no long queues here: of raw pictures they would take 700 MB
+            *("-re", "-f", "lavfi", "-i", picture),
+            *("-re", "-f", "lavfi", "-i", sound),
             *("-map", "0:v", "-map", "1:a"),
         ]
 

@@ -48,6 +48,12 @@ def test_a_mistake_has_its_path_and_says_what_was_expected(
     assert says in mistake.message
 
 
+def test_a_source_without_a_type_is_what_another_role_offers() -> None:
+    source = {"role": "ingest", "seat": "cam", "host": "hall1-cam.local", "port": 9710}
+    settings = structure({"source": source}, RecordSettings)
+    assert str(settings.source) == "ingest/main at hall1-cam.local:9710"
+
+
 @pytest.mark.parametrize("directory", ["..", "a/../../b", "/etc", "a\0b"])
 def test_a_directory_stays_below_the_recordings(directory: str) -> None:
     with pytest.raises(Mistakes) as caught:
