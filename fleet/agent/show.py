@@ -70,12 +70,14 @@ def _rows(schema: JsonSchema, indent: str) -> list[tuple[str, str, str, str]]:
     rows: list[tuple[str, str, str, str]] = []
     for name, setting in schema["properties"].items():
         default = "required" if name in schema["required"] else ""
-        if "default" in setting:
+        if "default" in setting and "properties" not in setting:
             default = json.dumps(setting["default"], ensure_ascii=False)
         about = " ".join(filter(None, (setting.get("description"), _unit(setting))))
         rows.append((indent + name, kind(setting), default, about))
+        if "properties" in setting:
+            rows.extend(_rows(setting, indent + "  "))
         for arm in setting.get("oneOf", ()):
-            if arm.get("type") == "object":
+            if "properties" in arm:
                 rows.append((f"{indent}  {_tag(arm)}", "", "", ""))
                 inner = {**arm, "properties": _untagged(arm)}
                 rows.extend(_rows(inner, indent + "    "))
