@@ -83,7 +83,8 @@ async def station(
             (roles_dir / name[1]).write_text(text)
     programs.agent(broker, STATION, f'roles_dir = "{roles_dir}"\n')
     found = Station(stranger)
-    found.registration = await stranger.expect(found.boss.topic("registration"))
+    await found.boss.online()
+    found.registration = stranger.latest(found.boss.topic("registration"))
     return found
 
 
@@ -176,7 +177,7 @@ async def test_a_role_in_its_own_package(
     subprocess.run(pip, check=True)  # noqa: ASYNC221 (nothing else runs yet)
     programs.agent(broker, STATION, PYTHONPATH=str(site))
     station = Station(stranger)
-    await stranger.expect(station.boss.topic("registration"), lambda r: "tally" in r["factories"])
+    await station.boss.online()
     await station.runs("tally")
     assert (await station.call("tally", "light", lit=True))["result"] == {"lit": True}
     await stranger.expect(
