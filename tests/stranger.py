@@ -36,6 +36,10 @@ class Heard:
         return json.loads(self.payload) if self.payload else None
 
 
+def _no_delay(client: paho.Client, userdata: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Stranger:
     """`async with Stranger(port) as stranger:`; reconnects by itself and subscribes again.
 
@@ -70,6 +74,7 @@ class Stranger:
         if username is not None:
             client.username_pw_set(username, password)
         client.on_connect = lambda c, u, flags, code, p: self._call(self._connected, code)
+        client.on_socket_open = _no_delay
         client.on_disconnect = lambda c, u, flags, code, p: self._call(self._ready.clear)
         client.on_subscribe = lambda c, u, mid, codes, p: self._call(self._granted, mid)
         client.on_publish = lambda c, u, mid, code, p: self._call(self._acked, mid, code.value)
