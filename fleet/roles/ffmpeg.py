@@ -137,6 +137,11 @@ _REASONS = (
         "{target} is read-only: check its disk, remount it",
     ),
     (
+        r"(?:av_interleaved_write_frame\(\)|Error writing trailer of .*?): .*",
+        "NotWritable",
+        "{target} cannot be written to: check its disk",
+    ),
+    (
         r"Unknown (?:en|de)coder '.*'",
         "CodecMissing",
         "this station's ffmpeg lacks a codec: choose another or install one that has it",

@@ -60,6 +60,8 @@ def test_a_report_without_a_whole_block_says_nothing(text: bytes) -> None:
     ("line", "reason"),
     [
         ("[error] av_interleaved_write_frame(): No space left on device", "DiskFull"),
+        ("[error] av_interleaved_write_frame(): Input/output error", "NotWritable"),
+        ("[error] av_interleaved_write_frame(): Read-only file system", "NotWritable"),
         ("[fatal] Unknown encoder 'libx264'", "CodecMissing"),
         ("[error] tcp://h:1: Connection refused", "SourceUnreachable"),
         ("[error] rtmp://h/x: Input/output error", "SourceUnreachable"),
