@@ -179,13 +179,13 @@ class _Client(aiomqtt.Client):
             topic = message.topic
         except UnicodeDecodeError:
             return
-        properties = message.properties
-        if properties is None or properties.isEmpty():
-            received = Message(topic, message.payload, message.retain)
+        payload, properties = bytes(message.payload), message.properties
+        if properties is None or properties.isEmpty():  # type: ignore[no-untyped-call]
+            received = Message(topic, payload, message.retain)
         else:
             received = Message(
                 topic,
-                message.payload,
+                payload,
                 message.retain,
                 getattr(properties, "CorrelationData", None),
                 getattr(properties, "MessageExpiryInterval", None),

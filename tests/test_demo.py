@@ -27,7 +27,14 @@ class Run:
     async def start(self, *args: str, **env: str) -> asyncio.subprocess.Process:
         with self.output.open("wb") as output:
             return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "scripts.demo", "--recordings", self.recordings, *args),
+                *(
+                    sys.executable,
+                    "-m",
+                    "scripts.demo",
+                    "--recordings",
+                    str(self.recordings),
+                    *args,
+                ),
                 cwd=ROOT,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
