@@ -1,10 +1,11 @@
 """The record role on a real ffmpeg: what it writes, and how it begins and ends."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,26 +176,43 @@ async def test_a_looped_file_goes_on_beyond_its_end(
 async def test_a_stream_from_the_network_is_recorded_until_it_ends(
     make_host: MakeHost, record_settings: Settings, until: Until
 ) -> None:
-    port = free_port()
-    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-c:v", "mpeg2video")
-    listen = f"tcp://127.0.0.1:{port}?listen=1"
-    sender = subprocess.Popen(  # noqa: ASYNC220 (returns at once)
-        ["ffmpeg", "-v", "error", "-nostdin", "-re", *picture, "-f", "mpegts", listen]
-    )
-    host = make_host()
-    settings = record_settings(source={"type": "url", "url": f"tcp://127.0.0.1:{port}"})
-    try:
-        role = await started(make_host, settings)
-        (file,) = public(host.recordings)
+    with sender("-re") as url:
+        role = await started(make_host, record_settings(source={"type": "url", "url": url}))
+        (file,) = public(role.host.recordings)
         await until(lambda: file.stat().st_size > 50_000, role)
-        sender.kill()
-        await until(lambda: role.host.failed)
+    await until(lambda: role.host.failed)
+    await role.stop()
+    assert role.host.failed.reason == "SourceEnded"
+    assert frames(file) > 10
+
+
+async def test_segments_that_come_in_a_burst_are_all_kept(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    with sender("-t", "12") as url:
+        source = {"type": "url", "url": url}
+        role = await started(make_host, record_settings(source=source, segment_seconds=1))
+        await until(lambda: role.host.failed, role)
         await role.stop()
-        assert role.host.failed.reason == "SourceEnded"
-        assert frames(file) > 10
+    files = public(role.host.recordings)
+    assert [frames(file) for file in files] == [25] * 12
+    assert len({file.stem[-16:] for file in files}) == 12
+
+
+@contextlib.contextmanager
+def sender(*options: str) -> Iterator[str]:
+    """Sends a picture to the first who connects, a key frame each second; its address."""
+    url = f"tcp://127.0.0.1:{free_port()}"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
+    encoded = ("-c:v", "mpeg2video", "-g", "25", "-bf", "0", "-f", "mpegts")
+    process = subprocess.Popen(
+        ["ffmpeg", "-v", "error", "-nostdin", *options, *picture, *encoded, f"{url}?listen=1"]
+    )
+    try:
+        yield url
     finally:
-        sender.kill()
-        sender.wait()
+        process.kill()
+        process.wait()
 
 
 async def started(make_host: MakeHost, settings: RecordSettings) -> Any:
