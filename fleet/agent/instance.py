@@ -46,13 +46,16 @@ class _Woken(Exception):
 
 
 class Instance:
-    """What is wanted under one key, run until nothing is; then `gone` is called."""
+    """What is wanted under one key, run until nothing is; then `gone` is called.
+
+    `slots`: as many places as instances of the role may run at once.
+    """
 
     def __init__(
         self,
         key: Key,
         target: Wanted | Unrunnable,
-        slots: asyncio.Semaphore,
+        slots: Callable[[Key, Wanted], asyncio.Semaphore],
         around: Surroundings,
         gone: Callable[[Key], None],
     ) -> None:
@@ -126,9 +129,12 @@ class Instance:
                 self._show(State.FAILED, target.reason, target.message)
                 await self._wake.wait()
                 continue
-            self._show(State.STARTING)
+            # Why it has to start again stays in view until it runs.
+            why = self._history[-1:] and (self.status.reason, self.status.message)
+            self._show(State.STARTING, *why)
+            slots = self._slots(self.key, target)
             try:
-                await self._unless_woken(self._slots.acquire())
+                await self._unless_woken(slots.acquire())
             except _Woken:
                 continue
             try:
@@ -137,7 +143,7 @@ class Instance:
             except _Woken:
                 continue
             finally:
-                self._slots.release()
+                slots.release()
             if ending is not None:
                 await self._pause(ending)
         self._show(State.STOPPED)

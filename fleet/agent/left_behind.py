@@ -56,6 +56,10 @@ class Mark:
         return json.dumps(attrs.asdict(self), separators=(",", ":"))
 
 
+_FIELDS: Final = frozenset(attrs.fields_dict(Mark))
+"""A mark of another release may have more or, where there are defaults, fewer."""
+
+
 @frozen
 class Stat:
     """What the kernel says of a process. `started`: seconds of uptime when it began."""
@@ -105,9 +109,10 @@ def mark_of(pid: int) -> Mark | None:
     for entry in environ.split(b"\0"):
         if entry.startswith(start):
             try:
-                return Mark(**json.loads(entry[len(start) :]))
-            except (ValueError, TypeError):
-                return None  # of another release, or somebody else's word
+                told = json.loads(entry[len(start) :])
+                return Mark(**{key: told[key] for key in _FIELDS & told.keys()})
+            except (ValueError, TypeError, AttributeError):
+                return None  # somebody else's variable
     return None
 
 

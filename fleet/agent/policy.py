@@ -14,7 +14,7 @@ from fleet.model import State
 
 STABLE: Final = 60.0
 """Seconds of running after which what was before is forgotten."""
-FIRST: Final = 0.2
+FIRST: Final = 0.05
 """Seconds the first new start waits at most."""
 BASE: Final = 1.0
 """Seconds the second new start waits at most; doubled for each one after it."""

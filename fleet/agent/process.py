@@ -100,9 +100,13 @@ class Process(Child):
         finally:
             os.close(out)
             os.close(err)
-        stat = left_behind.stat(popen.pid)
+        try:
+            stat, pidfd = left_behind.stat(popen.pid), os.pidfd_open(popen.pid)
+        except OSError as error:
+            popen.kill()
+            popen.wait()
+            raise Failed("ProgramUnusable", f"{argv[0]} cannot be watched: {error}") from None
         assert stat is not None, "a child is there until it was waited for"  # noqa: S101
-        pidfd = os.pidfd_open(popen.pid)
         process = cls(mark, stat, pidfd, argv, datetime.now(UTC), logs)
         process.adopted = False
         for file in process.files:
@@ -119,11 +123,13 @@ class Process(Child):
         except OSError:
             return None
         # From here on the pidfd stands for one process; make sure it is the one that was meant.
-        if left_behind.mark_of(pid) != marked.mark or select.select([pidfd], [], [], 0)[0]:
+        argv = left_behind.argv_of(pid)
+        same = left_behind.mark_of(pid) == marked.mark
+        if not argv or not same or select.select([pidfd], [], [], 0)[0]:
             os.close(pidfd)
             return None
         since = datetime.now(UTC) - timedelta(seconds=left_behind.uptime() - marked.stat.started)
-        return cls(marked.mark, marked.stat, pidfd, left_behind.argv_of(pid), since, logs)
+        return cls(marked.mark, marked.stat, pidfd, argv, since, logs)
 
     @property
     def ended(self) -> bool:

@@ -102,9 +102,11 @@ class Supervisor:
         if key in self._instances:  # it is being stopped, and goes on afterwards
             self._instances[key].want(target)
             return
-        limit = target.factory.instances if isinstance(target, Wanted) else 0
-        slots = self._slots.setdefault(key.role, asyncio.Semaphore(limit or sys.maxsize))
-        self._instances[key] = Instance(key, target, slots, self._around, self._gone)
+        self._instances[key] = Instance(key, target, self._slots_of, self._around, self._gone)
+
+    def _slots_of(self, key: Key, wanted: Wanted) -> asyncio.Semaphore:
+        limit = wanted.factory.instances or sys.maxsize
+        return self._slots.setdefault(key.role, asyncio.Semaphore(limit))
 
     def _gone(self, key: Key) -> None:
         if not self._over:  # at the end they stay in view, as stopped

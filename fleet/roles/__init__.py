@@ -27,6 +27,7 @@ Roles know nothing of MQTT: they see their settings and a `Host`.
 """
 
 import signal
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -237,7 +238,11 @@ class Role(Generic[S]):
         return False
 
     async def stop(self) -> None:
-        """End, so that what was written is whole."""
+        """End, so that what was written is whole.
+
+        Called once `start` has returned or was cut short; a start that raises has tidied up
+        after itself. Children that are left afterwards are stopped by the agent.
+        """
 
     def tick(self) -> None:
         """Called about once a second from start to stop, also while starting.
@@ -311,8 +316,16 @@ def register_factory(name: str, factory: RoleFactory[Any]) -> None:
     if not is_name(name) or name == "station":
         raise ValueError(f"{name!r} cannot be the name of a role")
     if name in factories:
-        raise DuplicateRole(f"the role {name!r} is already provided by {factories[name]!r}")
+        raise DuplicateRole(
+            f"the role {name!r} of {_source(factory)} is already provided by "
+            f"{_source(factories[name])}"
+        )
     factories[name] = factory
+
+
+def _source(factory: RoleFactory[Any]) -> str:
+    module = type(factory).__module__
+    return getattr(sys.modules.get(module), "__file__", None) or module
 
 
 from fleet.roles.child import ChildRole  # noqa: E402  (a role author imports it from here)

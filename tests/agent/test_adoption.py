@@ -237,6 +237,17 @@ async def test_grandchildren_whose_parent_is_gone_are_killed_by_the_next_agent(
     assert not before & {one.pid for one in agent.children()}
 
 
+async def test_the_mark_of_another_release_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    told = json.loads(MARK.encode()) | {"colour": "blue"}
+    del told["uptime"]
+    environment = {left_behind.VARIABLE: json.dumps(told)}
+    with subprocess.Popen(["sleep", "1000"], env=environment | os.environ) as child:  # noqa: ASYNC220
+        try:
+            assert left_behind.mark_of(child.pid) == evolve(MARK, uptime=0.0)
+        finally:
+            child.kill()
+
+
 MARK = Mark("/state", "record", "main", "main", "d", 15, 5.0, False, id="a", uptime=100.0)
 
 

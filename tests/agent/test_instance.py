@@ -151,8 +151,24 @@ async def test_a_start_that_hangs_is_cut_short_by_a_new_config(
     assert station.state(MAIN) is State.RUNNING
 
 
+async def test_why_it_has_to_start_again_stays_in_view_until_it_runs(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(hang="start")})
+    await settle()
+    factory.made[0].host.fail("SourceUnreachable", "nothing comes from it")
+    await clock.pass_(1)
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.STARTING, "SourceUnreachable")
+    factory.made[1].hold.set()
+    await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.reason, status.message) == (State.RUNNING, None, None)
+
+
 async def test_more_instances_than_the_factory_allows_never_run_at_once(station: Station) -> None:
     factory = FakeFactory(instances=1)
+    await station.supervisor.apply({MAIN: Unrunnable("InvalidConfiguration", "wrong")})
     await station.supervisor.apply({MAIN: factory.wanted(hang="stop")})
     await settle()
     await station.supervisor.apply({OTHER: factory.wanted()})

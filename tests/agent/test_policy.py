@@ -28,7 +28,7 @@ def history(*endings: Ending) -> History:
 
 
 @pytest.mark.parametrize(
-    ("ends", "at_most"), [(1, 0.2), (2, 1.0), (3, 2.0), (4, 4.0), (5, 60.0), (50, 60.0)]
+    ("ends", "at_most"), [(1, 0.05), (2, 1.0), (3, 2.0), (4, 4.0), (5, 60.0), (50, 60.0)]
 )
 def test_deaths_in_a_row_wait_longer_each_time_up_to_a_minute(ends: int, at_most: float) -> None:
     assert decide(history(*[DEATH] * ends), 1.0).delay == at_most
