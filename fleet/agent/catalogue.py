@@ -69,15 +69,16 @@ def offer(broken: Mapping[str, str], blocked: frozenset[str] = frozenset()) -> C
     factories: dict[str, RoleFactory[Any]] = {}
     described: dict[str, Factory] = {}
     for name, factory in sorted(fleet.roles.factories.items()):
-        missing = missing_tools(factory)
-        if missing:
-            broken[name] = missing
-            continue
         try:
-            described[name] = describe(factory)
-            factories[name] = factory
+            found = describe(factory)
+            missing = missing_tools(factory)
         except Exception as error:
             broken[name] = _reason(error)
+            continue
+        if missing:
+            broken[name] = missing
+        else:
+            factories[name], described[name] = factory, found
     return Catalogue(factories, described, broken, blocked)
 
 

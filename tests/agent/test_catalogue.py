@@ -1,0 +1,167 @@
+"""Roles are found by themselves, each by itself; what is broken says why."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import fleet.roles
+from fleet.agent import catalogue
+from fleet.model import Factory
+
+ROLE = """
+from attrs import frozen
+from fleet.roles import Role, RoleFactory, register_factory
+
+@frozen
+class Settings:
+    text: str = "x"
+
+class Work(Role[Settings]):
+    pass
+
+class WorkFactory(RoleFactory[Settings]):
+    role = Work
+    settings = Settings
+    {more}
+
+register_factory("{name}", WorkFactory())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet.roles, "factories", {})
+    for module in [name for name in sys.modules if name.startswith("roles_dir.")]:
+        monkeypatch.delitem(sys.modules, module)
+
+
+@pytest.fixture
+def roles_dir(tmp_path: Path) -> Path:
+    directory = tmp_path / "roles"
+    directory.mkdir()
+    return directory
+
+
+def write(directory: Path, file: str, name: str, more: str = "") -> None:
+    (directory / f"{file}.py").write_text(ROLE.format(name=name, more=more))
+
+
+def test_file_in_roles_dir_is_found(roles_dir: Path) -> None:
+    write(roles_dir, "a", "alpha", "instances = 2")
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert offer.described["alpha"] == Factory(
+        2,
+        {
+            "type": "object",
+            "properties": {"text": {"type": "string", "default": "x"}},
+            "required": [],
+            "additionalProperties": False,
+        },
+        {},
+    )
+    assert offer.broken == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nothing_of_the_sort", "ImportError: No module named 'nothing_of_the_sort'"),
+        ("raise ImportError('no crystal ball')", "ImportError: no crystal ball"),
+        ("def (:", "SyntaxError: "),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("from fleet.roles import *; register_factory('a b', None)", "ValueError: 'a b' cannot"),
+        ("from fleet.roles import *; register_factory('station', None)", "ValueError: 'station'"),
+        ("raise ValueError('x' * 5000)", "ValueError: xxx"),
+    ],
+)
+def test_broken_file_hurts_no_other_and_says_why(roles_dir: Path, source: str, reason: str) -> None:
+    (roles_dir / "mystic.py").write_text(source)
+    write(roles_dir, "z", "zeta")
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert offer.broken["mystic"].startswith(reason)
+    assert len(offer.broken["mystic"]) <= 500
+    assert set(offer.factories) >= {"zeta"}
+
+
+def test_what_a_broken_file_registered_is_taken_back(roles_dir: Path) -> None:
+    write(roles_dir, "a", "alpha")
+    with (roles_dir / "a.py").open("a") as file:
+        file.write("1 / 0\n")
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert "alpha" not in offer.factories
+    assert "a" in offer.broken
+
+
+def test_second_that_claims_a_name_is_refused_and_reported(roles_dir: Path) -> None:
+    write(roles_dir, "first", "alpha")
+    write(roles_dir, "second", "alpha", "instances = 9")
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert offer.described["alpha"].instances == 0
+    assert list(offer.broken) == ["second"]
+    message = offer.broken["second"]
+    assert "'alpha'" in message
+    assert "first.py" in message
+    assert "second.py" in message
+
+
+def test_file_that_registers_nothing_is_fine(roles_dir: Path) -> None:
+    (roles_dir / "base.py").write_text("x = 1\n")
+    (roles_dir / "_private.py").write_text("1 / 0\n")
+    assert catalogue.load(roles_dir) == {}
+
+
+def test_missing_directory_is_no_reason_to_stop(tmp_path: Path) -> None:
+    assert catalogue.load(tmp_path / "nothing") == {}
+
+
+def test_role_whose_tools_are_missing_is_withheld_with_what_to_install(roles_dir: Path) -> None:
+    write(roles_dir, "a", "alpha", 'tools = {"no-such-tool": "toolbox", "sh": "dash"}')
+    write(roles_dir, "b", "beta", 'tools = {"no-such-1": "p", "no-such-2": "p"}')
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert not offer.factories
+    assert offer.broken == {
+        "alpha": "no-such-tool is not installed: apt install toolbox",
+        "beta": "no-such-1, no-such-2 are not installed: apt install p",
+    }
+
+
+def test_tool_installed_later_is_seen_at_the_next_look(
+    roles_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(roles_dir, "a", "alpha", 'tools = {"later": "toolbox"}')
+    broken = catalogue.load(roles_dir)
+    assert "alpha" in catalogue.offer(broken).broken
+    tool = tmp_path / "later"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "alpha" in catalogue.offer(broken).factories
+
+
+def test_role_that_is_declared_wrongly_is_broken(roles_dir: Path) -> None:
+    write(roles_dir, "a", "alpha", "instances = -1")
+    (roles_dir / "b.py").write_text(
+        "from fleet.roles import *\nregister_factory('beta', 'no factory')\n"
+    )
+    write(roles_dir, "c", "gamma", "settings = dict")
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert set(offer.broken) == {"alpha", "beta", "gamma"}
+
+
+def test_entry_point_of_an_installed_package_is_found(
+    roles_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    info = site / "fleet_beep-1.0.dist-info"
+    info.mkdir(parents=True)
+    write(site, "fleet_beep", "beep")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fleet-beep\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[fleet.roles]\nbeep = fleet_beep\nbroken = nothing_there\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    offer = catalogue.offer(catalogue.load(None))
+    assert "beep" in offer.factories
+    assert offer.broken == {"broken": "ImportError: No module named 'nothing_there'"}
