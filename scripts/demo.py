@@ -29,6 +29,7 @@ from fleet.cli.sync import judge_all
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
+from fleet.topics import Topics
 from scripts.demo_parts import PartFailed, Parts, Recording, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +61,7 @@ class Demo:
     async def run(self, duration: float | None) -> None:
         """Start all, apply the file, show what happens."""
         broker, http = await self._start()
-        access = Access(Broker.parse(broker), "demo")
+        access = Access(Broker.parse(broker), "demo", Topics())
         await self._all_online(access)
         self.console.print(f"from another terminal:  export FLEET_BROKER={broker}")
         self.console.print("                        .venv/bin/fleet status")

@@ -60,11 +60,15 @@ def _globals(
             help="The file whose first line is the password.",
         ),
     ] = None,
+    prefix: Annotated[
+        str,
+        typer.Option(envvar="FLEET_PREFIX", metavar="TEXT", help="What every topic starts with."),
+    ] = "fleet",
     version: Annotated[  # noqa: ARG001 (its callback does the work)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Options(broker, username, password_file)
+    ctx.obj = Options(broker, username, password_file, prefix)
 
 
 for _name, _command in (

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 
 import typer
 
@@ -16,8 +17,9 @@ _PATIENCE = 1.0
 def rooms_and_stations(ctx: typer.Context, incomplete: str) -> list[str]:
     """The rooms and stations the manager knows that begin with `incomplete`."""
     given = ctx.parent.params if ctx.parent else {}
-    options = Options(given["broker"], given["username"], given["password_file"])
-    with contextlib.suppress(Unreachable, Denied, typer.Exit, TimeoutError):
+    options = Options(*(given[key] for key in ("broker", "username", "password_file", "prefix")))
+    ignored = contextlib.suppress(Unreachable, Denied, typer.Exit, TimeoutError)
+    with ignored, contextlib.redirect_stderr(io.StringIO()):
         found = asyncio.run(
             asyncio.wait_for(converse(options.access(), status, _PATIENCE), 2 * _PATIENCE)
         )

@@ -49,10 +49,11 @@ class Denied(Exception):
 
 @frozen
 class Access:
-    """Which broker, and under which name we ask."""
+    """Which broker, under which name we ask, and the topics there."""
 
     broker: Broker
     caller: str
+    topics: Topics
 
 
 class Manager:
@@ -72,7 +73,7 @@ class Manager:
         payload = encode(arguments)
         if len(payload) > MAX_REQUEST:
             raise Denied(Error("InvalidArguments", f"{len(payload)} bytes are too much to send"))
-        caller, topics = self._access.caller, Topics()
+        caller, topics = self._access.caller, self._access.topics
         try:
             answer = await self._requests.ask(
                 topics.manager("request", caller, operation),
@@ -109,7 +110,7 @@ class _Conversation(Generic[T]):
         self._access = access
         self._work = work
         self._patience = patience
-        self._topics = Topics()
+        self._topics = access.topics
         self._online = asyncio.Event()
         self._requests: Requests | None = None
         self.reached = asyncio.Event()

@@ -18,6 +18,7 @@ from fleet.cli.view import clean
 from fleet.model import NAME_RULE, is_name
 from fleet.mqtt import BadBroker, Broker
 from fleet.settings import BadSettings, read_password
+from fleet.topics import Topics
 from fleet.wire import dumps, to_json
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class Options:
     broker: str
     username: str | None
     password_file: Path | None
+    prefix: str
 
     def access(self) -> Access:
         """How to reach the manager; ends the command where the options make no sense."""
@@ -52,7 +54,8 @@ class Options:
             )
         try:
             password = read_password(self.password_file)
-            return Access(Broker.parse(self.broker, self.username, password), caller)
+            broker = Broker.parse(self.broker, self.username, password)
+            return Access(broker, caller, Topics(self.prefix))
         except (BadBroker, BadSettings) as error:
             stop(str(error))
 
