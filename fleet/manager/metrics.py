@@ -22,11 +22,17 @@ RESERVED: Final = frozenset(
     f"fleet_{name}"
     for name in (
         "build_info",
+        "manager_broker_connected",
         "station_info",
+        "station_agent_info",
         "station_up",
+        "station_presence",
+        "station_conflict",
+        "station_in_sync",
         "station_wanted_revision",
         "station_running_revision",
         "station_config_rejected",
+        "instance_wanted",
         "instance_state",
         "instance_restarts",
         "mqtt_messages",
@@ -63,6 +69,11 @@ class FleetCollector(Collector):
         )
         build.add_metric([__version__], 1)
         yield build
+        yield GaugeMetricFamily(
+            "fleet_manager_broker_connected",
+            "Whether stations can be heard.",
+            self._inventory.connected,
+        )
         yield from self._stations()
         yield from self._instances()
         yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
@@ -79,7 +90,19 @@ class FleetCollector(Collector):
         info = _gauge(
             "station_info", "What people call a station.", "name", "room", "seat", "where"
         )
+        agent = _gauge(
+            "station_agent_info", "What runs on a station.", "room", "hostname", "version"
+        )
         up = _gauge("station_up", "Whether a station can be reached.", "room")
+        presence = _gauge(
+            "station_presence",
+            "1 for the presence of a station, 0 for every other.",
+            *("room", "state"),
+        )
+        conflict = _gauge("station_conflict", "Whether two boxes use this id.", "room")
+        in_sync = _gauge(
+            "station_in_sync", "Whether a station runs exactly what is wanted of it.", "room"
+        )
         wanted = _gauge("station_wanted_revision", "The revision wanted, 0 for none.", "room")
         running = _gauge("station_running_revision", "The revision in force, 0 for none.", "room")
         rejected = _gauge(
@@ -87,11 +110,19 @@ class FleetCollector(Collector):
             "Whether the station's last answer was a rejection of this type.",
             *("room", "type"),
         )
-        for id_ in report.stations(self._ledger, self._inventory):
+        for id_ in self._shown():
             entry, heard = self._ledger[id_], self._inventory.get(id_)
             facts, room = entry.facts, entry.facts.room or ""
+            is_ = self._inventory.presence(id_)
             info.add_metric([id_, facts.name or id_, room, facts.seat or "", facts.where or ""], 1)
-            up.add_metric([id_, room], self._inventory.presence(id_) is PresenceState.ONLINE)
+            if heard and heard.registration:
+                said = heard.registration
+                agent.add_metric([id_, room, said.hostname, said.agent], 1)
+            up.add_metric([id_, room], is_ is PresenceState.ONLINE)
+            for state in PresenceState:
+                presence.add_metric([id_, room, state.value], is_ is state)
+            conflict.add_metric([id_, room], bool(heard and heard.conflict))
+            in_sync.add_metric([id_, room], report.in_sync(entry.config, heard, is_))
             wanted.add_metric([id_, room], entry.config.revision if entry.config else 0)
             revision = report.running_revision(heard)
             if revision is not None:
@@ -100,9 +131,21 @@ class FleetCollector(Collector):
             error = ack.error.type if ack and ack.error and ack.result is Result.REJECTED else None
             for type_ in CONFIG_ERRORS:
                 rejected.add_metric([id_, room, type_.__name__], type_.__name__ == error)
-        yield from (info, up, wanted, running, rejected)
+        yield from (info, agent, up, presence, conflict, in_sync, wanted, running, rejected)
+
+    def _shown(self) -> Iterator[str]:
+        """Every station but the retired ones, unless such a one is back."""
+        for id_ in report.stations(self._ledger, self._inventory):
+            online = self._inventory.presence(id_) is PresenceState.ONLINE
+            if online or not self._ledger[id_].retired:
+                yield id_
 
     def _instances(self) -> Iterator[Metric]:
+        wanted = GaugeMetricFamily(
+            "fleet_instance_wanted",
+            "1 where an instance is wanted, 0 where one runs that is not.",
+            labels=_INSTANCE,
+        )
         states = GaugeMetricFamily(
             "fleet_instance_state",
             "1 for the state an instance is in, 0 for every other.",
@@ -112,18 +155,19 @@ class FleetCollector(Collector):
             "fleet_instance_restarts", "How often an instance was restarted.", labels=_INSTANCE
         )
         now = datetime.now(UTC)
-        for id_ in report.stations(self._ledger, self._inventory):
+        for id_ in self._shown():
             entry, presence = self._ledger[id_], self._inventory.presence(id_)
             room = entry.facts.room or ""
+            named = entry.config.roles if entry.config else {}
             roles = report.instances(entry.config, self._inventory.get(id_), presence, now)
             for role, instances in roles.items():
                 for name, one in instances.items():
+                    wanted.add_metric([id_, room, role, name], name in named.get(role, {}))
                     for state in State:
                         labels = [id_, room, role, name, state.value]
                         states.add_metric(labels, one.state is state)
                     restarts.add_metric([id_, room, role, name], one.restarts)
-        yield states
-        yield restarts
+        yield from (wanted, states, restarts)
 
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
