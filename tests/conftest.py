@@ -15,6 +15,8 @@ _NEEDED = {
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "systemd-analyze": "systemd",
+    "gst-launch-1.0": "gstreamer1.0-tools",
+    "icecast2": "icecast2",
 }
 _programs = pytest.StashKey[Programs]()
 

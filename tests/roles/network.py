@@ -1,6 +1,10 @@
 """Peers of the media roles: senders, readers and listeners, each a real ffmpeg."""
 
+import os
+import socket
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -48,3 +52,35 @@ def sender(url: str, size: str, rate: int, volume: float = 1.0) -> Peer:
         *(*QUIET, *picture, *sound, *h264, "-pix_fmt", "yuv420p", "-c:a", "aac"),
         *("-f", "mpegts", url),
     )
+
+
+def takes_connections(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+_ICECAST = """<icecast>
+  <limits><sources>4</sources></limits>
+  <authentication><source-password>{password}</source-password></authentication>
+  <hostname>localhost</hostname>
+  <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>
+  <paths><basedir>/usr/share/icecast2</basedir><logdir>{directory}</logdir>
+    <webroot>/usr/share/icecast2/web</webroot><adminroot>/usr/share/icecast2/admin</adminroot>
+  </paths>
+  <logging><accesslog>access.log</accesslog><errorlog>error.log</errorlog></logging>
+</icecast>"""
+
+
+def icecast(directory: Path, port: int, password: str) -> Peer:
+    """A server that takes connections; it refuses to be root, so it is made to think it is not."""
+    file = directory / "icecast.xml"
+    file.write_text(_ICECAST.format(port=port, password=password, directory=directory))
+    user = ("unshare", "--map-user=1000", "--map-group=1000") if os.geteuid() == 0 else ()
+    server = Peer(*user, "icecast2", "-c", str(file))
+    deadline = time.monotonic() + 10
+    while not takes_connections(port):
+        assert server.running, server.end()
+        assert time.monotonic() < deadline, "icecast2 does not start"
+        time.sleep(0.02)
+    return server

@@ -1,0 +1,222 @@
+"""Sends picture and sound out of the building, and says whether they arrive.
+
+ffmpeg ends when its target does; it is then started again like any instance that failed.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from attrs import frozen
+from prometheus_client import Gauge
+
+from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
+from fleet.roles.ffmpeg import FfmpegRole
+from fleet.roles.segments import refused
+from fleet.roles.sources import AudioBitrate, FileSource, Source, SyntheticSource, VideoBitrate
+from fleet.roles.targets import HlsTarget, IcecastTarget, Target
+
+_VIDEO_BITRATE, _AUDIO_BITRATE = 2_000_000, 128_000
+_WRITING = re.compile(
+    r"av_interleaved_write_frame|Error writing trailer|Error closing file|Failed to open segment"
+)
+_REFUSAL = re.compile(
+    r"Server returned 40\d|HTTP error 40\d|Server error|REJECT|rejected|Operation not permitted"
+)
+
+
+@frozen
+class StreamSettings:
+    """What is sent, where to, and how it is encoded."""
+
+    source: Annotated[Source, Meta(description="what is sent")]
+    target: Annotated[Target, Meta(description="where to")]
+    video_codec: Annotated[
+        Literal["auto", "copy", "h264"],
+        Meta(description="auto copies where that can be sent and no bitrate is asked for"),
+    ] = "auto"
+    video_bitrate: Annotated[VideoBitrate | None, Meta(description="2 Mbit/s where encoded")] = None
+    audio_codec: Annotated[
+        Literal["auto", "copy", "aac"],
+        Meta(description="auto copies where that can be sent and no bitrate is asked for"),
+    ] = "auto"
+    audio_bitrate: Annotated[AudioBitrate | None, Meta(description="128 kbit/s where encoded")] = (
+        None
+    )
+
+    def __attrs_post_init__(self) -> None:
+        codecs = {self.video_codec, self.audio_codec}
+        if isinstance(self.target, IcecastTarget) and codecs != {"auto"}:
+            raise ValueError(
+                "has video_codec or audio_codec, but icecast takes VP8 and Opus alone: "
+                "expected auto"
+            )
+        if isinstance(self.source, SyntheticSource) and "copy" in codecs:
+            raise ValueError(
+                "has video_codec or audio_codec = copy, but the test source has nothing to copy: "
+                "expected auto or a codec"
+            )
+
+
+class Stream(FfmpegRole[StreamSettings]):
+    """One stream to one target."""
+
+    output = "stream"
+    stall_seconds = 15.0
+
+    def __init__(self, host: Host, settings: StreamSettings) -> None:
+        super().__init__(host, settings)
+        self._connected = Gauge(
+            "fleet_stream_connected", "1 while the target takes the stream.", registry=host.registry
+        )
+        self._secrets: dict[str, str] = {}
+
+    def source(self) -> str:
+        """As messages name it."""
+        return str(self.settings.source)
+
+    def target(self) -> str:
+        """As messages name it."""
+        return self.settings.target.url
+
+    @property
+    def _options(self) -> Path:
+        """The file in which ffmpeg is told what nobody else may read."""
+        return self.host.state / "private.ffpreset"
+
+    def arguments(self) -> list[str]:
+        """From the source to the target."""
+        settings = self.settings
+        private = ["-fpre", str(self._options)] if self._secrets else []
+        return [
+            *settings.source.inputs(self.host),
+            *private,
+            *(_for_icecast(settings) or [*_video(settings), *_audio(settings)]),
+            *settings.target.outputs(self.host),
+        ]
+
+    async def start(self) -> None:
+        """Returns once the target takes the stream."""
+        target = self.settings.target
+        if isinstance(target, HlsTarget):
+            directory = self.host.recordings / target.directory
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise refused(error, directory) from None
+        self._secrets = {
+            option: self.host.secret(secret) for option, secret in target.secrets().items()
+        }
+        try:
+            self._write_options()
+            await super().start()
+        finally:
+            self._options.unlink(missing_ok=True)
+
+    def _write_options(self) -> None:
+        if any("\n" in value or not value for value in self._secrets.values()):
+            raise Failed("SecretMissing", "a secret of this stream is empty or has several lines")
+        lines = "".join(f"{option}={value}\n" for option, value in self._secrets.items())
+        try:
+            self._options.parent.mkdir(parents=True, exist_ok=True)
+            self._options.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(self._options, flags, 0o600), "w") as file:
+                file.write(lines)
+        except OSError as error:
+            raise refused(error, self._options.parent) from None
+
+    def tick(self) -> None:
+        """See what was sent."""
+        super().tick()
+        self._connected.set(self._work > 0)
+
+    def finished(self, status: int | None) -> bool:
+        """Only a file that is not looped has an end."""
+        source = self.settings.source
+        return isinstance(source, FileSource) and not source.loop and super().finished(status)
+
+    def exited(self, status: int | None) -> None:
+        """Nothing is sent any more."""
+        self._connected.set(0)
+        super().exited(status)
+
+    def failure(self, status: int | None) -> Failed:
+        """What its end means: trouble with the target, the source or ffmpeg itself."""
+        if super().finished(status):
+            return Failed("SourceEnded", f"{self.source()} stopped sending: check it")
+        words = self.child.last_words(20)
+        for secret in self._secrets.values():
+            words = words.replace(secret, "…")
+        about_target = [
+            line
+            for line in words.splitlines()
+            if f"{self.target()}:" in line or _WRITING.search(line)
+        ]
+        if about_target and not (status is not None and status < 0):
+            refusal = _REFUSAL.search(words)
+            if refusal:
+                return Failed(
+                    "TargetRefused",
+                    f"{self.target()} refuses this stream ({refusal[0]}): check its key or "
+                    "password, and that nobody else sends there",
+                )
+            return Failed(
+                "TargetUnreachable",
+                f"{self.target()} takes nothing: check its address, the network, and that it "
+                f"listens ({about_target[-1].rsplit(': ', 1)[-1].strip()})",
+            )
+        failure = super().failure(status)
+        message = failure.message
+        for secret in self._secrets.values():
+            message = message.replace(secret, "…")
+        return Failed(failure.reason, message)
+
+
+def _copies(settings: StreamSettings, codec: str, bitrate: int | None) -> bool:
+    made = isinstance(settings.source, SyntheticSource)
+    return codec == "copy" or (codec == "auto" and bitrate is None and not made)
+
+
+def _video(settings: StreamSettings) -> list[str]:
+    if _copies(settings, settings.video_codec, settings.video_bitrate):
+        return ["-c:v", "copy"]
+    rate = settings.video_bitrate or _VIDEO_BITRATE
+    return [
+        *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"),
+        *("-pix_fmt", "yuv420p", "-g", "50"),
+        *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+    ]
+
+
+def _audio(settings: StreamSettings) -> list[str]:
+    if _copies(settings, settings.audio_codec, settings.audio_bitrate):
+        return ["-c:a", "copy"]
+    rate = settings.audio_bitrate or _AUDIO_BITRATE
+    return ["-c:a", "aac", "-b:a", str(rate), "-ar", "48000", "-ac", "2"]
+
+
+def _for_icecast(settings: StreamSettings) -> list[str]:
+    if not isinstance(settings.target, IcecastTarget):
+        return []
+    rate = str(settings.video_bitrate or _VIDEO_BITRATE)
+    picture = [
+        *("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-pix_fmt", "yuv420p"),
+        *("-g", "50", "-b:v", rate, "-maxrate", rate),
+    ]
+    sound = ["-c:a", "libopus", "-ar", "48000", "-ac", "2"]
+    sound += ["-b:a", str(settings.audio_bitrate or _AUDIO_BITRATE)]
+    return [*(picture if settings.target.format == "webm" else ["-vn"]), *sound]
+
+
+class StreamFactory(RoleFactory[StreamSettings]):
+    """As many as there are targets."""
+
+    role = Stream
+    settings = StreamSettings
+    tools: Mapping[str, str] = {"ffmpeg": "ffmpeg"}
+
+
+register_factory("stream", StreamFactory())
