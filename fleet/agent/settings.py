@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 
 from fleet.model import INTERVAL, STATION_RULE, is_name, is_station_id
 from fleet.mqtt import Broker
-from fleet.settings import AGENT_FILE, load, read_password
-from fleet.strict import Meta
+from fleet.settings import AGENT_FILE, BadSettings, load, read_password
+from fleet.strict import Meta, Mistakes, structure
 
 
 def _station(text: str) -> None:
@@ -75,12 +75,16 @@ def read(file: Path | None, **flags: str | None) -> AgentSettings:
     """The settings in `file` (else in `/etc/fleet/agent.toml`, if it is there) and the flags.
 
     Raises:
-        BadSettings: the file cannot be used.
+        BadSettings: the file or a flag cannot be used.
     """
     if file is None and AGENT_FILE.exists():
         file = AGENT_FILE
     found = load(file, AgentSettings) if file is not None else AgentSettings()
     given: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
+    try:
+        structure(given, AgentSettings)
+    except Mistakes as wrong:
+        raise BadSettings("\n".join(mistake.message for mistake in wrong.mistakes)) from None
     return evolve(found, **given)
 
 

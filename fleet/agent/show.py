@@ -44,9 +44,9 @@ def status(status: LocalStatus) -> Iterator[str]:
 def roles(catalogue: Catalogue) -> Iterator[str]:
     """Each role with its limit, settings and commands; then what is broken or blocked."""
     for name, factory in catalogue.described.items():
-        limit = f"at most {factory.instances}" if factory.instances else "any number"
+        limit = f"at most {factory.instances}" if factory.instances else "any number of"
         blocked = ", blocked by this station's settings" if name in catalogue.blocked else ""
-        yield f"{name} ({limit} of instances{blocked})"
+        yield f"{name} ({limit} instances{blocked})"
         yield from table(_rows(factory.settings, "  "))
         for command, schema in factory.commands.items():
             yield f"  command {command}"
