@@ -1,0 +1,300 @@
+"""The link to a real broker: refusals are errors, deaths leave a will, losses heal."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+
+from fleet.mqtt import (
+    BACKOFF_CAP,
+    BadBroker,
+    Broker,
+    Disconnected,
+    Filter,
+    Link,
+    Message,
+    NobodyListening,
+    Refused,
+    Requests,
+    Will,
+    backoff,
+    connect_once,
+    keep,
+)
+from tests.processes import Mosquitto, until
+from tests.stranger import Stranger
+
+WILL = Will("fleet/v1/will", b'"lost"')
+
+
+@define
+class Talk:
+    """A session that does what the test says; `talk` is run on each connection."""
+
+    talk: Callable[[Link], Awaitable[None]]
+    a_will: Will | None = WILL
+    hear: Callable[[Message], None] = field(init=False)
+    messages: list[Message] = field(factory=list)
+    losses: list[str] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.hear = self.messages.append
+
+    def will(self) -> Will | None:
+        return self.a_will
+
+    def received(self, message: Message) -> None:
+        self.hear(message)
+
+    async def connected(self, link: Link) -> None:
+        await self.talk(link)
+
+    def disconnected(self, why: str) -> None:
+        self.losses.append(why)
+
+
+async def forever(link: Link) -> None:
+    await asyncio.Event().wait()
+
+
+def at(broker: Mosquitto) -> Broker:
+    return Broker.parse(broker.url)
+
+
+async def until_closed(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [
+        ("mqtt://h", Broker("h", 1883)),
+        ("mqtt://h:99/", Broker("h", 99)),
+        ("mqtts://h", Broker("h", 8883, tls=True)),
+        ("mqtt://[::1]:5", Broker("::1", 5)),
+    ],
+)
+def test_address_is_parsed(url: str, broker: Broker) -> None:
+    assert Broker.parse(url) == broker
+    assert Broker.parse(str(broker)) == broker
+
+
+@pytest.mark.parametrize(
+    "url", ["", "h", "h:1883", "http://h", "mqtt://", "mqtt://a@h", "mqtt://h/x", "mqtt://h:99999"]
+)
+def test_wrong_address_is_refused(url: str) -> None:
+    with pytest.raises(BadBroker):
+        Broker.parse(url)
+
+
+def test_password_is_in_no_text() -> None:
+    assert "geheim" not in repr(Broker.parse("mqtt://h", "u", "geheim"))
+
+
+async def test_will_fires_on_a_crash(broker: Mosquitto, stranger: Stranger) -> None:
+    async def crash(link: Link) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await connect_once(at(broker), "c", Talk(crash))
+    assert await stranger.expect(WILL.topic) == "lost"
+
+
+async def test_will_fires_when_the_task_is_cancelled(broker: Mosquitto, stranger: Stranger) -> None:
+    begun = asyncio.Event()
+
+    async def talk(link: Link) -> None:
+        begun.set()
+        await forever(link)
+
+    task = asyncio.create_task(connect_once(at(broker), "c", Talk(talk)))
+    await begun.wait()
+    await until_closed(task)
+    await stranger.expect(WILL.topic)
+
+
+async def test_no_will_on_a_clean_leave(broker: Mosquitto, stranger: Stranger) -> None:
+    async def leave(link: Link) -> None:
+        await link.publish("fleet/v1/said", b"1")
+
+    await keep(at(broker), "c", Talk(leave))
+    await stranger.expect("fleet/v1/said")
+    async with Stranger(broker.port, "fleet/v1/#") as late:
+        await stranger.publish("fleet/v1/after", 1)
+        await late.expect("fleet/v1/after")
+        assert not late.on(WILL.topic)
+
+
+async def test_nobody_listening_is_seen_at_once(broker: Mosquitto) -> None:
+    codes = []
+
+    async def talk(link: Link) -> None:
+        codes.append(await link.publish("nobody/hears", b"x"))
+        with pytest.raises(NobodyListening):
+            await Requests(link).ask("nobody/hears", b"x", 10, "reply")
+
+    await connect_once(at(broker), "c", Talk(talk))
+    assert codes == [16]
+
+
+ACL = """
+listener {{port}} 127.0.0.1
+allow_anonymous true
+acl_file {directory}/acl
+user {user}
+"""
+
+
+async def test_refused_publish_is_an_error_and_the_next_goes_through(
+    brokers: Callable[[str], Mosquitto], tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic readwrite allowed/#\n")
+    broker = brokers(ACL.format(directory=tmp_path, user=getpass.getuser()))
+
+    async def talk(link: Link) -> None:
+        await link.subscribe(Filter("allowed/#"))
+        with pytest.raises(Refused, match="Not authorized"):
+            await link.publish("forbidden/topic", b"x")
+        assert await link.publish("allowed/topic", b"x") == 0
+
+    await connect_once(at(broker), "c", Talk(talk))
+
+
+async def test_refused_connection_is_a_loss_and_tried_again(
+    brokers: Callable[[str], Mosquitto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = brokers("listener {port} 127.0.0.1\nallow_anonymous false\n")
+    session = Talk(forever)
+    monkeypatch.setattr("fleet.mqtt._BACKOFF_BASE", 0.01)
+    task = asyncio.create_task(keep(at(broker), "c", session))
+    await until(lambda: len(session.losses) >= 2, what="two refusals")
+    await until_closed(task)
+    assert "Not authorized" in session.losses[0]
+    assert broker.url in session.losses[0]
+
+
+async def test_comes_back_when_the_broker_does(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = []
+
+    async def talk(link: Link) -> None:
+        connections.append(link)
+        await link.publish("fleet/v1/here", b"%d" % len(connections))
+        await forever(link)
+
+    monkeypatch.setattr("fleet.mqtt._BACKOFF_BASE", 0.05)
+    session = Talk(talk)
+    task = asyncio.create_task(keep(at(broker), "c", session))
+    await until(lambda: len(connections) == 1)
+    broker.stop()
+    await until(lambda: session.losses)
+    await until(lambda: len(session.losses) >= 2, what="an attempt that failed")
+    broker.start()
+    await until(lambda: len(connections) == 2)
+    async with Stranger(broker.port, "fleet/v1/#") as stranger:
+        await until_closed(task)
+        await stranger.expect(WILL.topic)
+
+
+async def test_publish_that_waits_when_the_connection_breaks_is_told(broker: Mosquitto) -> None:
+    caught = []
+
+    async def talk(link: Link) -> None:
+        broker.stop()
+        waiting = link.publish("x", b"1")
+        try:
+            await waiting
+        except Disconnected as error:
+            caught.append(error)
+            raise
+
+    with pytest.raises(Disconnected):
+        await connect_once(at(broker), "c", Talk(talk))
+
+
+async def test_messages_carry_what_their_sender_gave_them(
+    broker: Mosquitto, stranger: Stranger
+) -> None:
+    await stranger.publish("a/kept", 1, retain=True)
+    heard = asyncio.Event()
+    session = Talk(forever, a_will=None)
+
+    async def talk(link: Link) -> None:
+        await link.subscribe(Filter("a/#"), Filter("b/#", as_published=True))
+        await link.publish("a/own", b"", correlation=b"c", expiry=60, user={"at": "now"})
+        heard.set()
+        await until(lambda: len(session.messages) == 4)
+
+    session.talk = talk
+    task = asyncio.create_task(connect_once(at(broker), "c", session))
+    await heard.wait()
+    await stranger.publish("a/live", 2, retain=True)
+    await stranger.publish("b/live", 3, retain=True)
+    await asyncio.wait_for(task, 15)
+    found = {message.topic: message for message in session.messages}
+    assert found["a/kept"].retain
+    assert not found["a/live"].retain
+    assert found["b/live"].retain
+    own = found["a/own"]
+    assert (own.correlation, own.expiry, own.user) == (b"c", 60, (("at", "now"),))
+
+
+async def test_reply_is_matched_by_its_correlation(broker: Mosquitto, stranger: Stranger) -> None:
+    await stranger.listen("ask/#")
+    session = Talk(forever, a_will=None)
+    replies: list[bytes] = []
+
+    async def talk(link: Link) -> None:
+        await link.subscribe(Filter("reply"))
+        requests = Requests(link)
+        session.hear = requests.received
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(requests.ask("ask/1", b"1", 10, "reply"))
+            second = group.create_task(requests.ask("ask/2", b"2", 10, "reply"))
+        replies.extend((first.result(), second.result()))
+        with pytest.raises(TimeoutError):
+            await requests.ask("ask/3", b"3", 0.2, "reply")
+
+    session.talk = talk
+    task = asyncio.create_task(connect_once(at(broker), "c", session))
+    one = await stranger.expect_message("ask/1")
+    two = await stranger.expect_message("ask/2")
+    await stranger.publish("reply", b"nobody's", correlation=b"?")
+    await stranger.publish("reply", b"to two", correlation=two.correlation)
+    await stranger.publish("reply", b"to one", correlation=one.correlation)
+    await stranger.publish("reply", b"to one again", correlation=one.correlation)
+    await asyncio.wait_for(task, 15)
+    assert replies == [b"to one", b"to two"]
+
+
+async def test_handler_that_raises_ends_nothing(
+    broker: Mosquitto, stranger: Stranger, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[Message] = []
+
+    async def talk(link: Link) -> None:
+        await link.subscribe(Filter("a/#"))
+        for n in range(3):
+            await link.publish("a/x", b"%d" % n)
+        await until(lambda: len(calls) == 3)
+
+    class Clumsy(Talk):
+        def received(self, message: Message) -> None:
+            calls.append(message)
+            raise RuntimeError("oops")
+
+    await connect_once(at(broker), "c", Clumsy(talk))
+    assert "could not be handled" in caplog.text
+
+
+def test_backoff_has_full_jitter_and_a_cap() -> None:
+    for failures in (0, 1, 5, 50):
+        waits = [backoff(failures) for _ in range(500)]
+        top = min(BACKOFF_CAP, 0.5 * 2**failures)
+        assert 0 <= min(waits) < top * 0.1
+        assert top * 0.9 < max(waits) <= top
