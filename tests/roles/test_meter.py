@@ -1,0 +1,94 @@
+"""From levels to what a person is told, on a clock of our own."""
+
+import pytest
+
+from fleet.roles.meter import THRESHOLDS, Meter
+
+FINE = {
+    "lavfi.r128.M": "-23.1",
+    "lavfi.r128.S": "-23.0",
+    "lavfi.astats.1.Peak_level": "-9.5",
+    "lavfi.astats.2.Peak_level": "-9.5",
+    "lavfi.blackframe.pblack": "3",
+    "lavfi.signalstats.YMAX": "60",
+}
+ZERO = {
+    "lavfi.astats.1.Peak_level": "-inf",
+    "lavfi.astats.2.Peak_level": "-inf",
+    "lavfi.r128.S": "-120.691",
+}
+
+
+def watch(meter: Meter, different: dict[str, str], begin: int, seconds: int) -> Meter:
+    for now in range(begin, begin + seconds + 1):
+        for name, value in {**FINE, **different}.items():
+            meter.feed(f"{name}={value}", now)
+    return meter
+
+
+@pytest.mark.parametrize(
+    ("kind", "different", "after", "reasons"),
+    [
+        ("camera", {}, 100, []),
+        ("camera", {"lavfi.r128.S": "-48.0"}, 9, []),
+        ("camera", {"lavfi.r128.S": "-48.0"}, 10, ["SoundLow"]),
+        ("camera", {"lavfi.r128.S": "-47.9"}, 100, []),
+        ("camera", {"lavfi.r128.S": "-13.9"}, 1, ["SoundHigh"]),
+        ("camera", {"lavfi.r128.S": "-14.0"}, 1, []),
+        ("camera", {"lavfi.astats.2.Peak_level": "-4.9"}, 1, ["SoundHigh"]),
+        ("camera", ZERO, 10, ["DigitalSilence"]),
+        ("camera", {"lavfi.astats.1.Peak_level": "-inf"}, 60, []),
+        ("camera", {"lavfi.blackframe.pblack": "98"}, 9, []),
+        ("camera", {"lavfi.blackframe.pblack": "98"}, 10, ["PictureBlack"]),
+        ("camera", {"lavfi.signalstats.YMAX": "5"}, 29, []),
+        ("camera", {"lavfi.signalstats.YMAX": "5"}, 30, ["PictureFrozen"]),
+        (
+            "camera",
+            {"lavfi.blackframe.pblack": "100", "lavfi.signalstats.YMAX": "0", **ZERO},
+            60,
+            ["DigitalSilence", "PictureBlack"],
+        ),
+        ("slides", {"lavfi.signalstats.YMAX": "0", **ZERO}, 3600, []),
+        ("slides", {"lavfi.blackframe.pblack": "100"}, 10, ["PictureBlack"]),
+        ("mix", {"lavfi.signalstats.YMAX": "0"}, 299, []),
+        ("mix", {"lavfi.signalstats.YMAX": "0"}, 300, ["PictureFrozen"]),
+        ("mix", ZERO, 10, ["DigitalSilence"]),
+    ],
+)
+def test_each_kind_has_thresholds_of_its_own(
+    kind: str, different: dict[str, str], after: int, reasons: list[str]
+) -> None:
+    meter = watch(Meter(THRESHOLDS[kind]), different, 0, after)
+    assert [trouble.reason for trouble in meter.troubles(after)] == reasons
+
+
+def test_what_is_well_again_is_forgotten() -> None:
+    bad = {"lavfi.blackframe.pblack": "100", "lavfi.signalstats.YMAX": "0", **ZERO}
+    meter = watch(Meter(THRESHOLDS["camera"]), bad, 0, 60)
+    assert len(meter.troubles(60)) == 2
+    assert watch(meter, {}, 61, 0).troubles(61) == []
+
+
+def test_a_moment_of_motion_or_sound_begins_the_count_anew() -> None:
+    meter = Meter(THRESHOLDS["camera"])
+    for begin in (0, 30, 60):
+        watch(meter, {"lavfi.signalstats.YMAX": "0"}, begin, 28)
+        assert not meter.is_frozen(begin + 28)
+        watch(meter, {}, begin + 29, 0)
+
+
+def test_what_is_not_measured_any_more_is_missing() -> None:
+    meter = watch(Meter(THRESHOLDS["camera"]), {}, 0, 1)
+    for now in range(2, 13):
+        meter.feed("lavfi.r128.S=-23.0", now)
+    assert [trouble.reason for trouble in meter.troubles(12)] == ["NoPicture"]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "lavfi.r128.M", "frame:3 pts:4", "lavfi.r128.M=x", "=", "a=1"]
+)
+def test_lines_that_are_none_of_its_own_are_passed_over(line: str) -> None:
+    meter = Meter(THRESHOLDS["camera"])
+    meter.feed(line, 0)
+    assert meter.troubles(0) == []
+    assert (meter.sound_at, meter.picture_at) == (None, None)

@@ -1,0 +1,162 @@
+"""What a monitor sees and hears, on real pictures and sound."""
+
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from fleet.roles import THUMBNAIL_BYTES, Failed
+from fleet.roles.monitor import Monitor, MonitorSettings
+from fleet.strict import Mistakes, structure
+from tests.processes import free_port
+from tests.roles.host import RealHost
+from tests.roles.media import probe
+from tests.roles.network import QUIET, sender
+
+MakeHost = Callable[..., RealHost]
+Until = Callable[..., Awaitable[None]]
+
+
+def settings(source: dict[str, Any], **values: Any) -> MonitorSettings:
+    return structure({"source": source, "thumbnail_seconds": 1, **values}, MonitorSettings)
+
+
+def clip(path: Path, picture: str, sound: str, seconds: int = 8) -> dict[str, Any]:
+    """A source of its own pictures and sound, as the filters of ffmpeg make them."""
+    inputs: list[str] = []
+    for description in filter(None, (picture, sound)):
+        inputs += ["-f", "lavfi", "-i", description]
+    codecs = [*("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"), "-c:a", "aac"]
+    subprocess.run([*QUIET, *inputs, "-t", str(seconds), *codecs, str(path)], check=True)
+    return {"type": "file", "path": str(path)}
+
+
+@asynccontextmanager
+async def running(host: RealHost, wanted: MonitorSettings) -> AsyncIterator[Monitor]:
+    role = Monitor(host, wanted)
+    await role.start()
+    try:
+        yield role
+    finally:
+        await role.stop()
+
+
+def metric(host: RealHost, name: str, **labels: str) -> float | None:
+    return host.registry.get_sample_value(f"fleet_monitor_{name}", labels)
+
+
+async def test_loudness_and_true_peaks_are_what_they_are(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    tones = "aevalsrc=0.25*sin(2*PI*1000*t)|0.125*sin(2*PI*1000*t):s=48000"
+    source = clip(tmp_path / "a.mov", "testsrc2=size=320x180:rate=25", tones)
+    async with running(host, settings(source)) as role:
+        await until(lambda: (metric(host, "loudness_short_term_lufs") or -99) > -30, role)
+        assert metric(host, "loudness_momentary_lufs") == pytest.approx(-14.1, abs=0.5)
+        assert metric(host, "loudness_short_term_lufs") == pytest.approx(-14.1, abs=0.5)
+        assert metric(host, "true_peak_dbtp", channel="left") == pytest.approx(-12, abs=0.7)
+        assert metric(host, "true_peak_dbtp", channel="right") == pytest.approx(-18, abs=0.7)
+        assert metric(host, "digital_silence") == 0
+        assert metric(host, "signal") == 1
+        assert metric(host, "last_update_timestamp_seconds") == pytest.approx(time.time(), abs=5)
+        assert host.noted == (None, None)
+
+
+async def test_a_thumbnail_shows_what_is_seen(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    source = {"type": "test", "size": "1920x1080"}
+    async with running(host, settings(source)) as role:
+        await until(lambda: len(host.thumbnails) >= 2, role)
+    first, second = host.thumbnails[:2]
+    assert first != second
+    assert len(first) <= THUMBNAIL_BYTES
+    picture = tmp_path / "thumbnail.jpg"
+    picture.write_bytes(first)
+    (stream,) = probe(picture)["streams"]
+    assert (stream["codec_name"], stream["width"], stream["height"]) == ("mjpeg", 320, 180)
+
+
+async def test_black_still_and_zero_are_told_from_one_another(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    silence = "anullsrc=channel_layout=stereo:sample_rate=48000"
+    source = clip(tmp_path / "black.mov", "color=black:size=320x180:rate=25", silence)
+    strict = {"black_seconds": 1, "frozen_seconds": 2, "sound_seconds": 1}
+    async with running(host, settings(source, **strict)) as role:
+        await until(lambda: metric(host, "picture_black") == 1, role)
+        await until(lambda: host.noted[0] == "DigitalSilence", role)
+        assert "black" in str(host.noted[1])
+        assert metric(host, "digital_silence") == 1
+        patient = attrs.evolve(role.settings, black_seconds=0, sound_seconds=0)
+        assert await role.update(patient), "thresholds change while it looks"
+        await until(lambda: host.noted[0] == "PictureFrozen", role)
+        assert metric(host, "picture_frozen") == 1
+        assert not await role.update(attrs.evolve(patient, thumbnail_seconds=3))
+    assert len(host.children) == 1
+
+
+async def test_sound_too_low_is_apart_from_zero(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    source = clip(tmp_path / "low.mov", "", "sine=sample_rate=48000,volume=-35dB")
+    async with running(host, settings(source, sound_seconds=1)) as role:
+        await until(lambda: host.noted[0] == "SoundLow", role)
+        assert metric(host, "digital_silence") == 0
+        assert metric(host, "signal") == 1
+    assert host.thumbnails == []
+
+
+async def test_a_source_may_come_and_go_and_come_again(make_host: MakeHost, until: Until) -> None:
+    host, port = make_host(role="monitor"), free_port()
+    source = {"role": "ingest", "host": "127.0.0.1", "port": port}
+    async with running(host, settings(source)) as role:
+        role.tick()
+        assert host.noted[0] == "NoSignal"
+        assert f"127.0.0.1:{port}" in str(host.noted[1])
+        assert metric(host, "signal") == 0
+        for _ in range(2):
+            with sender(f"tcp://127.0.0.1:{port}?listen=1", "160x90", 25):
+                await until(lambda: metric(host, "signal") == 1, role)
+                assert host.noted == (None, None)
+            await until(lambda: metric(host, "signal") == 0, role)
+            assert host.noted[0] == "NoSignal"
+    assert host.failed is None
+
+
+async def test_a_program_that_is_missing_is_a_failure(
+    make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host(role="monitor")
+
+    async def no_program(*_: Any, **__: Any) -> None:
+        raise Failed("ProgramMissing", "ffmpeg is not on this station: install it")
+
+    monkeypatch.setattr(host, "spawn", no_program)
+    with pytest.raises(Failed, match="install it"):
+        await Monitor(host, settings({"type": "test"})).start()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "microphone"}, "expected one of"),
+        ({"black_seconds": -1}, "0 to 86400"),
+        ({"low_lufs": 3}, "-100 to 0"),
+        ({"loudness": 3}, "is not known here"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_words(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Mistakes, match=message):
+        settings({"type": "test"}, **values)
