@@ -1,8 +1,9 @@
 """What a monitor knows: levels and states, from the lines its ffmpeg writes. Pure.
 
 >>> meter = Meter(THRESHOLDS["camera"])
->>> meter.feed("lavfi.r128.S=-52.3", now=0)
->>> meter.troubles(now=11)[0].reason
+>>> for now in range(11):
+...     meter.feed("lavfi.r128.S=-52.3", now)
+>>> meter.troubles(now)[0].reason
 'SoundLow'
 """
 
