@@ -185,12 +185,17 @@ class Station:
         self.state_dir = base / "state"
         self.place = Place("b1", self.state_dir, base / "recordings", base / "secrets", adopt)
         self.lines: list[LogLine] = []
+        self.thumbnails: list[tuple[Key, bytes]] = []
         self.seen: dict[Key, list[str]] = {}
         """The states each instance was seen in, in order."""
         self.changed: Callable[[], None] = lambda: None
         self.messages: set[str | None] = set()
         self.supervisor = Supervisor(
-            self.place, changed=self._changed, lines=self.lines.append, clock=clock
+            self.place,
+            changed=self._changed,
+            lines=self.lines.append,
+            thumbnail=lambda key, jpeg: self.thumbnails.append((key, jpeg)),
+            clock=clock,
         )
 
     def _changed(self) -> None:

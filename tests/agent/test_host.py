@@ -1,0 +1,133 @@
+"""What a role gets from its station: secrets, thumbnails, children."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fleet.agent.wanted import Key
+from fleet.model import State
+from fleet.roles import THUMBNAIL_BYTES, Command, Failed, Host, Secret
+from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle
+from tests.processes import until
+
+MAIN = Key("fake", "main")
+KEY = Secret("stream-key")
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> AsyncIterator[Station]:
+    station = Station(tmp_path, FakeClock())
+    yield station
+    await station.supervisor.stop()
+
+
+@pytest.fixture
+async def host(station: Station) -> Host:
+    factory = FakeFactory()
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    return factory.made[0].host
+
+
+def secret(station: Station, mode: int, text: str = "abc\n") -> None:
+    station.place.secrets_dir.mkdir(exist_ok=True)
+    path = station.place.secrets_dir / KEY.secret
+    path.write_text(text)
+    path.chmod(mode)
+
+
+async def test_a_secret_is_read_from_the_stations_directory(station: Station, host: Host) -> None:
+    secret(station, 0o600)
+    assert host.secret(KEY) == "abc"
+
+
+async def test_a_missing_secret_says_where_to_put_it(station: Station, host: Host) -> None:
+    with pytest.raises(Failed, match=f"put it in {station.place.secrets_dir}/stream-key") as failed:
+        host.secret(KEY)
+    assert failed.value.reason == "SecretMissing"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+async def test_a_secret_others_can_read_is_refused(station: Station, host: Host, mode: int) -> None:
+    secret(station, mode)
+    with pytest.raises(Failed, match="chmod 600") as failed:
+        host.secret(KEY)
+    assert failed.value.reason == "SecretMissing"
+    assert "abc" not in str(failed.value)
+
+
+@pytest.mark.parametrize("name", ["../agent.toml", "/etc/passwd", "", "a/b"])
+async def test_a_secret_can_be_no_other_file(host: Host, name: str) -> None:
+    with pytest.raises(Failed, match="cannot be the name of a secret"):
+        host.secret(Secret(name))
+
+
+async def test_systemd_credentials_serve_where_the_station_has_no_own(
+    station: Station, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(Failed, match="put it in"):
+        host.secret(KEY)
+    (tmp_path / KEY.secret).write_text("from systemd")
+    assert host.secret(KEY) == "from systemd"
+    secret(station, 0o600, "own")
+    assert host.secret(KEY) == "own"
+
+
+async def test_a_thumbnail_reaches_the_station_with_whose_it_is(
+    station: Station, host: Host
+) -> None:
+    host.thumbnail(b"jpeg")
+    assert station.thumbnails == [(MAIN, b"jpeg")]
+    with pytest.raises(ValueError, match="at most"):
+        host.thumbnail(bytes(THUMBNAIL_BYTES + 1))
+
+
+async def test_commands_can_be_offered_and_taken_back_by_hand(station: Station, host: Host) -> None:
+    async def split(asked: Text) -> Text:
+        return asked
+
+    host.register(Command("split", Text, Text, split))
+    assert station.supervisor.command("fake", None, "split").handler is split
+    host.deregister("split")
+    host.deregister("split")
+    with pytest.raises(Exception, match="no command 'split'"):
+        station.supervisor.command("fake", None, "split")
+    with pytest.raises(ValueError, match="name of a command"):
+        host.register(Command("no/slash", Text, Text, split))
+
+
+async def test_several_children_go_by_name_and_all_end_with_the_instance(
+    station: Station, host: Host
+) -> None:
+    first = await host.spawn(["sleep", "1000"])
+    await host.spawn(["sleep", "1000"], name="second")
+    with pytest.raises(ValueError, match="'main' is running"):
+        await host.spawn(["sleep", "1000"])
+    await first.stop()
+    await host.spawn(["sleep", "1000"])
+    assert len(station.processes()) == 2
+    await station.supervisor.apply({})
+    await until(lambda: station.state(MAIN) is None)
+    assert station.processes() == []
+
+
+async def test_a_role_that_was_stopped_starts_nothing_any_more(
+    station: Station, host: Host
+) -> None:
+    await station.supervisor.restart(MAIN)
+    await settle()
+    assert station.state(MAIN) is State.RUNNING
+    with pytest.raises(Failed, match="over"):
+        await host.spawn(["sleep", "1000"])
+    assert station.processes() == []
+
+
+async def test_the_metrics_of_what_runs_are_offered_until_it_stops(
+    station: Station, host: Host
+) -> None:
+    assert station.supervisor.registries() == {MAIN: host.registry}
+    await station.supervisor.apply({})
+    await until(lambda: station.state(MAIN) is None)
+    assert station.supervisor.registries() == {}
