@@ -179,18 +179,16 @@ class _Client(aiomqtt.Client):
             topic = message.topic
         except UnicodeDecodeError:
             return
-        payload, properties = bytes(message.payload), message.properties
-        if properties is None or properties.isEmpty():  # type: ignore[no-untyped-call]
-            received = Message(topic, payload, message.retain)
-        else:
-            received = Message(
-                topic,
-                payload,
-                message.retain,
-                getattr(properties, "CorrelationData", None),
-                getattr(properties, "MessageExpiryInterval", None),
-                tuple(getattr(properties, "UserProperty", ())),
-            )
+        # Asking the properties themselves goes through all that MQTT knows, for every message.
+        properties = vars(message.properties) if message.properties else {}
+        received = Message(
+            topic,
+            bytes(message.payload),
+            message.retain,
+            properties.get("CorrelationData"),
+            properties.get("MessageExpiryInterval"),
+            tuple(properties.get("UserProperty", ())),
+        )
         try:
             self._received(received)
         except Exception:
