@@ -15,7 +15,7 @@ from attrs import frozen
 from prometheus_client import CollectorRegistry
 
 from fleet.agent import catalogue, machine
-from fleet.agent.figures import MachineFigures
+from fleet.agent.figures import MachineFigures, clock_offset
 from fleet.agent.local import LocalServer, LocalStatus
 from fleet.agent.notify import Notifier
 from fleet.agent.session import Identity, Session
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _GOODBYE = 5.0
 """Seconds the broker has to take the last words."""
+_CLOCK_GAP = 60.0
+"""Seconds between two looks at the clock's offset."""
 
 
 @frozen
@@ -66,8 +68,9 @@ class Agent:
             settings.secrets,
             settings.adopt,
         )
+        self._offset: float | None = None
         own = CollectorRegistry()
-        own.register(MachineFigures({"recordings": self._place.recordings}, lambda: None))
+        own.register(MachineFigures({"recordings": self._place.recordings}, lambda: self._offset))
         self._supervisor = Supervisor(
             self._place,
             changed=self._changed,
@@ -102,20 +105,20 @@ class Agent:
         """Work until a signal ends it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._end, number)
+            loop.add_signal_handler(number, self.end, number)
         log.info("fleet-agent %s, station %s", __version__, self._place.station)
         await self._supervisor.take_over()
         await self._session.begin()
         await self._local.start()
         self._notifier.ready()
         talking = asyncio.create_task(self._talk())
-        watchdog = asyncio.create_task(self._feed_watchdog())
+        others = [asyncio.create_task(one) for one in (self._feed_watchdog(), self._watch_clock())]
         try:
             await self._finish(await self._ending, talking)
         finally:
-            watchdog.cancel()
-            talking.cancel()
-            await asyncio.gather(watchdog, talking, return_exceptions=True)
+            for task in (talking, *others):
+                task.cancel()
+            await asyncio.gather(talking, *others, return_exceptions=True)
             await self._local.close()
 
     async def _finish(self, number: signal.Signals, talking: asyncio.Task[None]) -> None:
@@ -146,7 +149,13 @@ class Agent:
             self._notifier.alive()
             await asyncio.sleep(self._notifier.watchdog)
 
-    def _end(self, number: signal.Signals) -> None:
+    async def _watch_clock(self) -> None:
+        while True:
+            self._offset = await asyncio.to_thread(clock_offset)
+            await asyncio.sleep(_CLOCK_GAP)
+
+    def end(self, number: signal.Signals) -> None:
+        """Begin to end, as that signal asks; the first one counts."""
         if not self._ending.done():  # a second signal must not break what the first began
             self._ending.set_result(number)
 
@@ -173,7 +182,7 @@ class Agent:
         )
 
     async def _stop(self, _: _Nothing) -> _Stopping:
-        self._end(signal.SIGTERM)
+        self.end(signal.SIGTERM)
         return _Stopping()
 
 

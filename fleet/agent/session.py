@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 STATUS_GAP: Final = 1.0
 """Seconds between two statuses at least."""
 LOG_GAP: Final = 0.5
+LOOK_AROUND: Final = 60.0
+"""Seconds after which new devices, addresses and installed tools are noticed."""
 SAVE_AGAIN: Final = 60.0
 """Seconds after which a config that could not be saved is tried again."""
 
@@ -80,6 +82,7 @@ class Session:
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._introduced: Registration | None = None
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
         self._again: asyncio.TimerHandle | None = None
@@ -153,8 +156,8 @@ class Session:
             raise Disconnected(str(error)) from None
         async with self._turn:
             self.link = link
-            self._known = self._catalogue()
-            self._publish(topics.registration(station), self._registration(), retain=True)
+            self._introduced = None
+            self._introduce()
             self._publish_ack(current_ack(self.memory, self._me.boot, _now()))
             self._publish_status()
             online = encode(self._presence(PresenceState.ONLINE, self._epoch))
@@ -166,7 +169,10 @@ class Session:
             self.link = None
 
     async def _talk(self) -> None:
-        work = [self._handle(), self._heartbeat(), self._ship_lines(), self._ship_figures()]
+        work = [
+            *(self._handle(), self._heartbeat(), self._look_around()),
+            *(self._ship_lines(), self._ship_figures()),
+        ]
         tasks: list[asyncio.Future[Any]] = [asyncio.create_task(one) for one in work]
         try:
             await asyncio.wait([*tasks, self._farewell], return_when=asyncio.FIRST_COMPLETED)
@@ -192,17 +198,23 @@ class Session:
     async def _handle(self) -> None:
         while True:
             message = await self._queue.get()
-            address = self._me.topics.parse(message.topic)
-            if self._closing:
-                continue
-            if address is not None and address.kind == "config":
-                async with self._turn:
-                    await self._config(message.payload)
-            elif address is not None and address.kind == "command":
-                if not self._commands.received(address, message):
-                    self._ignore("command", message, "it is retained or has no correlation data")
-            else:
-                self._ignore("other", message, "no such topic is listened to")
+            try:
+                await self._dispatch(message)
+            except Exception:  # one message must not cost the connection
+                log.exception("a message on %s could not be handled", message.topic)
+
+    async def _dispatch(self, message: Message) -> None:
+        address = self._me.topics.parse(message.topic)
+        if self._closing:
+            return
+        if address is not None and address.kind == "config":
+            async with self._turn:
+                await self._config(message.payload)
+        elif address is not None and address.kind == "command":
+            if not self._commands.received(address, message):
+                self._ignore("command", message, "it is retained or has no correlation data")
+        else:
+            self._ignore("other", message, "no such topic is listened to")
 
     async def _config(self, payload: bytes) -> None:
         decision = decide(self.memory, payload, self._known, self._me.boot, _now())
@@ -268,6 +280,20 @@ class Session:
             self._publish_status()
             last = loop.time()
 
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AROUND)
+            self._introduce()
+
+    def _introduce(self) -> None:
+        """Publish the registration, unless nothing is new."""
+        self._known = self._catalogue()
+        registration = self._registration()
+        if registration != self._introduced:
+            self._introduced = registration
+            topic = self._me.topics.registration(self._me.station)
+            self._publish(topic, encode(registration), retain=True)
+
     async def _ship_lines(self) -> None:
         while True:
             await self._lines.wait()
@@ -309,20 +335,18 @@ class Session:
         }
         return encode(evolve(status, roles=roles))
 
-    def _registration(self) -> bytes:
+    def _registration(self) -> Registration:
         known = self._known
-        return encode(
-            Registration(
-                self._me.boot,
-                __version__,
-                machine.hostname(),
-                machine.mac(),
-                machine.addresses(),
-                tuple(sorted(known.blocked)),
-                known.described,
-                known.broken,
-                machine.devices(),
-            )
+        return Registration(
+            self._me.boot,
+            __version__,
+            machine.hostname(),
+            machine.mac(),
+            machine.addresses(),
+            tuple(sorted(known.blocked)),
+            known.described,
+            known.broken,
+            machine.devices(),
         )
 
     def _presence(self, state: PresenceState, epoch: int) -> Presence:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import psutil
 from attrs import frozen
@@ -16,10 +16,13 @@ from fleet.agent import machine
 from fleet.agent.figures import clock_offset
 from fleet.agent.supervisor import Supervisor
 from fleet.agent.wanted import Key, Place
-from fleet.model import NoSuchInstance
+from fleet.model import MAX_PAYLOAD, NoSuchInstance
 from fleet.roles import Command
 from fleet.strict import Meta
 from fleet.version import __version__
+from fleet.wire import dumps
+
+_LOGS_BYTES: Final = MAX_PAYLOAD * 3 // 4
 
 
 @frozen
@@ -93,6 +96,17 @@ class InfoResult:
     """Over 1, 5 and 15 minutes."""
 
 
+def _newest(lines: list[str], room: int) -> tuple[str, ...]:
+    """As many of the last lines as `room` bytes of JSON can hold."""
+    kept: list[str] = []
+    for line in reversed(lines):
+        room -= len(dumps(line)) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))
+
+
 class StationCommands:
     """Handlers over the supervisor; also what the local socket offers."""
 
@@ -118,9 +132,10 @@ class StationCommands:
         ]
         if not found and asked.role is not None:
             raise self._no_such(f"{asked.role}/{asked.instance or '*'}")
+        room = _LOGS_BYTES // max(1, len(found))
         last = self._supervisor.last_lines
         return LogsResult(
-            tuple(InstanceLines(*key, tuple(last(key, asked.lines))) for key in found)
+            tuple(InstanceLines(*key, _newest(last(key, asked.lines), room)) for key in found)
         )
 
     async def restart(self, asked: RestartArguments) -> RestartResult:

@@ -1,5 +1,7 @@
 """The agent on the wire: real processes, a real broker, and a stranger who acts as manager."""
 
+import asyncio
+import errno
 import json
 import signal
 from collections.abc import Callable
@@ -9,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from fleet.agent.accept import Memory
+from fleet.agent.run import Agent
+from fleet.agent.settings import AgentSettings
+from fleet.agent.store import Store
+from fleet.mqtt import Broker
 from tests.agent import roles
 from tests.processes import Mosquitto, Program, Programs
 from tests.stranger import Heard, Stranger
@@ -396,3 +403,61 @@ async def test_a_flood_of_garbage_changes_nothing(agent: Start, stranger: Strang
         assert ack["error"]["type"] in ("InvalidConfiguration", "MissingRoleFactory")
         assert ack["in_force"]["revision"] == 1
     assert (await push(stranger, config(10, {"echo": {"main": {}}})))["result"] == "accepted"
+
+
+async def test_lines_of_a_child_come_on_the_log_topic(
+    agent: Start, stranger: Stranger, tmp_path: Path
+) -> None:
+    (tmp_path / "roles" / "talk.py").write_text(
+        "from attrs import frozen\n"
+        "from fleet.roles import ChildRole, RoleFactory, register_factory\n"
+        "@frozen\nclass Settings: pass\n"
+        "class Talk(ChildRole[Settings]):\n"
+        "    def argv(self) -> list[str]:\n"
+        "        return ['sh', '-c', 'echo hello; seq 1 5000 >&2; exec sleep 1000']\n"
+        "class TalkFactory(RoleFactory[Settings]):\n"
+        "    role = Talk\n    settings = Settings\n"
+        "register_factory('talk', TalkFactory())\n"
+    )
+    agent()
+    await online(stranger)
+    await push(stranger, config(1, {"talk": {"main": {}}}))
+    hello = await stranger.expect(f"{BASE}/log", lambda log: log["lines"])
+    first = hello["lines"][0]
+    assert set(first) == {"at", "role", "instance", "stream", "text"}
+    assert (first["role"], first["instance"]) == ("talk", "main")
+    await stranger.expect(f"{BASE}/log", lambda log: log["dropped"] > 4000)
+    texts = [
+        (one["stream"], one["text"]) for m in stranger.on(f"{BASE}/log") for one in m.json["lines"]
+    ]
+    assert len(texts) <= 150
+    named = {"role": "talk", "instance": "main", "lines": 3}
+    logs = await ask(stranger, "station/logs", named)
+    assert "5000" in logs["result"]["instances"][0]["lines"]
+
+
+async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
+    broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.agent.session.SAVE_AGAIN", 0.1)
+    settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
+    store = Store(settings.state)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    save = Store.save
+
+    def refuse(self: Store, memory: Memory) -> None:
+        raise full
+
+    monkeypatch.setattr(Store, "save", refuse)
+    running_agent = Agent(settings, Broker.parse(broker.url), store)
+    task = asyncio.create_task(running_agent.run())
+    await online(stranger)
+    rejected = await push(stranger, config(5, {}))
+    assert (rejected["revision"], rejected["result"]) == (5, "rejected")
+    assert "No space left" in rejected["error"]["message"]
+    monkeypatch.setattr(Store, "save", save)
+    ack = await stranger.expect(ACK, lambda one: one["result"] == "accepted")
+    assert ack["in_force"] == {"revision": 5, "roles": {}}
+    running_agent.end(signal.SIGTERM)
+    await task
+    store.close()
