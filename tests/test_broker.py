@@ -154,18 +154,20 @@ async def test_real_programs_work_through_this_broker(
 ) -> None:
     stations, operators = (f"mqtt://127.0.0.1:{users.ports[x]}" for x in ("stations", "operators"))
 
-    programs.start(
+    manager = programs.start(
         "fleet-manager",
         *("run", "--broker", operators, "--state-dir", str(tmp_path / "manager")),
         *("--http", "127.0.0.1:0"),
         **login(MANAGER, tmp_path),
     )
-    programs.start(
+    agent = programs.start(
         "fleet-agent",
         *("run", "--broker", stations, "--station", STATION),
         *("--state-dir", str(tmp_path / "station")),
         **login(STATION, tmp_path),
     )
+    await manager.says("connected")
+    await agent.says("connected")
     conference = tmp_path / "conference.toml"
     conference.write_text(
         f'[rooms.hall1]\n[stations.hall1-cam]\nid = "{STATION}"\nroom = "hall1"\n'
