@@ -1,0 +1,27 @@
+"""The table of alerts that every board has."""
+
+from grafana_foundation_sdk.builders import table
+
+from grafana.parts import TO_ROOM, TO_STATION, Column, rows
+
+_TITLES = {"critical": "Go there", "warning": "Look when there is time"}
+_NOTHING = {"critical": "nobody is needed", "warning": "nothing to see"}
+
+
+def alerts(severity: str, matcher: str) -> table.Panel:
+    """What fires now, of a `severity`, about what `matcher` says; a pager hears the critical."""
+    which = f'ALERTS{{alertstate="firing", severity="{severity}", {matcher}}}'
+    shown = "alertname, room, name, where, role, role_instance, station"
+    return rows(
+        _TITLES[severity],
+        "Alerts that fire, with the box to walk to. What each means and how to mend it is in "
+        "docs/runbook.md.",
+        {"firing": f"max by ({shown}) ({which})"},
+        {
+            "name": Column(link=TO_STATION),
+            "room": Column(link=TO_ROOM),
+            "station": Column(hidden=True),
+        },
+        hide=["firing"],
+        nothing=_NOTHING[severity],
+    )
