@@ -64,7 +64,7 @@ def _now() -> list[tuple[int, Panel]]:
             4,
             tiles(
                 "Talk",
-                "Whether a talk is on (as somebody said, else by the room's hours), and the room in use.",
+                "Whether a talk is on (as somebody said, else by its hours), and the room in use.",
                 {
                     "talk": f"fleet_room_talk_on{{{_IN}}}",
                     "room in use": f"fleet_room_in_use{{{_IN}}}",
