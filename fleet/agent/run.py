@@ -170,7 +170,7 @@ class Agent:
         self._notifier.status(counts or "nothing to run")
 
     async def _status(self, _: _Nothing) -> LocalStatus:
-        memory = self._session.memory
+        memory = self._session.configs.memory
         return LocalStatus(
             self._place.station,
             __version__,

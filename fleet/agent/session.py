@@ -15,14 +15,13 @@ from attrs import evolve, frozen
 from prometheus_client import CollectorRegistry, Counter
 
 from fleet.agent import machine
-from fleet.agent.accept import Decision, Memory, current_ack, decide, reject
 from fleet.agent.catalogue import Catalogue
 from fleet.agent.commands import Commands
+from fleet.agent.configs import Configs
 from fleet.agent.lines import Outbox
 from fleet.agent.store import Store
 from fleet.agent.supervisor import Supervisor
 from fleet.agent.telemetry import gather
-from fleet.agent.validate import examine, invalid
 from fleet.agent.wanted import Key
 from fleet.model import MAX_PAYLOAD, Ack, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
@@ -38,8 +37,6 @@ STATUS_GAP: Final = 1.0
 LOG_GAP: Final = 0.5
 LOOK_AROUND: Final = 60.0
 """Seconds after which new devices, addresses and installed tools are noticed."""
-SAVE_AGAIN: Final = 60.0
-"""Seconds after which a config that could not be saved is tried again."""
 
 
 @frozen
@@ -66,7 +63,6 @@ class Session:
         commands: Mapping[str, Command],
     ) -> None:
         self._me = identity
-        self._store = store
         self._supervisor = supervisor
         self._catalogue = catalogue
         self._own = own
@@ -75,38 +71,29 @@ class Session:
         """None while there is no broker."""
         self._outbox = Outbox()
         self._lines = asyncio.Event()
-        self.memory = Memory()
-        """What was decided last."""
         self._known = catalogue()
+        self.configs = Configs(
+            identity.boot, identity.name, store, supervisor, answer=self._publish_ack
+        )
         self._epoch = 0
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._introduced: Registration | None = None
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
-        self._again: asyncio.TimerHandle | None = None
         self._ignored = Counter(
             "fleet_agent_messages_ignored", "Messages not acted on.", ["kind"], registry=own
         )
 
     async def begin(self) -> None:
         """Run what was saved; needs no broker."""
-        self.memory = self._store.load()
-        config = self.memory.in_force
-        if config is not None:
-            examined = examine(config.roles, self._known)
-            await self._supervisor.apply(
-                examined.instances, name=config.name or self._me.name, room=config.room
-            )
+        await self.configs.begin(self._known)
 
     async def close(self) -> None:
         """Take no more configs and commands; what is being handled is finished first."""
         self._closing = True
-        if self._again is not None:
-            self._again.cancel()
-        async with self._turn:
-            self._commands.cancel()
+        await self.configs.close()
+        self._commands.cancel()
 
     def end(self, presence: PresenceState | None) -> None:
         """Say goodbye and let `mqtt.keep` return; None: go without a word."""
@@ -154,11 +141,11 @@ class Session:
             )
         except Refused as error:
             raise Disconnected(str(error)) from None
-        async with self._turn:
+        async with self.configs.turn:
             self.link = link
             self._introduced = None
             self._introduce()
-            self._publish_ack(current_ack(self.memory, self._me.boot, _now()))
+            self._publish_ack(self.configs.ack())
             self._publish_status()
             online = encode(self._presence(PresenceState.ONLINE, self._epoch))
             self._publish(topics.presence(station), online, retain=True)
@@ -208,58 +195,12 @@ class Session:
         if self._closing:
             return
         if address is not None and address.kind == "config":
-            async with self._turn:
-                await self._config(message.payload)
+            await self.configs.received(message.payload, self._known)
         elif address is not None and address.kind == "command":
             if not self._commands.received(address, message):
                 self._ignore("command", message, "it is retained or has no correlation data")
         else:
             self._ignore("other", message, "no such topic is listened to")
-
-    async def _config(self, payload: bytes) -> None:
-        decision = decide(self.memory, payload, self._known, self._me.boot, _now())
-        if decision is None:
-            return
-        decision = await self._saved(decision, payload)
-        self.memory = decision.memory
-        self._publish_ack(decision.ack)
-        if decision.ack.error is not None:
-            log.warning("revision %s: %s", decision.ack.revision, decision.ack.error.message)
-        config = decision.memory.in_force
-        if decision.wanted is None or config is None:
-            return
-        log.info("revision %s is in force", config.revision)
-        await self._supervisor.apply(
-            decision.wanted, name=config.name or self._me.name, room=config.room
-        )
-        self.changed()
-
-    async def _saved(self, decision: Decision, payload: bytes) -> Decision:
-        """The decision, once it is on the disk; where that fails, a rejection tried again."""
-        if decision.memory == self.memory:
-            return decision
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        try:
-            await asyncio.to_thread(self._store.save, decision.memory)
-        except OSError as error:
-            log.error("the decision cannot be saved: %s", error)
-            config = decision.memory.in_force
-            if decision.wanted is None or config is None:
-                return decision
-            loop = asyncio.get_running_loop()
-            self._again = loop.call_later(SAVE_AGAIN, self._try_again, payload)
-            problem = invalid(f"the config cannot be saved: {error}")
-            return reject(self.memory, config.revision, [problem], self._me.boot, _now())
-        return decision
-
-    def _try_again(self, payload: bytes) -> None:
-        async def again() -> None:
-            async with self._turn:
-                await self._config(payload)
-
-        self._trying = asyncio.create_task(again())
 
     def _ignore(self, kind: str, message: Message, why: str) -> None:
         self._ignored.labels(kind).inc()
@@ -325,7 +266,9 @@ class Session:
 
     def status(self) -> bytes:
         """What runs now, as it travels; messages are left out where it would be too long."""
-        status = Status(self._me.boot, _now(), self.memory.revision, self._supervisor.statuses())
+        status = Status(
+            self._me.boot, _now(), self.configs.memory.revision, self._supervisor.statuses()
+        )
         payload = encode(status)
         if len(payload) <= MAX_PAYLOAD:
             return payload

@@ -439,7 +439,7 @@ async def test_lines_of_a_child_come_on_the_log_topic(
 async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
     broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.agent.session.SAVE_AGAIN", 0.1)
+    monkeypatch.setattr("fleet.agent.configs.SAVE_AGAIN", 0.1)
     settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
     store = Store(settings.state)
     full = OSError(errno.ENOSPC, "No space left on device")
