@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ class SmallAgent:
         return marked(self.base / "state")
 
     def leaders(self) -> list[int]:
-        return [one.pid for one in self.children() if os.getsid(one.pid) == one.pid]
+        stats = [left_behind.stat(one.pid) for one in self.children()]
+        return [stat.pid for stat in stats if stat is not None and stat.session == stat.pid]
 
 
 @pytest.fixture
@@ -82,8 +84,10 @@ def agent(tmp_path: Path) -> Iterator[SmallAgent]:
     if agent.process is not None:
         agent.process.kill()
         agent.process.wait()
-    for process in agent.children():
-        process.kill()
+    while left := agent.children():
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def sleeper(seconds: int = 1000, patience: float = 0.0) -> tuple[list[str], float]:
@@ -243,7 +247,8 @@ async def test_the_mark_of_another_release_is_read_as_far_as_it_is_known(tmp_pat
     environment = {left_behind.VARIABLE: json.dumps(told)}
     with subprocess.Popen(["sleep", "1000"], env=environment | os.environ) as child:  # noqa: ASYNC220
         try:
-            assert left_behind.mark_of(child.pid) == evolve(MARK, uptime=0.0)
+            mark = await until(lambda: left_behind.mark_of(child.pid))
+            assert mark == evolve(MARK, uptime=0.0)
         finally:
             child.kill()
 
