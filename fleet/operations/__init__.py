@@ -1,0 +1,82 @@
+"""What operators ask the manager, and what it answers: arguments and results by operation.
+
+Private to one release: `fleet` and `fleet-manager` of the same version speak it, over
+`manager/request/<caller>/<operation>` and `manager/reply/<caller>`. A refusal is an `Error`;
+mistakes in a conference file are its problems, `path` being the dotted path in the file.
+"""
+
+from fleet.operations.history import (
+    DiffArguments,
+    DiffResult,
+    Event,
+    ExportResult,
+    HistoryArguments,
+    HistoryResult,
+    ShowArguments,
+    ShowResult,
+)
+from fleet.operations.plans import (
+    RECORDING,
+    Action,
+    Change,
+    Doubt,
+    PlanArguments,
+    PlanResult,
+    StationChange,
+    ValidateArguments,
+    ValidateResult,
+)
+from fleet.operations.rollouts import (
+    ApplyArguments,
+    ApplyResult,
+    RollbackArguments,
+    RolloutArguments,
+    RolloutResult,
+    RolloutStatus,
+    TargetStatus,
+)
+from fleet.operations.stations import (
+    AdoptArguments,
+    MaintenanceArguments,
+    RetireArguments,
+    SaidResult,
+    StationResult,
+    StationStatus,
+    StatusResult,
+    TalkArguments,
+)
+
+__all__ = [
+    "RECORDING",
+    "Action",
+    "AdoptArguments",
+    "ApplyArguments",
+    "ApplyResult",
+    "Change",
+    "DiffArguments",
+    "DiffResult",
+    "Doubt",
+    "Event",
+    "ExportResult",
+    "HistoryArguments",
+    "HistoryResult",
+    "MaintenanceArguments",
+    "PlanArguments",
+    "PlanResult",
+    "RetireArguments",
+    "RollbackArguments",
+    "RolloutArguments",
+    "RolloutResult",
+    "RolloutStatus",
+    "SaidResult",
+    "ShowArguments",
+    "ShowResult",
+    "StationChange",
+    "StationResult",
+    "StationStatus",
+    "StatusResult",
+    "TalkArguments",
+    "TargetStatus",
+    "ValidateArguments",
+    "ValidateResult",
+]

@@ -1,0 +1,112 @@
+"""What applying a conference file would change, and what is wrong with one."""
+
+from typing import Literal
+
+from attrs import frozen
+
+from fleet.model import Problem
+
+Action = Literal["+", "~", "-"]
+
+
+@frozen
+class PlanArguments:
+    """Operation `plan`. `text`: the conference file; `name`: what to call it in messages.
+
+    `room`, `station`: only this part of the file; a station goes by its name or id.
+    """
+
+    text: str
+    name: str
+    room: str | None = None
+    station: str | None = None
+
+
+@frozen
+class Change:
+    """One instance that applying would change, on the station `id` called `station`."""
+
+    id: str
+    station: str
+    room: str | None
+    role: str
+    instance: str
+    action: Action
+    detail: str
+    """What changes in a few words: `segment_seconds 180 -> 300`."""
+    running: bool
+    """Whether the instance runs now, so that `~` and `-` interrupt it."""
+
+
+@frozen
+class StationChange:
+    """A station that is new, or of which more than its instances changes."""
+
+    id: str
+    station: str
+    room: str | None
+    detail: str
+    """`new`, or what changes in a few words: `room hall1 -> hall2, seat cam -> slides`."""
+
+
+@frozen
+class PlanResult:
+    """What applying would change."""
+
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+    """What a station would refuse, or a file that disagrees with what is heard."""
+    unnamed: tuple[str, ...]
+    """Stations that are known and not in the file: they are left as they are."""
+    stations: tuple[StationChange, ...] = ()
+    """What changes besides instances."""
+    recording: tuple[str, ...] = ()
+    """What records right now, anywhere: `hall1-cam record/main`."""
+    revision: int = 0
+    """The number of the last roll-out: a higher one later means that somebody applied since."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether applying would change nothing."""
+        return not (self.changes or self.stations)
+
+    @property
+    def interrupted(self) -> tuple[str, ...]:
+        """The running recordings that applying would restart or end."""
+        return tuple(
+            f"{one.station} {one.role}/{one.instance}"
+            for one in self.changes
+            if one.running and one.action != "+" and one.role == RECORDING
+        )
+
+
+RECORDING = "record"
+"""The role whose running instances are not interrupted without being told so."""
+
+
+@frozen
+class ValidateArguments:
+    """Operation `validate`."""
+
+    text: str
+    name: str
+
+
+@frozen
+class Doubt:
+    """A problem that the station `id`, called `station`, would find with its settings."""
+
+    id: str
+    station: str
+    problem: Problem
+
+
+@frozen
+class ValidateResult:
+    """What stations would refuse; empty where all would accept."""
+
+    doubts: tuple[Doubt, ...]
+    unheard: tuple[str, ...]
+    """Stations that never said what they can run, so that nothing could be compared."""
+    stations: int
+    """How many stations the file names."""

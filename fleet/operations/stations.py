@@ -1,0 +1,99 @@
+"""The state of the stations, and what is said about them and their rooms."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+from attrs import frozen
+from msgspec import Meta
+
+from fleet.model import InstanceStatus, PresenceState, Problem
+
+Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
+
+
+@frozen
+class StationStatus:
+    """One station as `fleet status --json` shows it."""
+
+    id: str
+    name: str
+    room: str | None
+    presence: PresenceState
+    wanted: int | None
+    """The revision wanted, None where nothing is wanted."""
+    running: int | None
+    """The revision in force, None where the station was never heard."""
+    in_sync: bool
+    problems: tuple[Problem, ...]
+    """Why the revision wanted was rejected; empty where it was not."""
+    roles: Mapping[str, Mapping[str, InstanceStatus]]
+    """Every instance that is wanted or runs."""
+    note: str | None = None
+    """What a person should know besides: `conflict: two boxes, a and b, use this id`."""
+
+
+@frozen
+class StatusResult:
+    """Operation `status`."""
+
+    in_sync: bool
+    stations: tuple[StationStatus, ...]
+    at: datetime
+
+
+@frozen
+class RetireArguments:
+    """Operation `retire`: want nothing of a station (name or id) any more, and forget it."""
+
+    station: str
+    force: bool = False
+    """Also while it is online."""
+
+
+@frozen
+class AdoptArguments:
+    """Operation `adopt`: what a station (name or id) that nothing is wanted of runs is wanted."""
+
+    station: str
+
+
+@frozen
+class StationResult:
+    """The station that was retired or adopted, and its revision (0 where it has none)."""
+
+    id: str
+    name: str
+    revision: int
+
+
+@frozen
+class MaintenanceArguments:
+    """Operation `maintenance`, of a room or a station (name or id).
+
+    `seconds`: how long, None until it is ended.
+    """
+
+    target: str
+    on: bool
+    seconds: Seconds | None = None
+
+
+@frozen
+class TalkArguments:
+    """Operation `talk`. `seconds`: how long it holds, None for as long as is usual."""
+
+    room: str
+    talk: Literal["on", "off", "auto"]
+    seconds: Seconds | None = None
+
+
+@frozen
+class SaidResult:
+    """What holds now. `until`: None where it has no end."""
+
+    kind: Literal["room", "station"]
+    name: str
+    state: str
+    """`on`, `off` or `auto`."""
+    until: datetime | None
