@@ -17,6 +17,11 @@ _NEEDED = {
     "systemd-analyze": "systemd",
     "gst-launch-1.0": "gstreamer1.0-tools",
     "icecast2": "icecast2",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
+    "docker-compose": "docker-compose",
 }
 _programs = pytest.StashKey[Programs]()
 
