@@ -277,3 +277,20 @@ async def test_a_manager_gives_way_only_to_one_that_began_later(desk: Desk) -> N
     assert (await desk.ask("status"))["stations"] == []
     await desk.stranger.publish(PRESENCE, other | {"at": now()}, retain=True)
     assert await desk.program.ended() == 3
+
+
+async def test_a_box_that_starts_again_and_again_is_no_conflict(desk: Desk, boxes: Boxes) -> None:
+    box = await boxes.connect("bb12")
+    for boot in ("second", "third", "fourth"):
+        earlier = box.presence("lost")
+        await box.vanish()
+        box.boot, box.epoch = boot, 0
+        await box.connect()
+        await desk.stranger.publish(box.topic("presence"), earlier, retain=True)
+        await box.status()
+        station = await desk.station("bb12")
+        assert station["presence"] == "online", boot
+        assert not station["note"], boot
+    await desk.want("bb12", records("main"))
+    await box.obey(1)
+    assert (await desk.station("bb12"))["in_sync"]

@@ -325,3 +325,20 @@ async def test_every_message_of_a_station_is_as_the_page_says(boss: Boss) -> Non
     status = boss.stranger.latest(boss.topic("status"))
     instance = status["roles"]["record"]["main"]
     assert set(instance) == {"state", "since", "restarts", "reason", "message"}
+
+
+async def test_a_flood_of_configs_is_answered_one_by_one_and_ends_with_the_last(
+    boss: Boss, programs: Programs
+) -> None:
+    mark = boss.stranger.mark()
+    sent = [
+        boss.stranger.publish(boss.topic("config"), config(n, records("main" if n % 2 else "b")))
+        for n in range(1, 60)
+    ]
+    for one in sent:
+        await one
+    await boss.runs(59, records("main"))
+    acks = [one.json for one in boss.stranger.heard[mark:] if one.topic == boss.topic("ack")]
+    assert [ack["revision"] for ack in acks] == list(range(1, 60))
+    assert {ack["result"] for ack in acks} == {"accepted"}
+    assert len(writers(programs)) == 1
