@@ -1,0 +1,160 @@
+"""Agent, broker and manager die at random while configs are applied; it ends as it was wanted."""
+
+import asyncio
+import json
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.processes import Mosquitto, Program, Programs, until
+from tests.stranger import Stranger
+
+ROUNDS = 20
+SEED = 20260201
+STATIONS = ("box-a", "box-b")
+
+TICKER = """
+import sys
+from attrs import frozen
+from fleet.roles import ChildRole, RoleFactory, register_factory
+
+@frozen
+class Settings:
+    number: int
+
+class Ticker(ChildRole[Settings]):
+    def argv(self) -> list[str]:
+        return ["sleep", str(1_000_000 + self.settings.number)]
+
+class TickerFactory(RoleFactory[Settings]):
+    role = Ticker
+    settings = Settings
+
+register_factory("tick", TickerFactory())
+"""
+
+
+def conference(wanted: dict[str, dict[str, int]]) -> str:
+    """Station -> instance -> number, as a conference file."""
+    lines = ["[rooms.hall]"]
+    for station, instances in wanted.items():
+        lines.append(f'[stations.{station}]\nid = "{station}"\nroom = "hall"')
+        lines += [f"roles.tick.{name}.number = {number}" for name, number in instances.items()]
+    return "\n".join(lines) + "\n"
+
+
+def running(programs: Programs, station: str) -> list[int]:
+    """The numbers of the children that run on a station, whoever started them."""
+    marker = str(programs.directory / station)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            argv, environment = process.cmdline(), process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if argv[:1] == ["sleep"] and marker in environment.get("FLEET_CHILD", ""):
+            found.append(int(argv[1]) - 1_000_000)
+    return sorted(found)
+
+
+class Fleet:
+    """The parts, each of which can be killed and started again."""
+
+    def __init__(self, programs: Programs, broker: Mosquitto, port: int, roles: Path) -> None:
+        self.programs, self.broker, self.port = programs, broker, port
+        self.settings = f'roles_dir = "{roles}"\ninterval = 1\n'
+        self.agents: dict[str, Program] = {}
+        self.manager = self.start_manager()
+        for station in STATIONS:
+            self.start_agent(station)
+
+    def start_manager(self) -> Program:
+        return self.programs.manager(self.broker, http=self.port)
+
+    def start_agent(self, station: str) -> None:
+        recordings = self.programs.directory / station / "recordings"
+        settings = f'recordings = "{recordings}"\n' + self.settings
+        self.agents[station] = self.programs.agent(self.broker, station, settings)
+
+    def kill(self, part: str) -> None:
+        """And start it again at once."""
+        if part == "broker":
+            self.broker.stop()
+            self.broker.start()
+        elif part == "manager":
+            self.manager.kill()
+            self.manager = self.start_manager()
+        else:
+            self.agents[part].kill()
+            self.start_agent(part)
+
+    async def settles(self, station: str, expected: list[int], who: str) -> None:
+        """Wait until exactly these children run."""
+        await until(lambda: running(self.programs, station) == expected, 10, f"{who}: {expected}")
+
+    async def fleet(self, *args: str) -> tuple[int, str]:
+        """The operator's command: exit status and output."""
+        program = self.programs.start(
+            "fleet", *args, name=f"fleet-{len(self.programs.started)}", FLEET_BROKER=self.broker.url
+        )
+        return await program.ended(60), program.log()
+
+
+async def test_whatever_dies_what_was_wanted_last_is_what_runs(
+    broker: Mosquitto, programs: Programs, stranger: Stranger, tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    roles = tmp_path / "roles"
+    roles.mkdir()
+    (roles / "tick.py").write_text(TICKER)
+    fleet = Fleet(programs, broker, 0, roles)
+    file = tmp_path / "conference.toml"
+
+    for number in range(1, ROUNDS + 1):
+        wanted = {
+            station: {
+                name: chance.choice((1, number))
+                for name in chance.sample("xyz", chance.randint(1, 3))
+            }
+            for station in STATIONS
+        }
+        file.write_text(conference(wanted))
+        applying = asyncio.create_task(fleet.fleet("apply", "--yes", str(file)))
+        for part in chance.sample(("broker", "manager", *STATIONS), chance.randint(1, 3)):
+            await asyncio.sleep(chance.random() * 0.6)
+            fleet.kill(part)
+        await applying  # it may have failed with what it talked to: then it is typed again
+        for _ in range(5):
+            code, said = await fleet.fleet("apply", "--yes", str(file))
+            if code == 0:
+                break
+        assert code == 0, f"round {number}: {said}"
+        code, said = await fleet.fleet("wait", "--timeout", "60")
+        assert code == 0, f"round {number}: {said}"
+        code, said = await fleet.fleet("status", "--json")
+        shown = {one["id"]: one for one in json.loads(said)["stations"]}
+        for station, instances in wanted.items():
+            assert shown[station]["wanted"] == shown[station]["running"], f"round {number}"
+            await fleet.settles(station, sorted(instances.values()), f"round {number}: {station}")
+
+    for station in STATIONS:
+        revisions = _in_force(stranger, station)
+        assert revisions == sorted(revisions), f"{station} went back: {revisions}"
+        assert revisions[-1] >= ROUNDS / 2, f"{station} was hardly ever changed"
+    for agent in fleet.agents.values():
+        agent.signal(signal.SIGTERM)
+        assert await agent.ended() == 0
+    assert [running(programs, station) for station in STATIONS] == [[], []]
+
+
+def _in_force(stranger: Stranger, station: str) -> list[int]:
+    """The revisions in force as the station said it live, in order."""
+    said: list[Any] = [
+        heard.json
+        for heard in stranger.heard
+        if heard.topic == f"fleet/v1/station/{station}/ack" and not heard.retain
+    ]
+    return [ack["in_force"]["revision"] for ack in said]
