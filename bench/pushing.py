@@ -1,6 +1,7 @@
 """Runs `bench.push` with 1 and with 1,000 stations, and makes the table."""
 
 import asyncio
+import statistics
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
@@ -126,7 +127,7 @@ def _row(runs: Sequence[Run], count: int) -> list[float]:
             median(runs, lambda run: run.at(0.99)),
             median(runs, lambda run: run.total),
         ]
-    return [median(runs, lambda run: run.first), *parts, median(runs, lambda run: run.cpu)]
+    return [median(runs, lambda run: run.first), *parts, statistics.fmean(run.cpu for run in runs)]
 
 
 def _after_first(runs: Sequence[Run]) -> float:
