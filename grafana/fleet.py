@@ -99,7 +99,7 @@ def _now() -> list[tuple[int, Panel]]:
                 "Roll-out",
                 "Whether one is running.",
                 {"roll-out": "fleet_rollout_running"},
-                words=yes_no("running", "none", good=None),
+                words=yes_no("under way", "none", good=None),
             ),
         ),
     ]

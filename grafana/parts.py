@@ -101,6 +101,7 @@ def timeline(
         panel.with_target(_query(index, expression).range().legend_format(legend))
     _colours(panel, words, steps(GREY))
     panel.merge_values(True).show_value(common.VisibilityMode.AUTO).row_height(0.85)
+    panel.fill_opacity(80).line_width(0)
     panel.legend(
         common_builders.VizLegendOptions()
         .display_mode(common.LegendDisplayMode.LIST)
@@ -216,6 +217,7 @@ def rows(
     `sort`: a column, and whether the largest comes first.
     """
     panel = _begin(table.Panel(), title, description, None, None)
+    panel.align(common.FieldTextAlignment.AUTO).inspect(False)
     several = len(queries) > 1
     rename: dict[str, object] = {}
     for index, (column, expression) in enumerate(queries.items()):

@@ -1,0 +1,94 @@
+"""Rules, alerts and who is called: by the checkers of Prometheus and Alertmanager themselves."""
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.board import boards
+from tests.board.page import metrics, recorded
+from tests.board.prometheus import rules
+from tests.processes import ROOT
+
+DIRECTORY = ROOT / "prometheus"
+ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+
+
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, cwd=DIRECTORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def unit_tests() -> list[dict[str, Any]]:
+    file = yaml.safe_load((DIRECTORY / "fleet.rules_test.yml").read_text())
+    return [check for test in file["tests"] for check in test["alert_rule_test"]]
+
+
+def test_prometheus_takes_its_configuration_and_rules() -> None:
+    run("promtool", "check", "config", "prometheus.yml")
+    run("promtool", "check", "rules", "--lint=all", "--lint-fatal", "fleet.rules.yml")
+
+
+def test_the_unit_tests_of_the_rules_pass() -> None:
+    run("promtool", "test", "rules", "fleet.rules_test.yml")
+
+
+def test_each_alert_has_a_unit_test_that_it_fires_and_one_that_it_does_not() -> None:
+    fires = {check["alertname"] for check in unit_tests() if check["exp_alerts"]}
+    holds_back = {check["alertname"] for check in unit_tests() if not check["exp_alerts"]}
+    assert fires == ALERTS.keys()
+    assert holds_back == ALERTS.keys() - {"Watchdog"}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_alert_says_how_bad_it_is_what_to_do_and_where_that_is_written(name: str) -> None:
+    rule = ALERTS[name]
+    assert re.fullmatch(r"([A-Z][a-z]+)+", name)
+    assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}
+    said = rule["annotations"]
+    assert said.keys() == {"summary", "description", "runbook_url"}
+    assert said["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+    _, section, rest = RUNBOOK.partition(f"\n### {name}\n")
+    assert section, "no section in the runbook"
+    section = rest.partition("\n### ")[0]
+    assert [word for word in ("*Meaning.*", "*Look.*", "*Mend.*") if word not in section] == []
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_about_a_box_names_it(name: str) -> None:
+    rule = ALERTS[name]
+    if "station" in rule["expr"] and name != "CoreLost":
+        assert "group_left (name, where, seat)" in rule["expr"]
+        words = " ".join(rule["annotations"].values())
+        assert "{{ $labels.name }}" in words
+        assert "{{ $labels.room }}" in words or name == "StationConflict"
+
+
+def test_the_runbook_has_no_section_without_an_alert() -> None:
+    assert set(re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)) == ALERTS.keys()
+
+
+def test_rules_read_only_metrics_that_are_listed() -> None:
+    known = metrics().keys() | recorded() | {"ALERTS"}
+    for rule in rules():
+        assert boards.metric_names(rule["expr"]) <= known
+    assert {rule["record"] for rule in rules() if "record" in rule} == recorded()
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("alertname=RecordingNotGrowing severity=critical room=hall1", "page"),
+        ("alertname=CoreLost severity=critical", "page"),
+        ("alertname=StationHot severity=warning room=hall1", "board"),
+        ("alertname=Watchdog severity=none", "dead-mans-switch"),
+    ],
+)
+def test_alerts_reach_who_they_are_for(labels: str, receiver: str) -> None:
+    run("amtool", "check-config", "alertmanager.yml")
+    command = ("amtool", "config", "routes", "test", "--config.file=alertmanager.yml")
+    assert run(*command, f"--verify.receivers={receiver}", *labels.split())
