@@ -110,7 +110,7 @@ class FleetCollector(Collector):
             "Whether the station's last answer was a rejection of this type.",
             *("room", "type"),
         )
-        for id_ in self._shown():
+        for id_ in report.shown(self._ledger, self._inventory):
             entry, heard = self._ledger[id_], self._inventory.get(id_)
             facts, room = entry.facts, entry.facts.room or ""
             is_ = self._inventory.presence(id_)
@@ -133,13 +133,6 @@ class FleetCollector(Collector):
                 rejected.add_metric([id_, room, type_.__name__], type_.__name__ == error)
         yield from (info, agent, up, presence, conflict, in_sync, wanted, running, rejected)
 
-    def _shown(self) -> Iterator[str]:
-        """Every station but the retired ones, unless such a one is back."""
-        for id_ in report.stations(self._ledger, self._inventory):
-            online = self._inventory.presence(id_) is PresenceState.ONLINE
-            if online or not self._ledger[id_].retired:
-                yield id_
-
     def _instances(self) -> Iterator[Metric]:
         wanted = GaugeMetricFamily(
             "fleet_instance_wanted",
@@ -155,7 +148,7 @@ class FleetCollector(Collector):
             "fleet_instance_restarts", "How often an instance was restarted.", labels=_INSTANCE
         )
         now = datetime.now(UTC)
-        for id_ in self._shown():
+        for id_ in report.shown(self._ledger, self._inventory):
             entry, presence = self._ledger[id_], self._inventory.presence(id_)
             room = entry.facts.room or ""
             named = entry.config.roles if entry.config else {}

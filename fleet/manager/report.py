@@ -1,11 +1,13 @@
 """What is wanted and what was heard, joined into what people and Prometheus are shown. Pure."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from attrs import evolve
 
 from fleet.manager.inventory import Heard, Inventory
 from fleet.manager.ledger import Entry, Ledger
+from fleet.manager.store import Said
 from fleet.model import (
     Ack,
     Config,
@@ -22,16 +24,26 @@ _DONE = (State.RUNNING, State.COMPLETED)
 
 
 def stations(ledger: Ledger, inventory: Inventory) -> list[str]:
-    """Every station that is known: wanted, heard or both."""
-    return sorted(set(ledger) | inventory.stations.keys())
+    """Every station that is known: wanted, heard or both; a retired one only once it is back."""
+    named = (id_ for id_ in ledger if not ledger[id_].retired)
+    return sorted(inventory.stations.keys() | set(named))
+
+
+def shown(ledger: Ledger, inventory: Inventory) -> Iterator[str]:
+    """Every station but the retired ones, unless such a one is back."""
+    for id_ in stations(ledger, inventory):
+        if not ledger[id_].retired or inventory.presence(id_) is PresenceState.ONLINE:
+            yield id_
 
 
 def status(ledger: Ledger, inventory: Inventory, at: datetime) -> StatusResult:
     """All stations, by room and name."""
-    shown = [
-        station_status(id_, ledger[id_], inventory.get(id_), inventory.presence(id_), at)
-        for id_ in stations(ledger, inventory)
-    ]
+    shown = []
+    for id_ in stations(ledger, inventory):
+        entry = ledger[id_]
+        one = station_status(id_, entry, inventory.get(id_), inventory.presence(id_), at)
+        said = maintenance(ledger.rooms.maintenance(id_, entry.facts.room, at))
+        shown.append(evolve(one, note="; ".join(filter(None, (one.note, said)))) if said else one)
     shown.sort(key=lambda one: (one.room is None, one.room or "", one.name, one.id))
     return StatusResult(all(one.in_sync for one in shown), tuple(shown), at)
 
@@ -52,6 +64,15 @@ def station_status(
         instances(entry.config, heard, presence, at),
         note(entry, heard),
     )
+
+
+def maintenance(said: Said | None) -> str | None:
+    """`maintenance of the room hall1 until 10:30Z, says ann`."""
+    if said is None:
+        return None
+    of = f" of the room {said.name}" if said.kind == "room" else ""
+    until = f" until {said.until:%H:%M}Z" if said.until else ""
+    return f"maintenance{of}{until}, says {said.by}"
 
 
 def running_revision(heard: Heard | None) -> int | None:
@@ -126,6 +147,10 @@ def note(entry: Entry, heard: Heard | None) -> str | None:
         return "never heard of; its config waits"
     if heard.conflict:
         return f"conflict: two boxes, {' and '.join(heard.hostnames)}, use this id"
-    if entry.config is None and not entry.retired:
+    if entry.replaced_by is not None:
+        return f"{entry.replaced_by} replaces it: it goes on until that one has accepted"
+    if entry.retired:
+        return "new: it was retired, and nothing is wanted of it; fleet adopt keeps what it runs"
+    if entry.config is None:
         return "new: nothing is wanted of it"
     return None

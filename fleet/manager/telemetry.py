@@ -27,8 +27,10 @@ _SUFFIXES: Final = {
 @frozen
 class _Heard:
     telemetry: Telemetry
+    at: float
+    """The monotonic second it was heard in."""
     until: float
-    """The monotonic second after which it is stale."""
+    """The one after which it is stale."""
 
 
 class Figures:
@@ -40,7 +42,12 @@ class Figures:
 
     def fold(self, station: str, telemetry: Telemetry, interval: float, now: float) -> None:
         """Keep it for three of the station's intervals (seconds)."""
-        self._heard[station] = _Heard(telemetry, now + SILENT_INTERVALS * interval)
+        self._heard[station] = _Heard(telemetry, now, now + SILENT_INTERVALS * interval)
+
+    def latest(self, station: str, now: float) -> tuple[Telemetry, float] | None:
+        """What a station sent last and when it was heard, while that is fresh."""
+        heard = self._heard.get(station)
+        return (heard.telemetry, heard.at) if heard and now <= heard.until else None
 
     def forget(self, station: str) -> None:
         """Drop what a station measured."""
