@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.processes import Mosquitto, Program, Programs, until
 from tests.stranger import Stranger
@@ -103,6 +104,7 @@ class Fleet:
         return await program.ended(60), program.log()
 
 
+@pytest.mark.timeout(400)
 async def test_whatever_dies_what_was_wanted_last_is_what_runs(
     broker: Mosquitto, programs: Programs, stranger: Stranger, tmp_path: Path
 ) -> None:
