@@ -191,10 +191,11 @@ async def test_segments_that_come_in_a_burst_are_all_kept(
 ) -> None:
     with sender("-t", "12") as url:
         source = {"type": "url", "url": url}
-        role = await started(make_host, record_settings(source=source, segment_seconds=1))
-        await until(lambda: role.host.failed, role)
-        await role.stop()
-    files = public(role.host.recordings)
+        with contextlib.suppress(Failed):  # it may be over before the first look at it
+            role = await started(make_host, record_settings(source=source, segment_seconds=1))
+            await until(lambda: role.host.failed, role)
+            await role.stop()
+    files = public(make_host().recordings)
     assert [frames(file) for file in files] == [25] * 12
     assert len({file.stem[-16:] for file in files}) == 12
 
