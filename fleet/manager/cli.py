@@ -56,6 +56,15 @@ def run(
         Path | None,
         typer.Option(envvar="FLEET_PASSWORD_FILE", help="A file with that user's password."),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEET_STORE",
+            metavar="URL",
+            help="Where to keep what is wanted: postgresql+psycopg://USER@HOST/DATABASE. "
+            "A file in --state-dir without it.",
+        ),
+    ] = None,
     prefix: Annotated[
         str, typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with.")
     ] = "fleet",
@@ -71,7 +80,7 @@ def run(
     try:
         address = Broker.parse(broker, username, read_password(password_file))
         host, port = _host_port(http)
-        code = asyncio.run(_run(address, state_dir, host, port, prefix))
+        code = asyncio.run(_run(address, state_dir, store, host, port, prefix))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN
@@ -87,7 +96,9 @@ def _host_port(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: str) -> int:
+async def _run(
+    broker: "Broker", state_dir: Path, store: str | None, host: str, port: int, prefix: str
+) -> int:
     from prometheus_client import CollectorRegistry
 
     from fleet import mqtt
@@ -100,7 +111,7 @@ async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: 
     from fleet.manager.telemetry import Figures
     from fleet.topics import Topics
 
-    ledger = await Ledger.open(lambda: Store.in_directory(state_dir))
+    ledger = await Ledger.open(lambda: Store.at(store) if store else Store.in_directory(state_dir))
     inventory, figures, counts = Inventory(), Figures(RESERVED), Counts()
     session = ManagerSession(Topics(prefix), ledger, inventory, figures, counts)
     registry = CollectorRegistry(auto_describe=False)
@@ -125,7 +136,7 @@ async def _run(broker: "Broker", state_dir: Path, host: str, port: int, prefix: 
         loop.add_signal_handler(number, stop)
     try:
         async with serve(host, port, registry, ailing) as url:
-            log.info("serving %s/metrics; broker %s, store in %s", url, broker, state_dir)
+            log.info("serving %s/metrics; broker %s, store %s", url, broker, ledger.place)
             history = asyncio.create_task(_keep_history(ledger))
             try:
                 work = mqtt.keep(broker, f"fleet-manager-{session.boot}", session)

@@ -208,6 +208,10 @@ class Inventory:
         """What was heard of a station, if anything."""
         return self.stations.get(station)
 
+    def forget(self, station: str) -> None:
+        """Know nothing of a station until it is heard again."""
+        self.stations.pop(station, None)
+
     def presence(self, station: str) -> PresenceState:
         """Whether a station can be reached, as people are told."""
         heard = self.stations.get(station)

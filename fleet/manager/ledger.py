@@ -7,14 +7,16 @@ after another.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, Self, TypeVar
 
 from attrs import define
 
-from fleet.manager.store import BadStore, Conference, Issue, Store
+from fleet.manager.rollout import Phase, Rollout
+from fleet.manager.rooms import Rooms, rooms_of
+from fleet.manager.store import BadStore, Conference, Issue, Past, Said, SaidKind, Store, Writing
 from fleet.manager.wanted import Facts
 from fleet.model import Ack, Config, PresenceState
 from fleet.wire import decode
@@ -28,6 +30,7 @@ _KEEP: Final = timedelta(days=30)
 """How long acks and presence changes are kept."""
 _BATCH: Final = 500
 _NOWHERE: Final = Facts()
+_NOBODY: Final[Mapping[str, str | None]] = {}
 
 
 @define
@@ -42,6 +45,8 @@ class Entry:
     payload: bytes | None = None
     answered: bool = False
     """Whether it has ever acked a revision of this store."""
+    replaced_by: str | None = None
+    """The box that takes its name over once it has accepted."""
 
 
 _UNKNOWN: Final = Entry()
@@ -58,6 +63,11 @@ class Ledger:
         self._presences: list[tuple[str, datetime, str, str | None]] = []
         self.writing = asyncio.Lock()
         """Held from reading what is wanted to writing what follows from it."""
+        self.rooms = Rooms()
+        self.rollout: Rollout | None = None
+        """The last roll-out."""
+        self.replacing: set[str] = set()
+        """Stations whose name another box takes over."""
 
     @classmethod
     async def open(cls, make: Callable[[], Store]) -> Self:
@@ -72,8 +82,21 @@ class Ledger:
         for station, known in (await ledger._run(store.load)).items():
             config = None if known.payload is None else decode(known.payload, Config)
             ledger._entries[station] = Entry(
-                known.facts, known.retired, known.highest, config, known.payload, known.answered
+                known.facts,
+                known.retired,
+                known.highest,
+                config,
+                known.payload,
+                known.answered,
+                known.replaced_by,
             )
+            if known.replaced_by is not None:
+                ledger.replacing.add(station)
+        ledger.rollout = await ledger._run(store.rollout)
+        ledger.rooms.all_said(await ledger._run(store.said))
+        applied = await ledger._run(store.conference)
+        if applied is not None:
+            ledger.rooms.learn(*rooms_of(applied.text))
         return ledger
 
     async def close(self) -> None:
@@ -88,6 +111,16 @@ class Ledger:
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
+    @property
+    def place(self) -> str:
+        """Where the store is, without a password."""
+        return self._store.place
+
+    @property
+    def running(self) -> Rollout | None:
+        """The roll-out that is not over."""
+        return self.rollout if self.rollout and self.rollout.phase is Phase.RUNNING else None
+
     async def check(self) -> None:
         """Make sure that the store answers.
 
@@ -101,19 +134,99 @@ class Ledger:
         issues: Sequence[tuple[Issue, Config]],
         facts: Iterable[tuple[str, Facts]] = (),
         conference: Conference | None = None,
+        *,
+        rollout: Rollout | None = None,
+        targets: frozenset[str] | None = None,
+        replaced: Mapping[str, str | None] = _NOBODY,
     ) -> None:
-        """Make each config what is wanted of its station, and note `facts`: all or nothing.
+        """Make each config what is wanted of its station, and note the rest: all or nothing.
+
+        `targets`: the stations of `rollout` whose targets have changed, None where it is new;
+        `replaced`: station -> the box that takes its name over, None for no more.
 
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        facts = list(facts)
-        await self._run(self._store.issue, [issue for issue, _ in issues], facts, conference)
+        writing = Writing(
+            [issue for issue, _ in issues], dict(facts), conference, rollout, targets, replaced
+        )
+        await self._run(self._store.write, writing)
         for issue, config in issues:
             entry = self._entries.setdefault(issue.station, Entry())
             entry.highest, entry.config, entry.payload = issue.revision, config, issue.payload
-        for station, one in facts:
+            entry.retired = False
+        for station, one in writing.facts.items():
             self._entries.setdefault(station, Entry()).facts = one
+        for station, by in replaced.items():
+            self._entries.setdefault(station, Entry()).replaced_by = by
+            (self.replacing.discard if by is None else self.replacing.add)(station)
+        if rollout is not None:
+            self.rollout = rollout
+
+    async def retire(self, station: str) -> None:
+        """Want nothing of a station any more; its history stays, its numbers go on.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self._run(self._store.retire, station)
+        entry = self._entries.setdefault(station, Entry())
+        entry.retired, entry.config, entry.payload, entry.replaced_by = True, None, None, None
+        self.replacing.discard(station)
+
+    async def say(self, kind: SaidKind, name: str, said: Said | None) -> None:
+        """Keep what was said of a room or station; None: nothing holds any more.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self._run(self._store.say, kind, name, said)
+        self.rooms.say(kind, name, said)
+
+    async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
+        """One revision of each station, as far as they exist.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        found = await self._run(self._store.revisions, numbers)
+        return {station: (one, decode(one.payload, Config)) for station, one in found.items()}
+
+    async def before(self, station: str, revision: int) -> tuple[Issue, Config] | None:
+        """The revision that came before this one.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        found = await self._run(self._store.before, station, revision)
+        return (found, decode(found.payload, Config)) if found else None
+
+    async def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
+        """Station -> (the revision wanted before roll-out `since` or later, the one given then).
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        return await self._run(self._store.befores, since)
+
+    async def past(self, station: str | None, limit: int) -> list[Past]:
+        """The last `limit` things that happened to a station, or the last roll-outs.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        await self.flush()
+        return await self._run(self._store.past, station, limit)
+
+    async def rollout_of(self, number: int) -> Rollout | None:
+        """The roll-out with this number.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        if self.rollout is not None and self.rollout.number == number:
+            return self.rollout
+        return await self._run(self._store.rollout, number)
 
     def note_ack(self, station: str, ack: Ack, *, answers: bool) -> None:
         """Remember an ack; `answers`: it names a revision of this store."""

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from fleet import __version__
-from fleet.manager import report
+from fleet.manager import report, room_metrics
 from fleet.manager.inventory import Inventory
 from fleet.manager.ledger import Ledger
 from fleet.manager.telemetry import Figures
@@ -37,6 +37,7 @@ RESERVED: Final = frozenset(
         "instance_restarts",
         "mqtt_messages",
         "mqtt_undecodable",
+        *room_metrics.FAMILIES,
     )
 )
 """Families that are the manager's own, whatever a station sends."""
@@ -76,6 +77,9 @@ class FleetCollector(Collector):
         )
         yield from self._stations()
         yield from self._instances()
+        yield from room_metrics.families(
+            self._ledger, report.shown(self._ledger, self._inventory), datetime.now(UTC)
+        )
         yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
         yield _counter(
             "fleet_mqtt_undecodable",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from fleet.manager.schemas import problems
 from fleet.manager.wanted import Facts, Wanted
 from fleet.model import Registration, Roles, Settings
 from fleet.operations import Change, StationChange
@@ -56,20 +57,12 @@ def station_change(then: Wanted, now: Facts, *, new: bool) -> StationChange | No
 def warnings(then: Wanted, registration: Registration) -> Iterator[str]:
     """What the station, as it describes itself, would refuse."""
     name = then.facts.name or then.id
-    for role, instances in then.roles.items():
-        factory = registration.factories.get(role)
-        if role in registration.blocked_roles:
-            yield f"{name} blocks the role {role!r}"
-        elif role in registration.broken_roles:
-            yield f"{name} cannot run the role {role!r}: {registration.broken_roles[role]}"
-        elif factory is None:
-            known = ", ".join(sorted(registration.factories)) or "none"
-            yield f"{name} has no role {role!r} (it has: {known})"
-        elif factory.instances and len(instances) > factory.instances:
-            yield (
-                f"{name} runs at most {factory.instances} of the role {role!r}, "
-                f"{len(instances)} are wanted"
-            )
+    for problem in problems(then.roles, registration):
+        if problem.instance is None:
+            yield f"{name} {problem.message}"
+        else:
+            where = " ".join(filter(None, (f"{problem.role}/{problem.instance}", problem.path)))
+            yield f"{name} {where}: {problem.message}"
 
 
 def same(one: Any, other: Any) -> bool:

@@ -14,12 +14,15 @@ it, and undoes it where that was asked for.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from attrs import evolve, frozen
 
 from fleet.manager.wanted import Facts
 from fleet.model import Ack, PresenceState, Result, Roles, State, Status
+
+Kind = Literal["apply", "rollback"]
+_NOWHERE: Final = Facts()
 
 
 class Phase(StrEnum):
@@ -47,6 +50,12 @@ class Outcome(StrEnum):
 BROKEN: Final = frozenset((Outcome.REJECTED, Outcome.FAILED))
 
 
+STEADY: Final = 3.0
+"""Seconds an instance stays failed before it is believed: the next try may go well."""
+PATIENCE: Final = 60.0
+"""Seconds a station that is online has to become healthy."""
+
+
 @frozen
 class Target:
     """What one station shall have, and what it had. `before`: None where nothing was wanted."""
@@ -56,6 +65,11 @@ class Target:
     roles: Roles
     before: int | None
     """The revision wanted before, whose config is put back by an undo."""
+    facts_before: Facts = _NOWHERE
+    replaces: str | None = None
+    """The box whose name it takes over."""
+    replaced: int | None = None
+    """What was wanted of that box."""
     revision: int | None = None
     """Its number, once its batch has begun."""
     outcome: Outcome = Outcome.WAITING
@@ -75,6 +89,11 @@ class Rollout:
     settle: float = 0.0
     undo_on_failure: bool = False
     phase: Phase = Phase.RUNNING
+    kind: Kind = "apply"
+    file: str | None = None
+    """What the conference file was called."""
+    why: str | None = None
+    """Why it was stopped."""
 
     def with_targets(self, changed: Iterable[Target]) -> "Rollout":
         """The same with these targets in place of those of the same stations."""
@@ -84,11 +103,12 @@ class Rollout:
 
 @frozen
 class Seen:
-    """What is known of a station a roll-out has begun."""
+    """What is known of a station a roll-out has begun. `conflict`: two boxes use its id."""
 
     presence: PresenceState
     ack: Ack | None
     status: Status | None
+    conflict: bool = False
 
 
 @frozen
@@ -132,6 +152,8 @@ def judge(target: Target, seen: Seen) -> tuple[Outcome, str | None]:
         return Outcome.REJECTED, ack.error.message if ack.error else None
     if seen.presence is not PresenceState.ONLINE:
         return Outcome.PENDING, f"it is {seen.presence}"
+    if seen.conflict:
+        return Outcome.PENDING, "two boxes use its id; it gets its config once one is left"
     status = seen.status
     accepted = ack is not None and ack.revision == target.revision
     if not accepted or status is None or status.revision != target.revision:
@@ -149,12 +171,26 @@ def judge(target: Target, seen: Seen) -> tuple[Outcome, str | None]:
     return (Outcome.BEGUN, ", ".join(waiting)) if waiting else (Outcome.HEALTHY, None)
 
 
-def look(rollout: Rollout, see: Callable[[str], Seen]) -> Rollout:
-    """The roll-out with the outcome of every target that was begun brought up to date."""
+Verdict = tuple[Outcome, str | None]
+
+
+def _at_once(_: str, outcome: Outcome, why: str | None) -> Verdict:
+    return outcome, why
+
+
+def look(
+    rollout: Rollout,
+    see: Callable[[str], Seen],
+    believe: Callable[[str, Outcome, str | None], Verdict] = _at_once,
+) -> Rollout:
+    """The roll-out with the outcome of every target that was begun brought up to date.
+
+    `believe` turns (station, outcome, why) as seen into what is taken for true.
+    """
     changed = []
     for target in rollout.targets:
         if target.outcome in (Outcome.BEGUN, Outcome.HEALTHY, Outcome.PENDING):
-            outcome, why = judge(target, see(target.station))
+            outcome, why = believe(target.station, *judge(target, see(target.station)))
             if (outcome, why) != (target.outcome, target.why):
                 changed.append(evolve(target, outcome=outcome, why=why))
     return rollout.with_targets(changed) if changed else rollout
@@ -192,10 +228,25 @@ def what_next(rollout: Rollout, healthy_since: Mapping[str, float], now: float) 
 
 
 class Calm:
-    """Since when each station of a roll-out has been healthy without a break."""
+    """Since when each station of a roll-out has been as it is; a restart begins anew."""
 
     def __init__(self) -> None:
         self.since: dict[str, float] = {}
+        """Since when a station has been healthy without a break."""
+        self._failed: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
+
+    def believe(self, now: float, station: str, outcome: Outcome, why: str | None) -> Verdict:
+        """A failure counts once it is steady, and slowness once it is too long."""
+        if outcome is not Outcome.FAILED:
+            self._failed.pop(station, None)
+        elif now - self._failed.setdefault(station, now) < STEADY:
+            outcome = Outcome.BEGUN
+        if outcome is not Outcome.BEGUN:
+            self._begun.pop(station, None)
+        elif now - self._begun.setdefault(station, now) >= PATIENCE:
+            return Outcome.FAILED, f"not healthy after {PATIENCE:.0f} s: {why}"
+        return outcome, why
 
     def note(self, rollout: Rollout, now: float) -> None:
         """Look at the outcomes as they are now."""

@@ -19,8 +19,10 @@ from fleet.manager.complaints import Complaints
 from fleet.manager.inventory import Inventory, Said
 from fleet.manager.ledger import Ledger
 from fleet.manager.metrics import Counts
+from fleet.manager.operations.desk import Desk
 from fleet.manager.pusher import Pusher
 from fleet.manager.requests import Requests
+from fleet.manager.rolling import Rollouts
 from fleet.manager.telemetry import Figures
 from fleet.model import INTERVAL, Ack, Presence, PresenceState, Registration, Status, Telemetry
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
@@ -36,6 +38,8 @@ _STATION: Final[dict[str, type[Said]]] = {
     "ack": Ack,
     "telemetry": Telemetry,
 }
+_KEPT: Final = ("config", "ack", "status", "registration", "presence")
+"""What the broker keeps of a station."""
 _CATCH_UP: Final = 30.0
 """Seconds to read all that the broker kept."""
 _TICK: Final = 0.25
@@ -66,7 +70,10 @@ class ManagerSession:
         self._counts = counts
         self._complaints = Complaints()
         self._pusher = Pusher(topics, ledger, inventory)
-        self._requests = Requests(ledger, inventory, self._pusher.changed)
+        self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
+        self._requests = Requests(
+            Desk(ledger, inventory, self._rollouts, self._pusher.changed, self._clear)
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._caught_up = asyncio.Event()
@@ -105,9 +112,14 @@ class ManagerSession:
         await self._say(link, PresenceState.ONLINE)
         await self._catch_up()
         log.info("connected; %d stations heard of", len(self._inventory.stations))
+        for station in list(self._inventory.stations):
+            if self._ledger[station].retired and not self._is_online(station):
+                await self._clear(station)
         self._pusher.connect(link)
+        self._rollouts.connected()
         while not self._ended.is_set():
             await self._pusher.work()
+            await self._rollouts.work()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK):
                     await self._wake.wait()
@@ -150,6 +162,17 @@ class ManagerSession:
     async def _say(self, link: Link, state: PresenceState) -> None:
         topic = self._topics.manager("presence")
         await link.publish(topic, self._presence(state), retain=True)
+
+    def _is_online(self, station: str) -> bool:
+        return self._inventory.presence(station) is PresenceState.ONLINE
+
+    async def _clear(self, station: str) -> None:
+        """Make the broker and ourselves forget a station."""
+        self._inventory.forget(station)
+        self._figures.forget(station)
+        if self._link is not None:
+            for kind in _KEPT:
+                await self._link.publish(self._topics.station(station, kind), b"", retain=True)
 
     async def _catch_up(self) -> None:
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from fleet.manager.ledger import Ledger
 from fleet.manager.revisions import issue
-from fleet.manager.store import BadStore, Conference, Issue, Store
+from fleet.manager.store import BadStore, Conference, Issue, Store, Writing
 from fleet.manager.wanted import Facts
 from fleet.model import Ack, Config, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_what_was_issued_is_wanted_with_the_very_same_bytes(store: Store, tmp_path: Path) -> None:
     one, config = made("cam1", 7)
-    store.issue([one], [("cam1", FACTS)], Conference(AT, "ann", "f.toml", None, "text"))
+    store.write(Writing([one], {"cam1": FACTS}, Conference(AT, "ann", "f.toml", None, "text")))
     store.close()
     known = Store.in_directory(tmp_path).load()["cam1"]
     assert known.payload == one.payload
@@ -45,23 +45,23 @@ def test_what_was_issued_is_wanted_with_the_very_same_bytes(store: Store, tmp_pa
 
 
 def test_facts_alone_make_a_station_known(store: Store) -> None:
-    store.issue([], [("cam1", FACTS)])
+    store.write(Writing(facts={"cam1": FACTS}))
     known = store.load()["cam1"]
     assert (known.payload, known.highest, known.facts) == (None, 0, FACTS)
 
 
 def test_a_later_revision_replaces_what_is_wanted(store: Store) -> None:
     for revision in (1, 2, 9):
-        store.issue([made("cam1", revision)[0]], [("cam1", FACTS)])
+        store.write(Writing([made("cam1", revision)[0]], {"cam1": FACTS}))
     known = store.load()["cam1"]
     assert known.highest == 9
     assert known.payload == made("cam1", 9)[0].payload
 
 
 def test_a_number_used_twice_is_refused_and_nothing_of_it_is_kept(store: Store) -> None:
-    store.issue([made("cam1", 1)[0]])
+    store.write(Writing([made("cam1", 1)[0]]))
     with pytest.raises(BadStore, match="could not be written"):
-        store.issue([made("cam2", 1)[0], made("cam1", 1, {})[0]], [("cam2", FACTS)])
+        store.write(Writing([made("cam2", 1)[0], made("cam1", 1, {})[0]], {"cam2": FACTS}))
     known = store.load()
     assert list(known) == ["cam1"]
     assert known["cam1"].payload == made("cam1", 1)[0].payload
@@ -69,7 +69,7 @@ def test_a_number_used_twice_is_refused_and_nothing_of_it_is_kept(store: Store) 
 
 def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: Store) -> None:
     for station in ("answered", "foreign", "empty", "unreadable"):
-        store.issue([made(station, 3)[0]])
+        store.write(Writing([made(station, 3)[0]]))
     acks = [
         ("answered", ack(3)),
         ("foreign", ack(12)),
@@ -81,7 +81,7 @@ def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: Store) -> None:
 
 
 def test_old_acks_and_presence_go_but_the_last_ack_stays(store: Store, tmp_path: Path) -> None:
-    store.issue([made("cam1", 1)[0]])
+    store.write(Writing([made("cam1", 1)[0]]))
     old = AT - timedelta(days=40)
     store.note([("cam1", ack(1, old)), ("cam1", ack(1, old)), ("cam2", ack(0))], [])
     store.note([], [("cam1", old, "lost", "A"), ("cam1", AT, "online", None)])
@@ -97,7 +97,7 @@ def test_a_store_is_opened_again_as_it_was(tmp_path: Path) -> None:
     for revision in (1, 2, 3):
         store = Store.in_directory(tmp_path)
         store.check()
-        store.issue([made("cam1", revision)[0]])
+        store.write(Writing([made("cam1", revision)[0]]))
         store.close()
     store = Store.in_directory(tmp_path)
     assert store.load()["cam1"].highest == 3
@@ -112,7 +112,7 @@ def test_a_damaged_store_is_said_to_be_one(tmp_path: Path) -> None:
 
 def test_a_damaged_page_is_found_at_the_start(tmp_path: Path) -> None:
     store = Store.in_directory(tmp_path)
-    store.issue([made(f"cam{number}", 1)[0] for number in range(300)])
+    store.write(Writing([made(f"cam{number}", 1)[0] for number in range(300)]))
     store.close()
     path = tmp_path / "manager.sqlite"
     content = bytearray(path.read_bytes())

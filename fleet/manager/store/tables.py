@@ -35,6 +35,48 @@ STATION = sa.Table(
     sa.Column("where", sa.Text),
     sa.Column("address", sa.Text),
     sa.Column("retired", sa.Boolean),
+    sa.Column("replaced_by", sa.String(64)),
+)
+ROLLOUT = sa.Table(
+    "rollout",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(16)),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+    sa.Column("file", sa.Text),
+    sa.Column("message", sa.Text),
+    sa.Column("batch", sa.Integer),
+    sa.Column("settle", sa.Float),
+    sa.Column("undo", sa.Boolean),
+    sa.Column("phase", sa.String(16)),
+    sa.Column("why", sa.Text),
+)
+TARGET = sa.Table(
+    "target",
+    _META,
+    sa.Column("rollout", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("station", sa.String(64), primary_key=True),
+    sa.Column("position", sa.Integer),
+    sa.Column("facts", sa.Text),
+    sa.Column("facts_before", sa.Text),
+    sa.Column("roles", sa.Text),
+    sa.Column("before", sa.BigInteger),
+    sa.Column("replaces", sa.String(64)),
+    sa.Column("replaced", sa.BigInteger),
+    sa.Column("revision", sa.BigInteger),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("why", sa.Text),
+)
+SAID = sa.Table(
+    "said",
+    _META,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(8)),
+    sa.Column("by", sa.String(64)),
+    sa.Column("since", sa.String(32)),
+    sa.Column("until", sa.String(32)),
 )
 ACK = sa.Table(
     "ack",

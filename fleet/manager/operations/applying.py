@@ -1,0 +1,208 @@
+"""Plan, validate, apply, roll back: from a file, or from the past, to a roll-out."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fleet.manager import conference, plan
+from fleet.manager.conference import Conference
+from fleet.manager.operations.comparing import Comparison, compare
+from fleet.manager.operations.desk import Desk
+from fleet.manager.rollout import Kind, Rollout, Target
+from fleet.manager.schemas import problems
+from fleet.manager.store import Conference as AppliedFile
+from fleet.manager.wanted import Wanted
+from fleet.model import CommandFailed, InvalidArguments, Roles
+from fleet.operations import (
+    ApplyArguments,
+    ApplyResult,
+    Change,
+    Doubt,
+    PlanArguments,
+    PlanResult,
+    RollbackArguments,
+    ValidateArguments,
+    ValidateResult,
+)
+
+log = logging.getLogger(__name__)
+
+
+async def plan_file(desk: Desk, caller: str, asked: PlanArguments) -> PlanResult:  # noqa: ARG001
+    """What applying the file would change."""
+    file = await _read(asked.text, asked.name)
+    return compare(desk, file, asked.room, asked.station).plan
+
+
+async def validate(desk: Desk, caller: str, asked: ValidateArguments) -> ValidateResult:  # noqa: ARG001
+    """What the stations, as they describe themselves, would refuse."""
+    file = await _read(asked.text, asked.name)
+    doubts: list[Doubt] = []
+    unheard: list[str] = []
+    for one in file.stations.values():
+        name, heard = one.facts.name or one.id, desk.inventory.get(one.id)
+        if heard is None or heard.registration is None:
+            unheard.append(name)
+        else:
+            doubts += (Doubt(one.id, name, it) for it in problems(one.roles, heard.registration))
+    return ValidateResult(tuple(doubts), tuple(unheard), len(file.stations))
+
+
+async def apply(desk: Desk, caller: str, asked: ApplyArguments) -> ApplyResult:
+    """Begin to roll the file out."""
+    file = await _read(asked.text, asked.name)
+    async with desk.ledger.writing:
+        await _may_begin(desk, asked.check_revision)
+        found = compare(desk, file, asked.room, asked.station, warn=False)
+        _spare_recordings(found.plan, interrupt=asked.interrupt)
+        at = datetime.now(UTC)
+        rollout = _new(
+            desk,
+            found.targets,
+            caller,
+            at,
+            "apply",
+            file=asked.name,
+            message=asked.message,
+            batch=asked.batch,
+            settle=asked.settle,
+            undo_on_failure=asked.undo_on_failure,
+        )
+        applied = AppliedFile(at, caller, asked.name, asked.message, asked.text)
+        revisions = await desk.rollouts.begin(rollout, found.facts, found.replaced, applied)
+        desk.ledger.rooms.learn(file.header, file.rooms)
+    log.info("%s applied %s: %d stations change", caller, asked.name, len(found.targets))
+    return ApplyResult(found.plan, revisions, rollout.number)
+
+
+async def rollback(desk: Desk, caller: str, asked: RollbackArguments) -> ApplyResult:
+    """Begin to put back the roles of an earlier time."""
+    async with desk.ledger.writing:
+        if not asked.dry_run:
+            await _may_begin(desk, asked.check_revision)
+        if asked.station is None:
+            roles = await _roles_after(desk, asked.to)
+        else:
+            roles = await _roles_of(desk, desk.find(asked.station), asked.to)
+        found = _back(desk, roles)
+        if asked.dry_run:
+            return ApplyResult(found.plan, {}, 0)
+        _spare_recordings(found.plan, interrupt=asked.interrupt)
+        at = datetime.now(UTC)
+        rollout = _new(desk, found.targets, caller, at, "rollback", message=asked.message)
+        revisions = await desk.rollouts.begin(rollout, {}, {}, None)
+    log.info("%s rolled %s back: %d stations", caller, asked.station or "all", len(revisions))
+    return ApplyResult(found.plan, revisions, rollout.number)
+
+
+async def _read(text: str, name: str) -> Conference:
+    return await asyncio.to_thread(conference.read, text, name)
+
+
+async def _may_begin(desk: Desk, check_revision: int | None) -> None:
+    await desk.rollouts.refuse_another()
+    last = desk.ledger.rollout
+    number = last.number if last else 0
+    if check_revision is not None and check_revision != number:
+        whose = f"the roll-out {number} is by {last.by}" if last else "there was none"
+        raise CommandFailed(
+            f"somebody applied in between: {whose}, not {check_revision}; look at fleet history "
+            "and at fleet plan again"
+        )
+
+
+def _spare_recordings(planned: PlanResult, *, interrupt: bool) -> None:
+    if planned.interrupted and not interrupt:
+        raise CommandFailed(
+            f"this would interrupt what records now: {', '.join(planned.interrupted)}; add "
+            "--interrupt if it may"
+        )
+
+
+def _new(
+    desk: Desk,
+    targets: tuple[Target, ...],
+    caller: str,
+    at: datetime,
+    kind: Kind,
+    *,
+    message: str | None,
+    file: str | None = None,
+    batch: int | None = None,
+    settle: float = 0.0,
+    undo_on_failure: bool = False,
+) -> Rollout:
+    last = desk.ledger.rollout
+    return Rollout(
+        last.number + 1 if last else 1,
+        at,
+        caller,
+        message,
+        targets,
+        batch,
+        settle,
+        undo_on_failure,
+        kind=kind,
+        file=file,
+    )
+
+
+async def _roles_of(desk: Desk, station: str, to: int | None) -> dict[str, Roles]:
+    name, config = desk.name(station), desk.ledger[station].config
+    if config is None:
+        raise InvalidArguments(f"nothing is wanted of {name}, so nothing can be put back")
+    if to is None:
+        found = await desk.ledger.before(station, config.revision)
+        if found is None:
+            raise InvalidArguments(
+                f"{name} has no revision before {config.revision}, the one wanted now"
+            )
+        return {station: found[1].roles}
+    revisions = await desk.ledger.revisions({station: to})
+    if station not in revisions:
+        raise InvalidArguments(
+            f"{name} never had a revision {to}; fleet history {name} shows those it had"
+        )
+    return {station: revisions[station][1].roles}
+
+
+async def _roles_after(desk: Desk, number: int | None) -> dict[str, Roles]:
+    """What every station shall have as it was after the roll-out `number`."""
+    last = desk.ledger.rollout
+    if last is None:
+        raise InvalidArguments("nothing was ever rolled out, so nothing can be put back")
+    to = last.number - 1 if number is None else number
+    if not 0 <= to <= last.number:
+        raise InvalidArguments(f"there is no roll-out {to}; fleet history shows those there were")
+    befores = await desk.ledger.befores(to + 1)
+    there = {id_: one for id_, one in befores.items() if not desk.retired(id_)}
+    old = await desk.ledger.revisions({id_: one for id_, (one, _) in there.items() if one})
+    return {id_: old[id_][1].roles if id_ in old else {} for id_ in there}
+
+
+def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
+    changes: list[Change] = []
+    warnings: list[str] = []
+    targets: list[Target] = []
+    for station, then in roles.items():
+        entry, heard = desk.ledger[station], desk.inventory.get(station)
+        wanted = Wanted(station, entry.facts, then)
+        now = entry.config.roles if entry.config else {}
+        own = list(plan.changes(wanted, now, desk.running(station)))
+        if own:
+            before = entry.config.revision if entry.config else None
+            targets.append(Target(station, entry.facts, then, before, entry.facts))
+        changes += own
+        if heard is not None and heard.registration is not None:
+            warnings += plan.warnings(wanted, heard.registration)
+    last = desk.ledger.rollout
+    planned = PlanResult(
+        tuple(changes),
+        tuple(warnings),
+        (),
+        (),
+        tuple(desk.recording()),
+        last.number if last else 0,
+    )
+    return Comparison(planned, tuple(targets), {}, {})

@@ -1,0 +1,136 @@
+"""What a conference file would change: the plan people see, and the targets of a roll-out."""
+
+from collections.abc import Mapping
+
+from attrs import evolve, frozen
+
+from fleet.manager import plan, report
+from fleet.manager.conference import Conference
+from fleet.manager.ledger import Entry
+from fleet.manager.operations.desk import Desk
+from fleet.manager.rollout import Target
+from fleet.manager.wanted import Facts, Wanted
+from fleet.model import InvalidArguments
+from fleet.operations import Change, PlanResult, StationChange
+from fleet.strict import close_match
+
+
+@frozen
+class Comparison:
+    """What is to be done. `facts`, `replaced`: what is written at once, whatever the batches."""
+
+    plan: PlanResult
+    targets: tuple[Target, ...]
+    facts: Mapping[str, Facts]
+    replaced: Mapping[str, str | None]
+
+
+def compare(
+    desk: Desk,
+    file: Conference,
+    room: str | None = None,
+    station: str | None = None,
+    *,
+    warn: bool = True,
+) -> Comparison:
+    """`file`, or only one room or station of it, beside what is wanted now.
+
+    Raises:
+        InvalidArguments: the file has no such room or station.
+    """
+    changes: list[Change] = []
+    warnings: list[str] = []
+    stations: list[StationChange] = []
+    targets: list[Target] = []
+    facts: dict[str, Facts] = {}
+    replaced: dict[str, str | None] = {}
+    taken_over: set[str] = set()
+    for one in _chosen(file, room, station):
+        entry, heard = desk.ledger[one.id], desk.inventory.get(one.id)
+        own = list(
+            plan.changes(one, entry.config.roles if entry.config else {}, desk.running(one.id))
+        )
+        olds = [id_ for id_ in desk.ledger if _is_replaced(desk, id_, one, file)]
+        for old in olds:
+            own += _emptied(desk, old, one)
+        taken_over.update(olds)
+        changes += own
+        change = _station_change(one, entry, olds)
+        if change is not None:
+            stations.append(change)
+        if warn and heard is not None and heard.registration is not None:
+            warnings += plan.warnings(one, heard.registration)
+        if own or _moves(one, entry):
+            before = entry.config.revision if entry.config else None
+            replaces = olds.pop() if olds else None
+            targets.append(Target(one.id, one.facts, one.roles, before, entry.facts, replaces))
+        elif entry.facts != one.facts:
+            facts[one.id] = one.facts
+        if entry.replaced_by is not None:
+            replaced[one.id] = None
+        replaced |= dict.fromkeys(olds, one.id)
+    last = desk.ledger.rollout
+    result = PlanResult(
+        tuple(changes),
+        tuple(warnings),
+        tuple(
+            desk.name(id_)
+            for id_ in report.stations(desk.ledger, desk.inventory)
+            if id_ not in file.stations and id_ not in taken_over
+        ),
+        tuple(stations),
+        tuple(desk.recording()),
+        last.number if last else 0,
+    )
+    return Comparison(result, tuple(targets), facts, replaced)
+
+
+def _chosen(file: Conference, room: str | None, station: str | None) -> list[Wanted]:
+    chosen = list(file.stations.values())
+    if room is not None:
+        if room not in file.rooms:
+            hint = close_match(room, list(file.rooms))
+            raise InvalidArguments(f"the file has no room {room!r}{hint}")
+        chosen = [one for one in chosen if one.facts.room == room]
+    if station is not None:
+        names = [one.facts.name or one.id for one in chosen]
+        chosen = [one for one in chosen if station in (one.id, one.facts.name)]
+        if not chosen:
+            hint = close_match(station, names)
+            where = "the file" if room is None else f"the room {room!r} of the file"
+            raise InvalidArguments(f"{where} has no station {station!r}{hint}")
+    return chosen
+
+
+def _is_replaced(desk: Desk, id_: str, by: Wanted, file: Conference) -> bool:
+    """Whether the box `id_` has the name that the file now gives to another."""
+    entry = desk.ledger[id_]
+    return (
+        id_ not in file.stations
+        and not entry.retired
+        and entry.facts.name == by.facts.name
+        and entry.replaced_by != by.id
+    )
+
+
+def _emptied(desk: Desk, old: str, by: Wanted) -> list[Change]:
+    entry = desk.ledger[old]
+    roles = entry.config.roles if entry.config else {}
+    gone = plan.changes(Wanted(old, entry.facts, {}), roles, desk.running(old))
+    return [evolve(one, detail=f"on {old}, which {by.id} replaces") for one in gone]
+
+
+def _station_change(one: Wanted, entry: Entry, olds: list[str]) -> StationChange | None:
+    change = plan.station_change(one, entry.facts, new=entry.config is None)
+    if not olds:
+        return change
+    takes = f"replaces the box {' and '.join(olds)}"
+    if change is None:
+        return StationChange(one.id, one.facts.name or one.id, one.facts.room, takes)
+    return evolve(change, detail=f"{change.detail}, {takes}")
+
+
+def _moves(wanted: Wanted, entry: Entry) -> bool:
+    """Whether the station needs a new revision even if no instance changes."""
+    config, facts = entry.config, wanted.facts
+    return config is None or (config.name, config.room) != (facts.name, facts.room)

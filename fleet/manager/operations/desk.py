@@ -1,0 +1,100 @@
+"""What every operation works with, and how it finds the station or room that a person names."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+from attrs import frozen
+
+from fleet.manager import report
+from fleet.manager.inventory import Inventory
+from fleet.manager.ledger import Entry, Ledger
+from fleet.manager.rolling import Rollouts
+from fleet.model import InvalidArguments, PresenceState, State
+from fleet.operations import RECORDING
+from fleet.strict import close_match
+
+_AT_WORK = (State.STARTING, State.RUNNING, State.BACKOFF)
+
+
+@frozen
+class Desk:
+    """`publish` is given the stations whose wanted config has changed; `clear` removes all that
+    the broker keeps of one.
+    """
+
+    ledger: Ledger
+    inventory: Inventory
+    rollouts: Rollouts
+    publish: Callable[[Iterable[str]], None]
+    clear: Callable[[str], Awaitable[None]]
+
+    def name(self, station: str) -> str:
+        """What people call a station."""
+        return self.ledger[station].facts.name or station
+
+    def find(self, text: str) -> str:
+        """The id of the station called `text`, or with this id.
+
+        A name that two boxes have is that of the newer, and of a retired box only if of no other.
+
+        Raises:
+            InvalidArguments: there is none.
+        """
+        if text in self.ledger or text in self.inventory.stations:
+            return text
+        called = [id_ for id_ in self.ledger if self.ledger[id_].facts.name == text]
+        if called:
+            return min(called, key=lambda id_: _stale(self.ledger[id_]))
+        names = {self.name(id_) for id_ in report.stations(self.ledger, self.inventory)}
+        raise InvalidArguments(f"there is no station {text!r}{_hint(text, names)}")
+
+    def rooms(self) -> set[str]:
+        """Every room: of the file applied last, and where a station is."""
+        known = {self.ledger[id_].facts.room for id_ in self.ledger if not self.retired(id_)}
+        return {*self.ledger.rooms.rooms, *filter(None, known)}
+
+    def find_room(self, text: str) -> str:
+        """The room called `text`.
+
+        Raises:
+            InvalidArguments: there is none.
+        """
+        rooms = self.rooms()
+        if text not in rooms:
+            raise InvalidArguments(f"there is no room {text!r}{_hint(text, rooms)}")
+        return text
+
+    def retired(self, station: str) -> bool:
+        """Whether nothing is to be known of it."""
+        return self.ledger[station].retired
+
+    def running(self, station: str) -> frozenset[tuple[str, str]]:
+        """The instances, (role, name), that run on a station that can be reached."""
+        heard = self.inventory.get(station)
+        if (
+            heard is None
+            or heard.status is None
+            or self.inventory.presence(station) is not PresenceState.ONLINE
+        ):
+            return frozenset()
+        return frozenset(
+            (role, name)
+            for role, instances in heard.status.roles.items()
+            for name, one in instances.items()
+            if one.state in _AT_WORK
+        )
+
+    def recording(self) -> Iterator[str]:
+        """Everything that records right now: `hall1-cam record/main`."""
+        for station in report.stations(self.ledger, self.inventory):
+            for role, instance in sorted(self.running(station)):
+                if role == RECORDING:
+                    yield f"{self.name(station)} {role}/{instance}"
+
+
+def _stale(entry: Entry) -> tuple[bool, bool]:
+    return entry.retired, entry.replaced_by is not None
+
+
+def _hint(text: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    return close_match(text, known) or f" (there are: {', '.join(known[:20]) or 'none'})"

@@ -1,0 +1,121 @@
+"""What was and what is wanted, as people read it: history, show, diff, export."""
+
+from collections import Counter
+from typing import Any, Final
+
+from fleet.manager import export, plan
+from fleet.manager.operations.desk import Desk
+from fleet.manager.schemas import without_secrets
+from fleet.manager.store import Issue, Past
+from fleet.manager.wanted import Wanted
+from fleet.model import Config, InvalidArguments, Roles
+from fleet.operations import (
+    Action,
+    DiffArguments,
+    DiffResult,
+    Event,
+    ExportResult,
+    HistoryArguments,
+    HistoryResult,
+    ShowArguments,
+    ShowResult,
+)
+from fleet.wire import decode
+
+_NO_ROLES: Roles = {}
+_ACTIONS: Final[tuple[Action, ...]] = ("+", "~", "-")
+
+
+async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryResult:  # noqa: ARG001
+    """What happened to a station, or which roll-outs there were."""
+    if asked.station is None:
+        past = await desk.ledger.past(None, asked.limit)
+        return HistoryResult(None, None, tuple(_event(one, one.text or "") for one in past))
+    station = desk.find(asked.station)
+    events = []
+    before: Roles | None = None
+    for one in await desk.ledger.past(station, asked.limit):
+        text = one.text or ""
+        if one.payload is not None:
+            config = decode(one.payload, Config)
+            if before is None:
+                earlier = await desk.ledger.before(station, config.revision)
+                before = earlier[1].roles if earlier else _NO_ROLES
+            text = "; ".join(filter(None, (_summary(desk, station, before, config.roles), text)))
+            before = config.roles
+        events.append(_event(one, text))
+    return HistoryResult(station, desk.name(station), tuple(events))
+
+
+async def show(desk: Desk, caller: str, asked: ShowArguments) -> ShowResult:  # noqa: ARG001
+    """One revision of a station."""
+    station = desk.find(asked.station)
+    issued, config = await _revision(desk, station, asked.revision)
+    roles = without_secrets(config.roles, _said(desk, station))
+    return ShowResult(
+        station,
+        config.name or desk.name(station),
+        config.room,
+        config.revision,
+        issued.at,
+        issued.by,
+        issued.message,
+        roles,
+        export.roles_text(roles),
+    )
+
+
+async def diff(desk: Desk, caller: str, asked: DiffArguments) -> DiffResult:  # noqa: ARG001
+    """What changed from one revision to another."""
+    station = desk.find(asked.station)
+    said = _said(desk, station)
+    _, old = await _revision(desk, station, asked.old)
+    _, new = await _revision(desk, station, asked.new)
+    then = Wanted(station, desk.ledger[station].facts, without_secrets(new.roles, said))
+    changes = plan.changes(then, without_secrets(old.roles, said), frozenset())
+    return DiffResult(station, desk.name(station), tuple(changes))
+
+
+async def export_file(desk: Desk, caller: str, asked: Any) -> ExportResult:  # noqa: ARG001
+    """A conference file of what is wanted now."""
+    ledger = desk.ledger
+    wanted = [
+        Wanted(id_, ledger[id_].facts, without_secrets(config.roles, _said(desk, id_)))
+        for id_ in ledger
+        if (config := ledger[id_].config) is not None and ledger[id_].replaced_by is None
+    ]
+    text, left_out = export.conference(ledger.rooms.header, ledger.rooms.rooms, wanted)
+    return ExportResult(text, tuple(left_out))
+
+
+async def _revision(desk: Desk, station: str, number: int | None) -> tuple[Issue, Config]:
+    name = desk.name(station)
+    if number is None:
+        config = desk.ledger[station].config
+        if config is None:
+            raise InvalidArguments(
+                f"nothing is wanted of {name}; fleet history {name} shows what was"
+            )
+        number = config.revision
+    found = await desk.ledger.revisions({station: number})
+    if station not in found:
+        raise InvalidArguments(
+            f"{name} never had a revision {number}; fleet history {name} shows those it had"
+        )
+    return found[station]
+
+
+def _said(desk: Desk, station: str) -> Any:
+    heard = desk.inventory.get(station)
+    return heard.registration if heard else None
+
+
+def _event(one: Past, text: str) -> Event:
+    return Event(one.at, one.kind, one.revision, one.by, text)
+
+
+def _summary(desk: Desk, station: str, old: Roles, new: Roles) -> str:
+    """`+1 ~2` instances."""
+    wanted = Wanted(station, desk.ledger[station].facts, new)
+    counts = Counter(one.action for one in plan.changes(wanted, old, frozenset()))
+    return " ".join(f"{action}{counts[action]}" for action in _ACTIONS if counts[action])

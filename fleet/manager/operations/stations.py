@@ -1,0 +1,124 @@
+"""Status, retire, adopt, and what is said of rooms and stations."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from fleet.manager import report
+from fleet.manager.convergence import next_revision
+from fleet.manager.operations.desk import Desk
+from fleet.manager.revisions import issue
+from fleet.manager.rollout import Outcome
+from fleet.manager.rooms import TALK_HOLDS
+from fleet.manager.store import Said, SaidKind
+from fleet.model import CommandFailed, InvalidArguments, PresenceState
+from fleet.operations import (
+    AdoptArguments,
+    MaintenanceArguments,
+    RetireArguments,
+    SaidResult,
+    StationResult,
+    StatusResult,
+    TalkArguments,
+)
+
+log = logging.getLogger(__name__)
+
+
+async def status(desk: Desk, caller: str, asked: Any) -> StatusResult:  # noqa: ARG001
+    """Every station."""
+    return report.status(desk.ledger, desk.inventory, datetime.now(UTC))
+
+
+async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResult:
+    """Want nothing of a station any more, and let the broker forget it."""
+    async with desk.ledger.writing:
+        station = desk.find(asked.station)
+        name = desk.name(station)
+        if desk.inventory.presence(station) is PresenceState.ONLINE and not asked.force:
+            raise CommandFailed(
+                f"{name} is online; stop its fleet-agent first, or add --force: it then runs on "
+                "as it is, and nobody looks after it"
+            )
+        running = desk.ledger.running
+        if running and any(
+            one.station == station and one.outcome in (Outcome.WAITING, Outcome.BEGUN)
+            for one in running.targets
+        ):
+            raise CommandFailed(
+                f"{name} has its part in the roll-out {running.number}, which is running; wait "
+                "for it (fleet rollout), or end it with: fleet rollout --stop"
+            )
+        highest = desk.ledger[station].highest
+        await desk.ledger.retire(station)
+        await desk.clear(station)
+    log.info("%s retired %s (%s)", caller, name, station)
+    return StationResult(station, name, highest)
+
+
+async def adopt(desk: Desk, caller: str, asked: AdoptArguments) -> StationResult:
+    """Want of a station what it runs."""
+    async with desk.ledger.writing:
+        station = desk.find(asked.station)
+        name, entry = desk.name(station), desk.ledger[station]
+        heard = desk.inventory.get(station)
+        if entry.config is not None:
+            raise InvalidArguments(
+                f"{name} needs no adoption: revision {entry.config.revision} is wanted of it"
+            )
+        if heard is None or heard.ack is None:
+            raise CommandFailed(f"{name} has not said what it runs; is it online?")
+        in_force = heard.ack.in_force
+        revision = next_revision(entry.highest, heard.ack)
+        if revision is None:
+            raise CommandFailed(
+                f"the station {station} claims the highest revision there is: remove its state "
+                "directory and restart its agent"
+            )
+        message = f"adopted by {caller}, runs as revision {in_force.revision}"
+        made = issue(
+            station,
+            revision,
+            in_force.roles,
+            entry.facts,
+            at=datetime.now(UTC),
+            by="adopted",
+            message=message,
+        )
+        await desk.ledger.write([made])
+    desk.publish([station])
+    return StationResult(station, name, revision)
+
+
+async def maintenance(desk: Desk, caller: str, asked: MaintenanceArguments) -> SaidResult:
+    """Somebody works on a room or a station, or does no more."""
+    kind: Literal["room", "station"] = "room"
+    name = asked.target
+    if name not in desk.rooms():
+        try:
+            kind, name = "station", desk.find(asked.target)
+        except InvalidArguments:
+            raise InvalidArguments(
+                f"there is no room or station {asked.target!r}; fleet status shows all there are"
+            ) from None
+    said = _said(kind, name, "on", caller, asked.seconds) if asked.on else None
+    await desk.ledger.say(kind, name, said)
+    shown = name if kind == "room" else desk.name(name)
+    return SaidResult(kind, shown, "on" if said else "off", said.until if said else None)
+
+
+async def talk(desk: Desk, caller: str, asked: TalkArguments) -> SaidResult:
+    """A talk is on or off in a room, whatever its hours, or as they say."""
+    room = desk.find_room(asked.room)
+    said = None
+    if asked.talk != "auto":
+        seconds = asked.seconds or TALK_HOLDS.total_seconds()
+        said = _said("talk", room, asked.talk, caller, seconds)
+    await desk.ledger.say("talk", room, said)
+    return SaidResult("room", room, asked.talk, said.until if said else None)
+
+
+def _said(kind: SaidKind, name: str, state: Any, caller: str, seconds: float | None) -> Said:
+    at = datetime.now(UTC)
+    until = at + timedelta(seconds=seconds) if seconds is not None else None
+    return Said(kind, name, state, caller, at, until)

@@ -1,0 +1,267 @@
+"""What the manager must not forget: what is wanted of every station, with its history.
+
+Plain blocking calls on SQLite (in WAL, synchronous) or PostgreSQL; `ledger` runs them in a
+thread of their own. A revision's config is kept as the very bytes that travel, so that one
+number always means the same bytes. Revisions are never deleted.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+
+from fleet.manager.rollout import Rollout
+from fleet.manager.store import history, rollouts, rows
+from fleet.manager.store.database import cause, open_file, open_server
+from fleet.manager.store.records import (
+    BadStore,
+    Conference,
+    Issue,
+    Known,
+    Past,
+    Said,
+    SaidKind,
+    Writing,
+)
+from fleet.manager.store.tables import ACK, PRESENCE, REVISION, SAID, STATION
+from fleet.manager.wanted import Facts
+from fleet.model import Ack
+from fleet.wire import format_time, to_json
+
+__all__ = [
+    "BadStore",
+    "Conference",
+    "Issue",
+    "Known",
+    "Past",
+    "Said",
+    "SaidKind",
+    "Store",
+    "Writing",
+]
+
+
+class Store:
+    """An open store. Every method is one transaction, and blocks."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def in_directory(cls, state_dir: Path) -> Self:
+        """The SQLite store in `state_dir`, made or upgraded where needed.
+
+        Raises:
+            BadStore: the directory cannot be written, the file is damaged or too new.
+        """
+        return cls(open_file(state_dir / "manager.sqlite"))
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """The store on a PostgreSQL server, `postgresql+psycopg://fleet@host/fleet`.
+
+        Raises:
+            BadStore: the URL makes no sense, the server cannot be used or the store is too new.
+        """
+        return cls(open_server(url))
+
+    @property
+    def place(self) -> str:
+        """Where it is, without a password."""
+        return self._engine.url.render_as_string()
+
+    def close(self) -> None:
+        """Close it; nothing is pending."""
+        self._engine.dispose()
+
+    def check(self) -> None:
+        """Make sure that it answers.
+
+        Raises:
+            BadStore: it does not.
+        """
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(sa.select(STATION.c.station).limit(1)).all()
+        except sa.exc.SQLAlchemyError as error:
+            raise BadStore(f"the store does not answer: {cause(error)}") from None
+
+    def load(self) -> dict[str, Known]:
+        """Everything that is known, by station."""
+        highest = sa.select(
+            REVISION.c.station, sa.func.max(REVISION.c.revision).label("highest")
+        ).group_by(REVISION.c.station)
+        wanted = sa.select(STATION, REVISION.c.config).join_from(
+            STATION,
+            REVISION,
+            sa.and_(
+                REVISION.c.station == STATION.c.station,
+                REVISION.c.revision == STATION.c.wanted,
+            ),
+            isouter=True,
+        )
+        answered = (
+            sa.select(ACK.c.station)
+            .distinct()
+            .where(
+                ACK.c.revision >= 1,
+                sa.exists().where(
+                    REVISION.c.station == ACK.c.station, REVISION.c.revision == ACK.c.revision
+                ),
+            )
+        )
+        with self._reading() as connection:
+            highest_of = {row.station: row.highest for row in connection.execute(highest)}
+            answerers = set(connection.execute(answered).scalars())
+            return {
+                row.station: Known(
+                    Facts(row.name, row.room, row.seat, row.where, row.address),
+                    row.retired,
+                    highest_of.get(row.station, 0),
+                    None if row.config is None else row.config.encode(),
+                    row.station in answerers,
+                    row.replaced_by,
+                )
+                for row in connection.execute(wanted)
+            }
+
+    def write(self, writing: Writing) -> None:
+        """Make each issue what is wanted of its station, and note the rest: all or nothing.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        with self._writing() as connection:
+            conference = writing.conference
+            number = rows.insert_conference(connection, conference) if conference else None
+            rows.upsert_stations(connection, writing.issues, dict(writing.facts))
+            rows.mark_replaced(connection, writing.replaced)
+            if writing.issues:
+                given = [rows.revision_row(issue, number) for issue in writing.issues]
+                connection.execute(sa.insert(REVISION), given)
+            if writing.rollout is not None:
+                rollouts.save(connection, writing.rollout, writing.targets)
+
+    def retire(self, station: str) -> None:
+        """Want nothing of a station any more; its history stays.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        values = {"retired": True, "wanted": None, "replaced_by": None}
+        with self._writing() as connection:
+            rows.upsert_stations(connection, (), {station: None})
+            connection.execute(
+                sa.update(STATION).where(STATION.c.station == station).values(values)
+            )
+
+    def say(self, kind: SaidKind, name: str, said: Said | None) -> None:
+        """Keep what was said of a room or station; None: nothing holds any more.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        with self._writing() as connection:
+            connection.execute(sa.delete(SAID).where(SAID.c.kind == kind, SAID.c.name == name))
+            if said is not None:
+                connection.execute(sa.insert(SAID).values(to_json(said)))
+
+    def said(self) -> list[Said]:
+        """All that was said, also what is over."""
+        with self._reading() as connection:
+            return [
+                Said(
+                    row.kind,
+                    row.name,
+                    row.state,
+                    row.by,
+                    datetime.fromisoformat(row.since),
+                    datetime.fromisoformat(row.until) if row.until else None,
+                )
+                for row in connection.execute(sa.select(SAID))
+            ]
+
+    def conference(self) -> Conference | None:
+        """The conference file applied last."""
+        with self._reading() as connection:
+            return history.conference(connection)
+
+    def rollout(self, number: int | None = None) -> Rollout | None:
+        """The roll-out `number`, or the last one."""
+        with self._reading() as connection:
+            return rollouts.load(connection, number)
+
+    def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
+        """Station -> (the revision wanted before roll-out `since` or later, the one given then)."""
+        with self._reading() as connection:
+            return rollouts.befores(connection, since)
+
+    def revisions(self, numbers: Mapping[str, int]) -> dict[str, Issue]:
+        """One revision of each station, as far as they exist."""
+        with self._reading() as connection:
+            return history.revisions(connection, numbers)
+
+    def before(self, station: str, revision: int) -> Issue | None:
+        """The revision that came before this one."""
+        with self._reading() as connection:
+            return history.before(connection, station, revision)
+
+    def past(self, station: str | None, limit: int) -> list[Past]:
+        """The last `limit` things that happened to a station, or the last roll-outs."""
+        with self._reading() as connection:
+            if station is None:
+                return history.of_all(connection, limit)
+            return history.of_station(connection, station, limit)
+
+    def note(
+        self,
+        acks: Sequence[tuple[str, Ack]],
+        presences: Sequence[tuple[str, datetime, str, str | None]],
+    ) -> None:
+        """Keep acks (station, ack) and changes of presence (station, at, state, boot).
+
+        Raises:
+            BadStore: it could not be written; nothing is kept.
+        """
+        with self._writing() as connection:
+            if acks:
+                connection.execute(sa.insert(ACK), [rows.ack_row(*ack) for ack in acks])
+            if presences:
+                connection.execute(
+                    sa.insert(PRESENCE),
+                    [
+                        {"station": station, "at": format_time(at), "state": state, "boot": boot}
+                        for station, at, state, boot in presences
+                    ],
+                )
+
+    def prune(self, before: datetime) -> None:
+        """Forget acks and presence changes older than `before`, but each station's last ack.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        last = sa.select(sa.func.max(ACK.c.number)).group_by(ACK.c.station)
+        time = format_time(before)
+        with self._writing() as connection:
+            connection.execute(sa.delete(ACK).where(ACK.c.at < time, ACK.c.number.not_in(last)))
+            connection.execute(sa.delete(PRESENCE).where(PRESENCE.c.at < time))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise BadStore(f"the store could not be written: {cause(error)}") from None
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise BadStore(f"the store could not be read: {cause(error)}") from None

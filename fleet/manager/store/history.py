@@ -1,0 +1,125 @@
+"""What was: revisions, acks, presence changes and roll-outs, as the store has them."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from fleet.manager.store.records import Conference, Issue, Past
+from fleet.manager.store.tables import ACK, CONFERENCE, PRESENCE, REVISION, ROLLOUT, TARGET
+from fleet.model import Error
+from fleet.wire import decode
+
+
+def revision(connection: sa.Connection, station: str, number: int) -> Issue | None:
+    """One revision of a station, None where there is no such one."""
+    return next(
+        _issues(connection, REVISION.c.station == station, REVISION.c.revision == number), None
+    )
+
+
+def revisions(connection: sa.Connection, wanted: Mapping[str, int]) -> dict[str, Issue]:
+    """One revision of each of several stations; those that are there."""
+    found: dict[str, Issue] = {}
+    for station, number in wanted.items():
+        one = revision(connection, station, number)
+        if one is not None:
+            found[station] = one
+    return found
+
+
+def before(connection: sa.Connection, station: str, number: int) -> Issue | None:
+    """The revision of a station that came before `number`."""
+    earlier = (
+        sa.select(sa.func.max(REVISION.c.revision))
+        .where(REVISION.c.station == station, REVISION.c.revision < number)
+        .scalar_subquery()
+    )
+    found = _issues(connection, REVISION.c.station == station, REVISION.c.revision == earlier)
+    return next(found, None)
+
+
+def called(connection: sa.Connection, station: str) -> bool:
+    """Whether there ever was a revision of `station`."""
+    some = sa.select(REVISION.c.revision).where(REVISION.c.station == station).limit(1)
+    return connection.execute(some).first() is not None
+
+
+def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past]:
+    """The last `limit` things that happened to a station, the oldest first."""
+    issued = [
+        Past(one.at, "revision", one.revision, one.by, one.message, one.payload)
+        for one in _issues(connection, REVISION.c.station == station, limit=limit)
+    ]
+    acks = connection.execute(
+        sa.select(ACK)
+        .where(ACK.c.station == station, ACK.c.result.is_not(None))
+        .order_by(ACK.c.number.desc())
+        .limit(limit)
+    )
+    answered = [
+        Past(
+            datetime.fromisoformat(row.at),
+            row.result,
+            row.revision,
+            None,
+            decode(row.error.encode(), Error).message if row.error else None,
+        )
+        for row in acks
+    ]
+    changes = connection.execute(
+        sa.select(PRESENCE)
+        .where(PRESENCE.c.station == station)
+        .order_by(PRESENCE.c.number.desc())
+        .limit(limit)
+    )
+    seen = [Past(datetime.fromisoformat(row.at), row.state, None, None, None) for row in changes]
+    return sorted([*issued, *answered, *seen], key=lambda one: one.at)[-limit:]
+
+
+def of_all(connection: sa.Connection, limit: int) -> list[Past]:
+    """The last `limit` roll-outs, the oldest first."""
+    count = (
+        sa.select(TARGET.c.rollout, sa.func.count().label("stations"))
+        .group_by(TARGET.c.rollout)
+        .subquery()
+    )
+    rows = connection.execute(
+        sa.select(ROLLOUT, count.c.stations)
+        .join_from(ROLLOUT, count, count.c.rollout == ROLLOUT.c.number, isouter=True)
+        .order_by(ROLLOUT.c.number.desc())
+        .limit(limit)
+    )
+    found = []
+    for row in rows:
+        said = (row.file, f"{row.stations or 0} stations", row.phase, row.why, row.message)
+        text = ", ".join(part for part in said if part)
+        found.append(Past(datetime.fromisoformat(row.at), row.kind, row.number, row.by, text))
+    return found[::-1]
+
+
+def conference(connection: sa.Connection) -> Conference | None:
+    """The conference file applied last."""
+    row = connection.execute(
+        sa.select(CONFERENCE).order_by(CONFERENCE.c.number.desc()).limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Conference(datetime.fromisoformat(row.at), row.by, row.name, row.message, row.text)
+
+
+def _issues(
+    connection: sa.Connection, *which: sa.ColumnElement[bool], limit: int | None = None
+) -> Iterator[Issue]:
+    rows = connection.execute(
+        sa.select(REVISION).where(*which).order_by(REVISION.c.revision.desc()).limit(limit)
+    )
+    for row in rows:
+        yield Issue(
+            row.station,
+            row.revision,
+            datetime.fromisoformat(row.at),
+            row.by,
+            row.message,
+            row.config.encode(),
+        )

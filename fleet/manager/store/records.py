@@ -1,0 +1,102 @@
+"""What goes into the store and comes out of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from attrs import Factory, frozen
+
+from fleet.manager.rollout import Rollout
+from fleet.manager.wanted import Facts
+
+
+class BadStore(Exception):
+    """The store cannot be used; the text says why and what to do."""
+
+
+@frozen
+class Conference:
+    """A conference file that was applied."""
+
+    at: datetime
+    by: str
+    name: str
+    message: str | None
+    text: str
+
+
+@frozen
+class Issue:
+    """A new revision of a station's config. `payload` is what travels."""
+
+    station: str
+    revision: int
+    at: datetime
+    by: str
+    message: str | None
+    payload: bytes
+
+
+@frozen
+class Known:
+    """What the store knows of one station."""
+
+    facts: Facts
+    retired: bool
+    highest: int
+    """Its highest revision, 0 if it has none."""
+    payload: bytes | None
+    """The config wanted, as it travels."""
+    answered: bool
+    """Whether it has ever acked a revision of this store."""
+    replaced_by: str | None = None
+    """The box that takes its name over once it has accepted."""
+
+
+@frozen
+class Writing:
+    """What changes together: all of it is written, or nothing.
+
+    `replaced`: station -> the box that takes its name over, None for no more. `targets`: the
+    stations of `rollout` whose targets have changed, None where the roll-out is new.
+    """
+
+    issues: Sequence[Issue] = ()
+    facts: Mapping[str, Facts] = Factory(dict)
+    conference: Conference | None = None
+    rollout: Rollout | None = None
+    targets: frozenset[str] | None = None
+    replaced: Mapping[str, str | None] = Factory(dict)
+
+
+SaidKind = Literal["talk", "room", "station"]
+"""A talk in a room; maintenance of a room or of a station."""
+
+
+@frozen
+class Said:
+    """What somebody said of a room or station, until it is over. `until`: None without an end."""
+
+    kind: SaidKind
+    name: str
+    state: Literal["on", "off"]
+    by: str
+    since: datetime
+    until: datetime | None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it is not over yet."""
+        return self.until is None or at < self.until
+
+
+@frozen
+class Past:
+    """One thing that happened to a station. `kind`: `revision`, an ack's or presence's word."""
+
+    at: datetime
+    kind: str
+    revision: int | None
+    by: str | None
+    text: str | None
+    payload: bytes | None = None
+    """The config of a revision."""

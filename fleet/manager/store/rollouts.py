@@ -1,0 +1,149 @@
+"""Roll-outs in the store: written with the revisions they begin, read back by a new manager."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from fleet.manager.rollout import Outcome, Phase, Rollout, Target
+from fleet.manager.store.tables import REVISION, ROLLOUT, TARGET
+from fleet.manager.wanted import Facts
+from fleet.model import Config
+from fleet.strict import structure
+from fleet.wire import decode, dumps, format_time, loads, to_json
+
+
+def save(connection: sa.Connection, rollout: Rollout, targets: frozenset[str] | None) -> None:
+    """Write a new roll-out (`targets` None), or what has changed of one."""
+    if targets is None:
+        connection.execute(sa.insert(ROLLOUT).values(_row(rollout)))
+        rows = [
+            {"rollout": rollout.number, "station": one.station, "position": position, **_fixed(one)}
+            | _progress(one)
+            for position, one in enumerate(rollout.targets)
+        ]
+        if rows:
+            connection.execute(sa.insert(TARGET), rows)
+        return
+    connection.execute(
+        sa.update(ROLLOUT)
+        .where(ROLLOUT.c.number == rollout.number)
+        .values(phase=rollout.phase, why=rollout.why)
+    )
+    changed = [one for one in rollout.targets if one.station in targets]
+    if changed:
+        columns = _progress(changed[0])
+        update = (
+            sa.update(TARGET)
+            .where(
+                TARGET.c.rollout == rollout.number, TARGET.c.station == sa.bindparam("of_station")
+            )
+            .values({name: sa.bindparam(f"new_{name}") for name in columns})
+        )
+        rows = [
+            {"of_station": one.station}
+            | {f"new_{name}": value for name, value in _progress(one).items()}
+            for one in changed
+        ]
+        connection.execute(update, rows)
+
+
+def load(connection: sa.Connection, number: int | None = None) -> Rollout | None:
+    """The roll-out `number`, or the last one; None where there is none."""
+    if number is None:
+        number = connection.execute(sa.select(sa.func.max(ROLLOUT.c.number))).scalar()
+    row = connection.execute(sa.select(ROLLOUT).where(ROLLOUT.c.number == number)).one_or_none()
+    if row is None:
+        return None
+    wanted = sa.and_(
+        REVISION.c.station == TARGET.c.station, REVISION.c.revision == TARGET.c.revision
+    )
+    targets = connection.execute(
+        sa.select(TARGET, REVISION.c.config)
+        .join_from(TARGET, REVISION, wanted, isouter=True)
+        .where(TARGET.c.rollout == number)
+        .order_by(TARGET.c.position)
+    )
+    return Rollout(
+        row.number,
+        datetime.fromisoformat(row.at),
+        row.by,
+        row.message,
+        tuple(_target(one) for one in targets),
+        row.batch,
+        row.settle,
+        row.undo,
+        Phase(row.phase),
+        row.kind,
+        row.file,
+        row.why,
+    )
+
+
+def befores(connection: sa.Connection, since: int) -> dict[str, tuple[int | None, int]]:
+    """Station -> (the revision wanted before roll-out `since` or later, the one it was given)."""
+    rows = connection.execute(
+        sa.select(TARGET.c.station, TARGET.c.before, TARGET.c.revision)
+        .where(TARGET.c.rollout >= since, TARGET.c.revision.is_not(None))
+        .order_by(TARGET.c.rollout)
+    )
+    found: dict[str, tuple[int | None, int]] = {}
+    for row in rows:
+        found.setdefault(row.station, (row.before, row.revision))
+    return found
+
+
+def _row(rollout: Rollout) -> dict[str, Any]:
+    return {
+        "number": rollout.number,
+        "kind": rollout.kind,
+        "at": format_time(rollout.at),
+        "by": rollout.by,
+        "file": rollout.file,
+        "message": rollout.message,
+        "batch": rollout.batch,
+        "settle": rollout.settle,
+        "undo": rollout.undo_on_failure,
+        "phase": rollout.phase,
+        "why": rollout.why,
+    }
+
+
+def _fixed(target: Target) -> dict[str, Any]:
+    return {
+        "facts": dumps(to_json(target.facts)).decode(),
+        "facts_before": dumps(to_json(target.facts_before)).decode(),
+        "replaces": target.replaces,
+    }
+
+
+def _progress(target: Target) -> dict[str, Any]:
+    # Once there is a revision, it has the roles.
+    waits = target.revision is None
+    return {
+        "roles": dumps(target.roles).decode() if waits else None,
+        "before": target.before,
+        "replaced": target.replaced,
+        "revision": target.revision,
+        "outcome": target.outcome,
+        "why": target.why,
+    }
+
+
+def _target(row: Any) -> Target:
+    if row.roles is not None:
+        roles = loads(row.roles.encode())
+    else:
+        roles = decode(row.config.encode(), Config).roles if row.config else {}
+    return Target(
+        row.station,
+        structure(loads(row.facts.encode()), Facts),
+        roles,
+        row.before,
+        structure(loads(row.facts_before.encode()), Facts),
+        row.replaces,
+        row.replaced,
+        row.revision,
+        Outcome(row.outcome),
+        row.why,
+    )

@@ -1,0 +1,83 @@
+"""How what is written becomes rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from fleet.manager.store.records import Conference, Issue
+from fleet.manager.store.tables import CONFERENCE, STATION
+from fleet.manager.wanted import Facts
+from fleet.model import Ack
+from fleet.wire import dumps, format_time, to_json
+
+_FACTS: Final = ("name", "room", "seat", "where", "address")
+
+
+def insert_conference(connection: sa.Connection, conference: Conference) -> int:
+    """Keep a conference file; its number."""
+    row = to_json(conference)
+    inserted = connection.execute(sa.insert(CONFERENCE).values(row)).inserted_primary_key
+    assert inserted is not None  # noqa: S101 (an insert of one row always has one)
+    return int(inserted[0])
+
+
+def upsert_stations(
+    connection: sa.Connection, issues: Sequence[Issue], facts: Mapping[str, Facts | None]
+) -> None:
+    """Make the stations known, each issue wanted of its station, and note the facts."""
+    # Insert what is new, then update: the same on every database.
+    ids = {issue.station for issue in issues} | facts.keys()
+    known = set(connection.execute(sa.select(STATION.c.station)).scalars())
+    new = [{"station": station, "retired": False} for station in sorted(ids - known)]
+    if new:
+        connection.execute(sa.insert(STATION), new)
+    station = STATION.c.station == sa.bindparam("id")
+    if issues:
+        update = sa.update(STATION).where(station).values(wanted=sa.bindparam("new"), retired=False)
+        connection.execute(update, [{"id": i.station, "new": i.revision} for i in issues])
+    if facts:
+        update = (
+            sa.update(STATION)
+            .where(station)
+            .values({name: sa.bindparam(f"new_{name}") for name in _FACTS})
+        )
+        rows = [
+            {"id": id_} | {f"new_{name}": getattr(one, name) for name in _FACTS}
+            for id_, one in facts.items()
+            if one is not None
+        ]
+        if rows:
+            connection.execute(update, rows)
+
+
+def mark_replaced(connection: sa.Connection, replaced: Mapping[str, str | None]) -> None:
+    """Note which box takes the name of which station over."""
+    for station, by in replaced.items():
+        update = sa.update(STATION).where(STATION.c.station == station)
+        connection.execute(update.values(replaced_by=by))
+
+
+def revision_row(issue: Issue, conference: int | None) -> dict[str, Any]:
+    """A revision as it is kept."""
+    return {
+        "station": issue.station,
+        "revision": issue.revision,
+        "at": format_time(issue.at),
+        "by": issue.by,
+        "message": issue.message,
+        "conference": conference,
+        "config": issue.payload.decode(),
+    }
+
+
+def ack_row(station: str, ack: Ack) -> dict[str, Any]:
+    """An ack as it is kept."""
+    return {
+        "station": station,
+        "at": format_time(ack.at),
+        "revision": ack.revision,
+        "in_force": ack.in_force.revision,
+        "result": ack.result,
+        "error": dumps(to_json(ack.error)).decode() if ack.error else None,
+    }
