@@ -148,6 +148,8 @@ async def test_every_command_line_runs_and_they_find_each_other(tmp_path: Path) 
     prometheus = ["prometheus", *command("prometheus", tmp_path, ports)]
     alertmanager = ["prometheus-alertmanager", *command("alertmanager", tmp_path, ports)]
     prometheus.append(f"--web.listen-address=127.0.0.1:{ports[9090]}")
+    # What fires before the Alertmanager is discovered would be told again after a minute.
+    prometheus.append("--rules.alert.resend-delay=1s")
     alertmanager += [f"--web.listen-address=127.0.0.1:{ports[9093]}", "--cluster.listen-address="]
     with (
         running(command("broker", tmp_path, ports), tmp_path / "broker.log"),
