@@ -190,7 +190,11 @@ class Capture:
         self._loop = GLib.MainLoop()
         self._status = 0
         self._output = Gst.parse_launch(specification["output"])
-        self._output.use_clock(Gst.SystemClock.obtain())
+        clock = Gst.SystemClock.obtain()
+        self._output.use_clock(clock)
+        # GStreamer sets the time last of all; a mixer that wakes up before is at once too late.
+        self._output.set_start_time(Gst.CLOCK_TIME_NONE)
+        self._output.set_base_time(clock.get_time())
         self._server = self._output.get_by_name("server")
         found = {name: self._output.get_by_name(name) for name in ("picture", "sound")}
         self._feeds = {name: Feed(appsrc) for name, appsrc in found.items() if appsrc}

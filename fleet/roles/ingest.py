@@ -41,7 +41,7 @@ class IngestSettings:
         "1280x720"
     )
     rate: Annotated[Rate, Meta(description="of what leaves, frames a second")] = 25
-    video_codec: Literal["h264", "mpeg2"] = "h264"
+    video_codec: Literal["h264", "h265"] = "h264"
     video_bitrate: VideoBitrate = 3_000_000
     audio_codec: Literal["aac", "mp2"] = "aac"
     audio_bitrate: AudioBitrate = 128_000

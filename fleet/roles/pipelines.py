@@ -8,6 +8,8 @@ from fleet.roles.inputs import Input, NoInput, Picture, Sound
 
 WAIT = 200_000_000
 """Nanoseconds the mixers wait for what is on its way."""
+_PATIENCE = 3_000_000_000
+"""Nanoseconds the muxer waits for the slower of picture and sound, as on a busy start."""
 _REPEAT = 1_000_000_000
 """Nanoseconds the last picture stands before it is black."""
 _BEHIND, _LOST = 3_000_000_000, 6_000_000_000
@@ -21,10 +23,11 @@ _FEED = (
 )
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
+    # No parser: it takes the frame after the first for a key frame, and x264 repeats its headers.
     "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency"
-    " ! h264parse name=encoded config-interval=-1"
-    " ! video/x-h264,stream-format=byte-stream,alignment=au",
-    "mpeg2": "avenc_mpeg2video bitrate={bit} gop-size=30 ! mpegvideoparse name=encoded",
+    " ! video/x-h264,stream-format=byte-stream,alignment=au ! identity name=encoded",
+    "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
+    " ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
 }
 _AUDIO = {
     "aac": "avenc_aac bitrate={bit} ! aacparse",
@@ -37,8 +40,7 @@ PACKAGES = {
     "timeoverlay": "gstreamer1.0-x",
     "mpegtsmux": "gstreamer1.0-plugins-bad",
     "decklink": "gstreamer1.0-plugins-bad",
-    "h264parse": "gstreamer1.0-plugins-bad",
-    "mpegvideoparse": "gstreamer1.0-plugins-bad",
+    "x265enc": "gstreamer1.0-plugins-bad",
     "v4l2src": "gstreamer1.0-plugins-good",
     "ximagesrc": "gstreamer1.0-plugins-good",
     "deinterlace": "gstreamer1.0-plugins-good",
@@ -95,7 +97,7 @@ def output(
         f" sync-method=latest-keyframe recover-policy=keyframe unit-format=time"
         f" units-soft-max={_BEHIND} units-max={_LOST} timeout={_QUIET}"
     )
-    return " ".join([*parts, "mpegtsmux name=mux !", server])
+    return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", server])
 
 
 def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[str, Any]]:

@@ -164,7 +164,7 @@ class FileSource:
 
 def reading(url: str) -> list[str]:
     """How ffmpeg reads what another role offers, without a long look at what it is first."""
-    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "1000000", *_QUEUE, "-i", url]
+    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "2000000", *_QUEUE, "-i", url]
 
 
 @frozen

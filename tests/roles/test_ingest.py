@@ -69,10 +69,19 @@ def unbroken(file: Path) -> bool:
     return times == list(range(times[0], times[0] + len(times)))
 
 
+@pytest.mark.parametrize(
+    ("codecs", "names"),
+    [({}, ("h264", "aac")), ({"video_codec": "h265", "audio_codec": "mp2"}, ("hevc", "mp2"))],
+    ids=["default", "others"],
+)
 async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost,
+    until: Until,
+    tmp_path: Path,
+    codecs: dict[str, str],
+    names: tuple[str, str],
 ) -> None:
-    host, wanted = make_host(role="ingest"), settings()
+    host, wanted = make_host(role="ingest"), settings(**codecs)
     async with running(host, wanted) as role:
         with reader(url(wanted), tmp_path / "a.ts", 3) as one:
             await until(lambda: metric(host, "fleet_ingest_readers") == 1, role)
@@ -83,8 +92,8 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
         assert metric(host, "fleet_ingest_picture_present") == 1
         assert metric(host, "fleet_ingest_sound_present") == 1
     video, audio = probe(tmp_path / "a.ts")["streams"]
-    assert (video["codec_name"], video["width"], video["height"]) == ("h264", 320, 180)
-    assert (video["r_frame_rate"], audio["codec_name"]) == ("25/1", "aac")
+    assert (video["codec_name"], audio["codec_name"]) == names
+    assert (video["width"], video["height"], video["r_frame_rate"]) == (320, 180, "25/1")
     assert frames(tmp_path / "a.ts") == pytest.approx(75, abs=2)
     loudness = said(tmp_path / "a.ts", "-af", "volumedetect")
     assert "mean_volume: -21." in loudness
