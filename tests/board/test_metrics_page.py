@@ -1,0 +1,82 @@
+"""docs/metrics.md lists what a real manager, a real agent and each real role show, and no more."""
+
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fleet.agent.figures import MachineFigures
+from tests.board.page import Metric, metrics
+from tests.manager.station import apply
+from tests.processes import Mosquitto, Programs, free_port, until
+from tests.stranger import Stranger
+
+_SOURCE = 'source = {type = "test", size = "320x180", rate = 10}'
+
+
+def conference(port: int) -> str:
+    """One station with each role that there is."""
+    device = f'{{picture = {{type = "test"}}, sound = {{type = "test"}}, port = {port}'
+    return f"""
+        [rooms.hall1]
+        [stations.hall1-cam]
+        id = "station1"
+        room = "hall1"
+        roles.record.main = {{{_SOURCE}}}
+        roles.stream.main = {{{_SOURCE}, target = {{type = "hls"}}}}
+        roles.monitor.main = {{{_SOURCE}}}
+        roles.ingest.main = {device}, size = "320x180", rate = 10}}
+    """
+
+
+def _shown(url: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Name as exposed -> type and labels of what /metrics shows now."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as reply:  # noqa: S310 (ours)
+        text = reply.read().decode()
+    return {
+        sample.name: (family.type, frozenset(sample.labels))
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _of_a_machine_that_tells_all(directory: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """What depends on the hardware: build machines have no sensors and no time servers."""
+    own = frozenset({"station", "room"})
+    return {
+        metric.name + ("_total" if metric.type == "counter" else ""): (
+            metric.type,
+            own | set(getattr(metric, "_labelnames", ())),
+        )
+        for metric in MachineFigures({"recordings": directory}, lambda: 0.1).collect()
+    }
+
+
+@pytest.mark.timeout(120)
+async def test_every_metric_is_listed_with_its_type_and_labels_and_no_other_is(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, tmp_path: Path
+) -> None:
+    manager = programs.manager(broker)
+    await manager.says(r"serving http://\S+/metrics")
+    found = re.search(r"serving (http://\S+)/metrics", manager.log())
+    assert found
+    programs.agent(broker, "station1", "interval = 1\n")
+    await apply(stranger, conference(free_port()))
+    about = "fleet/v1/station/station1"
+    stranger.publish(f"{about}/command/me/station/info", {}, retain=True)
+    stranger.publish("fleet/v1/station/garbage/ack", b"not JSON")
+    listed = metrics()
+    machine = _of_a_machine_that_tells_all(tmp_path)
+
+    def shown() -> dict[str, tuple[str, frozenset[str]]]:
+        return machine | _shown(found[1])
+
+    try:
+        await until(lambda: shown().keys() == listed.keys(), 60)
+    except AssertionError:
+        missing, extra = listed.keys() - shown().keys(), shown().keys() - listed.keys()
+        raise AssertionError(f"never shown: {missing}; not listed: {extra}") from None
+    for name, (type_, labels) in shown().items():
+        assert Metric(name, type_, labels, listed[name].section) == listed[name]
