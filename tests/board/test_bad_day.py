@@ -1,5 +1,6 @@
 """Real Prometheus, real manager, a simulated fleet: what boards and alerts say on a bad day."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.board import boards
 from tests.board.day import CAST, Day
+from tests.board.grafana import Grafana
 from tests.board.page import metrics, recorded
 from tests.board.prometheus import Prometheus, rules
 from tests.processes import Mosquitto, Programs, free_port, until
@@ -59,6 +61,10 @@ async def test_on_a_bad_day_every_alert_fires_and_no_panel_is_empty(
         every_variable_has_options(server)
         each_alert_names_its_box(server)
         every_metric_is_listed(server)
+        if url := os.environ.get("FLEET_GRAFANA_URL"):
+            grafana = Grafana(url)
+            with grafana.holding(server.url):
+                grafana.every_panel_has_data(chosen)
         well = server.query('room:fleet_trouble:level{room="hall1"}')
         assert [one["value"][1] for one in well] == ["0"]
     broker.stop()

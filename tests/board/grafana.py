@@ -1,0 +1,71 @@
+"""With FLEET_GRAFANA_URL (`http://admin:admin@127.0.0.1:3000`) the boards are tried in that Grafana.
+
+It has to reach the test's Prometheus on the loopback. What is loaded there is removed again.
+"""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.board import boards
+
+_SOURCE = {"type": "prometheus", "uid": "fleet-test"}
+
+
+class Grafana:
+    """Its HTTP API, as a user who may edit."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._url = f"{parts.scheme}://{parts.hostname}:{parts.port or 80}"
+        user = f"{parts.username or 'admin'}:{parts.password or 'admin'}"
+        self._user = base64.b64encode(user.encode()).decode()
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The reply; a refusal is an AssertionError with Grafana's words."""
+        request = urllib.request.Request(  # noqa: S310 (the tester's own)
+            f"{self._url}/api/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Basic {self._user}"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.read().decode()}") from None
+
+    @contextmanager
+    def holding(self, prometheus: str) -> Iterator[None]:
+        """With the boards and a data source for `prometheus` loaded."""
+        source = {"name": "fleet test", "access": "proxy", "url": prometheus, **_SOURCE}
+        self.ask("POST", "datasources", source)
+        loaded = []
+        try:
+            for uid, board in boards.every_board().items():
+                mine = board | {"uid": f"{uid}-test", "title": f"{board['title']} (test)"}
+                self.ask("POST", "dashboards/db", {"dashboard": mine, "overwrite": True})
+                loaded.append(mine["uid"])
+            yield
+        finally:
+            for uid in loaded:
+                self.ask("DELETE", f"dashboards/uid/{uid}")
+            self.ask("DELETE", f"datasources/uid/{_SOURCE['uid']}")
+
+    def every_panel_has_data(self, chosen: Callable[[str], str]) -> None:
+        """Ask each query of each panel as it was loaded; `chosen` puts the variables in."""
+        for uid in boards.every_board():
+            board = self.ask("GET", f"dashboards/uid/{uid}-test")["dashboard"]
+            for panel in boards.panels(board):
+                for target in panel["targets"]:
+                    query = target | {"datasource": _SOURCE, "expr": chosen(target["expr"])}
+                    query |= {"intervalMs": 1000, "maxDataPoints": 100}
+                    body = {"queries": [query], "from": "now-1m", "to": "now"}
+                    result = self.ask("POST", "ds/query", body)["results"][target["refId"]]
+                    values = [frame["data"]["values"] for frame in result.get("frames", [])]
+                    assert any(map(any, values)), f"{uid}, {panel['title']}: {query['expr']}"
