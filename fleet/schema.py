@@ -68,6 +68,25 @@ def json_schema(cls: type) -> JsonSchema:
     }
 
 
+def kind(setting: Mapping[str, Any]) -> str:
+    """A setting's type and range in a few words: `integer 1 to 86400`."""
+    for several in ("oneOf", "anyOf"):
+        if several in setting:
+            return " or ".join(dict.fromkeys(kind(arm) for arm in setting[several]))
+    if "enum" in setting:
+        return "one of " + ", ".join(map(str, setting["enum"]))
+    if "const" in setting:
+        return str(setting["const"])
+    text = {"object": "table", "array": "list"}.get(setting.get("type", ""), setting.get("type"))
+    low = setting.get("minimum", setting.get("exclusiveMinimum"))
+    high = setting.get("maximum", setting.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        return f"{text} {low} to {high}"
+    if low is not None:
+        return f"{text} from {low}"
+    return f"{text} to {high}" if high is not None else text or "anything"
+
+
 def _default(default: Any) -> Any:
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         default = default.factory()

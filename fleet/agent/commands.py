@@ -25,6 +25,7 @@ from fleet.model import (
 from fleet.model import Command as Request
 from fleet.mqtt import Message
 from fleet.roles import Command, Failed
+from fleet.station import STATION
 from fleet.strict import Mistakes, close_match, structure
 from fleet.topics import Address
 from fleet.wire import Undecodable, decode, dumps, encode, to_json
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 
 DEADLINE: Final = 30.0
 """Seconds a command has whose message does not expire."""
-STATION: Final = "station"
-"""The reserved role whose commands exist on every station."""
 _MOST_REMEMBERED: Final = 1000
 
 Find = Callable[[str, str | None, str], Command]
@@ -99,7 +98,7 @@ class Commands:
             reply = _encoded(result)
         except Refusal as refusal:
             reply = encode(Reply(None, refusal.error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if timeout.expired():
                 refused: Refusal = DeadlineExceeded(f"not done within {seconds:g} s")
             elif isinstance(error, Failed):

@@ -20,13 +20,14 @@ from fleet.agent.local import LocalServer, LocalStatus
 from fleet.agent.notify import Notifier
 from fleet.agent.session import Identity, Session
 from fleet.agent.settings import AgentSettings
-from fleet.agent.station import RestartArguments, RestartResult, StationCommands
+from fleet.agent.station import StationCommands
 from fleet.agent.store import Store
 from fleet.agent.supervisor import Supervisor
 from fleet.agent.wanted import Place
 from fleet.model import PresenceState
 from fleet.mqtt import BACKOFF_CAP, Broker, keep
 from fleet.roles import Command
+from fleet.station import RestartArguments, RestartResult
 from fleet.topics import Topics
 from fleet.version import __version__
 

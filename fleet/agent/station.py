@@ -7,10 +7,9 @@ import shutil
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Final
 
 import psutil
-from attrs import frozen
 
 from fleet.agent import machine
 from fleet.agent.figures import clock_offset
@@ -18,82 +17,21 @@ from fleet.agent.supervisor import Supervisor
 from fleet.agent.wanted import Key, Place
 from fleet.model import MAX_PAYLOAD, NoSuchInstance
 from fleet.roles import Command
-from fleet.strict import Meta
+from fleet.station import (
+    COMMANDS,
+    Disk,
+    InfoArguments,
+    InfoResult,
+    InstanceLines,
+    LogsArguments,
+    LogsResult,
+    RestartArguments,
+    RestartResult,
+)
 from fleet.version import __version__
 from fleet.wire import dumps
 
 _LOGS_BYTES: Final = MAX_PAYLOAD * 3 // 4
-
-
-@frozen
-class LogsArguments:
-    """Which instances; all of the station, or of the role, where none is named."""
-
-    role: str | None = None
-    instance: str | None = None
-    lines: Annotated[int, Meta(ge=1, le=1000, description="of each instance")] = 100
-
-
-@frozen
-class InstanceLines:
-    """The last lines of one instance, oldest first."""
-
-    role: str
-    instance: str
-    lines: tuple[str, ...]
-
-
-@frozen
-class LogsResult:
-    """What the instances wrote last."""
-
-    instances: tuple[InstanceLines, ...]
-
-
-@frozen
-class RestartArguments:
-    """Which instance."""
-
-    role: str
-    instance: str
-
-
-@frozen
-class RestartResult:
-    """The instance is being restarted."""
-
-    restarting: str
-
-
-@frozen
-class InfoArguments:
-    """Nothing to be said."""
-
-
-@frozen
-class Disk:
-    """Bytes of the disk that holds a directory."""
-
-    directory: str
-    total_bytes: int
-    free_bytes: int
-
-
-@frozen
-class InfoResult:
-    """What the box is and how it is. Times in seconds; `clock_offset` null where nobody knows."""
-
-    hostname: str
-    addresses: tuple[str, ...]
-    uptime_seconds: float
-    agent: str
-    python: str
-    system: str
-    clock: datetime
-    clock_offset_seconds: float | None
-    disks: tuple[Disk, ...]
-    load: tuple[float, ...]
-    """Over 1, 5 and 15 minutes."""
 
 
 def _newest(lines: list[str], room: int) -> tuple[str, ...]:
@@ -116,12 +54,7 @@ class StationCommands:
 
     def all(self) -> Mapping[str, Command]:
         """By name."""
-        commands = (
-            Command("logs", LogsArguments, LogsResult, self.logs),
-            Command("restart", RestartArguments, RestartResult, self.restart),
-            Command("info", InfoArguments, InfoResult, self.info),
-        )
-        return {command.name: command for command in commands}
+        return {name: Command(name, *of, getattr(self, name)) for name, of in COMMANDS.items()}
 
     async def logs(self, asked: LogsArguments) -> LogsResult:
         """The last lines of the instances asked for."""

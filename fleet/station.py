@@ -1,0 +1,95 @@
+"""What can be asked of every station, whatever it runs: the commands of the reserved role.
+
+They stand in no registration, so the agent that answers and the operator who asks share them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final
+
+from attrs import frozen
+from msgspec import Meta
+
+STATION: Final = "station"
+"""The role whose commands exist on every station; no role can have this name."""
+MOST_LINES: Final = 1000
+"""Lines of an instance that can be asked for at once."""
+
+
+@frozen
+class LogsArguments:
+    """Which instances; all of the station, or of the role, where none is named."""
+
+    role: str | None = None
+    instance: str | None = None
+    lines: Annotated[int, Meta(ge=1, le=MOST_LINES, description="of each instance")] = 100
+
+
+@frozen
+class InstanceLines:
+    """The last lines of one instance, oldest first."""
+
+    role: str
+    instance: str
+    lines: tuple[str, ...]
+
+
+@frozen
+class LogsResult:
+    """What the instances wrote last."""
+
+    instances: tuple[InstanceLines, ...]
+
+
+@frozen
+class RestartArguments:
+    """Which instance."""
+
+    role: str
+    instance: str
+
+
+@frozen
+class RestartResult:
+    """The instance is being restarted."""
+
+    restarting: str
+
+
+@frozen
+class InfoArguments:
+    """Nothing to be said."""
+
+
+@frozen
+class Disk:
+    """Bytes of the disk that holds a directory."""
+
+    directory: str
+    total_bytes: int
+    free_bytes: int
+
+
+@frozen
+class InfoResult:
+    """What the box is and how it is. Times in seconds; `clock_offset` null where nobody knows."""
+
+    hostname: str
+    addresses: tuple[str, ...]
+    uptime_seconds: float
+    agent: str
+    python: str
+    system: str
+    clock: datetime
+    clock_offset_seconds: float | None
+    disks: tuple[Disk, ...]
+    load: tuple[float, ...]
+    """Over 1, 5 and 15 minutes."""
+
+
+COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
+    "logs": (LogsArguments, LogsResult),
+    "restart": (RestartArguments, RestartResult),
+    "info": (InfoArguments, InfoResult),
+}
+"""Name -> classes of its arguments and result."""
