@@ -362,8 +362,12 @@ class Requests:
         if waiting is not None and not waiting.done():
             waiting.set_result(message.payload)
 
-    async def ask(self, topic: str, payload: bytes, timeout: float, reply_topic: str) -> bytes:
+    async def ask(
+        self, topic: str, payload: bytes, timeout: float, reply_topic: str, grace: float = 0.0
+    ) -> bytes:
         """The reply's payload; `timeout` in seconds is also the request's deadline.
+
+        `grace`: seconds more for the answer that the deadline has passed.
 
         Raises:
             NobodyListening: the broker knows no subscriber of `topic`.
@@ -374,7 +378,7 @@ class Requests:
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[correlation] = reply
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout + grace):
                 code = await self._link.publish(
                     topic,
                     payload,
