@@ -3,6 +3,9 @@
 The mark is there from the child's first instruction and goes with it, so there is no moment in
 which a child runs and no record of it exists, and nothing to clean up after it. What it says
 is enough to take the child over: whose it is, the digest of its settings, how to stop it.
+
+The kernel shows a process's environment to its own user alone, and not where the program gains
+rights (setuid, file capabilities) or may not be read: such a child is `hidden`.
 """
 
 import json
@@ -114,6 +117,15 @@ def mark_of(pid: int) -> Mark | None:
             except (ValueError, TypeError, AttributeError):
                 return None  # somebody else's variable
     return None
+
+
+def hidden(pid: int) -> bool:
+    """Whether the environment of a process may not be read, so that no mark is found there."""
+    try:
+        Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError as error:
+        return isinstance(error, PermissionError)  # else it has ended
+    return False
 
 
 def argv_of(pid: int) -> list[str]:

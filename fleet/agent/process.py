@@ -107,6 +107,12 @@ class Process(Child):
             popen.wait()
             raise Failed("ProgramUnusable", f"{argv[0]} cannot be watched: {error}") from None
         assert stat is not None, "a child is there until it was waited for"  # noqa: S101
+        if left_behind.hidden(popen.pid):
+            log.warning(
+                "%s %s hides its environment: an agent that follows a killed one will not find it",
+                mark.key,
+                argv[0],
+            )
         process = cls(mark, stat, pidfd, argv, datetime.now(UTC), logs)
         process.adopted = False
         for file in process.files:
@@ -154,6 +160,7 @@ class Process(Child):
     async def _stop(self) -> None:
         if self._alive:
             signal.pidfd_send_signal(self._pidfd, self.mark.stop)
+            self._signal_group(signal.SIGCONT)  # what was halted (SIGSTOP) hears no other signal
         if await self._gone_in(self.mark.grace):
             return
         self._signal_group(signal.SIGTERM)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fleet.agent import output
+from fleet.agent import left_behind, output
 from fleet.agent.wanted import Key
 from fleet.model import State
 from tests.agent.engine import ChildFactory, Station
@@ -154,6 +154,34 @@ async def test_a_child_deaf_to_all_but_sigkill_is_gone_after_grace_and_sigterm(
     assert 2.2 <= time.monotonic() - begun < 8
     assert station.processes() == []
     assert station.state(MAIN) is State.STOPPED
+
+
+async def test_a_halted_child_is_stopped_as_gently_and_as_soon_as_any(
+    station: Station, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    script = (
+        f"trap 'echo finalised > {done}; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    )
+    await station.supervisor.apply({MAIN: CHILD.wanted("bash", "-c", script, grace=30)})
+    await said(station, "ready")
+    os.killpg(leader(station).pid, signal.SIGSTOP)
+    await station.supervisor.apply({})
+    await until(lambda: station.state(MAIN) is None)
+    assert done.read_text() == "finalised\n"
+
+
+def test_a_child_whose_environment_may_not_be_read_is_known_as_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not left_behind.hidden(os.getpid())
+    assert not left_behind.hidden(2**22 + 1)  # there is no such process
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert left_behind.hidden(os.getpid())
 
 
 @pytest.mark.parametrize("death", ["stop", "kill"])
