@@ -45,3 +45,5 @@ def _be_agent(text: str) -> None:
         asyncio.run(run(settings, broker_of(settings)))
     except (BadState, StateInUse) as error:
         sys.exit(f"fleet-agent: {error}")
+    except SystemExit as error:  # with status 0 it would look as if somebody had stopped it
+        sys.exit(f"fleet-agent: a task of a role called sys.exit({error.code!r}); children run on")

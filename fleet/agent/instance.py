@@ -45,6 +45,14 @@ class _Woken(Exception):
     """Something else is to be done than what is being done."""
 
 
+async def _contained(work: Coroutine[Any, Any, T]) -> T:
+    """`work`, whose `sys.exit()` is an exception like any other: it must not end the agent."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+
+
 class Instance:
     """What is wanted under one key, run until nothing is; then `gone` is called.
 
@@ -111,7 +119,7 @@ class Instance:
             role.tick()
         except Failed as failed:
             host.fail(failed.reason, failed.message)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._crashed(host, error)
         for child in host.children.values():
             child.trim()
@@ -177,7 +185,7 @@ class Instance:
             pass
         except Failed as failed:
             host.fail(failed.reason, failed.message)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._crashed(host, error)
         ending = host.ending
         if isinstance(ending, Ending) and self._running_since is not None:
@@ -219,7 +227,7 @@ class Instance:
             self._show(State.STOPPING, reason, message)
         if stop is not None:
             try:
-                await asyncio.wait_for(stop(), STOP_SECONDS)
+                await asyncio.wait_for(_contained(stop()), STOP_SECONDS)
             except Exception:
                 log.exception("%s: its stop failed; its children are stopped", self.key)
         await host.close()
@@ -246,7 +254,7 @@ class Instance:
 
     async def _unless_woken(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cut short with `_Woken` where it is in the way."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_contained(work))
         wake = asyncio.create_task(self._wake.wait())
         try:
             await asyncio.wait({task, wake}, return_when=asyncio.FIRST_COMPLETED)
@@ -261,7 +269,7 @@ class Instance:
             wake.cancel()
             task.cancel()
 
-    def _crashed(self, host: InstanceHost, error: Exception) -> None:
+    def _crashed(self, host: InstanceHost, error: BaseException) -> None:
         log.error("%s: its role failed", self.key, exc_info=error)
         host.fail(ROLE_CRASHED, f"{type(error).__name__}: {error}")
 

@@ -56,7 +56,7 @@ def _collect(registry: CollectorRegistry) -> Iterable[Metric]:
     """A role's metrics; one that raises has none this time."""
     try:
         return list(registry.collect())
-    except Exception:
+    except (Exception, SystemExit):
         return []
 
 

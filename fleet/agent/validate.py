@@ -137,7 +137,7 @@ def _wanted(
         return Wanted(factory, structure(settings, factory.settings), digest(settings))
     except Mistakes as mistakes:
         return [invalid(m.message, role, instance, m.pointer or None) for m in mistakes.mistakes]
-    except Exception as error:  # the role author's own checks
+    except (Exception, SystemExit) as error:  # the role author's own checks
         message = f"the role cannot take these settings: {type(error).__name__}: {error}"
         return [invalid(message, role, instance)]
 

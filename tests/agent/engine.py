@@ -90,7 +90,7 @@ class Fake(Role[dict[str, Any]]):
                 self.calls.append(f"{what} cut short")
                 raise
         error = self.settings.get(what)
-        if isinstance(error, Exception):
+        if isinstance(error, (Exception, SystemExit)):
             raise error
 
     async def start(self) -> None:
@@ -112,7 +112,7 @@ class Fake(Role[dict[str, Any]]):
 
     def tick(self) -> None:
         error = self.settings.get("tick")
-        if isinstance(error, Exception):
+        if isinstance(error, (Exception, SystemExit)):
             raise error
 
 
@@ -126,7 +126,7 @@ class FakeFactory(RoleFactory[dict[str, Any]]):
 
     def build(self, host: Host, settings: dict[str, Any]) -> Fake:
         error = settings.get("build")
-        if isinstance(error, Exception):
+        if isinstance(error, (Exception, SystemExit)):
             raise error
         role = Fake(host, settings)
         self.made.append(role)

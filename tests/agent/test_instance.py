@@ -209,6 +209,19 @@ async def test_any_exception_of_a_role_is_told_and_hurts_nobody_else(
     assert station.state(OTHER) is State.RUNNING
 
 
+@pytest.mark.parametrize("moment", ["build", "start", "tick"])
+async def test_a_role_that_exits_ends_itself_and_not_the_agent(
+    station: Station, factory: FakeFactory, clock: FakeClock, moment: str
+) -> None:
+    broken = {moment: SystemExit(3), "stop": SystemExit(3)}
+    await station.supervisor.apply({MAIN: factory.wanted(**broken), OTHER: factory.wanted()})
+    await clock.pass_(0.1)
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.BACKOFF, "RoleCrashed")
+    assert "3" in str(status.message)
+    assert station.state(OTHER) is State.RUNNING
+
+
 async def test_a_stop_that_raises_or_hangs_does_not_keep_it(
     station: Station, factory: FakeFactory
 ) -> None:
