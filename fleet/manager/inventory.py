@@ -47,6 +47,8 @@ class Heard:
     ack: Ack | None = None
     conflict: bool = False
     """Two boxes use this id."""
+    clock_offset: float | None = None
+    """Seconds its clock was ahead of ours at its last heartbeat."""
     _online: tuple[str, int] | None = None
     """(boot, epoch) of the last `online`."""
     _silent: bool = False

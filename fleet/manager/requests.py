@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from fleet.manager.operations import applying, history, stations, watching
+from fleet.manager.operations import applying, doctor, history, stations, watching
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import BadStore
 from fleet.model import (
@@ -61,6 +61,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "adopt": (AdoptArguments, stations.adopt),
     "maintenance": (MaintenanceArguments, stations.maintenance),
     "talk": (TalkArguments, stations.talk),
+    "doctor": (_NoArguments, doctor.doctor),
 }
 
 

@@ -72,7 +72,7 @@ class ManagerSession:
         self._pusher = Pusher(topics, ledger, inventory)
         self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
         self._requests = Requests(
-            Desk(ledger, inventory, self._rollouts, self._pusher.changed, self._clear)
+            Desk(ledger, inventory, self._rollouts, self._pusher.changed, self._clear, self.boot)
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
@@ -204,6 +204,8 @@ class ManagerSession:
         heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
         if isinstance(said, Ack) and self._pusher.ack(station, said, retained=message.retain):
             self._wake.set()
+        if isinstance(said, Status) and not message.retain:
+            heard.clock_offset = (said.at - datetime.now(UTC)).total_seconds()
         if isinstance(said, Telemetry) and not message.retain:
             self._figures.fold(station, said, heard.interval, time.monotonic())
         if (heard.state, heard.conflict) != before:

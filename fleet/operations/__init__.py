@@ -5,6 +5,7 @@ Private to one release: `fleet` and `fleet-manager` of the same version speak it
 mistakes in a conference file are its problems, `path` being the dotted path in the file.
 """
 
+from fleet.operations.doctor import DoctorResult, StationFacts
 from fleet.operations.history import (
     DiffArguments,
     DiffResult,
@@ -55,6 +56,7 @@ __all__ = [
     "Change",
     "DiffArguments",
     "DiffResult",
+    "DoctorResult",
     "Doubt",
     "Event",
     "ExportResult",
@@ -72,6 +74,7 @@ __all__ = [
     "ShowArguments",
     "ShowResult",
     "StationChange",
+    "StationFacts",
     "StationResult",
     "StationStatus",
     "StatusResult",

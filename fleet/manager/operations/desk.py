@@ -18,7 +18,7 @@ _AT_WORK = (State.STARTING, State.RUNNING, State.BACKOFF)
 @frozen
 class Desk:
     """`publish` is given the stations whose wanted config has changed; `clear` removes all that
-    the broker keeps of one.
+    the broker keeps of one; `boot` is this manager's.
     """
 
     ledger: Ledger
@@ -26,6 +26,7 @@ class Desk:
     rollouts: Rollouts
     publish: Callable[[Iterable[str]], None]
     clear: Callable[[str], Awaitable[None]]
+    boot: str
 
     def name(self, station: str) -> str:
         """What people call a station."""

@@ -1,0 +1,43 @@
+"""What `fleet doctor` asks the manager: the facts about each station that may need mending."""
+
+from datetime import datetime
+
+from attrs import frozen
+
+from fleet.model import PresenceState
+
+
+@frozen
+class StationFacts:
+    """One station as the manager knows it."""
+
+    id: str
+    name: str
+    room: str | None
+    presence: PresenceState
+    wanted: bool
+    """Whether something is wanted of it."""
+    conflict: bool
+    """Whether two boxes use its id."""
+    hostnames: tuple[str, ...]
+    """Of its box, or of those in conflict."""
+    agent: str | None
+    """The version of its agent."""
+    address: str | None
+    """Where the conference file says that others reach it."""
+    addresses: tuple[str, ...]
+    """Those it says it has itself."""
+    said_at: datetime | None
+    """When it last said anything, by its own clock."""
+    clock_offset: float | None
+    """Seconds its clock is ahead of the manager's; None until its next heartbeat."""
+
+
+@frozen
+class DoctorResult:
+    """Operation `doctor`. `boot` and `version` are the manager's."""
+
+    boot: str
+    version: str
+    at: datetime
+    stations: tuple[StationFacts, ...]
