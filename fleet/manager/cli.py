@@ -47,7 +47,7 @@ def run(
         str, typer.Option(envvar="FLEET_BROKER", help="mqtt://HOST:PORT, or mqtts:// for TLS.")
     ] = "mqtt://127.0.0.1:1883",
     http: Annotated[
-        str, typer.Option(envvar="FLEET_HTTP", help="HOST:PORT of /metrics and /healthz.")
+        str, typer.Option(envvar="FLEET_HTTP", help="HOST:PORT of the page, /metrics, /healthz.")
     ] = "127.0.0.1:9700",
     username: Annotated[
         str | None, typer.Option(envvar="FLEET_USERNAME", help="The broker user.")
@@ -106,6 +106,9 @@ async def _run(
     from fleet.manager.inventory import Inventory
     from fleet.manager.ledger import Ledger
     from fleet.manager.metrics import RESERVED, Counts, FleetCollector
+    from fleet.manager.page.look import Look
+    from fleet.manager.page.server import Page
+    from fleet.manager.page.thumbnails import Thumbnails
     from fleet.manager.session import ManagerSession
     from fleet.manager.store import BadStore, Store
     from fleet.manager.telemetry import Figures
@@ -113,7 +116,8 @@ async def _run(
 
     ledger = await Ledger.open(lambda: Store.at(store) if store else Store.in_directory(state_dir))
     inventory, figures, counts = Inventory(), Figures(RESERVED), Counts()
-    session = ManagerSession(Topics(prefix), ledger, inventory, figures, counts)
+    thumbnails = Thumbnails()
+    session = ManagerSession(Topics(prefix), ledger, inventory, figures, thumbnails, counts)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FleetCollector(ledger, inventory, figures, counts))
 
@@ -125,6 +129,7 @@ async def _run(
             return str(error) or "the store does not answer within 2 s"
         return session.ailing
 
+    page = Page(Look(ledger, inventory, figures, thumbnails))
     ended = asyncio.Event()
 
     def stop() -> None:
@@ -135,8 +140,14 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     try:
-        async with serve(host, port, registry, ailing) as url:
-            log.info("serving %s/metrics; broker %s, store %s", url, broker, ledger.place)
+        async with serve(host, port, registry, ailing, page) as url:
+            log.info(
+                "serving %s/metrics and the page %s/; broker %s, store %s",
+                url,
+                url,
+                broker,
+                ledger.place,
+            )
             history = asyncio.create_task(_keep_history(ledger))
             try:
                 work = mqtt.keep(broker, f"fleet-manager-{session.boot}", session)

@@ -1,4 +1,4 @@
-"""What the manager serves over HTTP: `/metrics` for Prometheus, `/healthz` for whoever watches."""
+"""What the manager serves over HTTP: the page, `/metrics` for Prometheus, `/healthz`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,6 +7,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from fleet.manager.page.server import Page
+
 
 class CannotListen(Exception):
     """The address cannot be listened on; the text says why and what to do."""
@@ -14,7 +16,11 @@ class CannotListen(Exception):
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, registry: CollectorRegistry, ailing: Callable[[], Awaitable[str | None]]
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    ailing: Callable[[], Awaitable[str | None]],
+    page: Page,
 ) -> AsyncIterator[str]:
     """Serve while inside; gives the address, `http://127.0.0.1:9700`.
 
@@ -36,6 +42,7 @@ async def serve(
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
+    page.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:

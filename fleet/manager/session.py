@@ -20,6 +20,7 @@ from fleet.manager.inventory import Inventory, Said
 from fleet.manager.ledger import Ledger
 from fleet.manager.metrics import Counts
 from fleet.manager.operations.desk import Desk
+from fleet.manager.page.thumbnails import Thumbnails
 from fleet.manager.pusher import Pusher
 from fleet.manager.requests import Requests
 from fleet.manager.rolling import Rollouts
@@ -54,6 +55,7 @@ class ManagerSession:
         ledger: Ledger,
         inventory: Inventory,
         figures: Figures,
+        thumbnails: Thumbnails,
         counts: Counts,
     ) -> None:
         self.boot = secrets.token_hex(8)
@@ -67,6 +69,7 @@ class ManagerSession:
         self._ledger = ledger
         self._inventory = inventory
         self._figures = figures
+        self._thumbnails = thumbnails
         self._counts = counts
         self._complaints = Complaints()
         self._pusher = Pusher(topics, ledger, inventory)
@@ -106,6 +109,7 @@ class ManagerSession:
         topics = self._topics
         await link.subscribe(
             *(Filter(topics.station("+", kind), qos=0) for kind in _STATION),
+            Filter(topics.thumbnail("+", "+", "+"), qos=0),
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.manager("presence")),
         )
@@ -144,6 +148,8 @@ class ManagerSession:
         if address is None:
             kind = message.topic.split("/")[-1]
             self._ignore(kind if kind in _STATION else "request", message, "no valid topic")
+        elif address.station is not None and address.kind == "thumbnail":
+            self._see(address.station, address.rest, message)
         elif address.station is not None:
             self._hear(address.station, address.kind, message)
         elif address.kind == "presence":
@@ -212,6 +218,14 @@ class ManagerSession:
             if not message.retain:
                 self._ledger.note_presence(station, heard.state, said.boot)
             self._pusher.consider(station, heard)
+
+    def _see(self, station: str, whose: tuple[str, ...], message: Message) -> None:
+        role, instance = whose
+        self._counts.messages["thumbnail"] += 1
+        kept = message.retain or not message.payload
+        jpeg, now = message.payload, time.monotonic()
+        if not kept and not self._thumbnails.fold(station, role, instance, jpeg, now):
+            self._ignore("thumbnail", message, "no JPEG of at most 64 KiB")
 
     def _hear_manager(self, message: Message) -> None:
         self._counts.messages["manager_presence"] += 1
