@@ -14,7 +14,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 from prometheus_client import CollectorRegistry, Counter
 
-from fleet.agent import machine
+from fleet.agent import registration
 from fleet.agent.catalogue import Catalogue
 from fleet.agent.commands import Commands
 from fleet.agent.configs import Configs
@@ -27,7 +27,6 @@ from fleet.model import MAX_PAYLOAD, Ack, LogLine, Presence, PresenceState, Regi
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.roles import Command
 from fleet.topics import Topics
-from fleet.version import __version__
 from fleet.wire import encode, format_time
 
 log = logging.getLogger(__name__)
@@ -229,11 +228,15 @@ class Session:
     def _introduce(self) -> None:
         """Publish the registration, unless nothing is new."""
         self._known = self._catalogue()
-        registration = self._registration()
-        if registration != self._introduced:
-            self._introduced = registration
-            topic = self._me.topics.registration(self._me.station)
-            self._publish(topic, encode(registration), retain=True)
+        said = registration.registration(self._me.boot, self._known)
+        if said == self._introduced:
+            return
+        self._introduced = said
+        payload, without = registration.payload(said)
+        if without:
+            roles = ", ".join(without)
+            log.warning("the registration is too long: the schemas of %s are left out", roles)
+        self._publish(self._me.topics.registration(self._me.station), payload, retain=True)
 
     async def _ship_lines(self) -> None:
         while True:
@@ -277,20 +280,6 @@ class Session:
             for role, named in status.roles.items()
         }
         return encode(evolve(status, roles=roles))
-
-    def _registration(self) -> Registration:
-        known = self._known
-        return Registration(
-            self._me.boot,
-            __version__,
-            machine.hostname(),
-            machine.mac(),
-            machine.addresses(),
-            tuple(sorted(known.blocked)),
-            known.described,
-            known.broken,
-            machine.devices(),
-        )
 
     def _presence(self, state: PresenceState, epoch: int) -> Presence:
         return Presence(state, self._me.boot, epoch, _now(), self._me.interval)

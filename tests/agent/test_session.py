@@ -97,6 +97,23 @@ async def test_introduces_itself_in_order_with_online_last(
         assert kept == {REGISTRATION, ACK, STATUS, PRESENCE}
 
 
+async def test_registers_also_with_a_role_whose_schema_is_longer_than_a_message(
+    agent: Start, stranger: Stranger, tmp_path: Path
+) -> None:
+    program = agent()
+    program.kill()
+    long = (tmp_path / "roles/echo.py").read_text().replace('"echo"', '"long"')
+    long = long.replace("le=9)", "le=9, description='x' * 300_000)")
+    (tmp_path / "roles/long.py").write_text(long)
+    agent()
+    await program.says("the schemas of long are left out")
+    await online(stranger)
+    factories = stranger.latest(REGISTRATION)["factories"]
+    assert factories["long"]["settings"] == {}
+    assert set(factories["long"]["commands"]) == set(factories["echo"]["commands"])
+    assert factories["echo"]["settings"]["properties"]
+
+
 async def test_runs_what_it_accepted_and_says_so(agent: Start, stranger: Stranger) -> None:
     agent()
     await online(stranger)
