@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from fleet.cli import apply, plan, status, wait
+from fleet.cli import (
+    adopt,
+    apply,
+    diff,
+    export,
+    history,
+    maintenance,
+    plan,
+    retire,
+    rollback,
+    rollout,
+    show,
+    status,
+    talk,
+    validate,
+    wait,
+)
 from fleet.cli.terminal import Options, with_examples
 from fleet.version import __version__
 
@@ -76,6 +92,17 @@ for _name, _command in (
     ("plan", plan),
     ("apply", apply),
     ("wait", wait),
+    ("rollout", rollout),
+    ("rollback", rollback),
+    ("history", history),
+    ("show", show),
+    ("diff", diff),
+    ("export", export),
+    ("validate", validate),
+    ("maintenance", maintenance),
+    ("talk", talk),
+    ("retire", retire),
+    ("adopt", adopt),
 ):
     app.command(_name, help=_command.HELP, short_help=_command.ABOUT)(_command.run)
 

@@ -1,6 +1,5 @@
 """`fleet apply`: make a conference file what is wanted, and see it through."""
 
-import asyncio
 import shlex
 import sys
 from pathlib import Path
@@ -9,92 +8,104 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
-from fleet.cli.connection import Denied, Manager
-from fleet.cli.following import Verdicts, follow
-from fleet.cli.sync import Standing, judge_all
-from fleet.cli.terminal import (
-    Exit,
-    ask,
-    print_json,
-    progress,
-    say,
-    stop,
-    stop_denied,
-    with_examples,
-)
-from fleet.cli.view import clean
-from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult, StatusResult
-from fleet.wire import to_json
+from fleet.cli.completion import rooms, stations
+from fleet.cli.connection import Denied
+from fleet.cli.rolling import agree, see_through
+from fleet.cli.terminal import ask, print_json, stop, stop_denied, with_examples
+from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
 
 ABOUT: Final = "Make a conference file what is wanted of the stations."
 HELP: Final = with_examples(
     f"{ABOUT} Shows the plan, asks, and waits until every station that is online does what is "
-    f"wanted; the others get it when they come back. Ends with 0 when the online ones are in "
-    f"sync, 1 if one rejects or fails, more on an error.",
+    f"wanted; the others get it when they come back. The manager does the work: it goes on when "
+    f"this terminal is gone, and stops at the first station that rejects or fails. Ends with 0 "
+    f"when the online ones are in sync, 1 if one rejects or fails, more on an error.",
     "fleet apply conference.toml",
-    "fleet apply conference.toml --yes        without asking, as in a script",
+    "fleet apply conference.toml --yes                    without asking, as in a script",
+    "fleet apply conference.toml --batch 2 --settle 30    two at a time, each well for 30 s",
+    "fleet apply conference.toml --room hall1 --rollback-on-failure",
+    "fleet apply conference.toml --dry-run",
 )
-PATIENCE: Final = 60.0
-"""Seconds the stations have to do what is wanted."""
-STEADY: Final = 3.0
-"""Seconds an instance stays failed before it is believed: the next try may go well."""
-
-
-class _Watch:
-    """Decides when there is no more to wait for."""
-
-    def __init__(self) -> None:
-        self._failed_since: float | None = None
-
-    def is_over(self, verdicts: Verdicts) -> bool:
-        standings = {one.standing for one in verdicts}
-        now = asyncio.get_running_loop().time()
-        if Standing.FAILED not in standings:
-            self._failed_since = None
-        elif self._failed_since is None:
-            self._failed_since = now
-        steady = self._failed_since is not None and now - self._failed_since >= STEADY
-        return Standing.WORKING not in standings and (steady or Standing.FAILED not in standings)
 
 
 def run(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The conference file (TOML).")],
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Stations at once; all without it.")
+    ] = None,
+    settle: Annotated[
+        float,
+        typer.Option(metavar="S", min=0, help="Seconds a batch is well before the next begins."),
+    ] = 0.0,
+    room: Annotated[
+        str | None,
+        typer.Option(metavar="ROOM", help="Only this room.", autocompletion=rooms),
+    ] = None,
+    station: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STATION", help="Only this station (name or id).", autocompletion=stations
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    check_revision: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, help="Refuse if N is not the last roll-out: somebody was faster."
+        ),
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    interrupt: Annotated[
+        bool, typer.Option("--interrupt", help="Also restart or end running recordings.")
+    ] = False,
+    rollback_on_failure: Annotated[
+        bool, typer.Option("--rollback-on-failure", help="Put back what it changed if it fails.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Plan, ask, apply, follow."""
-    if not yes and not sys.stdin.isatty():
+    command = f"fleet apply {shlex.quote(str(file))}"
+    if not (yes or dry_run or sys.stdin.isatty()):
         stop(f"nobody can be asked here; type: fleet apply --yes {shlex.quote(str(file))}")
     text, name = conference.read(file), str(file)
+    asked = PlanArguments(text, name, room, station)
     try:
-        plan = ask(ctx, lambda m: m.ask("plan", PlanArguments(text, name), PlanResult))
-        if not json:
+        plan = ask(ctx, lambda manager: manager.ask("plan", asked, PlanResult))
+        if json and dry_run:
+            print_json(plan)
+        elif not json:
             conference.show(plan)
-        if not (plan.is_empty or yes) and not typer.confirm("Apply?", err=True):
-            stop("nothing was applied", Exit.NO)
-        with progress() as tell:
-
-            async def work(manager: Manager) -> tuple[ApplyResult, StatusResult]:
-                applied = await manager.ask("apply", ApplyArguments(text, name), ApplyResult)
-                return applied, await follow(manager, _Watch().is_over, PATIENCE, tell)
-
-            applied, found = ask(ctx, work)
+        if check_revision not in (None, plan.revision):
+            stop(
+                f"somebody applied in between: the last roll-out is {plan.revision}, not "
+                f"{check_revision}; look at: fleet history"
+            )
+        if dry_run:
+            return
+        may_interrupt = agree(plan, command, yes=yes, interrupt=interrupt)
+        if check_revision is None and not yes:
+            check_revision = plan.revision  # what was agreed to is what is applied
+        arguments = ApplyArguments(
+            text,
+            name,
+            message,
+            room,
+            station,
+            batch,
+            settle,
+            check_revision,
+            may_interrupt,
+            rollback_on_failure,
+        )
+        see_through(
+            ctx,
+            lambda manager: manager.ask("apply", arguments, ApplyResult),
+            only=station or room,
+            json=json,
+        )
     except Denied as denied:
         stop_denied(denied, name)
-    if json:
-        print_json({**to_json(applied), **to_json(found)})
-    _conclude(judge_all(found.stations))
-
-
-def _conclude(verdicts: Verdicts) -> None:
-    """Say who stands where and end with the exit code that follows."""
-    for one in verdicts:
-        if one.standing is Standing.PENDING:
-            say(clean(f"pending: {one}; it gets its config when it comes back"))
-        elif one.standing is not Standing.IN_SYNC:
-            say(clean(str(one)))
-    ready = sum(one.standing is Standing.IN_SYNC for one in verdicts)
-    say(f"{ready} of {len(verdicts)} stations in sync")
-    if any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in verdicts):
-        raise typer.Exit(Exit.NO)

@@ -1,6 +1,6 @@
 """The conference file as `plan` and `apply` send it, and the plan as both show it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -9,6 +9,8 @@ from fleet.cli.terminal import data, say, stop
 from fleet.cli.view import clean
 from fleet.operations import PlanResult
 
+_MOST = 10
+"""Names that are told one by one."""
 _STYLES = {"+": "green", "~": "yellow", "-": "red"}
 _WORDS = {"+": "to add", "~": "to change", "-": "to remove"}
 
@@ -23,19 +25,32 @@ def read(path: Path) -> str:
         stop(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}")
 
 
-def show(plan: PlanResult) -> None:
-    """The changes on stdout, a line each; what there is to say about them on stderr."""
+def show_changes(plan: PlanResult) -> None:
+    """The changes on stdout, a line each."""
     console = data()
     for text in _rows(plan):
         if console.is_terminal:
             console.print(text)
         else:
             print(text.plain)
+
+
+def show(plan: PlanResult) -> None:
+    """The changes on stdout; what there is to say about them on stderr."""
+    show_changes(plan)
     for warning in plan.warnings:
         say(f"warning: {clean(warning)}", "yellow")
     if plan.unnamed:
-        say(f"left as they are, for the file does not name them: {', '.join(plan.unnamed)}")
+        say(f"left as they are, for the file does not name them: {names(plan.unnamed)}")
+    if plan.recording and not plan.is_empty:
+        say(f"recording right now: {names(plan.recording)}")
     say(summary(plan))
+
+
+def names(several: Sequence[str]) -> str:
+    """`a, b, c and 5 more`."""
+    more = f" and {len(several) - _MOST} more" if len(several) > _MOST else ""
+    return clean(", ".join(several[:_MOST])) + more
 
 
 def summary(plan: PlanResult) -> str:

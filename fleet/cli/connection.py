@@ -1,6 +1,6 @@
-"""The way to the manager: over the broker and nothing else, so that `fleet` runs anywhere.
+"""The way to the manager and the stations: over the broker alone, so that `fleet` runs anywhere.
 
-One command is one conversation: connect, see a manager that is online, ask, leave.
+One command is one conversation: connect, see that who is asked is there, ask, leave.
 """
 
 import asyncio
@@ -56,12 +56,33 @@ class Access:
     topics: Topics
 
 
+class Line:
+    """A live connection to the broker: listen there, ask, and be answered."""
+
+    def __init__(self, access: Access, link: Link) -> None:
+        self.access = access
+        self.requests = Requests(link)
+        self._link = link
+        self._hearers: list[Callable[[Message], None]] = []
+
+    def received(self, message: Message) -> None:
+        """Hand every message here."""
+        for hear in self._hearers:
+            hear(message)
+        self.requests.received(message)
+
+    async def listen(self, hear: Callable[[Message], None], *filters: Filter) -> None:
+        """Subscribe to `filters`; from now on `hear` is given each message that comes in."""
+        self._hearers.append(hear)
+        await self._link.subscribe(*filters)
+
+
 class Manager:
     """A manager that is online."""
 
-    def __init__(self, access: Access, requests: Requests) -> None:
-        self._access = access
-        self._requests = requests
+    def __init__(self, line: Line) -> None:
+        self._access = line.access
+        self._requests = line.requests
 
     async def ask(self, operation: str, arguments: Any, cls: type[T]) -> T:
         """What the manager answers to `operation`, as a `cls`.
@@ -103,16 +124,32 @@ class Manager:
             ) from None
 
 
+class ManagerPresence:
+    """Whether a manager is online, as far as was heard."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topic = topics.manager("presence")
+        self.online = asyncio.Event()
+
+    def hear(self, message: Message) -> None:
+        """Hand messages here."""
+        if message.topic != self._topic:
+            return
+        try:
+            presence = decode(message.payload, Presence)
+        except Undecodable:
+            return
+        if presence.state is PresenceState.ONLINE:
+            self.online.set()
+        else:
+            self.online.clear()
+
+
 class _Conversation(Generic[T]):
-    def __init__(
-        self, access: Access, work: Callable[[Manager], Awaitable[T]], patience: float
-    ) -> None:
+    def __init__(self, access: Access, work: Callable[[Line], Awaitable[T]]) -> None:
         self._access = access
         self._work = work
-        self._patience = patience
-        self._topics = access.topics
-        self._online = asyncio.Event()
-        self._requests: Requests | None = None
+        self._line: Line | None = None
         self.reached = asyncio.Event()
         self.outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -120,46 +157,19 @@ class _Conversation(Generic[T]):
         return None
 
     def received(self, message: Message) -> None:
-        if message.topic == self._topics.manager("presence"):
-            self._presence(message.payload)
-        elif self._requests is not None:
-            self._requests.received(message)
-
-    def _presence(self, payload: bytes) -> None:
-        try:
-            presence = decode(payload, Presence)
-        except Undecodable:
-            return
-        if presence.state is PresenceState.ONLINE:
-            self._online.set()
-        else:
-            self._online.clear()
+        if self._line is not None:
+            self._line.received(message)
 
     async def connected(self, link: Link) -> None:
         self.reached.set()
-        self._requests = Requests(link)
+        self._line = Line(self._access, link)
         try:
-            await link.subscribe(
-                Filter(self._topics.manager("presence")),
-                Filter(self._topics.manager("reply", self._access.caller)),
-            )
-            await self._until_online()
-            self.outcome.set_result(await self._work(Manager(self._access, self._requests)))
+            self.outcome.set_result(await self._work(self._line))
         except Disconnected:
             raise
         except Exception as error:
             # Kept, not raised: leaving with an error would not say goodbye to the broker.
             self.outcome.set_exception(error)
-
-    async def _until_online(self) -> None:
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._online.wait()
-        except TimeoutError:
-            raise Unreachable(
-                f"no manager is online at {self._access.broker} (waited {self._patience:.0f} s); "
-                f"start fleet-manager, or name another broker with --broker or FLEET_BROKER"
-            ) from None
 
     def disconnected(self, why: str) -> None:
         """Told by `connect_once`'s error already."""
@@ -174,7 +184,38 @@ async def converse(
         Unreachable: there is no broker or no manager, or it went away.
         Denied: the manager refused what `work` asked.
     """
-    conversation = _Conversation(access, work, patience)
+
+    async def ask(line: Line) -> T:
+        presence = ManagerPresence(access.topics)
+        await line.listen(presence.hear, *manager_filters(access))
+        try:
+            async with asyncio.timeout(patience):
+                await presence.online.wait()
+        except TimeoutError:
+            raise Unreachable(
+                f"no manager is online at {access.broker} (waited {patience:.0f} s); "
+                f"start fleet-manager, or name another broker with --broker or FLEET_BROKER"
+            ) from None
+        return await work(Manager(line))
+
+    return await connect(access, ask, patience)
+
+
+def manager_filters(access: Access) -> tuple[Filter, Filter]:
+    """What to listen to before a manager is asked."""
+    topics = access.topics
+    return Filter(topics.manager("presence")), Filter(topics.manager("reply", access.caller))
+
+
+async def connect(
+    access: Access, work: Callable[[Line], Awaitable[T]], patience: float = PATIENCE
+) -> T:
+    """The result of `work` on a connection, which is then left.
+
+    Raises:
+        Unreachable: there is no broker, or the connection was lost.
+    """
+    conversation = _Conversation(access, work)
     try:
         async with asyncio.timeout(patience) as limit:
             connection = asyncio.ensure_future(

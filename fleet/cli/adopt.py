@@ -1,0 +1,37 @@
+"""`fleet adopt`: what a station runs is what is wanted of it."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.completion import stations
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import AdoptArguments, StationResult
+
+ABOUT: Final = "Want of a station what it runs; for one that was retired and is back."
+HELP: Final = with_examples(
+    f"{ABOUT} Nothing on it is touched.",
+    "fleet adopt hall1-cam",
+    "fleet adopt b827eb0000a1",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str, typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations)
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask the manager."""
+    arguments = AdoptArguments(station)
+    try:
+        found = ask(ctx, lambda manager: manager.ask("adopt", arguments, StationResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet adopt")
+    if json:
+        print_json(found)
+    else:
+        say(clean(f"what {found.name} runs is wanted of it, as revision {found.revision}"))

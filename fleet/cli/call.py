@@ -1,0 +1,129 @@
+"""`fleet call`: ask something of a role that runs on a station, or of the station itself."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from fleet.cli.arguments import BadArguments, typed
+from fleet.cli.completion import commands, roles, stations
+from fleet.cli.connection import Line, Unreachable, connect
+from fleet.cli.station import DEADLINE, NoSuchStation, Station, ask, find
+from fleet.cli.sync import problem_text
+from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
+from fleet.cli.view import clean
+from fleet.model import NAME_RULE, Error, Reply, is_name
+
+ABOUT: Final = "Ask something of a role that runs on a station, or of the station itself."
+HELP: Final = with_examples(
+    f"{ABOUT} Arguments are key=value, typed as the station's registration says: numbers, true "
+    f"and false, JSON for lists and tables. Ends with 0 if it was done, 1 if it was refused or "
+    f"failed, 4 if the station cannot be reached.",
+    "fleet call hall1-cam station info                what the box is and how it is",
+    "fleet call hall1-cam station restart role=record instance=main",
+    "fleet call hall1-cam banner show text='Back at 14:00' --instance left",
+    "fleet call b827eb0000a1 station info --json      works without a manager too",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str,
+        typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations),
+    ],
+    role: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROLE", help="A role, or `station` for the box.", autocompletion=roles
+        ),
+    ],
+    command: Annotated[
+        str, typer.Argument(metavar="COMMAND", help="What to do.", autocompletion=commands)
+    ],
+    given: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments.")
+    ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option(metavar="I", help="Which instance; needed where several run."),
+    ] = None,
+    timeout: Annotated[
+        int, typer.Option(metavar="S", min=1, max=86400, help="Seconds it may take.")
+    ] = DEADLINE,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole reply as JSON.")] = False,
+) -> None:
+    """Find the station, type the arguments, ask, and show the answer."""
+    for name in (role, command, *([instance] if instance is not None else [])):
+        if not is_name(name):
+            stop(f"{name!r} can be no name: it is {NAME_RULE}")
+
+    async def work(line: Line) -> Reply:
+        found = await find(line, station)
+        arguments = _typed(found, role, command, given or [])
+        return await ask(line, found, role, command, arguments, instance, timeout)
+
+    try:
+        reply = asyncio.run(connect(ctx.obj.access(), work))
+    except Unreachable as error:
+        stop(clean(str(error)), Exit.UNKNOWN)
+    except NoSuchStation as error:
+        stop(str(error))
+    except BadArguments as error:
+        for mistake in error.mistakes:
+            say(clean(f"fleet: {role} {command}: {mistake}"))
+        raise typer.Exit(Exit.ERROR) from None
+    if json:
+        print_json(reply)
+    if reply.error is not None:
+        stop_refused(reply.error)
+    if not json:
+        for text in table(reply.result):
+            print(text)
+
+
+def stop_refused(error: Error) -> None:
+    """End with what the station found wrong."""
+    for problem in error.problems:
+        say(clean(problem_text(problem)))
+    stop(clean(f"{error.type}: {error.message}"), Exit.NO)
+
+
+def _typed(
+    station: Station, role: str, command: str, given: Sequence[str]
+) -> Mapping[str, Any]:
+    """Also where nothing is known of the command: a role may offer it by hand."""
+    schema = station.commands(role).get(command)
+    return typed(given, schema.arguments if schema is not None else None)
+
+
+def table(result: Any) -> Iterator[str]:
+    """A line a value, under its path: `disks.0.free_bytes  1024`."""
+    rows = list(_rows(result, ""))
+    width = max((len(path) for path, _ in rows), default=0)
+    for path, text in rows:
+        yield f"{path.ljust(width)}  {clean(text)}".strip()
+
+
+def _rows(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    inner: Iterator[tuple[Any, Any]]
+    if isinstance(value, dict) and value:
+        inner = iter(value.items())
+    elif isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
+        inner = iter(enumerate(value))
+    else:
+        yield clean(path), _text(value)
+        return
+    for key, one in inner:
+        yield from _rows(one, f"{path}.{key}" if path else str(key))
+
+
+def _text(value: Any) -> str:
+    if value is None or value in ({}, []):
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value)

@@ -1,0 +1,42 @@
+"""`fleet diff`: what changed between two revisions of a station."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli import conference
+from fleet.cli.completion import stations
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import Exit, ask, print_json, say, stop_denied, with_examples
+from fleet.operations import DiffArguments, DiffResult, PlanResult
+
+ABOUT: Final = "Show what changed from one revision of a station to another."
+HELP: Final = with_examples(
+    f"{ABOUT} Ends with 0 if nothing did, 1 if something did, more on an error.",
+    "fleet diff hall1-cam 7 8",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str, typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations)
+    ],
+    old: Annotated[int, typer.Argument(metavar="N", min=1, help="From this revision.")],
+    new: Annotated[int, typer.Argument(metavar="M", min=1, help="To this one.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask for it and show it."""
+    arguments = DiffArguments(station, old, new)
+    try:
+        found = ask(ctx, lambda manager: manager.ask("diff", arguments, DiffResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet diff")
+    if json:
+        print_json(found)
+    elif found.changes:
+        conference.show_changes(PlanResult(found.changes, (), ()))
+    else:
+        say(f"{found.name} has the same in {old} and {new}")
+    if found.changes:
+        raise typer.Exit(Exit.NO)

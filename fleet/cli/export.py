@@ -1,0 +1,34 @@
+"""`fleet export`: what is wanted now, as a conference file."""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import ExportResult
+
+ABOUT: Final = "Print a conference file of what is wanted now."
+HELP: Final = with_examples(
+    f"{ABOUT} Applying it changes nothing. Profiles, references and placeholders are filled in.",
+    "fleet export > conference.toml",
+)
+_NO_ARGUMENTS: Final[dict[str, Any]] = {}
+
+
+def run(
+    ctx: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask for it and print it."""
+    try:
+        found = ask(ctx, lambda manager: manager.ask("export", _NO_ARGUMENTS, ExportResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet export")
+    if json:
+        print_json(found)
+    else:
+        print(found.text, end="")
+    for one in found.left_out:
+        say(f"left out: {clean(one)}", "yellow")

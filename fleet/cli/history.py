@@ -1,0 +1,54 @@
+"""`fleet history`: who changed what, when and why, and what became of it."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli import view
+from fleet.cli.completion import stations
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import ask, data, print_json, say, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import Event, HistoryArguments, HistoryResult
+
+ABOUT: Final = "Show the roll-outs, or all that happened to one station."
+HELP: Final = with_examples(
+    f"{ABOUT} Revisions are kept for ever, answers and presence for 30 days.",
+    "fleet history",
+    "fleet history hall1-cam -n 20",
+    "fleet history --json | jq '.events[-1]'",
+)
+_HEADER = ("AT", "WHAT", "NUMBER", "BY", "DETAIL")
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str | None,
+        typer.Argument(metavar="[STATION]", help="Its name or id.", autocompletion=stations),
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", metavar="N", min=1, max=10_000, help="At most.")
+    ] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask for it and show it."""
+    arguments = HistoryArguments(station, lines)
+    try:
+        found = ask(ctx, lambda manager: manager.ask("history", arguments, HistoryResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet history")
+    if json:
+        print_json(found)
+    elif found.events:
+        view.show([_line(one) for one in found.events], data(), _HEADER)
+    elif station is None:
+        say("nothing was ever rolled out; fleet apply FILE begins")
+    else:
+        say(f"nothing is known of {station} yet")
+
+
+def _line(one: Event) -> view.Line:
+    at = f"{one.at.astimezone():%Y-%m-%dT%H:%M:%S}"
+    number = "-" if one.number is None else str(one.number)
+    return view.Line(tuple(map(clean, (at, one.kind, number, one.by or "-", one.text))))

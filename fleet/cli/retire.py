@@ -1,0 +1,38 @@
+"""`fleet retire`: a station that is gone for good."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.completion import stations
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import RetireArguments, StationResult
+
+ABOUT: Final = "Want nothing of a station any more, and forget it; its history stays."
+HELP: Final = with_examples(
+    f"{ABOUT} If it comes back it is new, and what it runs is left alone until fleet adopt.",
+    "fleet retire hall1-cam",
+    "fleet retire hall1-cam --force     also while it is online",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str, typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations)
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Also while it is online.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask the manager."""
+    arguments = RetireArguments(station, force)
+    try:
+        found = ask(ctx, lambda manager: manager.ask("retire", arguments, StationResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet retire")
+    if json:
+        print_json(found)
+    else:
+        say(clean(f"{found.name} is retired; fleet history {found.id} shows what it did"))

@@ -1,0 +1,76 @@
+"""`fleet rollback`: an earlier time again, under a new revision."""
+
+import shlex
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli import conference
+from fleet.cli.completion import stations
+from fleet.cli.connection import Denied
+from fleet.cli.rolling import agree, see_through
+from fleet.cli.terminal import ask, print_json, say, stop, stop_denied, with_examples
+from fleet.operations import ApplyResult, RollbackArguments
+
+ABOUT: Final = "Put back what was wanted before, of one station or of all."
+HELP: Final = with_examples(
+    f"{ABOUT} Shows the plan, asks and waits as fleet apply does; the past gets a new number. "
+    f"Ends as fleet apply.",
+    "fleet rollback hall1-cam           what it had before its last revision",
+    "fleet rollback hall1-cam --to 7    its revision 7, see: fleet history hall1-cam",
+    "fleet rollback --all               everything as before the last roll-out",
+    "fleet rollback --all --to 12       everything as after the roll-out 12, see: fleet history",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str | None,
+        typer.Argument(metavar="[STATION]", help="Its name or id.", autocompletion=stations),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Of all stations.")] = False,
+    to: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="A revision of the station; with --all a roll-out."),
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    interrupt: Annotated[
+        bool, typer.Option("--interrupt", help="Also restart or end running recordings.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Plan, ask, roll back, follow."""
+    if (station is None) != everything:
+        stop("name one station, or all of them: fleet rollback STATION, fleet rollback --all")
+    command = f"fleet rollback {'--all' if station is None else shlex.quote(station)}"
+    command += f" --to {to}" if to is not None else ""
+    if not (yes or dry_run or sys.stdin.isatty()):
+        stop(f"nobody can be asked here; type: {command} --yes")
+    look = RollbackArguments(station, to, message, dry_run=True)
+    try:
+        plan = ask(ctx, lambda manager: manager.ask("rollback", look, ApplyResult)).plan
+        if json and dry_run:
+            print_json(plan)
+        elif not json:
+            conference.show(plan)
+        if dry_run:
+            return
+        if plan.is_empty:
+            say("nothing was put back")
+            return
+        may_interrupt = agree(plan, command, yes=yes, interrupt=interrupt)
+        arguments = RollbackArguments(station, to, message, may_interrupt, plan.revision)
+        see_through(
+            ctx,
+            lambda manager: manager.ask("rollback", arguments, ApplyResult),
+            only=station,
+            json=json,
+        )
+    except Denied as denied:
+        stop_denied(denied, "fleet rollback")

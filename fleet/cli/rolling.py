@@ -1,0 +1,189 @@
+"""A roll-out from the asking to the end, for `apply` and `rollback`; the work is the manager's."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+from attrs import field, frozen
+
+from fleet.cli.conference import names
+from fleet.cli.connection import Manager
+from fleet.cli.following import Verdicts, follow
+from fleet.cli.sync import Standing, judge_all, matching
+from fleet.cli.terminal import Exit, ask, messages, print_json, say, stop
+from fleet.cli.view import clean
+from fleet.operations import (
+    ApplyResult,
+    PlanResult,
+    RolloutArguments,
+    RolloutResult,
+    RolloutStatus,
+    StatusResult,
+)
+from fleet.wire import to_json
+
+PATIENCE: Final = 60.0
+"""Seconds the stations have to do what is wanted."""
+STEADY: Final = 3.0
+"""Seconds an instance stays failed before it is believed: the next try may go well."""
+_AFTERWARDS: Final = 10.0
+"""Seconds to see how the others end when a roll-out was stopped."""
+_PACE: Final = 0.25
+
+Tell = Callable[[RolloutStatus], None]
+
+
+def agree(plan: PlanResult, command: str, *, yes: bool, interrupt: bool) -> bool:
+    """Ask what has to be asked; whether running recordings may be interrupted.
+
+    Ends the command where the answer is no, or where nobody can be asked.
+    """
+    if plan.is_empty:
+        return interrupt
+    spared = () if interrupt else plan.interrupted
+    if spared:
+        say(f"this interrupts what records now: {names(spared)}", "bold red")
+        if not sys.stdin.isatty():
+            stop(f"that needs --interrupt; type: {command} --yes --interrupt")
+        if not typer.confirm(f"Interrupt {len(spared)} running recordings?", err=True):
+            stop("nothing was applied", Exit.NO)
+        return True
+    if not yes and not typer.confirm("Apply?", err=True):
+        stop("nothing was applied", Exit.NO)
+    return interrupt
+
+
+@frozen
+class _Outcome:
+    applied: ApplyResult
+    rollout: RolloutStatus | None
+    found: StatusResult
+
+
+@frozen
+class _Journey:
+    """`numbers`: the roll-out's, once it has begun."""
+
+    begin: Callable[[Manager], Awaitable[ApplyResult]]
+    tell: Tell
+    numbers: list[int] = field(factory=list)
+
+    async def __call__(self, manager: Manager) -> _Outcome:
+        applied = await self.begin(manager)
+        self.numbers.append(applied.rollout)
+        rollout = await _until_over(manager, applied.rollout, self.tell)
+        stopped = rollout is not None and rollout.phase in ("stopped", "undone")
+        is_over = _nobody_works if stopped else _Watch().is_over
+        patience = _AFTERWARDS if stopped else PATIENCE
+        found = await follow(manager, is_over, patience, lambda _: None)
+        return _Outcome(applied, rollout, found)
+
+
+def see_through(
+    ctx: typer.Context,
+    begin: Callable[[Manager], Awaitable[ApplyResult]],
+    *,
+    only: str | None,
+    json: bool,
+) -> None:
+    """Begin a roll-out, show how it goes, and end with the exit code that follows.
+
+    `only`: the one room or station that it is about.
+
+    Raises:
+        Denied: the manager refused to begin it.
+    """
+    with _bar() as tell:
+        journey = _Journey(begin, tell)
+        try:
+            outcome = ask(ctx, journey)
+        except KeyboardInterrupt:
+            if journey.numbers:
+                say("the manager goes on with it; fleet rollout shows how far it is")
+            raise
+    if json:
+        more = {"rollout": to_json(outcome.rollout)}
+        print_json({**to_json(outcome.applied), **to_json(outcome.found), **more})
+    stations = outcome.found.stations
+    _conclude(judge_all(matching(stations, only) if only else stations), outcome.rollout)
+
+
+async def _until_over(manager: Manager, number: int, tell: Tell) -> RolloutStatus | None:
+    loop = asyncio.get_running_loop()
+    while True:
+        asked = loop.time()
+        result = await manager.ask("rollout", RolloutArguments(number), RolloutResult)
+        if result.rollout is None:
+            return None
+        tell(result.rollout)
+        if result.rollout.phase != "running":
+            return result.rollout
+        # A roll-out that is large to describe is asked for less often.
+        await asyncio.sleep(max(_PACE, 4 * (loop.time() - asked)))
+
+
+@contextmanager
+def _bar() -> Iterator[Tell]:
+    """A progress bar on a terminal; elsewhere nothing."""
+    console = messages()
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(rollout: RolloutStatus) -> None:
+            at_work = [one for one in rollout.targets if one.outcome == "begun"]
+            text = f"{clean(at_work[0].station)}: {clean(at_work[0].why or '')}" if at_work else ""
+            bar.update(
+                task, total=len(rollout.targets), completed=rollout.settled, description=text
+            )
+
+        yield tell
+
+
+class _Watch:
+    """Decides when there is no more to wait for."""
+
+    def __init__(self) -> None:
+        self._failed_since: float | None = None
+
+    def is_over(self, verdicts: Verdicts) -> bool:
+        standings = {one.standing for one in verdicts}
+        now = asyncio.get_running_loop().time()
+        if Standing.FAILED not in standings:
+            self._failed_since = None
+        elif self._failed_since is None:
+            self._failed_since = now
+        steady = self._failed_since is not None and now - self._failed_since >= STEADY
+        return Standing.WORKING not in standings and (steady or Standing.FAILED not in standings)
+
+
+def _nobody_works(verdicts: Verdicts) -> bool:
+    return all(one.standing is not Standing.WORKING for one in verdicts)
+
+
+def _conclude(verdicts: Verdicts, rollout: RolloutStatus | None) -> None:
+    """Say who stands where and end with the exit code that follows."""
+    for one in verdicts:
+        if one.standing is Standing.PENDING:
+            say(clean(f"pending: {one}; it gets its config when it comes back"))
+        elif one.standing is not Standing.IN_SYNC:
+            say(clean(str(one)))
+    stopped = rollout is not None and rollout.phase in ("stopped", "undone")
+    if rollout is not None and stopped:
+        words = "stopped" if rollout.phase == "stopped" else "stopped, and put back what it changed"
+        say(clean(f"the roll-out {rollout.number} was {words}: {rollout.why or 'somebody did'}"))
+        waiting = [one.station for one in rollout.targets if one.outcome == "waiting"]
+        if waiting:
+            say(f"not begun: {names(waiting)}")
+    ready = sum(one.standing is Standing.IN_SYNC for one in verdicts)
+    say(f"{ready} of {len(verdicts)} stations in sync")
+    if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in verdicts):
+        raise typer.Exit(Exit.NO)

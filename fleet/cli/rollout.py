@@ -1,0 +1,70 @@
+"""`fleet rollout`: how far the running roll-out is, and its end before its time."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli import view
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import ask, data, print_json, say, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus
+
+ABOUT: Final = "Show the running roll-out, or the last one; stop it."
+HELP: Final = with_examples(
+    f"{ABOUT} What a stopped one has begun stays begun: fleet rollback --all puts it back.",
+    "fleet rollout",
+    "fleet rollout 12        an earlier one, see: fleet history",
+    "fleet rollout --stop",
+)
+_HEADER = ("ROOM", "STATION", "REVISION", "OUTCOME", "WHY")
+
+
+def run(
+    ctx: typer.Context,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[N]", min=1, help="Its number; the last without it.")
+    ] = None,
+    end: Annotated[bool, typer.Option("--stop", help="Begin no more stations.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask for it and show it."""
+    arguments = RolloutArguments(number, end)
+    try:
+        found = ask(ctx, lambda m: m.ask("rollout", arguments, RolloutResult)).rollout
+    except Denied as denied:
+        stop_denied(denied, "fleet rollout")
+    if json:
+        print_json(RolloutResult(found))
+    elif found is None:
+        say("nothing was ever rolled out; fleet apply FILE begins")
+    else:
+        _show(found)
+
+
+def _show(one: RolloutStatus) -> None:
+    lines = [
+        view.Line(
+            tuple(
+                clean(text)
+                for text in (
+                    target.room or "-",
+                    target.station,
+                    str(target.revision or "-"),
+                    target.outcome,
+                    target.why or "",
+                )
+            )
+        )
+        for target in one.targets
+    ]
+    if lines:
+        view.show(lines, data(), _HEADER)
+    why = f": {one.why}" if one.why else ""
+    of = f" of {one.file}" if one.file else ""
+    say(
+        clean(
+            f"{one.kind} {one.number}{of} by {one.by} at {one.at:%Y-%m-%d %H:%M:%S}Z: {one.phase}"
+            f"{why}; {one.settled} of {len(one.targets)} stations done"
+        )
+    )

@@ -1,0 +1,45 @@
+"""`fleet show`: what is wanted of a station, or was."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.completion import stations
+from fleet.cli.connection import Denied
+from fleet.cli.terminal import ask, print_json, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import ShowArguments, ShowResult
+
+ABOUT: Final = "Show what is wanted of a station, or was under an earlier revision."
+HELP: Final = with_examples(
+    f"{ABOUT} As a conference file writes it, everything filled in.",
+    "fleet show hall1-cam",
+    "fleet show hall1-cam --revision 7",
+    "fleet show hall1-cam --json | jq .roles.record",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str, typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations)
+    ],
+    revision: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Its number; the one wanted without it.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask for it and show it."""
+    arguments = ShowArguments(station, revision)
+    try:
+        found = ask(ctx, lambda manager: manager.ask("show", arguments, ShowResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet show")
+    if json:
+        print_json(found)
+        return
+    why = f": {found.message}" if found.message else ""
+    name = found.name if found.name == found.id else f"{found.name} ({found.id})"
+    at = f"{found.at:%Y-%m-%d %H:%M:%S}Z"
+    print(clean(f"# {name}: revision {found.revision} by {found.by} at {at}{why}"))
+    print(found.text, end="")

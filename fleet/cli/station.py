@@ -1,0 +1,266 @@
+"""One station as an operator names it: which one is meant, whether it is there, what it offers.
+
+Its own retained words are enough where its id is given; for a name the manager is asked, or,
+where there is none, the registrations are looked through for a box of that host name.
+"""
+
+import asyncio
+import difflib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from attrs import frozen
+
+from fleet.cli.connection import (
+    PATIENCE,
+    Denied,
+    Line,
+    Manager,
+    ManagerPresence,
+    Unreachable,
+    manager_filters,
+)
+from fleet.cli.following import status
+from fleet.cli.sync import matching
+from fleet.cli.view import clean, clock
+from fleet.model import (
+    MAX_PAYLOAD,
+    CommandSchema,
+    Error,
+    Forbidden,
+    Presence,
+    PresenceState,
+    Registration,
+    Reply,
+    is_station_id,
+)
+from fleet.model import Command as Request
+from fleet.mqtt import Filter, Message, NobodyListening, Refused
+from fleet.schema import json_schema
+from fleet.station import COMMANDS, STATION
+from fleet.topics import Topics
+from fleet.wire import Undecodable, decode, encode
+
+T = TypeVar("T")
+
+DEADLINE: Final = 30
+"""Seconds a command has unless it is said otherwise."""
+_GRACE: Final = 2.0
+"""Seconds more for a station to answer that the deadline has passed."""
+_GATHER: Final = 0.5
+"""Seconds for the registrations of all stations, where no manager knows their names."""
+
+
+class NoSuchStation(Exception):
+    """Nobody knows a station of that name; the text says what is known."""
+
+
+@frozen
+class Station:
+    """A station that is online. `registration`: None where it was not heard."""
+
+    id: str
+    name: str
+    registration: Registration | None
+
+    def commands(self, role: str) -> Mapping[str, CommandSchema]:
+        """What is known to be offered; a role may offer more while it runs."""
+        if role == STATION:
+            return {
+                name: CommandSchema(json_schema(arguments), json_schema(result))
+                for name, (arguments, result) in COMMANDS.items()
+            }
+        factories = self.registration.factories if self.registration is not None else {}
+        return factories[role].commands if role in factories else {}
+
+
+class Heard:
+    """What stations have said that is retained, by topic."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self._payloads: dict[str, bytes] = {}
+        self._news = asyncio.Event()
+
+    def hear(self, message: Message) -> None:
+        """Hand messages here."""
+        address = self._topics.parse(message.topic)
+        if address is not None and address.station is not None:
+            if message.payload:
+                self._payloads[message.topic] = message.payload
+            else:
+                self._payloads.pop(message.topic, None)
+            self._news.set()
+
+    def has(self, topic: str) -> bool:
+        """Whether there was anything on `topic`."""
+        return topic in self._payloads
+
+    def latest(self, topic: str, cls: type[T]) -> T | None:
+        """What was said last on `topic`; None where that was nothing, or nonsense."""
+        try:
+            return decode(self._payloads[topic], cls) if topic in self._payloads else None
+        except Undecodable:
+            return None
+
+    def all(self, kind: str, cls: type[T]) -> dict[str, T]:
+        """By station, what was said last on its topic `kind`."""
+        found: dict[str, T] = {}
+        for topic in self._payloads:
+            address = self._topics.parse(topic)
+            if address is None or address.kind != kind or address.station is None:
+                continue
+            if (said := self.latest(topic, cls)) is not None:
+                found[address.station] = said
+        return found
+
+    async def until(self, topic: str) -> None:
+        """Wait for anything on `topic`."""
+        while topic not in self._payloads:
+            self._news.clear()
+            await self._news.wait()
+
+
+async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:
+    """The station with this id or name.
+
+    Raises:
+        NoSuchStation: there is none.
+        Unreachable: it is not online, or nobody can say which one is meant.
+    """
+    access, topics = line.access, line.access.topics
+    heard, manager = Heard(topics), ManagerPresence(topics)
+
+    def hear(message: Message) -> None:
+        heard.hear(message)
+        manager.hear(message)
+
+    if is_station_id(given):
+        await line.listen(hear, *_own(topics, given), *manager_filters(access))
+        first = [heard.until(topics.presence(given)), manager.online.wait()]
+    else:
+        await line.listen(hear, *manager_filters(access))
+        first = [manager.online.wait()]
+    await _any_of(*first, patience=patience)
+    if heard.has(topics.presence(given)):
+        id_, name = given, given
+    elif manager.online.is_set():
+        id_, name = await _known_to(Manager(line), given)
+    else:
+        id_, name = await _of_host_name(line, heard, given), given
+    if id_ != given:
+        await line.listen(lambda _: None, *_own(topics, id_))
+    await _any_of(heard.until(topics.presence(id_)), patience=patience)
+    presence = heard.latest(topics.presence(id_), Presence)
+    if presence is None or presence.state is not PresenceState.ONLINE:
+        raise Unreachable(absence(name, presence))
+    await _any_of(heard.until(topics.registration(id_)), patience=patience)
+    return Station(id_, name, heard.latest(topics.registration(id_), Registration))
+
+
+def absence(name: str, presence: Presence | None) -> str:
+    """Why a station cannot be asked."""
+    if presence is None:
+        return f"{name} was never heard; is its fleet-agent running, and on this broker?"
+    since = clock(presence.at, datetime.now(UTC))
+    if presence.state is PresenceState.OFFLINE:
+        return f"{name} is offline: its fleet-agent was stopped at {since}; start it again"
+    return f"{name} is {presence.state.value} (since {since}): look at its power and its network"
+
+
+async def ask(
+    line: Line,
+    station: Station,
+    role: str,
+    command: str,
+    arguments: Mapping[str, Any],
+    instance: str | None = None,
+    deadline: int = DEADLINE,
+) -> Reply:
+    """The station's reply; `deadline` in seconds.
+
+    Raises:
+        Unreachable: it does not listen, or nothing sensible came back in time.
+    """
+    access, topics = line.access, line.access.topics
+    payload = encode(Request(instance, arguments))
+    if len(payload) > MAX_PAYLOAD:
+        many = f"{len(payload)} bytes of arguments, a station takes {MAX_PAYLOAD}"
+        return Reply(None, Error("InvalidArguments", many))
+    reply_topic = topics.reply(station.id, access.caller)
+    try:
+        await line.listen(lambda _: None, Filter(reply_topic))
+        answer = await line.requests.ask(
+            topics.command(station.id, access.caller, role, command),
+            payload,
+            deadline,
+            reply_topic,
+            _GRACE,
+        )
+        return decode(answer, Reply)
+    except NobodyListening:
+        raise Unreachable(
+            f"{station.name} does not listen, though it said that it is online; "
+            f"is its fleet-agent just restarting?"
+        ) from None
+    except TimeoutError:
+        raise Unreachable(
+            f"{station.name} gave no answer within {deadline} s; "
+            f"whether it did what was asked is not known"
+        ) from None
+    except Refused as refused:
+        why = f"the broker lets {access.caller!r} not do this ({refused.reason}); see operators.acl"
+        return Reply(None, Error(Forbidden.__name__, why))
+    except Undecodable as error:
+        raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None
+
+
+def _own(topics: Topics, id_: str) -> tuple[Filter, Filter]:
+    return Filter(topics.presence(id_)), Filter(topics.registration(id_))
+
+
+async def _any_of(*waits: Any, patience: float) -> None:
+    """Until one of them is over, or nobody is patient any more."""
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    try:
+        await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
+    """Id and name of the station the manager knows as `given`."""
+    try:
+        stations = (await status(manager)).stations
+    except Denied as denied:
+        raise Unreachable(f"the manager does not say which station {given!r} is: {denied}") from None
+    found = [one for one in matching(stations, given) if given in (one.id, one.name)]
+    if not found:
+        near = difflib.get_close_matches(given, [one.name for one in stations], n=1)
+        hint = f"did you mean {near[0]}?" if near else "fleet status shows all there are"
+        raise NoSuchStation(f"there is no station {given!r}; {hint}")
+    station = next((one for one in found if one.id == given), found[0])
+    if station.presence in (PresenceState.OFFLINE, PresenceState.LOST):
+        raise Unreachable(f"{station.name} is {station.presence.value}; fleet status says more")
+    return station.id, station.name
+
+
+async def _of_host_name(line: Line, heard: Heard, given: str) -> str:
+    """The id of the one box with this host name."""
+    topic = line.access.topics.registration("+")
+    await line.listen(lambda _: None, Filter(topic, qos=0))
+    await asyncio.sleep(_GATHER)
+    found = _hosts(heard.all("registration", Registration), given)
+    if len(found) == 1:
+        return found[0]
+    several = f" ({', '.join(found)} have this host name)" if found else ""
+    raise Unreachable(
+        f"no manager is online that knows which station {clean(given)!r} is{several}; "
+        f"start fleet-manager, or give the station's id"
+    )
+
+
+def _hosts(registrations: Mapping[str, Registration], name: str) -> Sequence[str]:
+    return sorted(id_ for id_, one in registrations.items() if one.hostname == name)

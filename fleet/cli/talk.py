@@ -1,0 +1,43 @@
+"""`fleet talk`: whether a talk is on in a room, whatever its hours say."""
+
+from typing import Annotated, Final, Literal
+
+import typer
+
+from fleet.cli.completion import rooms
+from fleet.cli.connection import Denied
+from fleet.cli.said import ending, seconds
+from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
+from fleet.cli.view import clean
+from fleet.operations import SaidResult, TalkArguments
+
+ABOUT: Final = "Say whether a talk is on in a room: then silence and a dark picture are alarms."
+HELP: Final = with_examples(
+    f"{ABOUT} auto goes by the room's hours in the conference file, and is what holds if nobody "
+    f"says anything. on and off hold for 12 hours unless --for says otherwise.",
+    "fleet talk hall1 on",
+    "fleet talk hall1 off --for 90m",
+    "fleet talk hall1 auto",
+)
+
+
+def run(
+    ctx: typer.Context,
+    room: Annotated[str, typer.Argument(metavar="ROOM", help="The room.", autocompletion=rooms)],
+    talk: Annotated[Literal["on", "off", "auto"], typer.Argument(metavar="on|off|auto")],
+    length: Annotated[
+        float | None,
+        typer.Option("--for", metavar="TIME", parser=seconds, help="Such as 30m, 2h or 1d."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell the manager."""
+    arguments = TalkArguments(room, talk, length)
+    try:
+        found = ask(ctx, lambda manager: manager.ask("talk", arguments, SaidResult))
+    except Denied as denied:
+        stop_denied(denied, "fleet talk")
+    if json:
+        print_json(found)
+    else:
+        say(clean(f"talk in {found.name}: {found.state}{ending(found)}"))
