@@ -177,6 +177,20 @@ async def test_refused_connection_is_a_loss_and_tried_again(
     assert broker.url in session.losses[0]
 
 
+async def test_a_cancellation_is_heeded_whenever_it_comes(
+    brokers: Callable[[str], Mosquitto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = brokers("listener {port} 127.0.0.1\nallow_anonymous false\n")
+    monkeypatch.setattr("fleet.mqtt.backoff", lambda failures: 0)
+    loop = asyncio.get_running_loop()
+    for attempt in range(200):
+        task = asyncio.create_task(keep(at(broker), "c", Talk(forever)))
+        loop.call_later(attempt * 2e-5, task.cancel)
+        async with asyncio.timeout(5):
+            await asyncio.wait({task})
+        assert task.cancelled()
+
+
 async def test_comes_back_when_the_broker_does(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
