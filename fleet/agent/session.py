@@ -257,6 +257,7 @@ class Session:
             await asyncio.sleep(self._me.interval)
 
     def _reply(self, caller: str, correlation: bytes, payload: bytes) -> None:
+        self._ship()  # who asks for the last lines and listens on gets none twice, and all
         topic = self._me.topics.reply(self._me.station, caller)
         self._publish(topic, payload, correlation=correlation)
 

@@ -137,12 +137,14 @@ class Supervisor:
         self._instance(key).restart()
 
     def last_lines(self, key: Key, lines: int) -> list[str]:
-        """The last lines the children of an instance wrote.
+        """The last lines the children of an instance wrote; each was given to `lines` by then.
 
         Raises:
             NoSuchInstance: none is there.
         """
-        return self._instance(key).logs.last(lines)
+        logs = self._instance(key).logs
+        logs.read()
+        return logs.last(lines)
 
     def take_dropped(self) -> int:
         """Lines left out since this was last asked, because there were too many."""

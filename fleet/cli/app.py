@@ -10,9 +10,11 @@ import typer
 from fleet.cli import (
     adopt,
     apply,
+    call,
     diff,
     export,
     history,
+    logs,
     maintenance,
     plan,
     retire,
@@ -103,6 +105,8 @@ for _name, _command in (
     ("talk", talk),
     ("retire", retire),
     ("adopt", adopt),
+    ("call", call),
+    ("logs", logs),
 ):
     app.command(_name, help=_command.HELP, short_help=_command.ABOUT)(_command.run)
 

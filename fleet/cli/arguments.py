@@ -60,9 +60,11 @@ def typed(given: Iterable[str], schema: JsonSchema | None) -> dict[str, Any]:
             except ValueError:
                 mistakes.append(f"{key}: expected {kind(wanted)}, got {text!r}")
                 found[key] = None
-    for key in (schema or {}).get("required", ()):
-        if key not in found:
-            mistakes.append(f"{key} is missing: expected {kind((known or {}).get(key, {}))}")
+    mistakes += [
+        f"{key} is missing: expected {kind((known or {}).get(key, {}))}"
+        for key in (schema or {}).get("required", ())
+        if key not in found
+    ]
     if mistakes:
         raise BadArguments(mistakes)
     return found

@@ -90,9 +90,7 @@ def stop_refused(error: Error) -> None:
     stop(clean(f"{error.type}: {error.message}"), Exit.NO)
 
 
-def _typed(
-    station: Station, role: str, command: str, given: Sequence[str]
-) -> Mapping[str, Any]:
+def _typed(station: Station, role: str, command: str, given: Sequence[str]) -> Mapping[str, Any]:
     """Also where nothing is known of the command: a role may offer it by hand."""
     schema = station.commands(role).get(command)
     return typed(given, schema.arguments if schema is not None else None)

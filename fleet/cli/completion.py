@@ -3,13 +3,20 @@
 import asyncio
 import contextlib
 import io
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 import typer
 
-from fleet.cli.connection import Denied, Unreachable, converse
+from fleet.cli.connection import Denied, Line, Unreachable, connect, manager_on
 from fleet.cli.following import status
+from fleet.cli.station import NoSuchStation, Station, find, heard_of, runs
 from fleet.cli.terminal import Options
+from fleet.model import InstanceStatus
 from fleet.operations import StationStatus
+from fleet.station import STATION
+
+T = TypeVar("T")
 
 _PATIENCE = 1.0
 """Seconds a shell may hang at the Tab key."""
@@ -27,21 +34,63 @@ def rooms(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def stations(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The stations the manager knows whose names begin with `incomplete`."""
-    return _fitting({one.name for one in _known(ctx)}, incomplete)
+    """The stations that begin with `incomplete`: names, or ids where there is no manager."""
+    names = {one.name for one in _known(ctx)} or _quietly(ctx, heard_of, set())
+    return _fitting(names, incomplete)
 
 
-def _fitting(names: set[str | None], incomplete: str) -> list[str]:
-    return sorted(name for name in names if name and name.startswith(incomplete))
+def roles(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The roles of the station given that have commands, and `station`."""
+    station = _station(ctx)
+    factories = station.registration.factories if station and station.registration else {}
+    return _fitting(
+        {STATION} | {role for role in factories if factories[role].commands}, incomplete
+    )
+
+
+def commands(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The commands of the station and role given."""
+    station = _station(ctx)
+    return _fitting(set(station.commands(ctx.params["role"])) if station else set(), incomplete)
+
+
+def instances(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Role and role/instance of what runs on the station given."""
+
+    async def running(line: Line) -> Mapping[str, Mapping[str, InstanceStatus]]:
+        station = await find(line, ctx.params["station"], _PATIENCE)
+        return await runs(line, station)
+
+    nothing: Mapping[str, Mapping[str, InstanceStatus]] = {}
+    found = _quietly(ctx, running, nothing)
+    named = {f"{role}/{instance}" for role, of in found.items() for instance in of}
+    return _fitting({*found, *named}, incomplete)
+
+
+def _fitting(names: Iterable[str | None], incomplete: str) -> list[str]:
+    return sorted(name for name in set(names) if name and name.startswith(incomplete))
 
 
 def _known(ctx: typer.Context) -> tuple[StationStatus, ...]:
+    async def ask(line: Line) -> tuple[StationStatus, ...]:
+        return (await status(await manager_on(line, _PATIENCE))).stations
+
+    return _quietly(ctx, ask, ())
+
+
+def _station(ctx: typer.Context) -> Station | None:
+    async def look(line: Line) -> Station | None:
+        return await find(line, ctx.params["station"], _PATIENCE)
+
+    return _quietly(ctx, look, None)
+
+
+def _quietly(ctx: typer.Context, work: Callable[[Line], Awaitable[T]], otherwise: T) -> T:
+    """The result of `work` on a connection, or `otherwise` whatever goes wrong."""
     given = ctx.parent.params if ctx.parent else {}
     options = Options(*(given[key] for key in ("broker", "username", "password_file", "prefix")))
-    ignored = contextlib.suppress(Unreachable, Denied, typer.Exit, TimeoutError)
+    ignored = contextlib.suppress(Unreachable, Denied, NoSuchStation, typer.Exit, TimeoutError)
     with ignored, contextlib.redirect_stderr(io.StringIO()):
-        found = asyncio.run(
-            asyncio.wait_for(converse(options.access(), status, _PATIENCE), 2 * _PATIENCE)
-        )
-        return found.stations
-    return ()
+        talk = connect(options.access(), work, _PATIENCE)
+        return asyncio.run(asyncio.wait_for(talk, 2 * _PATIENCE))
+    return otherwise

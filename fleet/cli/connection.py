@@ -71,9 +71,10 @@ class Line:
             hear(message)
         self.requests.received(message)
 
-    async def listen(self, hear: Callable[[Message], None], *filters: Filter) -> None:
+    async def listen(self, *filters: Filter, hear: Callable[[Message], None] | None = None) -> None:
         """Subscribe to `filters`; from now on `hear` is given each message that comes in."""
-        self._hearers.append(hear)
+        if hear is not None:
+            self._hearers.append(hear)
         await self._link.subscribe(*filters)
 
 
@@ -186,19 +187,29 @@ async def converse(
     """
 
     async def ask(line: Line) -> T:
-        presence = ManagerPresence(access.topics)
-        await line.listen(presence.hear, *manager_filters(access))
-        try:
-            async with asyncio.timeout(patience):
-                await presence.online.wait()
-        except TimeoutError:
-            raise Unreachable(
-                f"no manager is online at {access.broker} (waited {patience:.0f} s); "
-                f"start fleet-manager, or name another broker with --broker or FLEET_BROKER"
-            ) from None
-        return await work(Manager(line))
+        return await work(await manager_on(line, patience))
 
     return await connect(access, ask, patience)
+
+
+async def manager_on(line: Line, patience: float) -> Manager:
+    """The manager, once one is online.
+
+    Raises:
+        Unreachable: none is, for `patience` seconds.
+    """
+    access = line.access
+    presence = ManagerPresence(access.topics)
+    await line.listen(*manager_filters(access), hear=presence.hear)
+    try:
+        async with asyncio.timeout(patience):
+            await presence.online.wait()
+    except TimeoutError:
+        raise Unreachable(
+            f"no manager is online at {access.broker} (waited {patience:.0f} s); "
+            f"start fleet-manager, or name another broker with --broker or FLEET_BROKER"
+        ) from None
+    return Manager(line)
 
 
 def manager_filters(access: Access) -> tuple[Filter, Filter]:

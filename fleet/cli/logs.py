@@ -1,18 +1,18 @@
 """`fleet logs`: what the instances of a station wrote last, and go on to write."""
 
 import asyncio
+import sys
 import time
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import typer
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from fleet.cli.call import stop_refused
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Access, Line, Unreachable, connect
 from fleet.cli.station import NoSuchStation, Station, absence, ask, find
-from fleet.cli.terminal import Exit, data, print_json, say, stop, with_examples
+from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Error, Log, Presence, PresenceState, is_name
 from fleet.mqtt import Filter, Message
@@ -65,9 +65,7 @@ def run(
     ],
     which: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[ROLE[/INSTANCE]]", help="Only these.", autocompletion=instances
-        ),
+        typer.Argument(metavar="[ROLE[/INSTANCE]]", help="Only these.", autocompletion=instances),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[
@@ -120,42 +118,86 @@ class _Reader:
 
     wish: Wish
     begun: bool = False
-    _absent: bool = False
-    _heard: "asyncio.Queue[Message]" = field(factory=asyncio.Queue)
 
     async def read(self, line: Line) -> None:
         """On one connection. Does not end by itself with -f."""
         station = await find(line, self.wish.station)
-        topics, self._heard = line.access.topics, asyncio.Queue()
+        topics = line.access.topics
+        log, presence = topics.log(station.id), topics.presence(station.id)
+        heard: asyncio.Queue[Message] = asyncio.Queue()
+
+        def hear(message: Message) -> None:
+            if message.topic in (log, presence):
+                heard.put_nowait(message)
+
         if self.wish.follow:
-            log = Filter(topics.log(station.id), qos=0)
-            await line.listen(self._heard.put_nowait, log)
-        if not self.begun and self.wish.lines:
-            await self._last(line, station)
+            await line.listen(Filter(log, qos=0), hear=hear)
         if self.begun:
             say(f"{station.name} is online again")
+        elif self.wish.lines:
+            result = await _last(line, station, self.wish)
+            # What came over the log topic before the answer is in the answer.
+            early = [heard.get_nowait() for _ in range(heard.qsize())]
+            for message in early:
+                if message.topic == presence:
+                    heard.put_nowait(message)
+            self._show(station, result)
         self.begun = True
         while self.wish.follow:
-            message = await self._heard.get()
-            if message.topic == topics.log(station.id):
+            message = await heard.get()
+            if message.topic == log:
                 self._batch(message.payload)
-            elif message.topic == topics.presence(station.id):
-                self._presence(station, message.payload)
+            else:
+                _tell(station, message.payload)
 
-    async def _last(self, line: Line, station: Station) -> None:
-        wish = self.wish
-        arguments = {"role": wish.role, "instance": wish.instance, "lines": wish.lines}
-        reply = await ask(line, station, STATION, "logs", arguments)
-        if reply.error is not None:
-            raise Refused(reply.error)
-        try:
-            found = from_json(reply.result, LogsResult)
-        except Mistakes as error:
-            raise Unreachable(f"the answer of {station.name} makes no sense: {error}") from None
-        if not found.instances:
+    def _show(self, station: Station, result: LogsResult) -> None:
+        if not result.instances:
             say(f"nothing runs on {station.name}")
-        # What came over the log topic before the answer is in the answer.
-        self._heard = _without_logs(self._heard, line.access.topics.log(station.id))
-        for one in found.instances:
+        for one in result.instances:
             for text in one.lines:
                 self._print(one.role, one.instance, text)
+
+    def _batch(self, payload: bytes) -> None:
+        try:
+            log = decode(payload, Log)
+        except Undecodable as error:
+            say(f"lines that cannot be read were left out: {clean(str(error))}")
+            return
+        for one in log.lines:
+            if self.wish.is_for(one.role, one.instance):
+                self._print(one.role, one.instance, one.text, at=one.at, stream=one.stream)
+        if log.dropped:
+            say(f"{log.dropped} lines of this station were left out: too many at once")
+
+    def _print(self, role: str, instance: str, text: str, **more: Any) -> None:
+        if self.wish.json:
+            print_json({"role": role, "instance": instance, "text": text, **more})
+        elif self.wish.instance is not None:
+            print(clean(text))
+        else:
+            print(f"{role}/{instance}: {clean(text)}")
+        if self.wish.follow:
+            sys.stdout.flush()
+
+
+async def _last(line: Line, station: Station, wish: Wish) -> LogsResult:
+    arguments = {"role": wish.role, "instance": wish.instance, "lines": wish.lines}
+    reply = await ask(line, station, STATION, "logs", arguments)
+    if reply.error is not None:
+        raise Refused(reply.error)
+    try:
+        return from_json(reply.result, LogsResult)
+    except Mistakes as error:
+        raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None
+
+
+def _tell(station: Station, payload: bytes) -> None:
+    """A station that leaves while it is listened to, and one that comes back."""
+    try:
+        presence = decode(payload, Presence)
+    except Undecodable:
+        return
+    if presence.state is PresenceState.ONLINE:
+        say(f"{station.name} is online again")
+    else:
+        say(absence(station.name, presence))

@@ -29,10 +29,12 @@ from fleet.model import (
     CommandSchema,
     Error,
     Forbidden,
+    InstanceStatus,
     Presence,
     PresenceState,
     Registration,
     Reply,
+    Status,
     is_station_id,
 )
 from fleet.model import Command as Request
@@ -137,10 +139,10 @@ async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:
         manager.hear(message)
 
     if is_station_id(given):
-        await line.listen(hear, *_own(topics, given), *manager_filters(access))
+        await line.listen(*_own(topics, given), *manager_filters(access), hear=hear)
         first = [heard.until(topics.presence(given)), manager.online.wait()]
     else:
-        await line.listen(hear, *manager_filters(access))
+        await line.listen(*manager_filters(access), hear=hear)
         first = [manager.online.wait()]
     await _any_of(*first, patience=patience)
     if heard.has(topics.presence(given)):
@@ -150,13 +152,30 @@ async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:
     else:
         id_, name = await _of_host_name(line, heard, given), given
     if id_ != given:
-        await line.listen(lambda _: None, *_own(topics, id_))
+        await line.listen(*_own(topics, id_))
     await _any_of(heard.until(topics.presence(id_)), patience=patience)
     presence = heard.latest(topics.presence(id_), Presence)
     if presence is None or presence.state is not PresenceState.ONLINE:
         raise Unreachable(absence(name, presence))
     await _any_of(heard.until(topics.registration(id_)), patience=patience)
     return Station(id_, name, heard.latest(topics.registration(id_), Registration))
+
+
+async def runs(line: Line, station: Station) -> Mapping[str, Mapping[str, InstanceStatus]]:
+    """Role -> instance -> what it does; empty where the station does not say."""
+    topic, heard = line.access.topics.status(station.id), Heard(line.access.topics)
+    await line.listen(Filter(topic), hear=heard.hear)
+    await _any_of(heard.until(topic), patience=_GATHER)
+    said = heard.latest(topic, Status)
+    return said.roles if said is not None else {}
+
+
+async def heard_of(line: Line) -> set[str]:
+    """The ids of all stations that were ever heard."""
+    heard = Heard(line.access.topics)
+    await line.listen(Filter(line.access.topics.presence("+"), qos=0), hear=heard.hear)
+    await asyncio.sleep(_GATHER)
+    return set(heard.all("presence", Presence))
 
 
 def absence(name: str, presence: Presence | None) -> str:
@@ -190,7 +209,7 @@ async def ask(
         return Reply(None, Error("InvalidArguments", many))
     reply_topic = topics.reply(station.id, access.caller)
     try:
-        await line.listen(lambda _: None, Filter(reply_topic))
+        await line.listen(Filter(reply_topic))
         answer = await line.requests.ask(
             topics.command(station.id, access.caller, role, command),
             payload,
@@ -235,7 +254,9 @@ async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
     try:
         stations = (await status(manager)).stations
     except Denied as denied:
-        raise Unreachable(f"the manager does not say which station {given!r} is: {denied}") from None
+        raise Unreachable(
+            f"the manager does not say which station {given!r} is: {denied}"
+        ) from None
     found = [one for one in matching(stations, given) if given in (one.id, one.name)]
     if not found:
         near = difflib.get_close_matches(given, [one.name for one in stations], n=1)
@@ -250,7 +271,7 @@ async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
 async def _of_host_name(line: Line, heard: Heard, given: str) -> str:
     """The id of the one box with this host name."""
     topic = line.access.topics.registration("+")
-    await line.listen(lambda _: None, Filter(topic, qos=0))
+    await line.listen(Filter(topic, qos=0))
     await asyncio.sleep(_GATHER)
     found = _hosts(heard.all("registration", Registration), given)
     if len(found) == 1:

@@ -28,7 +28,7 @@ class Exit(IntEnum):
     """What the commands end with, besides 0."""
 
     NO = 1
-    """Changes (plan), rejected or stopped (apply), not in sync (wait)."""
+    """Changes (plan), rejected or stopped (apply), not in sync (wait), refused (call)."""
     ERROR = 2
     UNHEALTHY = 3
     UNKNOWN = 4
