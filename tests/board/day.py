@@ -86,7 +86,7 @@ class Player:
     restarting: tuple[str, ...] = ()
     """Roles that are restarted every second."""
     silent: bool = False
-    """It says nothing any more."""
+    """It says nothing (any more)."""
 
     @property
     def room(self) -> str:
@@ -187,6 +187,7 @@ CAST: Final = (
         {"monitor": "starting"},
     ),
     Player("hall2-spare", ("record",)),  # switched off by somebody
+    Player("hall2-boxed", ("record",), silent=True),  # still in its box
     Player("hall3-cam", ("record", "ingest")),  # lost with the core
     Player("hall4-cam", ("record",)),  # lost with the core
     Player("hall4-info", ("stream",)),  # lost with the core, and nobody runs for it
@@ -214,10 +215,13 @@ class Day:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Day":
-        for station in self._stations.values():
-            await station.come_online()
+        for one in CAST:
+            if not one.silent:
+                await self._stations[one.name].come_online()
         await apply(self._stranger, conference())
         for one in CAST:
+            if one.silent:
+                continue
             station = self._stations[one.name]
             config = await station.config()
             if one.name == "hall2-slides":

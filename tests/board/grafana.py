@@ -1,4 +1,4 @@
-"""With FLEET_GRAFANA_URL (`http://admin:admin@127.0.0.1:3000`) the boards are tried in that Grafana.
+"""With FLEET_GRAFANA_URL (`http://admin:admin@127.0.0.1:3000`) the boards are tried in there.
 
 It has to reach the test's Prometheus on the loopback. What is loaded there is removed again.
 """
