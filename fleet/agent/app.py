@@ -154,6 +154,8 @@ def status(
         answer = local.status(found.state)
     except local.NoAgent as error:
         typer.echo(f"{error}\nstart one: systemctl start fleet-agent", err=True)
+        if os.geteuid() != 0:
+            typer.echo("or ask the one of the system: sudo fleet-agent status", err=True)
         raise typer.Exit(4) from None
     if as_json:
         typer.echo(json.dumps(to_json(answer), indent=2, ensure_ascii=False))

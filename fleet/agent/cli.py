@@ -7,6 +7,7 @@ it, then starts over as the same process, with the settings found, and never loa
 import asyncio
 import logging
 import os
+import signal
 import sys
 from typing import Final, NoReturn
 
@@ -36,14 +37,18 @@ def become_agent(settings: AgentSettings) -> NoReturn:
 def _be_agent(text: str) -> None:
     from fleet.agent.run import run
     from fleet.agent.store import BadState, StateInUse
+    from fleet.notify import Notifier
 
     # The journal has its own clock.
     time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(level=logging.INFO, format=f"{time}%(levelname)-7s %(message)s")
     settings = decode(text.encode(), AgentSettings)
     try:
-        asyncio.run(run(settings, broker_of(settings)))
+        ended_by = asyncio.run(run(settings, broker_of(settings)))
     except (BadState, StateInUse) as error:
         sys.exit(f"fleet-agent: {error}")
     except SystemExit as error:  # with status 0 it would look as if somebody had stopped it
         sys.exit(f"fleet-agent: a task of a role called sys.exit({error.code!r}); children run on")
+    if ended_by == signal.SIGHUP and Notifier().listening:
+        # To systemd status 0 is the end somebody wanted; this asks for the next agent.
+        signal.raise_signal(signal.SIGHUP)

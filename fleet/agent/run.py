@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 from fleet.agent import catalogue, machine
 from fleet.agent.figures import MachineFigures, clock_offset
 from fleet.agent.local import LocalServer, LocalStatus
-from fleet.agent.notify import Notifier
 from fleet.agent.session import Identity, Session
 from fleet.agent.settings import AgentSettings
 from fleet.agent.station import StationCommands
@@ -26,6 +25,7 @@ from fleet.agent.supervisor import Supervisor
 from fleet.agent.wanted import Place
 from fleet.model import PresenceState
 from fleet.mqtt import BACKOFF_CAP, Broker, keep
+from fleet.notify import Notifier
 from fleet.roles import Command
 from fleet.station import RestartArguments, RestartResult
 from fleet.topics import Topics
@@ -102,8 +102,8 @@ class Agent:
         )
         self._local = LocalServer(settings.state, {command.name: command for command in local})
 
-    async def run(self) -> None:
-        """Work until a signal ends it."""
+    async def run(self) -> signal.Signals:
+        """Work until a signal ends it; that signal."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.end, number)
@@ -113,14 +113,18 @@ class Agent:
         await self._local.start()
         self._notifier.ready()
         talking = asyncio.create_task(self._talk())
-        others = [asyncio.create_task(one) for one in (self._feed_watchdog(), self._watch_clock())]
+        others = [
+            asyncio.create_task(one) for one in (self._notifier.keep_alive(), self._watch_clock())
+        ]
         try:
-            await self._finish(await self._ending, talking)
+            number = await self._ending
+            await self._finish(number, talking)
         finally:
             for task in (talking, *others):
                 task.cancel()
             await asyncio.gather(talking, *others, return_exceptions=True)
             await self._local.close()
+        return number
 
     async def _finish(self, number: signal.Signals, talking: asyncio.Task[None]) -> None:
         log.info("%s: the agent ends", number.name)
@@ -144,11 +148,6 @@ class Agent:
             except Exception:  # whatever it is, what is being recorded comes first
                 log.exception("the conversation with the broker broke")
                 await asyncio.sleep(BACKOFF_CAP)
-
-    async def _feed_watchdog(self) -> None:
-        while self._notifier.watchdog is not None:
-            self._notifier.alive()
-            await asyncio.sleep(self._notifier.watchdog)
 
     async def _watch_clock(self) -> None:
         while True:
@@ -187,14 +186,14 @@ class Agent:
         return _Stopping()
 
 
-async def run(settings: AgentSettings, broker: Broker) -> None:
-    """Run an agent until it is told to end.
+async def run(settings: AgentSettings, broker: Broker) -> signal.Signals:
+    """Run an agent until a signal tells it to end; that signal.
 
     Raises:
         BadState, StateInUse: it cannot begin.
     """
     store = Store(settings.state)
     try:
-        await Agent(settings, broker, store).run()
+        return await Agent(settings, broker, store).run()
     finally:
         store.close()

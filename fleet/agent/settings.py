@@ -103,6 +103,8 @@ def _path(text: str) -> Path:
 
 
 def _default_state() -> Path:
+    if given := os.environ.get("STATE_DIRECTORY"):  # systemd's, for the unit
+        return Path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/fleet-agent")
     return platformdirs.user_state_path("fleet-agent")

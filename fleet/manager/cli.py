@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fleet.manager.ledger import Ledger
     from fleet.mqtt import Broker
+    from fleet.notify import Notifier
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ _DISPLACED: Final = 3
 _GOODBYE: Final = 3.0
 """Seconds to say goodbye to the broker."""
 _FLUSH: Final = 1.0
+_TELL: Final = 2.0
 _PRUNE: Final = 3600.0
 
 app = typer.Typer(
@@ -112,6 +114,8 @@ async def _run(
     from fleet.manager.session import ManagerSession
     from fleet.manager.store import BadStore, Store
     from fleet.manager.telemetry import Figures
+    from fleet.model import PresenceState
+    from fleet.notify import Notifier
     from fleet.topics import Topics
 
     ledger = await Ledger.open(lambda: Store.at(store) if store else Store.in_directory(state_dir))
@@ -129,7 +133,12 @@ async def _run(
             return str(error) or "the store does not answer within 2 s"
         return session.ailing
 
+    def how_it_goes() -> str:
+        online = sum(heard.state is PresenceState.ONLINE for _, heard in inventory)
+        return session.ailing or f"{online} of {len(inventory.stations)} stations online"
+
     page = Page(Look(ledger, inventory, figures, thumbnails))
+    notifier = Notifier()
     ended = asyncio.Event()
 
     def stop() -> None:
@@ -148,13 +157,20 @@ async def _run(
                 broker,
                 ledger.place,
             )
-            history = asyncio.create_task(_keep_history(ledger))
+            notifier.ready()
+            tasks = [
+                asyncio.create_task(_keep_history(ledger)),
+                asyncio.create_task(notifier.keep_alive()),
+                asyncio.create_task(_tell(notifier, how_it_goes)),
+            ]
             try:
                 work = mqtt.keep(broker, f"fleet-manager-{session.boot}", session)
                 await _until_ended(work, ended, lambda: _GOODBYE if session.ailing is None else 0.0)
             finally:
-                history.cancel()
-                await asyncio.gather(history, return_exceptions=True)
+                notifier.stopping()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await ledger.close()
     return _DISPLACED if session.displaced else 0
@@ -176,6 +192,13 @@ async def _until_ended(
         task.cancel()
         told.cancel()
         await asyncio.gather(task, told, return_exceptions=True)
+
+
+async def _tell(notifier: "Notifier", how: "Callable[[], str]") -> None:
+    """Keep the line that `systemctl status` shows true."""
+    while True:
+        notifier.status(how())
+        await asyncio.sleep(_TELL)
 
 
 async def _keep_history(ledger: "Ledger") -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import configparser
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -16,11 +17,13 @@ from tests.processes import ROOT, Mosquitto, Programs, until
 UNIT = ROOT / "systemd/fleet-agent.service"
 
 
-def test_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    installed = Path(sys.executable).with_name("fleet-agent")
-    text = UNIT.read_text().replace("/usr/local/bin/fleet-agent", str(installed))
-    copy = tmp_path / "fleet-agent.service"
-    copy.write_text(text)
+@pytest.mark.parametrize("name", ["fleet-agent", "fleet-manager"])
+def test_unit_is_one_that_systemd_takes(name: str, tmp_path: Path) -> None:
+    text = (ROOT / f"systemd/{name}.service").read_text()
+    assert f"ExecStart=/usr/local/bin/{name} run\n" in text
+    assert f"EnvironmentFile=-/etc/fleet/{name.removeprefix('fleet-')}.env\n" in text
+    copy = tmp_path / f"{name}.service"
+    copy.write_text(text.replace("/usr/local/bin", str(Path(sys.executable).parent)))
     verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -78,11 +81,36 @@ async def test_agent_tells_when_it_is_ready_how_it_is_and_that_it_ends(
     assert heard.says("STOPPING=1")
 
 
-async def test_watchdog_is_not_fed_by_an_agent_that_hangs(
-    broker: Mosquitto, programs: Programs, tmp_path: Path
+async def test_manager_tells_when_it_is_ready_how_it_is_and_that_it_ends(
+    broker: Mosquitto, programs: Programs, listener: tuple[str, _Listener]
 ) -> None:
-    address = str(tmp_path / "n")
-    heard = _Listener(address)
+    address, heard = listener
+    manager = programs.manager(broker, NOTIFY_SOCKET=address, WATCHDOG_USEC="200000")
+    await until(lambda: heard.says("READY=1"), what="READY=1")
+    await until(lambda: heard.says("WATCHDOG=1"), what="WATCHDOG=1")
+    await until(lambda: heard.says("STATUS=0 of 0 stations online"), what="STATUS")
+    broker.stop()
+    await until(lambda: heard.says("STATUS=not connected to the broker"), what="STATUS")
+    manager.terminate()
+    await manager.ended()
+    assert heard.says("STOPPING=1")
+
+
+async def test_sighup_by_hand_makes_systemd_start_the_next_agent(
+    broker: Mosquitto, programs: Programs, listener: tuple[str, _Listener]
+) -> None:
+    address, heard = listener
+    agent = programs.agent(broker, "b1", NOTIFY_SOCKET=address)
+    await until(lambda: heard.says("READY=1"), what="READY=1")
+    agent.signal(signal.SIGHUP)
+    # Clean to systemd, and not the status 0 after which the unit stays as it is.
+    assert await agent.ended() == -signal.SIGHUP
+
+
+async def test_watchdog_is_not_fed_by_an_agent_that_hangs(
+    broker: Mosquitto, programs: Programs, tmp_path: Path, listener: tuple[str, _Listener]
+) -> None:
+    address, heard = listener
     hang = tmp_path / "roles"
     hang.mkdir()
     (hang / "hang.py").write_text(
@@ -91,7 +119,7 @@ async def test_watchdog_is_not_fed_by_an_agent_that_hangs(
         "from fleet.roles import Role, RoleFactory, register_factory\n"
         "@frozen\nclass Settings: pass\n"
         "class Hang(Role[Settings]):\n"
-        "    async def start(self) -> None: time.sleep(3600)\n"
+        "    async def start(self) -> None: print('hangs', flush=True); time.sleep(3600)\n"
         "class HangFactory(RoleFactory[Settings]):\n"
         "    role = Hang\n    settings = Settings\n"
         "register_factory('hang', HangFactory())\n"
@@ -109,10 +137,9 @@ async def test_watchdog_is_not_fed_by_an_agent_that_hangs(
         NOTIFY_SOCKET=address,
         WATCHDOG_USEC="200000",
     )
-    await agent.says("start hang/x")
+    await agent.says("hangs")
     heard.says("anything")
     heard.heard.clear()
     await asyncio.sleep(1)  # five times the watchdog: what is promised is silence
     assert not heard.says("WATCHDOG=1")
     agent.kill()
-    heard.sock.close()

@@ -1,5 +1,6 @@
-"""Tells systemd how the agent is: the protocol of sd_notify(3), a datagram to a socket."""
+"""Tells systemd how a program is: the protocol of sd_notify(3), a datagram to a socket."""
 
+import asyncio
 import os
 import socket
 from contextlib import suppress
@@ -13,29 +14,36 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         own = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         micros = os.environ.get("WATCHDOG_USEC", "") if own else ""
-        self.watchdog: float | None = int(micros) / 1e6 / 2 if micros.isdigit() else None
-        """Seconds between two `alive`; None where no watchdog is set."""
+        # Twice as often as is asked for.
+        self._watchdog: float | None = int(micros) / 1e6 / 2 if micros.isdigit() else None
+
+    @property
+    def listening(self) -> bool:
+        """Whether systemd started us and wants to be told."""
+        return bool(self._address)
 
     def ready(self) -> None:
-        """The agent runs what it has to."""
+        """The program does what it has to."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
         """A line for `systemctl status`."""
         self._send(f"STATUS={' '.join(text.split())}")
 
-    def alive(self) -> None:
-        """Feed the watchdog."""
-        self._send("WATCHDOG=1")
+    async def keep_alive(self) -> None:
+        """Feed the watchdog, if there is one, as long as the event loop makes progress."""
+        while self._watchdog is not None:
+            self._send("WATCHDOG=1")
+            await asyncio.sleep(self._watchdog)
 
     def stopping(self) -> None:
-        """The agent ends."""
+        """The program ends."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # systemd that does not listen is no reason to stop recording
+        # that systemd does not listen is no reason to stop
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.sendto(message.encode(), self._address)
