@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +72,15 @@ def test_an_alert_about_a_box_names_it(name: str) -> None:
 
 def test_the_runbook_has_no_section_without_an_alert() -> None:
     assert set(re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)) == ALERTS.keys()
+
+
+def test_every_command_that_somebody_is_told_to_type_is_one() -> None:
+    told = RUNBOOK + "".join(rule["annotations"]["description"] for rule in ALERTS.values())
+    told = " ".join(told.split())
+    commands = set(re.findall(r"(?:`|: )(fleet(?:-agent)?) ([a-z]+)", told))
+    assert ("fleet", "status") in commands
+    for program, command in commands:
+        run(str(Path(sys.executable).with_name(program)), command, "--help")
 
 
 def test_rules_read_only_metrics_that_are_listed() -> None:
