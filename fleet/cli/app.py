@@ -12,6 +12,7 @@ from fleet.cli import (
     apply,
     call,
     diff,
+    doctor,
     export,
     history,
     logs,
@@ -25,6 +26,7 @@ from fleet.cli import (
     talk,
     validate,
     wait,
+    watch,
 )
 from fleet.cli.terminal import Options, with_examples
 from fleet.version import __version__
@@ -91,6 +93,8 @@ def _globals(
 
 for _name, _command in (
     ("status", status),
+    ("watch", watch),
+    ("doctor", doctor),
     ("plan", plan),
     ("apply", apply),
     ("wait", wait),

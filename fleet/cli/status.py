@@ -62,7 +62,7 @@ def run(
             _watch(ctx.obj, name, json)
         return
     try:
-        found = _pick(ask(ctx, status), name)
+        found = pick(ask(ctx, status), name)
     except Denied as denied:
         stop_denied(denied, "fleet status")
     if json:
@@ -73,7 +73,7 @@ def run(
         raise typer.Exit(Exit.UNHEALTHY)
 
 
-def _pick(found: StatusResult, name: str | None) -> StatusResult:
+def pick(found: StatusResult, name: str | None) -> StatusResult:
     """What was asked for, worst first; ends the command where there is no such thing."""
     stations = found.stations
     if name is not None:
@@ -103,7 +103,7 @@ def _watch(options: Options, name: str | None, json: bool) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                found = _pick(asyncio.run(converse(access, status)), name)
+                found = pick(asyncio.run(converse(access, status)), name)
             except (Unreachable, Denied) as error:
                 if console.is_terminal:
                     live.update(Text(f"unknown: {error}", "bold red"), refresh=True)

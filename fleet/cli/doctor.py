@@ -1,0 +1,131 @@
+"""`fleet doctor`: what needs mending in broker, manager and stations, and how."""
+
+import asyncio
+import socket
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.padding import Padding
+from rich.text import Text
+
+from fleet.cli.connection import Access, Denied, Manager, Unreachable, converse
+from fleet.cli.examine import BURST, BrokerFacts, examine
+from fleet.cli.findings import Finding, Seen, findings, is_ip
+from fleet.cli.terminal import (
+    Exit,
+    Options,
+    data,
+    print_json,
+    progress,
+    say,
+    stop,
+    stop_denied,
+    with_examples,
+)
+from fleet.cli.view import clean
+from fleet.mqtt import Disconnected
+from fleet.operations import DoctorResult
+from fleet.version import __version__
+
+ABOUT: Final = "Look for what needs mending, and say how."
+HELP: Final = with_examples(
+    f"{ABOUT} Looks at the broker (who may say what, queues, delays, what it keeps), at clocks, "
+    f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "
+    f"nothing to mend, 1 if there is, 4 if there is no manager or no broker.",
+    "fleet doctor",
+    "fleet doctor --json | jq -r '.findings[] | .kind + \" \" + .subject'",
+)
+_NAMES: Final = 3.0
+"""Seconds to resolve the names of the conference file."""
+
+
+def run(
+    ctx: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at everything, judge it, show it."""
+    options: Options = ctx.obj
+    try:
+        with progress() as tell:
+            tell("looking at broker, manager and stations")
+            seen = asyncio.run(_look(options.access()))
+    except (Unreachable, Disconnected) as error:
+        stop(str(error), Exit.UNKNOWN)
+    except Denied as denied:
+        stop_denied(denied, "fleet doctor")
+    found = findings(seen)
+    if json:
+        print_json({"findings": found, "broker": seen.examined, "manager": seen.facts.version})
+    else:
+        _show(found, seen)
+    if found:
+        raise typer.Exit(Exit.NO)
+
+
+async def _look(access: Access) -> Seen:
+    before = await converse(access, _facts)
+    examined = await examine(access)
+    sent = datetime.now(UTC)
+    after = await converse(access, _facts)
+    # The manager told its time somewhere between being asked and our having the answer.
+    now = min(max(after.at, sent), datetime.now(UTC))
+    names = {one.address for one in after.stations if one.address and not is_ip(one.address)}
+    return Seen(
+        version=__version__,
+        broker=access.broker,
+        topics=access.topics,
+        facts=after,
+        examined=examined,
+        boots=examined.managers | {before.boot, after.boot},
+        now=now,
+        resolved=dict(await asyncio.gather(*map(_resolve, sorted(names)))),
+    )
+
+
+async def _facts(manager: Manager) -> DoctorResult:
+    asked: dict[str, Any] = {}
+    return await manager.ask("doctor", asked, DoctorResult)
+
+
+async def _resolve(name: str) -> tuple[str, tuple[str, ...]]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_NAMES):
+            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
+        return name, ()
+    return name, tuple(sorted({str(address[0]) for *_, address in found}))
+
+
+def _show(found: tuple[Finding, ...], seen: Seen) -> None:
+    console = data()
+    for one in found:
+        head = f"{one.kind} {one.subject}: {one.message}"
+        if console.is_terminal:
+            text = Text(clean(head))
+            text.stylize("bold red", 0, len(one.kind))
+            console.print(text)
+            console.print(Padding(Text(clean(one.mend), "cyan"), (0, 0, 0, 4)))
+        else:
+            print(clean(head), f"    {clean(one.mend)}", sep="\n")
+    sys.stdout.flush()
+    for line in _measured(seen):
+        say(line)
+    count = f"{len(found)} finding{'' if len(found) == 1 else 's'}"
+    say(count if found else "nothing to mend")
+
+
+def _measured(seen: Seen) -> tuple[str, ...]:
+    """The figures, whatever they are."""
+    facts: BrokerFacts = seen.examined
+    delivery = "unknown" if facts.delivery is None else f"{1000 * facts.delivery:.2f} ms"
+    kept = "unknown" if facts.kept is None else f"{facts.kept} of {BURST}"
+    offsets = [one.clock_offset for one in seen.facts.stations if one.clock_offset is not None]
+    largest = f"{max(map(abs, offsets)):.1f} s off at most" if offsets else "not heard yet"
+    return (
+        f"broker: {clean(facts.version or 'version unknown')}, {seen.broker}; there and back "
+        f"{1000 * facts.round_trip:.2f} ms, delivery {delivery}, kept {kept} messages",
+        f"stations: {len(seen.facts.stations)}, {len(offsets)} clocks heard, {largest}",
+    )

@@ -1,0 +1,231 @@
+"""Tries a broker out: what it lets through, how fast, how much of it, and what it keeps.
+
+Only what a person may say and hear is used: mostly the own reply topic, to which we send
+ourselves. Nothing is left on the broker.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from statistics import median
+from typing import Final
+
+from attrs import evolve, frozen
+
+from fleet.cli.connection import Access
+from fleet.model import Presence, PresenceState
+from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will, connect_once
+from fleet.wire import Undecodable, decode
+
+BURST: Final = 1_200
+"""Messages kept for a reader that does not read; by default Mosquitto keeps 1,020."""
+_LONE: Final = 21
+_STEADY: Final = 150
+_GAP: Final = 0.002
+"""Seconds between messages: less than a reader's TCP takes to confirm the one before."""
+_QUIET: Final = 0.5
+"""Seconds without a message after which no more are expected."""
+_LIMIT: Final = 20.0
+"""Seconds one trial may take."""
+_VERSION: Final = "$SYS/broker/version"
+
+
+@frozen
+class BrokerFacts:
+    """What was found; None where the broker does not let us look."""
+
+    version: str | None
+    nameless: bool | None
+    """Whether it lets in somebody without a user."""
+    open: bool | None
+    """Whether we could write a station's config ourselves."""
+    round_trip: float
+    """Seconds from a lone QoS 1 message to its PUBACK, the median."""
+    delivery: float | None
+    """Seconds from sender to reader, one every 2 ms, the median."""
+    kept: int | None
+    """How many of `BURST` messages were kept for a reader that did not read."""
+    retained: tuple[str, ...]
+    """Every retained topic of ours."""
+    managers: frozenset[str]
+    """The boots of managers that said they were online."""
+
+
+async def examine(access: Access) -> BrokerFacts:
+    """Look at the broker for about three seconds.
+
+    Raises:
+        Disconnected: it cannot be reached, or went away.
+    """
+    # Without users several people share a name; what we send ourselves is not for them.
+    mark = f"doctor-{secrets.token_hex(6)}"
+    own = access.topics.manager("reply", access.broker.username or mark)
+    async with _line(access) as listener:
+        kept = await listener.listen(f"{access.topics.root}/#", _VERSION)
+        async with _line(access) as sender:
+            round_trip = await _lone(sender, own)
+            may_write = await sender.may_write(own)
+            is_open = await sender.may_write(access.topics.config(mark))
+            delivery = await _delivery(access, sender, own) if may_write else None
+        burst = await _burst(access, own) if may_write else None
+        boots = {boot for one in listener.heard if (boot := _manager(access, one))}
+    return BrokerFacts(
+        version=next(
+            (m.payload.decode(errors="replace") for m in kept if m.topic == _VERSION), None
+        ),
+        nameless=await _lets_in_nameless(access),
+        # The manager's user may write every config.
+        open=None if access.caller == "manager" and is_open else is_open,
+        round_trip=round_trip,
+        delivery=delivery,
+        kept=burst,
+        retained=tuple(sorted({one.topic for one in kept if one.retain and one.topic != _VERSION})),
+        managers=frozenset(boots),
+    )
+
+
+def _manager(access: Access, message: Message) -> str | None:
+    """The boot of a manager that says here that it is online."""
+    if message.topic == access.topics.manager("presence"):
+        with suppress(Undecodable):
+            said = decode(message.payload, Presence)
+            return said.boot if said.state is PresenceState.ONLINE else None
+    return None
+
+
+@frozen
+class _Line:
+    """A connection, and all that was heard on it. Times are the event loop's, in seconds."""
+
+    link: Link
+    heard: list[Message]
+    times: list[float]
+
+    async def listen(self, *topics: str, qos: int = 0) -> list[Message]:
+        """Subscribe; what came until it was quiet, which is all that was retained."""
+        for topic in topics:
+            with suppress(Refused):
+                await self.link.subscribe(Filter(topic, qos))
+        return await self.until_quiet()
+
+    async def until_quiet(self) -> list[Message]:
+        """Everything heard, once no more comes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LIMIT):
+                before = -1
+                while before != len(self.heard):
+                    before = len(self.heard)
+                    await asyncio.sleep(_QUIET)
+        return list(self.heard)
+
+    async def may_write(self, topic: str) -> bool:
+        """Whether the broker takes a message on `topic`; it is empty and is not kept."""
+        try:
+            await self.link.publish(topic, b"")
+        except Refused:
+            return False
+        return True
+
+
+class _Session:
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.line: asyncio.Future[_Line] = loop.create_future()
+        self.done = asyncio.Event()
+        self._heard: list[Message] = []
+        self._times: list[float] = []
+
+    def will(self) -> Will | None:
+        return None
+
+    def received(self, message: Message) -> None:
+        self._heard.append(message)
+        self._times.append(asyncio.get_running_loop().time())
+
+    async def connected(self, link: Link) -> None:
+        self.line.set_result(_Line(link, self._heard, self._times))
+        await self.done.wait()
+
+    def disconnected(self, why: str) -> None:
+        """Told by `connect_once`'s error already."""
+
+
+@asynccontextmanager
+async def _line(access: Access) -> AsyncIterator[_Line]:
+    session = _Session()
+    connection = asyncio.ensure_future(
+        connect_once(access.broker, f"fleet-{secrets.token_hex(8)}", session)
+    )
+    try:
+        await asyncio.wait((connection, session.line), return_when=asyncio.FIRST_COMPLETED)
+        if not session.line.done():
+            await connection
+        yield session.line.result()
+    finally:
+        session.done.set()
+        await asyncio.gather(connection, return_exceptions=True)
+
+
+async def _lone(sender: _Line, topic: str) -> float:
+    loop = asyncio.get_running_loop()
+    took = []
+    for _ in range(_LONE):
+        began = loop.time()
+        await sender.may_write(topic)  # a refusal takes as long
+        took.append(loop.time() - began)
+        await asyncio.sleep(5 * _GAP)
+    return median(took)
+
+
+async def _delivery(access: Access, sender: _Line, topic: str) -> float | None:
+    """How long QoS 0 messages take that come 2 ms apart.
+
+    A broker that leaves Nagle's algorithm on holds each back until the reader's TCP has
+    confirmed the one before, which takes it up to 40 ms where it has nothing to say itself.
+    """
+    loop = asyncio.get_running_loop()
+    async with _line(access) as reader:
+        await reader.link.subscribe(Filter(topic, 0))
+        sent = []
+        for number in range(_STEADY):
+            sent.append(loop.time())
+            sender.link.publish(topic, str(number).encode(), qos=0)
+            await asyncio.sleep(_GAP)
+        await reader.until_quiet()
+        took = [
+            at - sent[int(message.payload)]
+            for message, at in zip(reader.heard, reader.times, strict=True)
+            if message.payload.isdigit()
+        ]
+    return median(took) if took else None
+
+
+async def _burst(access: Access, topic: str) -> int | None:
+    async with _line(access) as reader:
+        await reader.link.subscribe(Filter(topic, 1))
+        with ThreadPoolExecutor(1) as thread:
+            # Waiting blocks this event loop on purpose: the reader must not read meanwhile.
+            thread.submit(asyncio.run, _send_burst(access, topic)).result(_LIMIT)
+        heard = await reader.until_quiet()
+    came = sum(message.payload == b"burst" for message in heard)
+    return came or None
+
+
+async def _send_burst(access: Access, topic: str) -> None:
+    async with _line(access) as sender:
+        await asyncio.gather(*(sender.link.publish(topic, b"burst") for _ in range(BURST)))
+
+
+async def _lets_in_nameless(access: Access) -> bool | None:
+    if access.broker.username is None:
+        return True
+    nobody = evolve(access, broker=evolve(access.broker, username=None, password=None))
+    try:
+        async with asyncio.timeout(5), _line(nobody):
+            return True
+    except Disconnected:
+        return False
+    except TimeoutError:
+        return None

@@ -1,0 +1,239 @@
+"""Judges what `fleet doctor` found: what is wrong, and how to mend it. Pure."""
+
+import ipaddress
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from fleet.cli.examine import BURST, BrokerFacts
+from fleet.model import PresenceState
+from fleet.mqtt import Broker
+from fleet.operations import DoctorResult, StationFacts
+from fleet.topics import Topics
+
+CLOCK: Final = 1.0
+"""Seconds a clock may differ: what a message takes on its way counts too."""
+ABSENT: Final = timedelta(days=2)
+HELD_BACK: Final = 0.008
+"""Seconds that messages 2 ms apart may take longer than the way there and back."""
+_KEPT: Final = ("registration", "presence", "status", "config", "ack")
+"""What may be retained of a station."""
+_CONFIG: Final = "mosquitto/mosquitto.conf shows it all"
+
+
+@frozen
+class Finding:
+    """One thing to mend. `kind`: a CamelCase code; `subject`: what or who it is about."""
+
+    kind: str
+    subject: str
+    message: str
+    mend: str
+
+
+@frozen
+class Seen:
+    """All that was looked at.
+
+    `now`: by our clock, when the manager told its facts; `resolved`: the addresses behind each
+    name of the conference file, none where it cannot be resolved.
+    """
+
+    version: str
+    broker: Broker
+    topics: Topics
+    facts: DoctorResult
+    examined: BrokerFacts
+    boots: frozenset[str]
+    """Of the managers that answered or said they were online."""
+    now: datetime
+    resolved: Mapping[str, tuple[str, ...]]
+
+
+def findings(seen: Seen) -> tuple[Finding, ...]:
+    """Everything to mend: the broker, the manager, then station after station."""
+    found = [*_broker(seen), *_manager(seen)]
+    for station in seen.facts.stations:
+        found += _station(station, seen)
+    return (*found, *_leftovers(seen))
+
+
+def _broker(seen: Seen) -> Iterator[Finding]:
+    facts, subject = seen.examined, "broker"
+    if facts.nameless:
+        yield Finding(
+            "OpenBroker",
+            subject,
+            "whoever reaches it is let in without a user",
+            f"set allow_anonymous false and make users with mosquitto_passwd; {_CONFIG}",
+        )
+    if facts.open:
+        yield Finding(
+            "OpenTopics",
+            subject,
+            "whoever is let in may say what every station has to do",
+            f"set acl_file to mosquitto/operators.acl and stations.acl; {_CONFIG}",
+        )
+    if facts.kept is not None and facts.kept < BURST:
+        yield Finding(
+            "QueueLimit",
+            subject,
+            f"of {BURST} messages for a busy reader it kept {facts.kept} and dropped the others "
+            "in silence",
+            f"set max_queued_messages 0 and restart it; {_CONFIG}",
+        )
+    if facts.delivery is not None and facts.delivery - facts.round_trip > HELD_BACK:
+        yield Finding(
+            "HeldBack",
+            subject,
+            f"messages 2 ms apart take {1000 * facts.delivery:.1f} ms (median), though a lone one "
+            f"is there and back in {1000 * facts.round_trip:.2f} ms",
+            f"set set_tcp_nodelay true and restart it; {_CONFIG}",
+        )
+    version = re.search(r"(\d+)\.\d+\.\d+", facts.version or "")
+    if version and "mosquitto" in (facts.version or "") and int(version[1]) < 2:
+        yield Finding(
+            "OldBroker",
+            subject,
+            f"it is {facts.version}; from 2.0 on Mosquitto tells what it refuses",
+            "install Mosquitto 2.0 or later: Debian 12 has it",
+        )
+
+
+def _manager(seen: Seen) -> Iterator[Finding]:
+    if len(seen.boots) > 1:
+        yield Finding(
+            "SecondManager",
+            "manager",
+            f"{len(seen.boots)} managers were here at once (boots {', '.join(sorted(seen.boots))})",
+            "stop all but one; on each machine: systemctl disable --now fleet-manager",
+        )
+    if seen.facts.version != seen.version:
+        yield Finding(
+            "ManagerVersion",
+            "manager",
+            f"it is version {seen.facts.version}, this command {seen.version}",
+            "install the same release for both",
+        )
+    offset = (seen.facts.at - seen.now).total_seconds()
+    if abs(offset) > CLOCK:
+        yield Finding(
+            "ClockOffset",
+            "manager",
+            f"its clock is {_off(offset)} this machine's",
+            "on both: apt install chrony, then chronyc tracking",
+        )
+
+
+def _station(one: StationFacts, seen: Seen) -> Iterator[Finding]:
+    if one.conflict:
+        yield Finding(
+            "DuplicateId",
+            one.name,
+            f"two boxes, {' and '.join(one.hostnames)}, use the id {one.id}",
+            "on the box that shall have another: set FLEET_STATION, or remove its state "
+            "directory if it is a copy; then systemctl restart fleet-agent",
+        )
+    if one.clock_offset is not None and abs(one.clock_offset) > CLOCK:
+        yield Finding(
+            "ClockOffset",
+            one.name,
+            f"its clock is {_off(one.clock_offset)} the manager's",
+            "on the box: apt install chrony, then chronyc makestep",
+        )
+    if one.agent not in (None, seen.facts.version):
+        yield Finding(
+            "AgentVersion",
+            one.name,
+            f"its agent is version {one.agent}, the manager {seen.facts.version}",
+            "install the manager's release on the box, then systemctl restart fleet-agent: "
+            "what it records goes on",
+        )
+    if one.presence is not PresenceState.ONLINE and one.said_at is not None:
+        silent = seen.facts.at - one.said_at
+        if silent > ABSENT:
+            yield Finding(
+                "StationAbsent",
+                one.name,
+                f"it was not heard for {silent.days} days",
+                f"switch it on, or forget it: fleet retire {shlex.quote(one.name)}",
+            )
+    yield from _address(one, seen.resolved)
+
+
+def _off(seconds: float) -> str:
+    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
+
+
+def is_ip(text: str) -> bool:
+    """Whether `text` is an address and no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
+    if one.address is None or not one.addresses or one.conflict:
+        return
+    if one.address.split(".")[0] in one.hostnames and not is_ip(one.address):
+        return
+    meant = (one.address,) if is_ip(one.address) else resolved.get(one.address, ())
+    if set(map(_plain, meant)) & set(map(_plain, one.addresses)):
+        return
+    has = ", ".join(one.addresses)
+    what = f"the conference file gives it the address {one.address}"
+    if not meant:
+        what += ", which cannot be resolved here"
+    elif not is_ip(one.address):
+        what += f" ({', '.join(meant)})"
+    yield Finding(
+        "WrongAddress",
+        one.name,
+        f"{what}; it has {has} itself",
+        f'put address = "{one.addresses[0]}" in [stations.{one.name}] of the conference file, '
+        "then: fleet apply FILE",
+    )
+
+
+def _plain(address: str) -> str:
+    return address.split("%")[0].split("/")[0].lower()
+
+
+def _leftovers(seen: Seen) -> Iterator[Finding]:
+    known = {station.id for station in seen.facts.stations}
+    left: dict[str, list[str]] = defaultdict(list)
+    for topic in seen.examined.retained:
+        address = seen.topics.parse(topic)
+        if address is None:
+            left[topic].append(topic)
+        elif address.station is None:
+            if address.kind != "presence":
+                left["manager"].append(topic)
+        elif address.station not in known:
+            left[address.station].append(topic)
+        elif address.kind not in _KEPT:
+            left[topic].append(topic)
+    for subject, topics in sorted(left.items()):
+        whose = f"of {subject}, which the manager does not know" if subject not in topics else ""
+        what = f"the broker keeps {len(topics)} topic{'s' if len(topics) > 1 else ''}"
+        yield Finding(
+            "Leftover",
+            subject,
+            f"{what} {whose or 'that nothing reads or that must not be kept'}",
+            _clear(topics, seen.broker),
+        )
+
+
+def _clear(topics: Iterable[str], broker: Broker) -> str:
+    as_manager = " -u manager -P PASSWORD" if broker.username else ""
+    where = f"-h {broker.host} -p {broker.port}{as_manager}"
+    return "clear them: " + "; ".join(
+        f"mosquitto_pub {where} -r -n -t {shlex.quote(topic)}" for topic in topics
+    )
