@@ -14,7 +14,7 @@ from attrs import frozen
 from fleet.manager.page.seen import Level, Seen, Use
 from fleet.manager.page.since import Began, began, clock, key
 from fleet.manager.page.thumbnails import Thumbnail
-from fleet.manager.page.troubles import Kind, Trouble, find
+from fleet.manager.page.troubles import Kind, Trouble, find, noted
 from fleet.model import PresenceState, State
 
 WORDS: Final = {
@@ -25,6 +25,7 @@ WORDS: Final = {
 }
 THUMBNAIL_SECONDS: Final = 30.0
 """A picture older than this is stale."""
+_HEARD: Final = {"silent": Kind.SILENCE, "low": Kind.LOW, "loud": Kind.LOUD}
 _QUIETEST: Final = -120.0
 """dB that stand for nothing at all; JSON has no infinity."""
 _CORE_SECONDS: Final = 30.0
@@ -54,6 +55,8 @@ class View:
     """What one instance sees and hears; moments are Unix seconds."""
 
     station: str
+    name: str
+    """What it is called beside the others of its room: its seat."""
     instance: str
     picture: str | None
     """Where its newest picture is, None where there is none."""
@@ -66,6 +69,8 @@ class View:
     """Short-term loudness, None while nobody knows."""
     band: str
     """`good`, `quiet`, `low`, `loud`, `silent`, or `unknown`."""
+    alarm: str
+    """The level of that now: `go`, `look` or `fine`."""
     left: float | None
     right: float | None
 
@@ -217,7 +222,7 @@ def _card(
         _tally(stations, "stream", "fleet_stream_connected"),
         _last_write(stations),
         round(min(left) / 3600, 1) if left else None,
-        tuple(_views(stations, pictures, now.timestamp())),
+        tuple(_views(stations, room.use, pictures, now.timestamp())),
         lines[0] if lines else None,
         tuple(lines[1:]),
     )
@@ -257,16 +262,18 @@ def _last_write(stations: Sequence[Seen]) -> float | None:
     return round(min(wrote), 1) if wrote else None
 
 
-def _views(stations: Sequence[Seen], pictures: Pictures, now: float) -> Iterator[View]:
+def _views(stations: Sequence[Seen], use: Use, pictures: Pictures, now: float) -> Iterator[View]:
     for seen in stations:
         own = pictures.get(seen.name, {})
         monitors = {("monitor", name) for name in seen.wanted.get("monitor", {})}
         for role, name in sorted(monitors.union(own)):
             if name in seen.status.roles.get(role, {}):
-                yield _view(seen, role, name, own.get((role, name)), now)
+                yield _view(seen, use, role, name, own.get((role, name)), now)
 
 
-def _view(seen: Seen, role: str, name: str, picture: Thumbnail | None, now: float) -> View:
+def _view(
+    seen: Seen, use: Use, role: str, name: str, picture: Thumbnail | None, now: float
+) -> View:
     readings = seen.readings
 
     def level(gauge: str, channel: str | None = None) -> float | None:
@@ -281,16 +288,20 @@ def _view(seen: Seen, role: str, name: str, picture: Thumbnail | None, now: floa
         online and level("signal") != 0 and looked is not None and now - looked <= THUMBNAIL_SECONDS
     )
     lufs = level("loudness_short_term_lufs") if hears else None
-    silent = level("digital_silence") == 1
+    word = band(lufs, level("digital_silence") == 1)
+    kind = _HEARD.get(word)
+    alarm = Level.FINE if kind is None else noted(kind, seen.shows_slides(role, name), use)
     return View(
         seen.name,
+        seen.seat if seen.seat and name == "main" else seen.name,
         f"{role}/{name}",
         f"thumbnail/{seen.name}/{role}/{name}.jpg" if picture else None,
         round(picture.at, 1) if picture else None,
         picture is None or not online or now - picture.at > THUMBNAIL_SECONDS,
         role == "monitor",
         lufs,
-        band(lufs, silent),
+        word,
+        alarm.name.lower(),
         level("true_peak_dbtp", "left") if hears else None,
         level("true_peak_dbtp", "right") if hears else None,
     )

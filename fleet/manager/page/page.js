@@ -5,9 +5,7 @@
 const SILENT = 6; // seconds without a word from the manager: what is shown is old
 const GIVE_UP = 12; // seconds until a connection that says nothing is made anew
 const WORDS = { go: "go there", look: "look", unknown: "unknown", fine: "fine" };
-const BANDS = {
-  good: "good", quiet: "quiet", low: "too low", loud: "too loud", silent: "silent", unknown: "",
-};
+const BANDS = { low: "too low", loud: "too loud", silent: "silent" }; // those that can alarm
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // room -> its element
@@ -98,7 +96,9 @@ function headline(stale) {
   $("headline").dataset.level = line.level;
   symbol($("headline"), line.level);
   put($("line"), line.text);
-  command($("command"), line.command);
+  // What a card says need not be said twice.
+  const below = !stale && board.cards.some((card) => card.line && card.line.command === line.command);
+  command($("command"), below ? null : line.command);
 }
 
 function command(button, text) {
@@ -134,7 +134,8 @@ function show(next) {
     if (rooms.children[index] !== element) rooms.insertBefore(element, rooms.children[index] ?? null);
   });
   if (active && active !== document.activeElement && active.isConnected) active.focus();
-  rooms.dataset.count = board.cards.length;
+  const count = board.cards.length;
+  document.documentElement.dataset.rooms = count > 6 ? "many" : count > 3 ? "some" : "few";
 }
 
 function tally() {
@@ -166,6 +167,7 @@ function fill(element, card) {
   const detail = element.querySelector(".detail");
   detail.hidden = !(line && line.detail);
   put(detail, (line && line.detail) || "");
+  detail.title = detail.textContent; // a wall shows its beginning
   command(element.querySelector(".command"), line && line.command);
   more(element.querySelector(".more"), card.more);
   views(element.querySelector(".views"), card);
@@ -215,13 +217,13 @@ function views(container, card) {
       element = $("view").content.firstElementChild.cloneNode(true);
       element.dataset.key = key;
     }
-    look(element, view, card.talk);
+    look(element, view);
     if (container.children[index] !== element) container.insertBefore(element, container.children[index] ?? null);
   });
   for (const gone of before.values()) gone.remove();
 }
 
-function look(element, view, talk) {
+function look(element, view) {
   const image = element.querySelector("img");
   element.classList.toggle("old", view.stale);
   element.querySelector(".nothing").hidden = Boolean(view.picture);
@@ -236,14 +238,13 @@ function look(element, view, talk) {
       if (image.dataset.from === from) image.src = from;
     }, () => {});
   }
-  put(element.querySelector(".name"), view.station);
+  put(element.querySelector(".name"), view.name);
   const meters = element.querySelector(".meters");
   const loudness = element.querySelector(".loudness");
   meters.hidden = loudness.hidden = !view.meters;
-  element.dataset.band = view.band;
-  element.dataset.talk = talk ? "on" : "off";
+  element.dataset.alarm = view.alarm;
   put(loudness.querySelector("b"), view.lufs === null ? "–" : view.lufs <= -100 ? "−∞" : view.lufs.toFixed(0).replace("-", "−"));
-  put(loudness.querySelector("i"), view.lufs === null ? "LUFS" : `LUFS ${BANDS[view.band]}`);
+  put(loudness.querySelector("i"), view.alarm === "fine" ? "LUFS" : `LUFS ${BANDS[view.band]}`);
   for (const side of ["left", "right"]) level(meters.querySelector(`.${side} .bar`), view[side]);
   meters.setAttribute("aria-label", view.left === null ? "no levels"
     : `peaks: left ${view.left.toFixed(0)} dB, right ${(view.right ?? view.left).toFixed(0)} dB`);

@@ -149,7 +149,7 @@ def _instance(
             if one.reason is not None:
                 kind, what = _NOTES.get(one.reason, (Kind.ROLE, _words(one.reason)))
                 slides = seen.shows_slides(role, name)
-                yield of(kind, _noted(kind, slides, use), what)
+                yield of(kind, noted(kind, slides, use), what)
             yield from _figures(seen, use, role, name, one, now)
         case State.STARTING | State.STOPPING:
             yield of(kind, level, f"{role}/{name} is {one.state}", _SLOW)
@@ -177,8 +177,8 @@ def _does_not_run(role: str, use: Use) -> tuple[Kind, Level]:
     return Kind.ROLE, Level.LOOK
 
 
-def _noted(kind: Kind, slides: bool, use: Use) -> Level:
-    """How bad it is what a running instance says of itself."""
+def noted(kind: Kind, slides: bool, use: Use) -> Level:
+    """How bad it is what a running instance says of itself; `slides` may be silent."""
     in_talk = Level.LOOK if use.talk else Level.FINE
     match kind:
         case Kind.SIGNAL:
@@ -220,8 +220,8 @@ def _figures(
 def _machine(seen: Seen, use: Use) -> Iterator[Trouble]:
     readings = seen.readings
 
-    def of(what: str, after: float = 60.0) -> Trouble:
-        return _of(seen, Kind.MACHINE, Level.LOOK, what, after=after)
+    def of(what: str, after: float = 60.0, dated: bool = True) -> Trouble:
+        return _of(seen, Kind.MACHINE, Level.LOOK, what, after=after, dated=dated)
 
     left = seen.disk_seconds
     if left is not None and left < DISK_SECONDS:
@@ -230,7 +230,7 @@ def _machine(seen: Seen, use: Use) -> Iterator[Trouble]:
     free = readings.value("fleet_station_disk_free_bytes")
     total = readings.value("fleet_station_disk_total_bytes")
     if free is not None and total and 1 - free / total > _DISK_USED:
-        yield of(f"disk {1 - free / total:.0%} full", 0)
+        yield of(f"disk {1 - free / total:.0%} full", 0, dated=False)
     hot = max((it for _, it in readings.values("fleet_station_temperature_celsius")), default=0)
     if hot > _HOT_CELSIUS:
         yield of("too hot", 300)
