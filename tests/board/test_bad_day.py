@@ -13,6 +13,7 @@ from tests.board.day import CAST, Day
 from tests.board.grafana import Grafana
 from tests.board.page import metrics, recorded
 from tests.board.prometheus import Prometheus, rules
+from tests.manager.station import ask
 from tests.processes import Mosquitto, Programs, free_port, until
 from tests.stranger import Stranger
 
@@ -67,6 +68,11 @@ async def test_on_a_bad_day_every_alert_fires_and_no_panel_is_empty(
                 grafana.every_panel_has_data(chosen)
         well = server.query('room:fleet_trouble:level{room="hall1"}')
         assert [one["value"][1] for one in well] == ["0"]
+        gone = '{station!="",name="hall2-spare"}'
+        assert server.query(gone)
+        reply = await ask(stranger, "retire", station="hall2-spare", force=False)
+        assert reply["error"] is None, reply
+        await until(lambda: not server.query(gone), 30, "a retired station without series")
     broker.stop()
     await until(lambda: "BrokerUnreachable" in server.firing(), 30)
     manager.kill()
