@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.manager.postgres import binaries
 from tests.processes import Mosquitto, Programs
 from tests.stranger import Stranger
 
@@ -22,6 +23,8 @@ _NEEDED = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "docker-compose": "docker-compose",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
 }
 _programs = pytest.StashKey[Programs]()
 
@@ -30,7 +33,10 @@ settings.load_profile("fleet")
 
 
 def pytest_sessionstart() -> None:
-    missing = sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool)})
+    lacking = {package for tool, package in _NEEDED.items() if not shutil.which(tool)}
+    if binaries() is None:
+        lacking.add("postgresql")
+    missing = sorted(lacking)
     if missing:
         names = " ".join(missing)
         pytest.exit(f"the tests need real parts: apt install {names}", returncode=1)

@@ -77,7 +77,10 @@ class Rollouts:
         self._connected_at = time.monotonic()
 
     async def refuse_another(self) -> None:
-        """Nothing else may be rolled out now; `ledger.writing` is held.
+        """Make sure that a roll-out may begin now; `ledger.writing` is held.
+
+        One that gave everything to everybody at once, with nothing to put back, stands in
+        nobody's way: whoever made a mistake can mend it at once.
 
         Raises:
             CommandFailed: a roll-out is running; the text says whose.
@@ -85,7 +88,7 @@ class Rollouts:
         while await self._step():
             pass
         running = self._ledger.running
-        if running is not None:
+        if running is not None and (running.batch is not None or running.undo_on_failure):
             raise CommandFailed(
                 f"{describe(running)} is running; wait for it (fleet rollout), or end it with: "
                 "fleet rollout --stop"
@@ -105,6 +108,10 @@ class Rollouts:
         Raises:
             BadStore: it could not be written; nothing has begun.
         """
+        running = self._ledger.running
+        if running is not None:
+            why = f"{rollout.by} began the roll-out {rollout.number}"
+            await self._write(evolve(running, phase=Phase.STOPPED, why=why), _Step())
         self._calm = Calm()
         step = _Step(facts=dict(facts), replaced=dict(replaced))
         rollout = self._begun(rollout, rollout.targets[: rollout.batch], step)

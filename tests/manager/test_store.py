@@ -1,18 +1,20 @@
-"""The store on a real SQLite: what was committed is there, and nothing else."""
+"""The store as a file and on a real PostgreSQL: what was committed is there, nothing else."""
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from fleet.manager.ledger import Ledger
 from fleet.manager.revisions import issue
-from fleet.manager.store import BadStore, Conference, Issue, Store, Writing
+from fleet.manager.rollout import Outcome, Phase, Rollout, Target
+from fleet.manager.store import BadStore, Conference, Issue, Said, Store, Writing
 from fleet.manager.wanted import Facts
-from fleet.model import Ack, Config, InForce, PresenceState, Result, Roles
+from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
+from tests.manager.conftest import Place
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
 ROLES: Roles = {"record": {"main": {"size": 1}}}
@@ -28,17 +30,15 @@ def ack(revision: int | None, at: datetime = AT) -> Ack:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.in_directory(tmp_path)
-    yield store
-    store.close()
+def store(place: Place) -> Store:
+    return place.open()
 
 
-def test_what_was_issued_is_wanted_with_the_very_same_bytes(store: Store, tmp_path: Path) -> None:
+def test_what_was_issued_is_wanted_with_the_very_same_bytes(store: Store, place: Place) -> None:
     one, config = made("cam1", 7)
     store.write(Writing([one], {"cam1": FACTS}, Conference(AT, "ann", "f.toml", None, "text")))
     store.close()
-    known = Store.in_directory(tmp_path).load()["cam1"]
+    known = place.open().load()["cam1"]
     assert known.payload == one.payload
     assert decode(one.payload, Config) == config
     assert (known.highest, known.facts, known.retired, known.answered) == (7, FACTS, False, False)
@@ -80,28 +80,24 @@ def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: Store) -> None:
     assert [name for name, known in store.load().items() if known.answered] == ["answered"]
 
 
-def test_old_acks_and_presence_go_but_the_last_ack_stays(store: Store, tmp_path: Path) -> None:
+def test_old_acks_and_presence_go_but_the_last_ack_stays(store: Store, place: Place) -> None:
     store.write(Writing([made("cam1", 1)[0]]))
     old = AT - timedelta(days=40)
     store.note([("cam1", ack(1, old)), ("cam1", ack(1, old)), ("cam2", ack(0))], [])
     store.note([], [("cam1", old, "lost", "A"), ("cam1", AT, "online", None)])
     store.prune(AT - timedelta(days=30))
     assert store.load()["cam1"].answered
-    with sqlite3.connect(tmp_path / "manager.sqlite") as connection:
-        assert connection.execute("select count(*) from ack").fetchone() == (2,)
-        assert connection.execute("select state from presence").fetchall() == [("online",)]
-    connection.close()
+    assert place.query("select count(*) from ack") == [(2,)]
+    assert place.query("select state from presence") == [("online",)]
 
 
-def test_a_store_is_opened_again_as_it_was(tmp_path: Path) -> None:
+def test_a_store_is_opened_again_as_it_was(place: Place) -> None:
     for revision in (1, 2, 3):
-        store = Store.in_directory(tmp_path)
+        store = place.open()
         store.check()
         store.write(Writing([made("cam1", revision)[0]]))
         store.close()
-    store = Store.in_directory(tmp_path)
-    assert store.load()["cam1"].highest == 3
-    store.close()
+    assert place.open().load()["cam1"].highest == 3
 
 
 def test_a_damaged_store_is_said_to_be_one(tmp_path: Path) -> None:
@@ -122,13 +118,11 @@ def test_a_damaged_page_is_found_at_the_start(tmp_path: Path) -> None:
         Store.in_directory(tmp_path)
 
 
-def test_a_store_of_a_newer_release_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    Store.in_directory(tmp_path).close()
-    with sqlite3.connect(tmp_path / "manager.sqlite") as connection:
-        connection.execute("update alembic_version set version_num = '9999'")
-    connection.close()
+def test_a_store_of_a_newer_release_is_refused_with_what_to_do(place: Place) -> None:
+    place.open().close()
+    place.query("update alembic_version set version_num = '9999'")
     with pytest.raises(BadStore, match="newer fleet-manager"):
-        Store.in_directory(tmp_path)
+        place.open()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -137,23 +131,23 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Store.in_directory(tmp_path / "file" / "state")
 
 
-async def test_the_ledger_is_in_step_with_its_store(tmp_path: Path) -> None:
-    ledger = await Ledger.open(lambda: Store.in_directory(tmp_path))
+async def test_the_ledger_is_in_step_with_its_store(place: Place) -> None:
+    ledger = await Ledger.open(place.open)
     await ledger.write([made("cam1", 1)], [("cam1", FACTS)])
     ledger.note_ack("cam1", ack(1), answers=True)
     for number in range(1200):
         ledger.note_presence(f"other{number}", PresenceState.ONLINE, "A")
     before = {station: ledger[station] for station in ledger}
     await ledger.close()
-    again = await Ledger.open(lambda: Store.in_directory(tmp_path))
+    again = await Ledger.open(place.open)
     assert {station: again[station] for station in again} == before
     assert again["cam1"].answered
     assert again["nobody"].config is None
     await again.close()
 
 
-async def test_what_the_store_refuses_is_not_wanted(tmp_path: Path) -> None:
-    ledger = await Ledger.open(lambda: Store.in_directory(tmp_path))
+async def test_what_the_store_refuses_is_not_wanted(place: Place) -> None:
+    ledger = await Ledger.open(place.open)
     await ledger.write([made("cam1", 1)])
     with pytest.raises(BadStore):
         await ledger.write([made("cam1", 1, {})])
@@ -161,3 +155,125 @@ async def test_what_the_store_refuses_is_not_wanted(tmp_path: Path) -> None:
     assert config is not None
     assert config.roles == ROLES
     await ledger.close()
+
+
+def test_a_store_of_the_release_before_is_brought_up_with_all_that_is_in_it(
+    place: Place, old_store: Callable[[str], None]
+) -> None:
+    old_store("0001")
+    store = place.open()
+    known = store.load()
+    assert known["cam1"].highest == 2
+    assert known["cam1"].facts == Facts("hall1-cam", "hall1", "cam", "tripod", "192.0.2.7")
+    assert known["cam1"].answered
+    payload = known["cam1"].payload
+    assert payload is not None
+    assert decode(payload, Config).roles["record"]["main"]["segment_seconds"] == 60
+    assert (known["cam2"].highest, known["slides1"].payload) == (13, None)
+    assert [one.kind for one in store.past("cam1", 50)].count("revision") == 2
+    applied = store.conference()
+    assert applied is not None
+    assert "Hall 1" in applied.text
+    store.write(Writing([made("cam1", 3)[0]]))
+    assert place.open().load()["cam1"].highest == 3
+
+
+def test_a_rollout_comes_back_as_it_was_written(store: Store, place: Place) -> None:
+    target = Target("cam1", FACTS, ROLES, None, replaces="old", replaced=4)
+    waiting = Target("cam2", FACTS, ROLES, 7, Facts("before"))
+    rollout = Rollout(
+        1, AT, "ann", "why", (target, waiting), 1, 2.5, True, kind="apply", file="f.toml"
+    )
+    store.write(Writing(rollout=rollout))
+    assert place.open().rollout() == rollout
+    begun = evolve(target, revision=1, outcome=Outcome.BEGUN)
+    rollout = evolve(rollout.with_targets([begun]), phase=Phase.STOPPED, why="stopped by ben")
+    store.write(
+        Writing(
+            [made("cam1", 1)[0]],
+            {"cam1": FACTS},
+            rollout=rollout,
+            targets=frozenset(["cam1"]),
+            replaced={"cam1": "cam2"},
+        )
+    )
+    again = place.open()
+    assert again.rollout() == rollout
+    assert again.rollout(5) is None
+    assert again.load()["cam1"].replaced_by == "cam2"
+    assert again.befores(1) == {"cam1": (None, 1)}
+    assert [(one.kind, one.revision, one.by) for one in again.past(None, 9)] == [
+        ("apply", 1, "ann")
+    ]
+
+
+def test_a_step_of_a_rollout_and_its_revisions_are_written_together_or_not_at_all(
+    store: Store,
+) -> None:
+    target = Target("cam1", FACTS, ROLES, None)
+    store.write(Writing([made("cam1", 1)[0]], rollout=Rollout(1, AT, "ann", None, (target,))))
+    found = store.rollout()
+    assert found is not None
+    done = evolve(found, phase=Phase.DONE)
+    with pytest.raises(BadStore):
+        store.write(Writing([made("cam1", 1)[0]], rollout=done, targets=frozenset()))
+    found = store.rollout()
+    assert found is not None
+    assert found.phase is Phase.RUNNING
+
+
+def test_history_has_who_when_and_why_and_what_came_of_it(store: Store) -> None:
+    for revision in (1, 2):
+        store.write(Writing([made("cam1", revision)[0]]))
+    refused = Error("BlockedRole", "record is blocked here")
+    later = AT + timedelta(seconds=5)
+    answer = Ack(2, "A", later, Result.REJECTED, refused, InForce(1, {}))
+    store.note([("cam1", answer)], [("cam1", later + timedelta(seconds=1), "lost", None)])
+    past = store.past("cam1", 3)
+    assert [(one.kind, one.revision, one.by, one.text) for one in past] == [
+        ("revision", 2, "ann", "try"),
+        ("rejected", 2, None, "record is blocked here"),
+        ("lost", None, None, None),
+    ]
+    earlier = store.before("cam1", 2)
+    assert earlier is not None
+    assert earlier.revision == 1
+    assert store.before("cam1", 1) is None
+    assert store.revisions({"cam1": 2, "cam2": 9}).keys() == {"cam1"}
+
+
+def test_a_retired_station_keeps_its_history_and_its_numbers(store: Store, place: Place) -> None:
+    store.write(Writing([made("cam1", 4)[0]], {"cam1": FACTS}))
+    store.retire("cam1")
+    store.retire("never-heard")
+    known = place.open().load()["cam1"]
+    assert (known.retired, known.payload, known.highest) == (True, None, 4)
+    store.write(Writing([made("cam1", 5)[0]]))
+    assert not place.open().load()["cam1"].retired
+
+
+def test_what_was_said_of_a_room_is_kept_until_it_is_taken_back(store: Store, place: Place) -> None:
+    said = Said("talk", "hall1", "on", "ann", AT, AT + timedelta(hours=1))
+    forever = Said("station", "cam1", "on", "ben", AT, None)
+    store.say("talk", "hall1", evolve(said, state="off"))
+    store.say("talk", "hall1", said)
+    store.say("station", "cam1", forever)
+    assert set(place.open().said()) == {said, forever}
+    store.say("talk", "hall1", None)
+    assert place.open().said() == [forever]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("mysql://x/y", "postgresql\\+psycopg://"),
+        ("nonsense", "takes a URL such as"),
+        ("postgresql+psycopg://ann:hunter2@/fleet?host=/nowhere", "cannot be used"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_a_sentence_without_the_password(
+    url: str, why: str
+) -> None:
+    with pytest.raises(BadStore, match=why) as caught:
+        Store.at(url)
+    assert "hunter2" not in str(caught.value)

@@ -74,7 +74,8 @@ def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past
         .limit(limit)
     )
     seen = [Past(datetime.fromisoformat(row.at), row.state, None, None, None) for row in changes]
-    return sorted([*issued, *answered, *seen], key=lambda one: one.at)[-limit:]
+    past = [*issued[::-1], *answered[::-1], *seen[::-1]]
+    return sorted(past, key=lambda one: one.at)[-limit:]
 
 
 def of_all(connection: sa.Connection, limit: int) -> list[Past]:

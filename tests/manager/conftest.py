@@ -1,0 +1,113 @@
+"""The store in both its forms: a file, and a database on a real PostgreSQL."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from attrs import define, field
+
+from fleet.manager.store import Store
+from tests.manager.postgres import Postgres, serve
+
+STORES = Path(__file__).parent / "stores"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests of this process."""
+    with serve() as server:
+        yield server
+
+
+@define
+class Place:
+    """Where one test keeps its store. `url`: None for a file in `directory`."""
+
+    directory: Path
+    url: str | None
+    _opened: list[Store] = field(factory=list)
+
+    def open(self) -> Store:
+        """The store, made where it is not there yet."""
+        store = Store.at(self.url) if self.url else Store.in_directory(self.directory)
+        self._opened.append(store)
+        return store
+
+    def close(self) -> None:
+        """Close all that were opened."""
+        for store in self._opened:
+            store.close()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What a manager needs to be told."""
+        return ("--store", self.url) if self.url else ()
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """What an SQL statement finds (or does), past the store."""
+        engine = sa.create_engine(self.url or f"sqlite:///{self.directory / 'manager.sqlite'}")
+        try:
+            with engine.begin() as connection:
+                result = connection.execute(sa.text(sql))
+                return [tuple(row) for row in result] if result.returns_rows else []
+        finally:
+            engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """An empty place for a store, once a file and once a database."""
+    url = None
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.database()
+    made = Place(tmp_path / "manager", url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def old_store(place: Place) -> Callable[[str], None]:
+    """Put a store of an earlier release (`stores/<revision>.sql`) in place."""
+
+    def put(revision: str) -> None:
+        script = (STORES / f"{revision}.sql").read_text()
+        if place.url is None:
+            place.directory.mkdir()
+            with sqlite3.connect(place.directory / "manager.sqlite") as connection:
+                connection.executescript(script)
+            connection.close()
+        else:
+            _copy(script, place.url, revision)
+
+    return put
+
+
+def _copy(script: str, url: str, revision: str) -> None:
+    """The same tables and rows on another database, its shape made by the same steps."""
+    from alembic import command
+    from alembic.config import Config
+
+    import fleet.manager.store.database as database
+
+    source = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    target = sa.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(database._MIGRATIONS))
+    with source.connect() as old, target.begin() as new:
+        raw: Any = old.connection.dbapi_connection
+        raw.executescript(script)
+        config.attributes["connection"] = new
+        command.upgrade(config, revision)
+        tables = sa.MetaData()
+        tables.reflect(new)
+        for table in tables.sorted_tables:
+            if table.name != "alembic_version":
+                rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
+                if rows:
+                    new.execute(sa.insert(table), rows)
+    source.dispose()
+    target.dispose()

@@ -1,0 +1,115 @@
+"""A real PostgreSQL for tests: a cluster of its own in a directory of its own, ended with them."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.processes import free_port
+
+_BINARIES = Path("/usr/lib/postgresql")
+MISSING = "the tests need a real PostgreSQL: apt install postgresql"
+
+
+def binaries() -> Path | None:
+    """Where Debian keeps initdb and postgres; the newest version, None without any."""
+    found = sorted(_BINARIES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+class Postgres:
+    """A server; each test makes a database of its own."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self._directory = directory
+        self._port = port
+        self._count = 0
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        import psycopg
+
+        self._count += 1
+        name = f"fleet{self._count}"
+        where = f"host={self._directory} port={self._port} user=fleet dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql+psycopg://fleet@/{name}?host={self._directory}&port={self._port}"
+
+
+@contextmanager
+def serve() -> Iterator[Postgres]:
+    """A cluster that only its socket's directory leads to."""
+    found = binaries()
+    assert found is not None, MISSING
+    # Not pytest's directory: the server refuses to be root, and others cannot enter that.
+    directory = Path(tempfile.mkdtemp(prefix="fleet-postgres-"))
+    try:
+        yield from _serve(found, directory)
+    finally:
+        shutil.rmtree(directory)
+
+
+def _serve(found: Path, directory: Path) -> Iterator[Postgres]:
+    other: list[str] = []
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(directory, user.pw_uid, user.pw_gid)
+        other = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    data, log, port = directory / "data", directory / "log", free_port()
+    new = ["-D", str(data), "-U", "fleet", "-A", "trust", "-N", "-E", "UTF8", "--locale", "C"]
+    made = subprocess.run(
+        [*other, str(found / "initdb"), *new],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    assert made.returncode == 0, made.stderr
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(directory),
+        "port": str(port),
+        "fsync": "off",
+        "full_page_writes": "off",
+        "synchronous_commit": "off",
+        "shared_buffers": "16MB",
+    }
+    options = [f"-c{name}={value}" for name, value in settings.items()]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*other, str(found / "postgres"), "-D", str(data), *options],
+            stdout=output,
+            stderr=output,
+            cwd="/",
+        )
+    try:
+        _until_ready(process, found, directory, port, log)
+        yield Postgres(directory, port)
+    finally:
+        process.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _until_ready(
+    process: "subprocess.Popen[bytes]", found: Path, directory: Path, port: int, log: Path
+) -> None:
+    for _ in range(200):
+        assert process.poll() is None, log.read_text()
+        asked = [str(found / "pg_isready"), "-q", "-h", str(directory), "-p", str(port)]
+        if subprocess.run([*asked, "-t", "1"], check=False).returncode == 0:
+            return
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError(f"PostgreSQL does not start: {log.read_text()}")
