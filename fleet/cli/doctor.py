@@ -120,12 +120,13 @@ def _show(found: tuple[Finding, ...], seen: Seen) -> None:
 def _measured(seen: Seen) -> tuple[str, ...]:
     """The figures, whatever they are."""
     facts: BrokerFacts = seen.examined
-    delivery = "unknown" if facts.delivery is None else f"{1000 * facts.delivery:.2f} ms"
     kept = "unknown" if facts.kept is None else f"{facts.kept} of {BURST}"
+    delivery = "unknown" if facts.delivery is None else f"{1000 * facts.delivery:.2f} ms"
     offsets = [one.clock_offset for one in seen.facts.stations if one.clock_offset is not None]
-    largest = f"{max(map(abs, offsets)):.1f} s off at most" if offsets else "not heard yet"
+    largest = f", at most {max(map(abs, offsets)):.1f} s off" if offsets else ""
     return (
-        f"broker: {clean(facts.version or 'version unknown')}, {seen.broker}; there and back "
-        f"{1000 * facts.round_trip:.2f} ms, delivery {delivery}, kept {kept} messages",
-        f"stations: {len(seen.facts.stations)}, {len(offsets)} clocks heard, {largest}",
+        f"broker: {clean(facts.version or 'version unknown')} at {seen.broker}",
+        f"messages: there and back {1000 * facts.round_trip:.2f} ms, delivered in {delivery}",
+        f"queue: {kept} messages kept",
+        f"stations: {len(seen.facts.stations)}, {len(offsets)} clocks heard{largest}",
     )

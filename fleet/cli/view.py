@@ -1,7 +1,8 @@
 """What the status table looks like: one line an instance, what needs a sentence beneath it.
 
 On a terminal the table fits its width: where it would not, the reasons move beneath their
-lines. Piped, nothing is wrapped, shortened or coloured.
+lines, and with long names the instances beneath their station. Piped, nothing is wrapped,
+shortened or coloured.
 """
 
 import re
@@ -31,6 +32,7 @@ HEADER = (
     "REASON",
 )
 _RESTARTS, _REASON = HEADER.index("RESTARTS"), HEADER.index("REASON")
+_STACKED = ("ROOM", "STATION", "PRESENCE", "REVISION")
 _GAP = "  "
 _INDENT = 4
 _NOTHING = "-"
@@ -47,6 +49,8 @@ STYLES = {
     State.UNKNOWN.value: "bright_black",
 }
 """How a word of presence or state is shown; others are plain."""
+_BENEATH = STYLES | {"rejected": "red", State.STOPPED.value: ""}
+"""How a sentence is shown, by its first word; others are yellow."""
 
 
 @frozen
@@ -105,15 +109,14 @@ def clean(text: str) -> str:
 def table(found: Sequence[Line], header: Sequence[str], width: int | None) -> Group:
     """`found` under `header`, `width` columns wide; None sets no limit."""
     rows = list(found)
-    if width is not None and _reach(rows, header) > width and header == HEADER:
-        header = tuple(h for i, h in enumerate(HEADER) if i not in (_RESTARTS, _REASON))
-        rows = [_narrow(line) for line in rows]
+    if width is not None and header == HEADER:
+        header, rows = _fitting(found, width)
     widths = [max(map(cell_len, column)) for column in zip(header, *_cells(rows), strict=True)]
     shown: list[Text | Padding] = [_row(header, widths, "bold")]
     for line in rows:
         shown.append(_row(line.cells, widths, None))
         for text in line.beneath:
-            beneath = Text(text, "red" if text.startswith("rejected") else "yellow")
+            beneath = Text(text, _BENEATH.get(text.split(maxsplit=1)[0], "yellow"))
             shown.append(Padding(beneath, (0, 0, 0, _INDENT)))
     return Group(*shown)
 
@@ -145,12 +148,41 @@ def _reach(rows: Sequence[Line], header: Sequence[str]) -> int:
     return sum(max(map(cell_len, column)) + len(_GAP) for column in columns) - len(_GAP)
 
 
-def _narrow(line: Line) -> Line:
-    restarts, reason = line.cells[_RESTARTS], line.cells[_REASON]
-    cells = tuple(c for i, c in enumerate(line.cells) if i not in (_RESTARTS, _REASON))
-    several = f"{restarts} restarts" if restarts not in ("0", _NOTHING) else ""
-    said = "; ".join(filter(None, (several, reason)))
+def _fitting(found: Sequence[Line], width: int) -> tuple[Sequence[str], list[Line]]:
+    """Header and lines of the fullest layout that is `width` columns wide, else the narrowest."""
+    for moved in ((), (_REASON,), (_RESTARTS, _REASON)):
+        header = [head for i, head in enumerate(HEADER) if i not in moved]
+        rows = [_moved(line, moved) for line in found]
+        if _reach(rows, header) <= width:
+            return header, rows
+    return _STACKED, list(_stacked(found))
+
+
+def _moved(line: Line, moved: Sequence[int]) -> Line:
+    """`line` with these cells as a sentence beneath it."""
+    cells = tuple(cell for i, cell in enumerate(line.cells) if i not in moved)
+    restarts = _several(line.cells[_RESTARTS]) if _RESTARTS in moved else ""
+    reason = line.cells[_REASON] if _REASON in moved else ""
+    said = "; ".join(filter(None, (restarts, reason)))
     return Line(cells, ((said,) if said else ()) + line.beneath)
+
+
+def _several(restarts: str) -> str:
+    return f"{restarts} restarts" if restarts not in ("0", _NOTHING) else ""
+
+
+def _stacked(found: Sequence[Line]) -> Iterator[Line]:
+    """One line a station, its instances beneath."""
+    stations: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for line in found:
+        room, name, presence, role, instance, state, since, restarts, revision, reason = line.cells
+        one = f"{state} {role}/{instance} since {since}"
+        text = "; ".join(filter(None, (one, _several(restarts), reason)))
+        said = () if role == _NOTHING else (text,)
+        head = (room, name, presence, revision)
+        stations[head] = (*stations.get(head, ()), *said, *line.beneath)
+    for cells, beneath in stations.items():
+        yield Line(cells, beneath)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], style: str | None) -> Text:
