@@ -29,7 +29,7 @@ bench: setup ## how fast it is, beside a thin client on the same broker
 	@$(BIN)/python -m bench
 
 constraints: setup ## renew constraints.txt (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
 		--output-file constraints.txt
 
