@@ -65,6 +65,7 @@ class Demo:
         await self._all_online(access)
         self.console.print(f"from another terminal:  export FLEET_BROKER={broker}")
         self.console.print("                        .venv/bin/fleet status")
+        self.console.print(f"which room needs you:   http://{http}/")
         self.console.print(f"metrics:                http://{http}/metrics\n")
         await self._apply(broker)
         await converse(access, lambda manager: self._show(manager, duration))

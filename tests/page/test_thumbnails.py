@@ -1,0 +1,48 @@
+"""The newest picture of each instance is kept, and nothing grows without end."""
+
+from fleet.manager.page.thumbnails import JPEG_BEGINS, MOST_BYTES, MOST_OF_A_STATION, Thumbnails
+
+
+def _jpeg(size: int = 10, end: bytes = b"x") -> bytes:
+    return JPEG_BEGINS.ljust(size - len(end), b".") + end
+
+
+def test_the_newest_replaces_the_one_before() -> None:
+    thumbnails = Thumbnails()
+    assert thumbnails.fold("cam", "monitor", "main", _jpeg(end=b"1"), 1.0)
+    assert thumbnails.fold("cam", "monitor", "main", _jpeg(end=b"2"), 2.0)
+    held = thumbnails.get("cam", "monitor", "main")
+    assert held is not None
+    assert (held.jpeg[-1:], held.at) == (b"2", 2.0)
+    assert list(thumbnails.of("cam")) == [("monitor", "main")]
+
+
+def test_what_is_no_jpeg_or_too_large_is_refused_and_changes_nothing() -> None:
+    thumbnails = Thumbnails()
+    thumbnails.fold("cam", "monitor", "main", _jpeg(), 1.0)
+    assert not thumbnails.fold("cam", "monitor", "main", b"<svg onload=alert(1)>", 2.0)
+    assert not thumbnails.fold("cam", "monitor", "main", _jpeg(MOST_BYTES + 1), 2.0)
+    assert thumbnails.fold("cam", "monitor", "large", _jpeg(MOST_BYTES), 2.0)
+    held = thumbnails.get("cam", "monitor", "main")
+    assert held is not None
+    assert held.at == 1.0
+
+
+def test_one_station_cannot_push_the_others_out() -> None:
+    thumbnails = Thumbnails()
+    thumbnails.fold("cam", "monitor", "main", _jpeg(), 0.0)
+    for number in range(100):
+        thumbnails.fold("mad", "monitor", f"m{number}", _jpeg(), float(number))
+    assert len(thumbnails.of("mad")) == MOST_OF_A_STATION
+    assert ("monitor", "m99") in thumbnails.of("mad")
+    assert thumbnails.get("cam", "monitor", "main")
+
+
+def test_past_the_limit_the_one_heard_longest_ago_goes() -> None:
+    thumbnails = Thumbnails(most=1000)
+    for number in range(20):
+        thumbnails.fold(f"cam{number}", "monitor", "main", _jpeg(100), float(number))
+    thumbnails.fold("cam10", "monitor", "main", _jpeg(100), 20.0)
+    thumbnails.fold("last", "monitor", "main", _jpeg(100), 21.0)
+    held = [n for n in range(20) if thumbnails.get(f"cam{n}", "monitor", "main")]
+    assert held == [10, 12, 13, 14, 15, 16, 17, 18, 19]
