@@ -1,0 +1,70 @@
+"""How far the clock is off comes from a real chronyd, which is told to leave the clock alone."""
+
+import getpass
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.agent.figures import clock_offset
+
+CHRONYD, CHRONYC = shutil.which("chronyd", path="/usr/sbin:/usr/bin"), shutil.which("chronyc")
+SAMPLE = struct.Struct("=qqdiiii")
+MAGIC = 0x534F434B
+
+pytestmark = pytest.mark.skipif(
+    CHRONYD is None or CHRONYC is None,
+    reason="no chrony here; the tests do not install it, it would replace what keeps the clock",
+)
+
+
+def until(there: Callable[[], float | None]) -> float:
+    deadline = time.monotonic() + 20
+    while (found := there()) is None:
+        assert time.monotonic() < deadline, "chronyd does not follow its source"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A chronyd whose one source of time is this socket; `chronyc` asks it."""
+    run = tmp_path / "run"
+    run.mkdir(0o700)
+    config = tmp_path / "chrony.conf"
+    config.write_text(
+        f"port 0\ncmdport 0\nbindcmdaddress {run}/command\npidfile {run}/pid\n"
+        f"refclock SOCK {run}/source poll 0 filter 4 refid TEST\n"
+    )
+    shim = tmp_path / "bin" / "chronyc"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec {CHRONYC} -h {run}/command "$@"\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(shim.parent), prepend=":")
+    argv = [str(CHRONYD), "-x", "-U", "-d", "-u", getpass.getuser(), "-f", str(config)]
+    with (tmp_path / "chronyd.log").open("w") as log:
+        chronyd = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        until(lambda: 0.0 if (run / "source").exists() else None)
+        yield run / "source"
+    finally:
+        chronyd.terminate()
+        chronyd.wait(10)
+
+
+def test_chronys_offset_is_told_once_it_follows_a_source(source: Path) -> None:
+    assert clock_offset() is None, "it follows nobody yet"
+
+    def offset() -> float | None:
+        now = time.time()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sample = (int(now), int(now % 1 * 1e6), 0.25, 0, 0, 0, MAGIC)
+            sender.sendto(SAMPLE.pack(*sample), str(source))
+        return clock_offset()
+
+    assert until(offset) == pytest.approx(0.25, abs=0.01)
