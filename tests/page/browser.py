@@ -1,0 +1,85 @@
+"""A real headless Chromium that looks at the page."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+WALL, PHONE = (1920, 1080), (360, 780)
+
+
+class Browser:
+    """One window; every call blocks, so run it with `asyncio.to_thread`."""
+
+    def __init__(self, directory: Path) -> None:
+        options = ChromeOptions()
+        options.binary_location = "/usr/bin/chromium"
+        for flag in (*_FLAGS, f"--user-data-dir={directory}/chromium"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = Chrome(options, Service("/usr/bin/chromedriver"))
+
+    def close(self) -> None:
+        self.driver.quit()
+
+    def look_as(self, size: tuple[int, int], theme: str = "light", motion: bool = True) -> None:
+        """Be a screen of this size; `theme`: what its owner prefers."""
+        width, height = size
+        features = [
+            {"name": "prefers-color-scheme", "value": theme},
+            {"name": "prefers-reduced-motion", "value": "no-preference" if motion else "reduce"},
+        ]
+        self._devtools("Emulation.setEmulatedMedia", features=features)
+        self._devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+
+    def run(self, script: str) -> Any:
+        """What a piece of JavaScript returns."""
+        return self.driver.execute_script(script)
+
+    def screenshot(self, path: Path) -> None:
+        shot = self._devtools("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def complaints(self) -> list[str]:
+        """What the console was told since the last call."""
+        return [entry["message"] for entry in self._log("browser")]
+
+    def requested(self) -> list[str]:
+        """The addresses asked for since the last call."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        return [
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return entries
+
+    def _devtools(self, command: str, **parameters: Any) -> Any:
+        return self.driver.execute_cdp_cmd(command, parameters)
