@@ -36,6 +36,8 @@ _IN_FLIGHT: Final = 100
 _READ_AHEAD: Final = 65_536
 _NO_MATCHING_SUBSCRIBERS: Final = 16
 _DISCONNECT_WITH_WILL: Final = 4
+_NOT_LET_IN: Final = (134, 135)
+"""Reason codes of a CONNACK: bad user name or password, not authorized."""
 
 
 class BadBroker(ValueError):
@@ -44,6 +46,10 @@ class BadBroker(ValueError):
 
 class Disconnected(ConnectionError):
     """The connection to the broker was lost or never came about."""
+
+
+class NotLetIn(Disconnected):
+    """The broker is there and does not take our user name and password."""
 
 
 class Refused(Exception):
@@ -341,7 +347,8 @@ async def connect_once(broker: Broker, client_id: str, session: Session) -> None
     """One connection for `session`.
 
     Raises:
-        Disconnected: it could not be had, or was lost.
+        Disconnected: it could not be had (`NotLetIn`: for want of the right password), or was
+            lost.
         Refused: the broker refused what the session cannot do without.
     """
     will = session.will()
@@ -363,6 +370,7 @@ async def connect_once(broker: Broker, client_id: str, session: Session) -> None
     why = "the connection was closed"
     try:
         async with client:
+            client.gone.add_done_callback(lambda gone: gone.cancelled() or gone.exception())
             _heed_cancellation()
             work = asyncio.create_task(session.connected(Link(client)))
             try:
@@ -382,7 +390,17 @@ async def connect_once(broker: Broker, client_id: str, session: Session) -> None
         raise Disconnected(why)
     except aiomqtt.MqttError as error:
         _heed_cancellation()
-        raise Disconnected(f"{broker}: {error}") from None
+        raise _lost(broker, error) from None
+
+
+def _lost(broker: Broker, error: aiomqtt.MqttError) -> Disconnected:
+    code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
+    if isinstance(code, ReasonCode) and code.value in _NOT_LET_IN:
+        return NotLetIn(
+            f"{broker}: {code}; are the user name and the password right "
+            "(FLEET_USERNAME, FLEET_PASSWORD_FILE)?"
+        )
+    return Disconnected(f"{broker}: {error}")
 
 
 def _heed_cancellation() -> None:

@@ -1,5 +1,6 @@
 """The production broker, as `mosquitto/` configures it: who may say and hear what."""
 
+import asyncio
 import re
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -147,6 +148,34 @@ async def test_an_operator_hears_replies_to_themselves_alone(users: Users) -> No
         await manager.publish(topic, {})
     await ann.expect("fleet/v1/manager/reply/ann")
     assert not ann.on("fleet/v1/manager/reply/bob")
+
+
+@pytest.mark.parametrize(
+    ("password", "id_", "said"),
+    [
+        ("wrong", STATION, "are the user name and the password right"),
+        (STATION, OTHER, f"may this user speak for (station )?{OTHER}"),
+    ],
+    ids=["wrong password", "id of another"],
+)
+async def test_an_agent_that_is_not_welcome_says_so_once_and_check_says_it_too(
+    users: Users, programs: Programs, tmp_path: Path, password: str, id_: str, said: str
+) -> None:
+    url = f"mqtt://127.0.0.1:{users.ports['stations']}"
+    who = login(STATION, tmp_path)
+    (tmp_path / f"{STATION}.password").write_text(password)
+    place = ("--broker", url, "--station", id_, "--state-dir", str(tmp_path / "station"))
+    check = programs.start("fleet-agent", "check", *place, name="check", **who)
+    assert await check.ended() == 1
+    (missing,) = (line for line in check.log().splitlines() if line.startswith("missing"))
+    assert re.search(said, missing)
+    agent = programs.start("fleet-agent", "run", *place, **who)
+    await agent.says(said)
+    await asyncio.sleep(2)  # it tries again meanwhile
+    agent.terminate()
+    assert await agent.ended() == 0
+    assert "Traceback" not in agent.log()
+    assert len(re.findall(said, agent.log())) == 1
 
 
 async def test_real_programs_work_through_this_broker(

@@ -34,6 +34,7 @@ class _Flags:
     station: str | None = None
     state_dir: str | None = None
     settings: Path | None = None
+    prefix: str | None = None
 
 
 _BROKER = typer.Option(
@@ -52,6 +53,7 @@ _SETTINGS = typer.Option(
     envvar="FLEET_SETTINGS",
     help="The settings file; /etc/fleet/agent.toml if that is there.",
 )
+_PREFIX = typer.Option("--prefix", envvar="FLEET_PREFIX", help="What every topic starts with.")
 _JSON = typer.Option("--json", help="As JSON.")
 
 
@@ -77,6 +79,7 @@ def run(
     station: Annotated[str | None, _STATION] = None,
     state_dir: Annotated[str | None, _STATE_DIR] = None,
     settings: Annotated[Path | None, _SETTINGS] = None,
+    prefix: Annotated[str | None, _PREFIX] = None,
 ) -> None:
     """Be the agent, until a signal ends it.
 
@@ -84,7 +87,7 @@ def run(
     next agent.
     """
     with _said():
-        found = _read(_Flags(broker, station, state_dir, settings))
+        found = _read(_Flags(broker, station, state_dir, settings, prefix))
         broker_of(found)  # mistakes are said before the agent begins
         become_agent(found)
 
@@ -95,11 +98,12 @@ def check(
     station: Annotated[str | None, _STATION] = None,
     state_dir: Annotated[str | None, _STATE_DIR] = None,
     settings: Annotated[Path | None, _SETTINGS] = None,
+    prefix: Annotated[str | None, _PREFIX] = None,
 ) -> None:
     """Say whether this box has all it needs; a line each, exit 1 if something is missing."""
     from fleet.agent.check import findings
 
-    flags = _Flags(broker, station, state_dir, settings)
+    flags = _Flags(broker, station, state_dir, settings, prefix)
     try:
         found = _read(flags)
         address = broker_of(found)
@@ -223,6 +227,7 @@ def _read(flags: _Flags) -> AgentSettings:
         broker=flags.broker,
         station=flags.station,
         state_dir=flags.state_dir,
+        prefix=flags.prefix,
         username=os.environ.get("FLEET_USERNAME"),
         password_file=os.environ.get("FLEET_PASSWORD_FILE"),
     )

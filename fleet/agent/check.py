@@ -11,13 +11,15 @@ from typing import Literal
 from attrs import frozen
 
 import fleet.roles
-from fleet.agent import catalogue, local
+from fleet.agent import catalogue, local, machine
 from fleet.agent.accept import Memory
 from fleet.agent.settings import AgentSettings
-from fleet.agent.store import saved
-from fleet.mqtt import Broker, Disconnected, Link, Message, Refused, Will, connect_once
+from fleet.agent.store import kept_id, saved
+from fleet.model import Log
+from fleet.mqtt import Broker, Disconnected, Link, Message, NotLetIn, Refused, Will, connect_once
 from fleet.settings import AGENT_FILE
-from fleet.wire import Undecodable
+from fleet.topics import Topics
+from fleet.wire import Undecodable, encode
 
 
 @frozen
@@ -35,7 +37,12 @@ def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iter
     yield Finding("ok", "settings", str(named) if named else "no file, defaults")
     memory, state = _state(settings.state)
     yield state
-    yield _broker(settings, broker)
+    station = settings.station or kept_id(settings.state) or machine.mac()
+    if station is None:
+        yield Finding("missing", "station", "no network card to be named after: give --station")
+    else:
+        yield Finding("ok", "station", station)
+    yield _broker(settings, broker, station)
     yield from _roles(settings, memory)
 
 
@@ -52,7 +59,7 @@ def _state(directory: Path) -> tuple[Memory, Finding]:
     return memory, Finding("ok", "state", f"{directory}, revision {memory.revision} is in force")
 
 
-def _broker(settings: AgentSettings, broker: Broker) -> Finding:
+def _broker(settings: AgentSettings, broker: Broker, station: str | None) -> Finding:
     try:  # a second connection could push the agent's own off the broker
         running = local.status(settings.state)
     except local.NoAgent:
@@ -60,10 +67,15 @@ def _broker(settings: AgentSettings, broker: Broker) -> Finding:
     else:
         if running.connected:
             return Finding("ok", "broker", f"{running.broker}, the agent is connected")
-        return Finding("missing", "broker", f"{running.broker}: the agent is not connected")
+        return Finding("missing", "broker", f"the agent is not connected: {running.trouble}")
+    visit = _Visit(Topics(settings.prefix).log(station) if station else None)
     try:
-        asyncio.run(connect_once(broker, f"fleet-agent-check-{secrets.token_hex(4)}", _Visit()))
-    except (Disconnected, Refused) as error:
+        asyncio.run(connect_once(broker, f"fleet-agent-check-{secrets.token_hex(4)}", visit))
+    except NotLetIn as error:
+        return Finding("missing", "broker", str(error))
+    except Refused as error:
+        return Finding("missing", "broker", f"{error}: may this user speak for {station}?")
+    except Disconnected as error:
         return Finding("missing", "broker", f"{error}; is it running, is the address right?")
     return Finding("ok", "broker", str(broker))
 
@@ -88,7 +100,10 @@ def _roles(settings: AgentSettings, memory: Memory) -> Iterator[Finding]:
 
 
 class _Visit:
-    """A connection that leaves at once."""
+    """A connection that says next to nothing, as the station, and leaves."""
+
+    def __init__(self, topic: str | None) -> None:
+        self._topic = topic
 
     def will(self) -> Will | None:
         return None
@@ -97,7 +112,8 @@ class _Visit:
         pass
 
     async def connected(self, link: Link) -> None:
-        pass
+        if self._topic is not None:
+            await link.publish(self._topic, encode(Log((), 0)))
 
     def disconnected(self, why: str) -> None:
         pass

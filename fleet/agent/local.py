@@ -6,6 +6,7 @@ directory.
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from fleet.model import CommandFailed, Error, InstanceStatus, Refusal, Reply, Un
 from fleet.roles import Command
 from fleet.strict import Mistakes, structure
 from fleet.wire import Undecodable, decode, dumps, encode, from_json, to_json
+
+log = logging.getLogger(__name__)
 
 _NAME: Final = "agent.sock"
 _LIMIT: Final = 16 * 1024 * 1024
@@ -38,12 +41,16 @@ class Ask:
 
 @frozen
 class LocalStatus:
-    """What the agent itself knows. `broker` and `connected`: where it reports to."""
+    """What the agent itself knows. `broker` and `connected`: where it reports to.
+
+    `trouble`: why it is not connected, None where it is.
+    """
 
     station: str
     agent: str
     broker: str
     connected: bool
+    trouble: str | None
     revision: int
     rejected: Error | None
     """Why a later revision was refused."""
@@ -59,19 +66,28 @@ class LocalServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen; whoever may enter the state directory may ask."""
+        """Listen; whoever may enter the state directory may ask.
+
+        Where that is impossible (disk full) nobody can ask, and all else goes on.
+        """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with _reachable(self._directory) as path:
-            with suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108 (a Path would be resolved)
-            sock.bind(path)
+        try:
+            with _reachable(self._directory) as path:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # noqa: PTH108 (a Path would be resolved)
+                sock.bind(path)
+        except OSError as error:
+            sock.close()
+            log.error("nobody at the box can ask this agent: %s: %s", self._directory, error)
+            return
         self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=_LIMIT)
 
     async def close(self) -> None:
         """Listen no more."""
         if self._server is not None:
             self._server.close()
-            (self._directory / _NAME).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._directory / _NAME).unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, ValueError):

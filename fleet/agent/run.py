@@ -176,6 +176,7 @@ class Agent:
             __version__,
             str(self._broker),
             self._session.link is not None,
+            self._session.trouble,
             memory.revision,
             memory.rejection.error if memory.rejection else None,
             self._supervisor.statuses(),

@@ -8,6 +8,7 @@ on change and as a heartbeat, log lines, and figures.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -68,6 +69,8 @@ class Session:
         self._commands = Commands(supervisor.command, commands, self._reply)
         self.link: Link | None = None
         """None while there is no broker."""
+        self.trouble: str | None = "not tried yet"
+        """Why there is no broker."""
         self._outbox = Outbox()
         self._lines = asyncio.Event()
         self._known = catalogue()
@@ -78,6 +81,7 @@ class Session:
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._introduced: Registration | None = None
+        self._refused: set[str] = set()
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
         self._ignored = Counter(
@@ -126,7 +130,9 @@ class Session:
 
     def disconnected(self, why: str) -> None:
         """The agent does its work on; only nobody hears of it."""
-        log.warning("no broker: %s", why)
+        if why != self.trouble:  # said once, tried for as long as it takes
+            log.warning("no broker: %s", why)
+        self.trouble = why
 
     async def connected(self, link: Link) -> None:
         """Introduce the station, then talk until the agent ends."""
@@ -140,10 +146,11 @@ class Session:
             )
         except Refused as error:
             raise Disconnected(str(error)) from None
+        self._introduced = None
+        await self._introduce(link)
         async with self.configs.turn:
-            self.link = link
-            self._introduced = None
-            self._introduce()
+            self.link, self.trouble = link, None
+            self._refused.clear()
             self._publish_ack(self.configs.ack())
             self._publish_status()
             online = encode(self._presence(PresenceState.ONLINE, self._epoch))
@@ -177,7 +184,9 @@ class Session:
         self._ship()
         self._publish_status()
         topic = self._me.topics.presence(self._me.station)
-        await self.link.publish(topic, encode(self._presence(presence, self._epoch)), retain=True)
+        payload = encode(self._presence(presence, self._epoch))
+        with suppress(Refused):  # told when it said `online`
+            await self.link.publish(topic, payload, retain=True)
 
     # What comes in.
 
@@ -223,9 +232,10 @@ class Session:
     async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(LOOK_AROUND)
-            self._introduce()
+            if self.link is not None:
+                await self._introduce(self.link)
 
-    def _introduce(self) -> None:
+    async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""
         self._known = self._catalogue()
         said = registration.registration(self._me.boot, self._known)
@@ -236,7 +246,11 @@ class Session:
         if without:
             roles = ", ".join(without)
             log.warning("the registration is too long: the schemas of %s are left out", roles)
-        self._publish(self._me.topics.registration(self._me.station), payload, retain=True)
+        station = self._me.station
+        try:
+            await link.publish(self._me.topics.registration(station), payload, retain=True)
+        except Refused as error:  # nobody would see the station: try again from the beginning
+            raise Disconnected(f"{error}; may this user speak for station {station}?") from None
 
     async def _ship_lines(self) -> None:
         while True:
@@ -298,12 +312,13 @@ class Session:
             sent = asyncio.ensure_future(
                 self.link.publish(topic, payload, qos=qos, retain=retain, correlation=correlation)
             )
-            sent.add_done_callback(lambda done: _log_refusal(topic, done))
+            sent.add_done_callback(lambda done: self._sent(topic, done))
 
-
-def _log_refusal(topic: str, done: "asyncio.Future[int]") -> None:
-    if not done.cancelled() and isinstance(done.exception(), Refused):
-        log.error("%s: %s", topic, done.exception())
+    def _sent(self, topic: str, done: "asyncio.Future[int]") -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, Refused) and topic not in self._refused:
+            self._refused.add(topic)  # once per connection
+            log.error("%s: %s", topic, error)
 
 
 def _now() -> datetime:

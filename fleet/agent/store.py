@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _SPARE_BYTES: Final = 1024 * 1024
 _DECISION: Final = "decision.json"
+_STATION: Final = "station"
 _MAX_DECISION: Final = 4 * 1024 * 1024
 
 
@@ -44,7 +45,7 @@ class Store:
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = _open_lock(directory / "lock")
         except OSError as error:
             raise BadState(f"the state directory {directory} cannot be used: {error}") from None
         try:
@@ -70,8 +71,7 @@ class Store:
         Raises:
             BadState: there is none, or it is not valid.
         """
-        path = self.directory / "station"
-        kept = path.read_text(errors="replace").strip() if path.exists() else None
+        path, kept = self.directory / _STATION, kept_id(self.directory)
         station = given or kept or found
         if station is None:
             raise BadState("this machine has no network card to be named after: give --station")
@@ -129,6 +129,25 @@ class Store:
         except OSError as error:
             log.warning("no spare room can be kept in %s: %s", self.directory, error)
             new.unlink(missing_ok=True)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        # A worn-out card turns read-only: what it says is still to be recorded.
+        if error.errno != errno.EROFS or not path.exists():
+            raise
+        log.error("%s is read-only: no new config can be taken", path.parent)
+        return os.open(path, os.O_RDONLY)
+
+
+def kept_id(directory: Path) -> str | None:
+    """The station's id that is kept there, if any can be read."""
+    try:
+        return (directory / _STATION).read_text(errors="replace").strip() or None
+    except OSError:
+        return None
 
 
 def saved(directory: Path) -> Memory:

@@ -154,6 +154,46 @@ async def test_config_that_cannot_be_saved_is_rejected_and_changes_nothing(
     assert saved(state).revision == 1
 
 
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+async def test_agent_started_on_a_disk_that_takes_nothing_runs_what_it_had(
+    broker: Mosquitto,
+    stranger: Stranger,
+    programs: Programs,
+    disk: Disk,
+    tmp_path: Path,
+    trouble: str,
+) -> None:
+    state = disk.path / "state"
+    store = Store(state)
+    source = {"type": "test", "size": "64x64", "rate": 5}
+    roles = {"record": {"main": {"source": source}}}
+    store.save(Memory(Config(1, None, None, roles)))
+    (state / "spare").unlink()
+    store.close()
+    if trouble == "full":
+        fill(disk)
+    else:
+        disk.run("mount -o remount,ro /mnt")
+    settings = tmp_path / "agent.toml"
+    settings.write_text(f'recordings = "{tmp_path}/recordings"\n')
+    agent = programs.start(
+        *("fleet-agent", "run", "--broker", broker.url, "--station", "b1"),
+        *("--state-dir", str(state), "--settings", str(settings)),
+    )
+    base = "fleet/v1/station/b1"
+    await stranger.expect(
+        f"{base}/status",
+        lambda s: s["roles"].get("record", {}).get("main", {}).get("state") == "running",
+    )
+    await stranger.publish(f"{base}/config", config(2, "x" * 10_000), retain=True)
+    ack = await stranger.expect(f"{base}/ack", lambda ack: ack["revision"] == 2)
+    assert (ack["result"], ack["in_force"]["revision"]) == ("rejected", 1)
+    assert "cannot be saved" in ack["error"]["message"]
+    agent.terminate()
+    assert await agent.ended(30) == 0
+    assert "Traceback" not in agent.log()
+
+
 def config(revision: int, name: str) -> dict[str, object]:
     return {"revision": revision, "at": None, "by": None, "roles": {}, "name": name}
 
