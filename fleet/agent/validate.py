@@ -112,8 +112,11 @@ def _hint(role: str, catalogue: Catalogue) -> str:
     for one in known:
         if one.casefold() == role.casefold():
             return f" (did you mean {one!r}? role names are case-sensitive)"
+    # A file that failed to import has told nobody which role it has: its name may be near.
+    unusable = "".join(f"; {name} cannot be used: {why}" for name, why in catalogue.broken.items())
     close = close_match(clip(role, _LONGEST_NAME), known)
-    return close or f" (there are: {', '.join(known) or 'none'}; role names are case-sensitive)"
+    there = f" (there are: {', '.join(known) or 'none'}; role names are case-sensitive)"
+    return (close or there) + unusable
 
 
 def _instances(

@@ -147,6 +147,7 @@ def test_each_problem_has_its_type_and_place(roles: Any, expected: Any) -> None:
         ({"Record": {}}, ["'Record'", "did you mean 'record'", "case-sensitive"]),
         ({"recrod": {}}, ["did you mean 'record'"]),
         ({"mystic": {}}, ["no module named 'crystal'"]),
+        ({"crystal-ball": {}}, ["'crystal-ball'", "mystic cannot be used: ImportError: no module"]),
         ({"stream": {}}, ["'stream'", "blocked"]),
         ({"record": {"m": {**SOURCE, "seconds": 10}}}, ["1 to 9", "got 10"]),
         ({"record": {"m": {**SOURCE, "seconds": "5"}}}, ["whole number", '"5" (a string)']),

@@ -8,6 +8,7 @@ from tests.wire.sides import Boss
 
 DRILL = """
 import asyncio
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -61,6 +62,10 @@ class Drill(Role[DrillSettings]):
     @command
     async def refuse(self, asked: Nothing) -> Nothing:
         raise CommandFailed("not today")
+
+    @command
+    async def leave(self, asked: Nothing) -> Nothing:
+        sys.exit("enough")
 
 
 class DrillFactory(RoleFactory[DrillSettings]):

@@ -155,6 +155,7 @@ async def test_each_error_of_a_station_is_told_with_its_type_and_ends_with_1(
     bad = await refused("drill", "echo", "text=x", "count=10")
     assert "InvalidArguments drill /count: expected 1 to 9, got 10" in bad
     assert "CommandFailed: not today" in await refused("drill", "refuse")
+    assert "CommandFailed: SystemExit: enough" in await refused("drill", "leave")
     assert "DeadlineExceeded: not done within 1 s" in (
         await refused("drill", "nap", "seconds=30", "--timeout", "1")
     )
@@ -306,7 +307,7 @@ async def test_what_the_broker_forbids_is_forbidden(
         ("call ca", ["cam1"]),
         ("call cam1 d", ["drill"]),
         ("call cam1 st", ["station"]),
-        ("call cam1 drill ", ["echo", "nap", "refuse"]),
+        ("call cam1 drill ", ["echo", "leave", "nap", "refuse"]),
         ("call cam1 station ", ["info", "logs", "restart"]),
         ("logs cam1 dr", ["drill", "drill/a"]),
         ("call nobody d", []),
