@@ -90,7 +90,7 @@ class Rollouts:
         running = self._ledger.running
         if running is not None and (running.batch is not None or running.undo_on_failure):
             raise CommandFailed(
-                f"{describe(running)} is running; wait for it (fleet rollout), or end it with: "
+                f"{describe(running)}, is running; wait for it (fleet rollout), or end it with: "
                 "fleet rollout --stop"
             )
 
@@ -165,7 +165,9 @@ class Rollouts:
                 await self._write(await self._undone(rollout, targets, step), step)
             case End(phase):
                 ended = evolve(rollout, phase=phase, why=rollout.why or _why(rollout))
-                log.info("%s: %s%s", describe(ended), phase, f", {ended.why}" if ended.why else "")
+                log.info(
+                    "%s is %s%s", describe(ended), phase, f", {ended.why}" if ended.why else ""
+                )
                 await self._write(ended, step)
             case _:
                 return False
@@ -177,6 +179,7 @@ class Rollouts:
             self._resumed is not None
             and self._resumed.number == rollout.number
             and time.monotonic() - self._connected_at < _RETURN
+            and any(one.outcome is Outcome.WAITING for one in rollout.targets)
             and any(
                 self._inventory.presence(one.station) is PresenceState.UNKNOWN
                 for one in rollout.targets
@@ -327,12 +330,12 @@ class Rollouts:
 
 
 def describe(rollout: Rollout) -> str:
-    """`the roll-out 7 of democon.toml, begun by ann at 09:12:03Z, 3 of 12 stations done,`."""
+    """`the roll-out 7 of democon.toml, begun by ann at 09:12:03Z, 3 of 12 stations done`."""
     of = f" of {rollout.file}" if rollout.file else " back" if rollout.kind == "rollback" else ""
     done = sum(one.outcome not in (Outcome.WAITING, Outcome.BEGUN) for one in rollout.targets)
     return (
         f"the roll-out {rollout.number}{of}, begun by {rollout.by} at {rollout.at:%H:%M:%S}Z, "
-        f"{done} of {len(rollout.targets)} stations done,"
+        f"{done} of {len(rollout.targets)} stations done"
     )
 
 

@@ -1,7 +1,7 @@
 """The store in both its forms: a file, and a database on a real PostgreSQL."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from attrs import define, field
 
 from fleet.manager.store import Store
+from tests.manager.boxes import Boxes
 from tests.manager.postgres import Postgres, serve
+from tests.stranger import Stranger
 
 STORES = Path(__file__).parent / "stores"
 
@@ -111,3 +113,11 @@ def _copy(script: str, url: str, revision: str) -> None:
                     new.execute(sa.insert(table), rows)
     source.dispose()
     target.dispose()
+
+
+@pytest.fixture
+async def boxes(stranger: Stranger) -> AsyncIterator[Boxes]:
+    """Stations that come online and do with each config what the test says."""
+    made = Boxes(stranger)
+    yield made
+    await made.end()

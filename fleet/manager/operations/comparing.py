@@ -1,6 +1,7 @@
 """What a conference file would change: the plan people see, and the targets of a roll-out."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -13,6 +14,8 @@ from fleet.manager.wanted import Facts, Wanted
 from fleet.model import InvalidArguments
 from fleet.operations import Change, PlanResult, StationChange
 from fleet.strict import close_match
+
+_NOBODY: Final = Facts()
 
 
 @frozen
@@ -64,6 +67,8 @@ def compare(
             before = entry.config.revision if entry.config else None
             replaces = olds.pop() if olds else None
             targets.append(Target(one.id, one.facts, one.roles, before, entry.facts, replaces))
+            if entry.facts == _NOBODY:
+                facts[one.id] = one.facts  # it may have to wait, and has a name meanwhile
         elif entry.facts != one.facts:
             facts[one.id] = one.facts
         if entry.replaced_by is not None:

@@ -42,7 +42,7 @@ async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResu
             )
         running = desk.ledger.running
         if running and any(
-            one.station == station and one.outcome in (Outcome.WAITING, Outcome.BEGUN)
+            one.station == station and (one.outcome is Outcome.WAITING or running.undo_on_failure)
             for one in running.targets
         ):
             raise CommandFailed(

@@ -1,0 +1,137 @@
+"""What is exported, applied again, changes nothing; what is shown has no secret in it."""
+
+from typing import Any
+
+from attrs import frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.manager import conference, export, plan
+from fleet.manager.conference import Header, Room
+from fleet.manager.schemas import HIDDEN, problems, without_secrets
+from fleet.manager.wanted import Facts, Wanted
+from fleet.model import Factory, Registration, Roles
+from fleet.roles import Secret
+from fleet.schema import json_schema
+from tests.manager.station import registration
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
+values = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+keys = text.filter(lambda key: key not in ("enabled", "source"))
+settings_ = st.dictionaries(keys, values, max_size=3)
+roles = st.dictionaries(
+    names.filter(lambda role: role != "station"),
+    st.dictionaries(names, settings_, min_size=1, max_size=2),
+    max_size=2,
+)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda number, room, seat, where, given: Wanted(
+                f"box-{number}", Facts(f"name{number}", room, seat, where), given
+            ),
+            st.integers(0, 50),
+            names,
+            st.none() | names,
+            st.none() | text,
+            roles,
+        ),
+        max_size=3,
+        unique_by=lambda one: one.id,
+    )
+)
+def test_an_exported_file_says_what_is_wanted(stations: list[Wanted]) -> None:
+    header = Header("democon", "Demo", "Europe/Brussels")
+    written, left_out = export.conference(header, {"x1": Room("X", ("09:00-10:00",))}, stations)
+    assert left_out == []
+    read = conference.read(written, "export.toml")
+    assert read.header == header
+    assert read.rooms["x1"] == Room("X", ("09:00-10:00",))
+    assert read.stations.keys() == {one.id for one in stations}
+    for one in stations:
+        assert read.stations[one.id].facts == one.facts
+        assert plan.same(read.stations[one.id].roles, one.roles)
+
+
+def test_what_a_file_cannot_name_is_left_out_and_said() -> None:
+    stations = [
+        Wanted("adopted", Facts(), {}),
+        Wanted("old", Facts("cam", "hall1"), {}),
+        Wanted("twin", Facts("cam", "hall1"), {}),
+        Wanted("odd", Facts("odd", "hall1"), {"record": {"main": {"source": None}}}),
+    ]
+    written, left_out = export.conference(Header(), {}, stations)
+    assert list(conference.read(written, "f").stations) == ["old"]
+    assert [one.split(":")[0] for one in left_out] == ["adopted", "twin", "odd"]
+
+
+def test_settings_are_shown_as_a_file_has_them() -> None:
+    shown = export.roles_text({"record": {"main": {"source": {"type": "test"}, "n": 1}}})
+    assert shown == '[roles.record.main]\nsource = {type = "test"}\nn = 1\n'
+    assert export.roles_text({}) == ""
+
+
+@frozen
+class _Settings:
+    url: str
+    password: Secret
+    speed: int = 1
+
+
+def _registration(settings: Any, instances: int = 0) -> Registration:
+    said = registration("A") | {"blocked_roles": ("mix",), "factories": {}}
+    said["factories"] = {"stream": Factory(instances, settings, {})}
+    return Registration(**said)
+
+
+def test_a_secret_is_shown_by_its_name_alone() -> None:
+    said = _registration(json_schema(_Settings))
+    roles: Roles = {
+        "stream": {
+            "good": {"url": "srt://x", "password": {"secret": "key"}},
+            "bad": {"url": "rtmp://ann:hunter2@x/y", "password": "hunter2"},
+        }
+    }
+    shown = without_secrets(roles, said)
+    assert shown["stream"]["good"] == roles["stream"]["good"]
+    assert shown["stream"]["bad"] == {"url": "rtmp://***@x/y", "password": HIDDEN}
+    unsure = without_secrets(roles, None)
+    assert "hunter2" not in str(unsure)
+    assert unsure["stream"]["good"] == roles["stream"]["good"]
+
+
+def test_what_a_station_would_refuse_is_told_with_role_instance_and_path() -> None:
+    said = _registration(json_schema(_Settings), instances=1)
+    found = problems(
+        {
+            "stream": {"main": {"url": "x", "password": "y", "sped": 1}, "two": {"url": 5}},
+            "mix": {"main": {}},
+            "Stream": {"main": {}},
+        },
+        said,
+    )
+    told = [(one.type, one.role, one.instance, one.path) for one in found]
+    assert ("InvalidConfiguration", "stream", None, None) in told
+    assert ("InvalidConfiguration", "stream", "main", "/password") in told
+    assert ("InvalidConfiguration", "stream", "two", "/url") in told
+    assert ("BlockedRole", "mix", None, None) in told
+    assert ("MissingRoleFactory", "Stream", None, None) in told
+    messages = {one.message for one in problems({"stream": {"m": {"sped": 1}}}, said)}
+    assert "there is no setting 'sped' (did you mean 'speed'?)" in messages
+    assert "url, password is missing" in messages
+
+
+def test_a_schema_that_is_none_says_so_and_fetches_nothing() -> None:
+    for schema in ({"type": "nonsense"}, {"$ref": "http://127.0.0.1:1/x"}):
+        (one,) = problems({"stream": {"main": {}}}, _registration(schema))
+        assert "cannot be compared" in one.message
