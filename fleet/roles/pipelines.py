@@ -12,6 +12,9 @@ _PATIENCE = 3_000_000_000
 """Nanoseconds the muxer waits for the slower of picture and sound, as on a busy start."""
 _REPEAT = 1_000_000_000
 """Nanoseconds the last picture stands before it is black."""
+_TOGETHER = 40_000_000
+"""Nanoseconds the picture is held: AAC delays sound by 21 ms, and a picture is shown from the
+frame it falls into, so by half a frame too early."""
 _BEHIND, _LOST = 3_000_000_000, 6_000_000_000
 """Nanoseconds a reader may be behind before it skips to a key frame, and before it is dropped."""
 _QUIET = 10_000_000_000
@@ -80,7 +83,7 @@ def output(
         encoder = _VIDEO[codec].format(bit=bit, kbit=bit // 1000)
         parts += [
             f"compositor name=pictures background=black {wait}"
-            f" sink_1::max-last-buffer-repeat={_REPEAT} ! {picture} ! {encoder} ! queue ! mux.",
+            f" sink_1::max-last-buffer-repeat={_REPEAT} sink_1::offset={_TOGETHER} ! {picture} ! {encoder} ! queue ! mux.",
             f"videotestsrc is-live=true pattern=black ! {picture} ! pictures.sink_0",
             f"appsrc name=picture {_FEED} caps={picture} ! pictures.sink_1",
         ]
