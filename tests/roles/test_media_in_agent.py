@@ -72,8 +72,13 @@ async def test_a_camera_is_captured_once_and_recorded_streamed_and_metered(
     telemetry = await boss.stranger.expect(boss.topic("telemetry"), loud, timeout=30)
     await until(lambda: boss.stranger.on(boss.topic("thumbnail/monitor/main")))
     assert boss.stranger.on(boss.topic("thumbnail/monitor/main"))[-1].payload[:2] == b"\xff\xd8"
-    status = await boss.runs(1, roles)
-    assert [status["roles"][role]["main"]["reason"] for role in roles] == [None] * 4
+
+    def well(status: Any) -> bool:
+        return [
+            (one["main"]["state"], one["main"]["reason"]) for one in status["roles"].values()
+        ] == [("running", None)] * 4
+
+    await boss.stranger.expect(boss.topic("status"), well, timeout=30)
 
     agent.terminate()
     assert await agent.ended(30) == 0
