@@ -5,7 +5,6 @@ what is offered. While it cannot be written it is tried again, and the ingest sa
 """
 
 import asyncio
-import shutil
 import time
 from pathlib import Path
 from signal import SIGINT
@@ -15,10 +14,9 @@ from attrs import frozen
 from prometheus_client import Counter, Gauge
 
 from fleet.roles import Child, Failed, Host, Meta
-from fleet.roles.segments import Segments
+from fleet.roles.segments import Segments, short_of
 from fleet.roles.sources import below, reading
 
-_GIB = 1024**3
 _RETRY_SECONDS = 5.0
 _AGAIN = 1.2
 """How many times the minimum must be free before it begins again."""
@@ -143,16 +141,12 @@ class LocalCopy:
         raise Failed("LocalCopyFailed", f"the local copy ended: {child.last_words(2)}")
 
     def _check_space(self, times: float) -> None:
-        directory = self._directory
-        while not directory.exists():
-            directory = directory.parent
-        free = shutil.disk_usage(directory).free / _GIB
-        minimum = self._settings.minimum_free_gib
-        if free < minimum * times:
+        short = short_of(self._settings.minimum_free_gib * times, self._directory)
+        if short:
             raise Failed(
                 "LocalCopyStopped",
-                f"{free:.1f} GiB are free in {self._directory}, less than {minimum:g}: the local "
-                "copy makes way for recordings; delete or move old ones",
+                f"{short} for {self._directory}: the local copy makes way for recordings; delete "
+                "or move old ones",
             )
 
     def _trouble(self, failure: Failed) -> None:

@@ -83,7 +83,8 @@ def output(
         encoder = _VIDEO[codec].format(bit=bit, kbit=bit // 1000)
         parts += [
             f"compositor name=pictures background=black {wait}"
-            f" sink_1::max-last-buffer-repeat={_REPEAT} sink_1::offset={_TOGETHER} ! {picture} ! {encoder} ! queue ! mux.",
+            f" sink_1::max-last-buffer-repeat={_REPEAT} sink_1::offset={_TOGETHER}"
+            f" ! {picture} ! {encoder} ! queue ! mux.",
             f"videotestsrc is-live=true pattern=black ! {picture} ! pictures.sink_0",
             f"appsrc name=picture {_FEED} caps={picture} ! pictures.sink_1",
         ]

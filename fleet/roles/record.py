@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 from fleet.roles.ffmpeg import FfmpegRole
-from fleet.roles.segments import Segments
+from fleet.roles.segments import Segments, short_of
 from fleet.roles.sources import (
     AudioBitrate,
     FileSource,
@@ -60,6 +60,16 @@ class RecordSettings:
             extra_json_schema={"unit": "s"},
         ),
     ] = 15
+
+    minimum_free_gib: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="with less free it stops; local copies stop before, at 10",
+            extra_json_schema={"unit": "GiB"},
+        ),
+    ] = 1.0
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.source, SyntheticSource) and "copy" in (
@@ -109,6 +119,7 @@ class Record(FfmpegRole[RecordSettings]):
     async def start(self) -> None:
         """Returns once the first segment has bytes and its name."""
         directory = self.host.recordings / self.settings.directory
+        self._check_space(directory)
         self._segments = Segments.begin(self.host, directory, _SUFFIXES[self.settings.container])
         try:
             await super().start()
@@ -131,6 +142,16 @@ class Record(FfmpegRole[RecordSettings]):
             pattern = self.child.argv[-1].replace("%%", "%")
             self._segments = Segments.of(self.host, Path(pattern))
         self._segments.sweep()
+
+    def tick(self) -> None:
+        """See what was written, and stop before the disk is full: the station needs some of it."""
+        super().tick()
+        self._check_space(self._segments.directory)
+
+    def _check_space(self, directory: Path) -> None:
+        short = short_of(self.settings.minimum_free_gib, directory)
+        if short:
+            raise Failed("DiskLow", f"{short} for {directory}: delete or move recordings")
 
     def written(self) -> tuple[int | None, float | None]:
         """What the files grew by."""
@@ -159,8 +180,13 @@ class Record(FfmpegRole[RecordSettings]):
         self._segments.close()
 
     async def update(self, settings: RecordSettings) -> bool:
-        """How patient we are can change while recording."""
-        if evolve(self.settings, stall_seconds=settings.stall_seconds) != settings:
+        """How patient we are and what must stay free can change while recording."""
+        same = evolve(
+            settings,
+            stall_seconds=self.settings.stall_seconds,
+            minimum_free_gib=self.settings.minimum_free_gib,
+        )
+        if same != self.settings:
             return False
         self.settings = settings
         self.stall_seconds = settings.stall_seconds

@@ -23,6 +23,7 @@ from fleet.roles import Failed, Host
 _STAMP = "%Y%m%dT%H%M%SZ"
 _LEAST = 4 * 1024 * 1024
 """Bytes that must be free to begin: a full disk is not to be littered with tiny recordings."""
+_GIB = 1024**3
 _LAST = "last"
 """In the run's directory: the name of the segment published last."""
 
@@ -65,6 +66,17 @@ def refused(error: OSError, directory: Path) -> Failed:
                 "DirectoryMissing", f"{directory} is no directory and cannot be made: {error}"
             )
     return Failed("NotWritable", f"{directory} cannot be written to ({error}): check its disk")
+
+
+def short_of(minimum: float, directory: Path) -> str | None:
+    """Where less than `minimum` GiB are free for `directory`, which may have to be made: how much.
+
+    >>> short_of(0, Path("/"))
+    """
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free / _GIB
+    return f"{free:.1f} GiB are free, less than {minimum:g}" if free < minimum else None
 
 
 @define

@@ -46,7 +46,8 @@ def record_settings() -> Callable[..., RecordSettings]:
 
     def settings(**values: Any) -> RecordSettings:
         small = {"type": "test", "size": "160x90", "rate": 25}
-        return structure({"source": small, "video_bitrate": 200_000, **values}, RecordSettings)
+        cheap = {"source": small, "video_bitrate": 200_000, "minimum_free_gib": 0}
+        return structure({**cheap, **values}, RecordSettings)
 
     return settings
 

@@ -285,6 +285,28 @@ async def test_a_full_disk_is_the_reason_and_is_recovered_from(
     assert hidden(host.recordings) == []
 
 
+async def test_a_recording_stops_while_some_of_the_disk_is_free_and_goes_on_with_more(
+    make_host: MakeHost, record_settings: Settings, small_disk: Disk
+) -> None:
+    host, mebibyte = make_host(), 1024**2
+    host.recordings = small_disk.path
+    settings = record_settings(minimum_free_gib=4 / 1024)
+    role = Record(host, settings)
+    await role.start()
+    filler = small_disk.path / "filler"
+    filler.write_bytes(bytes(5 * mebibyte))
+    with pytest.raises(Failed, match=r"DiskLow.*0\.0 GiB are free.*delete or move"):
+        role.tick()
+    await role.stop()
+    with pytest.raises(Failed, match="DiskLow"):
+        await Record(again(make_host, host), settings).start()
+    filler.unlink()
+    role = Record(again(make_host, host), settings)
+    await role.start()
+    await role.stop()
+    assert len(public(host.recordings)) == 2
+
+
 def fill(filler: Path) -> None:
     with contextlib.suppress(OSError), filler.open("wb", 0) as file:
         while True:
