@@ -97,8 +97,8 @@ def _typed(station: Station, role: str, command: str, given: Sequence[str]) -> M
 
 
 def table(result: Any) -> Iterator[str]:
-    """A line a value, under its path: `disks.0.free_bytes  1024`."""
-    rows = list(_rows(result, ""))
+    """A line a value, under its path: `disks.0.free_bytes  1024`; none where nothing is told."""
+    rows = list(_rows(result, "")) if result else []
     width = max((len(path) for path, _ in rows), default=0)
     for path, text in rows:
         yield f"{path.ljust(width)}  {clean(text)}".strip()

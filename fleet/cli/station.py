@@ -8,7 +8,7 @@ import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -22,6 +22,7 @@ from fleet.cli.connection import (
     manager_filters,
 )
 from fleet.cli.following import status
+from fleet.cli.heard import Heard
 from fleet.cli.sync import matching
 from fleet.cli.view import clean, clock
 from fleet.model import (
@@ -43,8 +44,6 @@ from fleet.schema import json_schema
 from fleet.station import COMMANDS, STATION
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode
-
-T = TypeVar("T")
 
 DEADLINE: Final = 30
 """Seconds a command has unless it is said otherwise."""
@@ -75,53 +74,6 @@ class Station:
             }
         factories = self.registration.factories if self.registration is not None else {}
         return factories[role].commands if role in factories else {}
-
-
-class Heard:
-    """What stations have said that is retained, by topic."""
-
-    def __init__(self, topics: Topics) -> None:
-        self._topics = topics
-        self._payloads: dict[str, bytes] = {}
-        self._news = asyncio.Event()
-
-    def hear(self, message: Message) -> None:
-        """Hand messages here."""
-        address = self._topics.parse(message.topic)
-        if address is not None and address.station is not None:
-            if message.payload:
-                self._payloads[message.topic] = message.payload
-            else:
-                self._payloads.pop(message.topic, None)
-            self._news.set()
-
-    def has(self, topic: str) -> bool:
-        """Whether there was anything on `topic`."""
-        return topic in self._payloads
-
-    def latest(self, topic: str, cls: type[T]) -> T | None:
-        """What was said last on `topic`; None where that was nothing, or nonsense."""
-        try:
-            return decode(self._payloads[topic], cls) if topic in self._payloads else None
-        except Undecodable:
-            return None
-
-    def all(self, kind: str, cls: type[T]) -> dict[str, T]:
-        """By station, what was said last on its topic `kind`."""
-        found: dict[str, T] = {}
-        for topic in self._payloads:
-            address = self._topics.parse(topic)
-            if address is None or address.kind != kind or address.station is None:
-                continue
-            if (said := self.latest(topic, cls)) is not None:
-                found[address.station] = said
-        return found
-
-    async def until(self, topic: str) -> None:
-        """Wait for anything on `topic`."""
-        while topic not in self._payloads:
-            self._news.clear()
-            await self._news.wait()
 
 
 async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:

@@ -82,6 +82,10 @@ class Say(ChildRole[SaySettings]):
     def argv(self) -> list[str]:
         return ["tail", "-n", "+1", "-f", self.settings.file]
 
+    @command
+    async def nap(self, asked: Nothing) -> Nothing:
+        return asked
+
 
 class SayFactory(RoleFactory[SaySettings]):
     role = Say

@@ -180,6 +180,18 @@ async def test_a_command_offered_by_hand_can_be_called_though_its_schema_is_not_
     assert 'InvalidArguments drill /seconds: expected a number, got "soon"' in found.err
 
 
+async def test_commands_of_one_name_in_two_roles_never_clash(
+    fleet: Fleet, boss: Boss, tmp_path: Path
+) -> None:
+    await boss.push(
+        2, {"drill": {"a": {}}, "say": {"a": {"file": str(tmp_path / "roles/drill.py")}}}
+    )
+    found = await fleet("call", STATION, "say", "nap")
+    assert (found.code, found.out) == (0, "")
+    found = await fleet("call", STATION, "drill", "nap", "seconds=0")
+    assert (found.code, found.out) == (0, "seconds  0.0\n")
+
+
 async def test_the_commands_every_station_has(fleet: Fleet, boss: Boss) -> None:
     found = await fleet("call", STATION, "station", "info")
     assert found.code == 0
