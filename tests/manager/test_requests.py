@@ -69,6 +69,34 @@ async def test_what_a_station_would_refuse_is_a_warning(stranger: Stranger) -> N
     assert plan["warnings"] == ["hall1-cam blocks the role 'record'"]
 
 
+async def test_a_recording_nobody_watches_is_a_warning(stranger: Stranger) -> None:
+    text = """
+rooms.hall1 = {}
+[profiles.source.roles]
+ingest.main.picture = {type = "test"}
+record.main.source = {role = "ingest"}
+record.test.source = {type = "test"}
+[stations.cam]
+id = "cam1"
+room = "hall1"
+profiles = ["source"]
+[stations.slides]
+id = "cam2"
+room = "hall1"
+profiles = ["source"]
+[stations.desk]
+id = "desk1"
+room = "hall1"
+roles.monitor.main.source = {role = "ingest", station = "slides"}
+"""
+    plan = (await ask(stranger, "plan", text=text, name="f"))["result"]
+    assert [one.partition(":")[0] for one in plan["warnings"]] == ["cam record/main"]
+    assert "add a monitor with the same source" in plan["warnings"][0]
+    watched = text + 'roles.monitor.cam.source = {role = "ingest", station = "cam"}\n'
+    plan = (await ask(stranger, "plan", text=watched, name="f"))["result"]
+    assert plan["warnings"] == []
+
+
 async def test_status_tells_a_rejection_and_a_station_that_was_never_heard(
     stranger: Stranger,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from fleet.manager import plan, report
+from fleet.manager import advice, plan, report
 from fleet.manager.conference import Conference
 from fleet.manager.ledger import Entry
 from fleet.manager.operations.desk import Desk
@@ -48,7 +48,10 @@ def compare(
     facts: dict[str, Facts] = {}
     replaced: dict[str, str | None] = {}
     taken_over: set[str] = set()
-    for one in _chosen(file, room, station):
+    chosen = _chosen(file, room, station)
+    if warn:
+        warnings += advice.unwatched(chosen, file.stations.values())
+    for one in chosen:
         entry, heard = desk.ledger[one.id], desk.inventory.get(one.id)
         own = list(
             plan.changes(one, entry.config.roles if entry.config else {}, desk.running(one.id))

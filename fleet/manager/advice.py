@@ -1,0 +1,29 @@
+"""What a conference file could say and does not, so that trouble would go unnoticed. Pure."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fleet.manager.wanted import Wanted
+from fleet.wire import dumps
+
+
+def unwatched(chosen: Iterable[Wanted], file: Iterable[Wanted]) -> Iterator[str]:
+    """The recordings of the `chosen` stations whose source no monitor in the `file` reads."""
+    watched = {
+        dumps(settings.get("source"))
+        for one in file
+        for settings in one.roles.get("monitor", {}).values()
+    }
+    for one in chosen:
+        for instance, settings in one.roles.get("record", {}).items():
+            source = settings.get("source")
+            if not _is_test(source) and dumps(source) not in watched:
+                yield (
+                    f"{one.facts.name or one.id} record/{instance}: nobody watches what it "
+                    "records, so silence or a black picture goes unnoticed: add a monitor with "
+                    "the same source"
+                )
+
+
+def _is_test(source: Any) -> bool:
+    return not isinstance(source, dict) or source.get("type") == "test"
