@@ -5,7 +5,7 @@ One config after the other, and each to its end, whatever becomes of the connect
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,7 +14,8 @@ from fleet.agent.catalogue import Catalogue
 from fleet.agent.store import Store
 from fleet.agent.supervisor import Supervisor
 from fleet.agent.validate import examine, invalid
-from fleet.model import Ack, Boot
+from fleet.agent.wanted import Key, Unrunnable, Wanted
+from fleet.model import Ack, Boot, Config
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Configs:
         """What was decided last."""
         self.turn = asyncio.Lock()
         """Held while a config is dealt with."""
+        self._wanted: Mapping[Key, Wanted | Unrunnable] = {}
         self._closing = False
         self._again: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,10 +56,28 @@ class Configs:
         self.memory = self._store.load()
         config = self.memory.in_force
         if config is not None:
-            examined = examine(config.roles, catalogue)
-            await self._supervisor.apply(
-                examined.instances, name=config.name or self._name, room=config.room
-            )
+            await self._apply(config, examine(config.roles, catalogue).instances)
+
+    async def recover(self, catalogue: Catalogue) -> None:
+        """Run what could not be run so far and can be now, such as when its tools are installed.
+
+        What can be run stays as it is: tools are also gone while they are replaced.
+        """
+        async with self.turn:
+            config = self.memory.in_force
+            if config is None or self._closing:
+                return
+            now = examine(config.roles, catalogue).instances
+            wanted = {
+                key: now[key] if isinstance(target, Unrunnable) else target
+                for key, target in self._wanted.items()
+            }
+            if wanted != self._wanted:
+                await self._apply(config, wanted)
+
+    async def _apply(self, config: Config, wanted: Mapping[Key, Wanted | Unrunnable]) -> None:
+        self._wanted = wanted
+        await self._supervisor.apply(wanted, name=config.name or self._name, room=config.room)
 
     async def close(self) -> None:
         """Take no more; what is being dealt with is finished first."""
@@ -98,9 +118,7 @@ class Configs:
         config = decision.memory.in_force
         if decision.wanted is not None and config is not None:
             log.info("revision %s is in force", config.revision)
-            await self._supervisor.apply(
-                decision.wanted, name=config.name or self._name, room=config.room
-            )
+            await self._apply(config, decision.wanted)
 
     async def _saved(self, decision: Decision, payload: bytes, catalogue: Catalogue) -> Decision:
         """The decision, once it is on the disk; where that fails, a rejection tried again."""

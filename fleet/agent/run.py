@@ -113,9 +113,8 @@ class Agent:
         await self._local.start()
         self._notifier.ready()
         talking = asyncio.create_task(self._talk())
-        others = [
-            asyncio.create_task(one) for one in (self._notifier.keep_alive(), self._watch_clock())
-        ]
+        works = (self._notifier.keep_alive(), self._watch_clock(), self._session.look_around())
+        others = [asyncio.create_task(one) for one in works]
         try:
             number = await self._ending
             await self._finish(number, talking)

@@ -146,6 +146,7 @@ class Session:
             )
         except Refused as error:
             raise Disconnected(str(error)) from None
+        self._known = self._catalogue()
         self._introduced = None
         await self._introduce(link)
         async with self.configs.turn:
@@ -163,7 +164,7 @@ class Session:
 
     async def _talk(self) -> None:
         work = [
-            *(self._handle(), self._heartbeat(), self._look_around()),
+            *(self._handle(), self._heartbeat()),
             *(self._ship_lines(), self._ship_figures()),
         ]
         tasks: list[asyncio.Future[Any]] = [asyncio.create_task(one) for one in work]
@@ -229,15 +230,22 @@ class Session:
             self._publish_status()
             last = loop.time()
 
-    async def _look_around(self) -> None:
+    async def look_around(self) -> None:
+        """Notice for ever what is new on this box; needs no broker."""
         while True:
             await asyncio.sleep(LOOK_AROUND)
-            if self.link is not None:
-                await self._introduce(self.link)
+            try:
+                self._known = self._catalogue()
+                await self.configs.recover(self._known)
+                if self.link is not None:
+                    await self._introduce(self.link)
+            except Disconnected:
+                continue  # who talks hears of it too
+            except Exception:  # the next look may be luckier
+                log.exception("what is new on this box could not be seen")
 
     async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""
-        self._known = self._catalogue()
         said = registration.registration(self._me.boot, self._known)
         if said == self._introduced:
             return

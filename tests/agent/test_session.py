@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import os
 import signal
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,6 +16,7 @@ from fleet.agent.accept import Memory
 from fleet.agent.run import Agent
 from fleet.agent.settings import AgentSettings
 from fleet.agent.store import Store
+from fleet.model import Config
 from fleet.mqtt import Broker
 from tests.agent import roles
 from tests.processes import Mosquitto, Program, Programs
@@ -451,6 +453,38 @@ async def test_lines_of_a_child_come_on_the_log_topic(
     named = {"role": "talk", "instance": "main", "lines": 3}
     logs = await ask(stranger, "station/logs", named)
     assert "5000" in logs["result"]["instances"][0]["lines"]
+
+
+async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there(
+    broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.agent.session.LOOK_AROUND", 0.1)
+    settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
+    store = Store(settings.state)
+    source = {"type": "test", "size": "64x64", "rate": 5}
+    roles: Any = {
+        "record": {"main": {"source": source}, "bad": {"source": source, "segment_seconds": 0}},
+        "gone": {"main": {}},
+    }
+    store.save(Memory(Config(1, None, None, roles)))
+    path, empty = os.environ["PATH"], tmp_path / "empty"
+    monkeypatch.setenv("PATH", str(empty))
+    running_agent = Agent(settings, Broker.parse(broker.url), store)
+    task = asyncio.create_task(running_agent.run())
+    status = await stranger.expect(STATUS, lambda s: "record" in s["roles"])
+    main = status["roles"]["record"]["main"]
+    assert (main["state"], main["reason"]) == ("failed", "MissingRoleFactory")
+    assert "apt install ffmpeg" in main["message"]
+    monkeypatch.setenv("PATH", path)
+    status = await stranger.expect(STATUS, running("main", "record"))
+    bad, gone = status["roles"]["record"]["bad"], status["roles"]["gone"]["main"]
+    assert (bad["state"], bad["reason"]) == ("failed", "InvalidConfiguration")
+    assert "/segment_seconds" in bad["message"]
+    assert (gone["state"], gone["reason"]) == ("failed", "MissingRoleFactory")
+    assert "ffmpeg" not in stranger.latest(REGISTRATION)["broken_roles"].get("record", "")
+    running_agent.end(signal.SIGTERM)
+    await task
+    store.close()
 
 
 async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
