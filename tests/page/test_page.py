@@ -85,7 +85,7 @@ async def stage(
     await apply(stranger, conference(ROOMS, REAL))
     picture = await asyncio.to_thread(jpeg, tmp_path)
     for box in boxes.values():
-        await box.come_online()
+        await box.come_online(interval=60)
         await box.obey(await box.config())
         await box.measure()
         await box.show(picture)

@@ -1,5 +1,6 @@
 """Gathers what the manager knows at one moment into the board."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +20,10 @@ from fleet.manager.telemetry import Figures
 
 _STEP: Final = 1.0
 """Seconds by which the machine's clock may wander before moments are counted anew."""
+
+
+_BREATH: Final = 100
+"""Stations after which others get their turn."""
 
 
 class Look:
@@ -42,15 +47,20 @@ class Look:
             self._offset = offset
         return time.monotonic() + self._offset
 
-    def board(self) -> Board:
-        """Everything as it is now."""
+    async def board(self) -> Board:
+        """Everything as it is now; a large fleet holds nobody up."""
         header = self._ledger.rooms.header
         now = datetime.fromtimestamp(self.now(), ZoneInfo(header.timezone or "UTC"))
-        stations = [self._seen(id_, now) for id_ in report.shown(self._ledger, self._inventory)]
+        stations = []
+        for number, id_ in enumerate(report.shown(self._ledger, self._inventory)):
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
+            stations.append(self._seen(id_, now))
         stations.sort(key=lambda one: one.name)
         self._ids = {one.name: one.status.id for one in stations}
         rooms = {**self._ledger.rooms.rooms, **{one.status.room or "": None for one in stations}}
-        shown, self._began = board(
+        shown, self._began = await asyncio.to_thread(  # pure, so that a thread can do it
+            board,
             header.title or header.id or "fleet",
             {name: self._room(name, now) for name in rooms},
             stations,

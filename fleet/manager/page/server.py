@@ -39,6 +39,7 @@ _IDLE: Final = 10.0
 """Seconds between two boards while nobody watches: when troubles began is still known."""
 _SHARE: Final = 4.0
 """How many times longer to rest than a board took to make: a large fleet has other work."""
+_IDLE_SHARE: Final = 50.0
 _LONGEST: Final = 3.0
 
 
@@ -52,6 +53,7 @@ class Page:
         self._cost = 0.0
         self._watchers = 0
         self._ended = False
+        self._making = asyncio.Lock()
         self._ticked = asyncio.Event()
         self._wake = asyncio.Event()
 
@@ -79,32 +81,36 @@ class Page:
     async def _keep(self) -> None:
         while True:
             try:
-                self._make()
+                await self._make()
             except Exception:  # whoever watches hears nothing more, and says so
                 log.exception("the board cannot be made")
             else:
                 ticked, self._ticked = self._ticked, asyncio.Event()
                 ticked.set()
-            pace = max(_TICK, min(_SHARE * self._cost, _LONGEST)) if self._watchers else _IDLE
+            watched = max(_TICK, min(_SHARE * self._cost, _LONGEST))
+            pace = watched if self._watchers else max(_IDLE, _IDLE_SHARE * self._cost)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pace):
                     await self._wake.wait()
             self._wake.clear()
 
-    def _make(self) -> None:
-        began = time.monotonic()
-        self._board = dumps(attrs.asdict(self._look.board()))
-        self._made = time.monotonic()
-        self._cost = self._made - began
+    async def _make(self) -> None:
+        async with self._making:
+            began = time.monotonic()
+            board = await self._look.board()
+            self._board = await asyncio.to_thread(lambda: dumps(attrs.asdict(board)))
+            self._made = time.monotonic()
+            self._cost = self._made - began
 
-    def _fresh(self) -> bytes:
+    async def _fresh(self) -> bytes:
         """The board, made anew where it is old."""
-        if time.monotonic() - self._made >= _TICK:
-            self._make()
-        return self._board
+        if time.monotonic() - self._made >= _TICK and not self._making.locked():
+            await self._make()
+        async with self._making:
+            return self._board
 
     async def _rooms(self, _: web.Request) -> web.Response:
-        body = self._fresh()
+        body = await self._fresh()
         return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -116,7 +122,7 @@ class Page:
         shown = b""
         try:
             await response.write(b"retry: 1000\n\n")
-            board = self._fresh()
+            board = await self._fresh()
             while not self._ended:
                 now = self._look.now()
                 if board == shown:
