@@ -5,7 +5,7 @@ BIN := .venv/bin
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench constraints clean
+.PHONY: help setup parts demo test check bench constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,13 +13,16 @@ help: ## show this
 setup: # what is missing: system packages, .venv, this package
 	@./scripts/setup
 
+parts: # and what the tests play with
+	@./scripts/setup test
+
 demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends it by itself
 	@$(BIN)/python -m scripts.demo $(if $(DURATION),--duration $(DURATION))
 
 test: check ## everything that is promised, with real parts
 	$(BIN)/pytest -n auto
 
-check: setup ## style, types and the import contract
+check: parts ## style, types and the import contract
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
