@@ -184,6 +184,7 @@ def test_mistake_in_the_settings_is_named(
         ({"FLEET_STATION": "Not An Id"}, "cannot be a station's id"),
         ({"FLEET_STATE_DIR": "/proc/nothing"}, "cannot be used"),
         ({"FLEET_SETTINGS": "/nothing/there"}, "cannot be read"),
+        ({"FLEET_PREFIX": "a/+"}, "cannot be a prefix of topics"),
     ],
     ids=str,
 )

@@ -116,6 +116,15 @@ async def test_registers_also_with_a_role_whose_schema_is_longer_than_a_message(
     assert factories["echo"]["settings"]["properties"]
 
 
+async def test_all_topics_begin_with_the_prefix_that_is_set(
+    agent: Start, broker: Mosquitto
+) -> None:
+    async with Stranger(broker.port, "#") as all_topics:
+        agent(FLEET_PREFIX="venue/east")
+        await all_topics.expect(f"venue/east/v1/station/{ID}/presence")
+        assert {m.topic.partition("/v1/")[0] for m in all_topics.heard} == {"venue/east"}
+
+
 async def test_runs_what_it_accepted_and_says_so(agent: Start, stranger: Stranger) -> None:
     agent()
     await online(stranger)

@@ -1,0 +1,40 @@
+"""The page of settings names every one there is."""
+
+import json
+import re
+
+import attrs
+import typer.main
+
+from fleet.agent.app import app as agent
+from fleet.agent.settings import AgentSettings
+from fleet.cli.app import app as fleet
+from fleet.manager.cli import app as manager
+from tests.processes import ROOT
+
+PAGE = (ROOT / "docs/settings.md").read_text()
+
+
+def rows(first: str) -> list[list[str]]:
+    """The cells of each table row whose first cell is a `first`."""
+    lines = re.findall(rf"^\| `({first})` \|(.*)\|$", PAGE, re.MULTILINE)
+    return [[name, *map(str.strip, rest.split("|"))] for name, rest in lines]
+
+
+def test_every_key_of_the_agents_file_is_there_with_its_default() -> None:
+    assert {row[0]: row[1] for row in rows("[a-z_]+")} == {
+        one.name: "" if one.default is None else f"`{json.dumps(one.default)}`"
+        for one in attrs.fields(AgentSettings)
+    }
+
+
+def test_every_variable_is_there_for_each_program_that_reads_it() -> None:
+    for number, app in enumerate((agent, manager, fleet), start=1):
+        told = {row[0] for row in rows(r"FLEET_\w+") if row[number]}
+        read = {"FLEET_USERNAME", "FLEET_PASSWORD_FILE"}  # the agent reads them by itself
+        command = typer.main.get_command(app)
+        for one in (command, *getattr(command, "commands", {}).values()):
+            for option in one.params:
+                names = option.envvar or ()
+                read |= {names} if isinstance(names, str) else {*names}
+        assert told == {name for name in read if name.startswith("FLEET_")}
