@@ -1,0 +1,123 @@
+"""`examples/one-camera.toml` as it stands, but for its devices and the server it streams to."""
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import ROOT, Mosquitto, Programs, free_port, until
+from tests.roles.media import numbers, probe, public
+from tests.roles.network import QUIET, Peer, icecast
+from tests.roles.test_media_in_agent import figures, loudness
+from tests.stranger import Stranger
+
+STATION = "b827eb0000a1"
+TELEMETRY = f"fleet/v1/station/{STATION}/telemetry"
+WIDTH, HEIGHT = 320, 180
+BARS = ["RGB", "RG", "GB", "G", "RB", "R", "B"]
+"""The primaries in each colour bar of the test picture, from the left."""
+SUBSTITUTES = {
+    '{type = "v4l2", device = "usb-Cam_Link-video-index0"}': '{type = "test"}',
+    '{type = "alsa", device = "hw:CARD=Device"}': '{type = "test"}',
+    "1280x720": f"{WIDTH}x{HEIGHT}",
+    'listen = "127.0.0.1"': 'listen = "127.0.0.1"\nport = {port}\nvideo_bitrate = 400_000',
+    'host = "live.example.org"': 'host = "127.0.0.1", port = {icecast}',
+}
+
+
+def pictures(file: Path) -> list[bytes]:
+    """Every frame, as rows of RGB."""
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    out = subprocess.run([*QUIET, "-i", str(file), *raw], capture_output=True, check=True).stdout
+    size = WIDTH * HEIGHT * 3
+    return [out[at : at + size] for at in range(0, len(out), size)]
+
+
+def bars(picture: bytes) -> list[str]:
+    """The primaries across the middle."""
+    found = []
+    for bar in range(7):
+        x = int((bar + 0.5) * WIDTH / 7)
+        at = (HEIGHT // 2 * WIDTH + x) * 3
+        found.append(
+            "".join(c for c, level in zip("RGB", picture[at:], strict=False) if level > 95)
+        )
+    return found
+
+
+def ticks(one: bytes, other: bytes) -> bool:
+    """Whether the running clock in the upper quarter went on; noise of the encoder is less."""
+    rows = WIDTH * 3 * HEIGHT // 4
+    return any(abs(a - b) > 60 for a, b in zip(one[:rows], other[:rows], strict=True))
+
+
+async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
+    stranger: Stranger, broker: Mosquitto, programs: Programs, tmp_path: Path
+) -> None:
+    ports = {"port": free_port(), "icecast": free_port()}
+    text = (ROOT / "examples/one-camera.toml").read_text()
+    for device, substitute in SUBSTITUTES.items():
+        assert text.count(device) == 1, device
+        text = text.replace(device, substitute.replace("{port}", str(ports["port"])))
+    file = tmp_path / "one-camera.toml"
+    file.write_text(text.replace("{icecast}", str(ports["icecast"])))
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "icecast").write_text("let-me-in")
+    (secrets / "icecast").chmod(0o600)
+    place = tmp_path / STATION
+    where = f'recordings = "{place}/recordings"\nsecrets_dir = "{secrets}"\n'
+    programs.manager(broker)
+    agent = programs.agent(broker, STATION, where)
+    heard = tmp_path / "heard.webm"
+    with icecast(tmp_path, ports["icecast"], "let-me-in"):
+        applied = await asyncio.create_subprocess_exec(
+            *(Path(sys.executable).with_name("fleet"), "--broker", broker.url),
+            *("apply", "--yes", str(file)),
+            env=programs.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await applied.communicate()
+        assert applied.returncode == 0, said.decode()
+        assert b"warning" not in said
+
+        def metered(telemetry: Any) -> bool:
+            found = figures(telemetry)
+            return (
+                found.get("fleet_monitor_loudness_short_term_lufs", -99) > -40
+                and found.get("fleet_stream_connected") == 1
+            )
+
+        telemetry = await stranger.expect(TELEMETRY, metered, timeout=30)
+        url = f"http://127.0.0.1:{ports['icecast']}/hall1.webm"
+        with Peer(*QUIET, "-i", url, "-c", "copy", "-t", "3", str(heard)) as listener:
+            await until(lambda: not listener.running, 20, "the listener")
+            assert listener.end() == ""
+        agent.terminate()
+        assert await agent.ended(30) == 0
+
+    monitored = figures(telemetry)["fleet_monitor_loudness_short_term_lufs"]
+    recorded = [one for one in public(place / "recordings") if one.is_file()]
+    assert [s["codec_name"] for s in probe(recorded[0])["streams"]] == ["h264", "aac"]
+    assert monitored == pytest.approx(await asyncio.to_thread(loudness, recorded[0]), abs=1)
+    assert monitored == pytest.approx(await asyncio.to_thread(loudness, heard), abs=1)
+
+    times = sorted(numbers(recorded[0]))
+    assert times == list(range(times[0], times[0] + len(times)))
+    shown = await asyncio.to_thread(pictures, recorded[0])
+    assert len(shown) == len(times)
+    black = next(count for count, one in enumerate(shown) if any(bars(one)))
+    assert black < 50, "only the camera's own start is black"
+    seen = shown[black:]
+    assert [bars(one) for one in seen[::25]] == [BARS] * len(seen[::25])
+    ticked = sum(ticks(one, other) for one, other in pairwise(seen))
+    assert ticked > 0.75 * len(seen), "25 pictures of 30 a second"
+    opened = datetime.strptime(recorded[0].stem[-16:], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    lasted = recorded[0].stat().st_mtime - opened.timestamp()
+    assert len(shown) / 25 == pytest.approx(lasted, abs=3)
