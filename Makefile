@@ -5,7 +5,7 @@ BIN := .venv/bin
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parts demo test check bench constraints clean
+.PHONY: help setup parts demo test check bench soak constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ check: parts ## style, types and the import contract
 
 bench: setup ## how fast it is, beside a thin client on the same broker
 	@$(BIN)/python -m bench
+
+soak: setup ## an hour of ingest, record and monitor: no gap, together, no growth
+	@$(BIN)/python -m bench.soak
 
 constraints: setup ## renew constraints.txt (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \

@@ -1,4 +1,4 @@
-"""The demonstration: a private broker, a manager and three stations, two of them recording.
+"""The demonstration: a private broker, a manager and three stations at work.
 
 Everything is the real thing, as processes of their own; this only starts it, shows what
 `fleet status` knows, and ends it. Run it as `make demo [DURATION=20]`.

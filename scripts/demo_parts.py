@@ -139,8 +139,8 @@ class Recording:
 
     @property
     def files(self) -> list[Path]:
-        """The segments, oldest first."""
-        return sorted(path for path in self.directory.rglob("*") if path.is_file())
+        """The segments by name; what is streamed lies in a directory of its own."""
+        return sorted(path for path in self.directory.iterdir() if path.is_file())
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -46,6 +47,10 @@ class Run:
     def said(self) -> str:
         return self.output.read_text()
 
+    def shows(self, *instances: str) -> bool:
+        """Whether all of these have been running."""
+        return all(re.search(rf"{one} +running ", self.said) for one in instances)
+
     def processes(self) -> list[str]:
         """What still runs of it."""
         found = []
@@ -78,11 +83,13 @@ async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None
 
 async def test_ctrl_c_ends_everything_and_leaves_whole_recordings(run: Run) -> None:
     demo = await run.start()
-    await until(lambda: BLOCKED in run.said and " running " in run.said, 60, "the table")
+    running = [*(f"{role} +main" for role in ("ingest", "stream", "monitor")), "record +capture"]
+    await until(lambda: BLOCKED in run.said and run.shows(*running), 60, "the table")
     demo.send_signal(signal.SIGINT)
     demo.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
     assert run.said.count("decodes whole") == 2
+    assert re.search(r"hall1-cam: .* in 2 files, .* decodes whole", run.said)
     run.ended_without_a_trace()
 
 
