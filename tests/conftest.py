@@ -23,6 +23,8 @@ _NEEDED = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "docker-compose": "docker-compose",
+    "zsh": "zsh",
+    "fish": "fish",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }

@@ -78,7 +78,7 @@ async def _look(access: Access) -> Seen:
         topics=access.topics,
         facts=after,
         examined=examined,
-        boots=examined.managers | {before.boot, after.boot},
+        boots=frozenset({*examined.managers, before.boot, after.boot}),
         now=now,
         resolved=dict(await asyncio.gather(*map(_resolve, sorted(names)))),
     )
@@ -121,12 +121,15 @@ def _measured(seen: Seen) -> tuple[str, ...]:
     """The figures, whatever they are."""
     facts: BrokerFacts = seen.examined
     kept = "unknown" if facts.kept is None else f"{facts.kept} of {BURST}"
-    delivery = "unknown" if facts.delivery is None else f"{1000 * facts.delivery:.2f} ms"
     offsets = [one.clock_offset for one in seen.facts.stations if one.clock_offset is not None]
     largest = f", at most {max(map(abs, offsets)):.1f} s off" if offsets else ""
     return (
         f"broker: {clean(facts.version or 'version unknown')} at {seen.broker}",
-        f"messages: there and back {1000 * facts.round_trip:.2f} ms, delivered in {delivery}",
+        f"messages: there and back {_ms(facts.round_trip)}, delivered in {_ms(facts.delivery)}",
         f"queue: {kept} messages kept",
         f"stations: {len(seen.facts.stations)}, {len(offsets)} clocks heard{largest}",
     )
+
+
+def _ms(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{1000 * seconds:.2f} ms"

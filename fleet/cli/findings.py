@@ -20,7 +20,7 @@ CLOCK: Final = 1.0
 """Seconds a clock may differ: what a message takes on its way counts too."""
 ABSENT: Final = timedelta(days=2)
 HELD_BACK: Final = 0.008
-"""Seconds that messages 2 ms apart may take longer than the way there and back."""
+"""Seconds that a second message in a row may take longer than the way there and back."""
 _KEPT: Final = ("registration", "presence", "status", "config", "ack")
 """What may be retained of a station."""
 _CONFIG: Final = "mosquitto/mosquitto.conf shows it all"
@@ -87,12 +87,13 @@ def _broker(seen: Seen) -> Iterator[Finding]:
             "in silence",
             f"set max_queued_messages 0 and restart it; {_CONFIG}",
         )
-    if facts.delivery is not None and facts.delivery - facts.round_trip > HELD_BACK:
+    there_and_back, delivery = facts.round_trip, facts.delivery
+    if there_and_back and delivery and delivery - there_and_back > HELD_BACK:
         yield Finding(
             "HeldBack",
             subject,
-            f"messages 2 ms apart take {1000 * facts.delivery:.1f} ms (median), though a lone one "
-            f"is there and back in {1000 * facts.round_trip:.2f} ms",
+            f"a message right after another takes {1000 * delivery:.1f} ms (median), though "
+            f"one alone is there and back in {1000 * there_and_back:.2f} ms",
             f"set set_tcp_nodelay true and restart it; {_CONFIG}",
         )
     version = re.search(r"(\d+)\.\d+\.\d+", facts.version or "")
@@ -139,7 +140,8 @@ def _station(one: StationFacts, seen: Seen) -> Iterator[Finding]:
             "on the box that shall have another: set FLEET_STATION, or remove its state "
             "directory if it is a copy; then systemctl restart fleet-agent",
         )
-    if one.clock_offset is not None and abs(one.clock_offset) > CLOCK:
+    is_online = one.presence is PresenceState.ONLINE
+    if is_online and one.clock_offset is not None and abs(one.clock_offset) > CLOCK:
         yield Finding(
             "ClockOffset",
             one.name,
@@ -154,7 +156,7 @@ def _station(one: StationFacts, seen: Seen) -> Iterator[Finding]:
             "install the manager's release on the box, then systemctl restart fleet-agent: "
             "what it records goes on",
         )
-    if one.presence is not PresenceState.ONLINE and one.said_at is not None:
+    if not is_online and one.said_at is not None:
         silent = seen.facts.at - one.said_at
         if silent > ABSENT:
             yield Finding(

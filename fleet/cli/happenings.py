@@ -1,8 +1,9 @@
 """What happened between two looks at the stations, for `fleet watch`; pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from attrs import frozen
 
@@ -10,8 +11,8 @@ from fleet.cli.sync import instance_text, problem_text
 from fleet.model import InstanceStatus, PresenceState, State
 from fleet.operations import StationStatus
 
-Instances = Mapping[tuple[str, str], InstanceStatus]
-"""By role and name."""
+_CONFLICT: Final = "conflict:"
+"""What the manager's note on a station begins with where two boxes use its id."""
 
 
 @frozen
@@ -87,10 +88,12 @@ def _station(was: StationStatus | None, now: StationStatus, at: datetime) -> Ite
 
 
 def _notes(was: str | None, now: StationStatus, at: datetime) -> Iterator[Happening]:
-    if now.note != was:
-        text = now.note or f"no more: {was}"
-        kind = "conflict" if "conflict:" in text else "note"
-        yield _of(now, at, kind, text)
+    conflict = bool(was and was.startswith(_CONFLICT))
+    if now.note and now.note != was:
+        kind = "conflict" if now.note.startswith(_CONFLICT) else "note"
+        yield _of(now, at, kind, now.note)
+    elif conflict and not now.note:
+        yield _of(now, at, "conflict", "one box is left on this id")
 
 
 def _instances(was: StationStatus, now: StationStatus, at: datetime) -> Iterator[Happening]:

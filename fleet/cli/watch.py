@@ -96,6 +96,8 @@ class _Session:
         self._tell = tell
         self._line: Line | None = None
         self._news = asyncio.Event()
+        self._left = asyncio.Event()
+        """The manager went away while it was asked."""
         self._broker_away = False
         self._manager_away = False
 
@@ -118,6 +120,7 @@ class _Session:
             was_online = presence.online.is_set()
             presence.hear(message)
             if was_online and not presence.online.is_set():
+                self._left.set()
                 self._manager_left("the manager went away")
 
         await self._line.listen(*manager_filters(self._access), hear=hear)
@@ -147,9 +150,10 @@ class _Session:
         """Tell what is different, and wait until another look is due."""
         loop = asyncio.get_running_loop()
         self._news.clear()
+        self._left.clear()
         began = loop.time()
         try:
-            found = await status(manager)
+            found = await self._ask(manager)
         except (Unreachable, Denied) as error:
             self._manager_left(str(error))
             await asyncio.sleep(_PACE)
@@ -167,6 +171,20 @@ class _Session:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PACE):
                 await self._news.wait()
+
+    async def _ask(self, manager: Manager) -> StatusResult:
+        """What it answers; one that goes away meanwhile is not waited for."""
+        asked = asyncio.ensure_future(status(manager))
+        left = asyncio.ensure_future(self._left.wait())
+        try:
+            await asyncio.wait((asked, left), return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise Unreachable("the manager went away")
+            return asked.result()
+        finally:
+            for task in (asked, left):
+                task.cancel()
+            await asyncio.gather(asked, left, return_exceptions=True)
 
     def _of_interest(self, found: StatusResult) -> Sequence[StationStatus]:
         return found.stations if self._name is None else matching(found.stations, self._name)

@@ -17,6 +17,7 @@ from attrs import frozen
 from tests.manager.station import PretendStation, conference
 from tests.processes import Mosquitto, Program, Programs
 from tests.stranger import Stranger
+from tests.test_broker import passwords, users  # noqa: F401 (fixtures)
 
 FLEET = Path(sys.executable).with_name("fleet")
 

@@ -1,0 +1,202 @@
+"""`fleet doctor`: each finding is provoked, and all that is as it should be yields none."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from fleet.cli.examine import BrokerFacts
+from fleet.cli.findings import Seen, findings
+from fleet.mqtt import Broker
+from fleet.operations import DoctorResult
+from fleet.topics import Topics
+from fleet.version import __version__
+from fleet.wire import format_time
+from tests.cli.conftest import Fleet, Outcome, Play
+from tests.manager.station import PretendStation, apply, conference, presence
+from tests.processes import Mosquitto, Programs
+from tests.stranger import Stranger
+from tests.test_broker import ANN, MANAGER, STATION, Users, login
+
+DEFAULTS = "listener {port} 127.0.0.1\nallow_anonymous true\n"
+
+
+def kinds(found: Outcome) -> set[tuple[str, str]]:
+    """Kind and subject of each finding; each says how to mend it."""
+    said = json.loads(found.out)["findings"]
+    assert all(one["mend"] and one["message"] for one in said)
+    return {(one["kind"], one["subject"]) for one in said}
+
+
+async def test_nothing_is_found_where_all_is_as_the_repository_configures_it(
+    users: Users, fleet: Fleet, programs: Programs, tmp_path: Path
+) -> None:
+    urls = {name: f"mqtt://127.0.0.1:{port}" for name, port in users.ports.items()}
+    watcher = await users.operator(MANAGER, "fleet/v1/#")
+    state = ("--state-dir", str(tmp_path / "manager"), "--http", "127.0.0.1:0")
+    programs.start(
+        "fleet-manager", "run", "--broker", urls["operators"], *state, **login(MANAGER, tmp_path)
+    )
+    await watcher.expect("fleet/v1/manager/presence")
+    place = ("--station", STATION, "--state-dir", str(tmp_path / "station"))
+    programs.start(
+        "fleet-agent", "run", "--broker", urls["stations"], *place, **login(STATION, tmp_path)
+    )
+    await watcher.expect(f"fleet/v1/station/{STATION}/presence")
+    ann = {"FLEET_BROKER": urls["operators"], **login(ANN, tmp_path)}
+    found = await fleet("doctor", "--json", env=ann)
+    assert found.code == 0, found
+    value = json.loads(found.out)
+    assert value["findings"] == []
+    broker = value["broker"]
+    assert broker["version"].startswith("mosquitto version")
+    assert (broker["nameless"], broker["open"], broker["kept"]) == (False, False, 1200)
+    assert broker["delivery"] is not None
+    assert broker["managers"]
+
+
+async def test_a_broker_with_defaults_is_found_out_and_mended_in_words(
+    fleet: Fleet, programs: Programs, brokers: Callable[[str], Mosquitto]
+) -> None:
+    broker = brokers(DEFAULTS)
+    manager = programs.manager(broker)
+    await manager.says("connected")
+    found = await fleet("doctor", env={"FLEET_BROKER": broker.url})
+    assert found.code == 1
+    heads = {line.split(":")[0]: mend for line, mend in pairwise(found.lines)}
+    assert "allow_anonymous false" in heads["OpenBroker broker"]
+    assert "acl_file" in heads["OpenTopics broker"]
+    assert "max_queued_messages 0" in heads["QueueLimit broker"]
+    assert "set_tcp_nodelay true" in heads["HeldBack broker"]
+    assert "kept 1020 and dropped the others" in found.out
+    assert "there and back" in found.err
+
+
+async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_are_well(
+    fleet: Fleet,
+    play: Play,
+    stranger: Stranger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def clock(ahead: timedelta = timedelta(0)) -> None:
+        now = format_time(datetime.now(UTC) + ahead)
+        monkeypatch.setattr("tests.manager.station.NOW", now)
+
+    clock()
+    await play("well", agent=__version__)
+    await play("older", agent="0.0.1")
+    await play("moved", agent=__version__)
+    extra = '[stations.hall1-moved]\nid = "moved"\nroom = "hall1"\naddress = "198.51.100.4"\n'
+    extra += '[stations.hall1-well]\nid = "well"\nroom = "hall1"\naddress = "192.0.2.7"\n'
+    await apply(stranger, conference(extra=extra))
+    for station in ("well", "moved"):
+        await stranger.expect(
+            f"fleet/v1/station/{station}/status", lambda said: said["revision"] == 1
+        )
+    clock(timedelta(hours=1))
+    skewed = await play("skewed", agent=__version__)
+    clock(timedelta(days=-3))
+    absent = await play("absent", obedient=False, agent=__version__)
+    await absent.presence("lost")
+    clock()
+    for boot in ("one", "other", "one"):
+        box = PretendStation(stranger, "double", boot)
+        await box.register(agent=__version__)
+        await box.ack()
+        await box.status()
+        await box.presence()
+    await skewed.status()
+    left = "fleet/v1/station/b827eb00dead/config"
+    for topic in (left, "fleet/v1/station/NOT AN ID/status"):
+        await stranger.publish(topic, {}, retain=True)
+    clock(timedelta(hours=1))
+    await skewed.status()
+    found = await fleet("doctor", "--json")
+    assert found.code == 1
+    stations = {one for one in kinds(found) if one[1] != "broker"}
+    assert stations == {
+        ("AgentVersion", "older"),
+        ("WrongAddress", "hall1-moved"),
+        ("ClockOffset", "skewed"),
+        ("StationAbsent", "absent"),
+        ("DuplicateId", "double"),
+        ("Leftover", "b827eb00dead"),
+        ("Leftover", "fleet/v1/station/NOT AN ID/status"),
+    }
+    said = {one["subject"]: one for one in json.loads(found.out)["findings"]}
+    assert "host-one and host-other" in said["double"]["message"]
+    assert "fleet retire absent" in said["absent"]["mend"]
+    assert 'address = "192.0.2.7"' in said["hall1-moved"]["mend"]
+    assert f"-r -n -t {left}" in said["b827eb00dead"]["mend"]
+
+
+async def test_a_second_manager_is_found(fleet: Fleet, play: Play, stranger: Stranger) -> None:
+    await play("cam1", agent=__version__)
+    # It began in the past, so that the real one stays; a real second one would leave.
+    other = presence("online", "other-boot") | {"at": "2020-01-01T00:00:00.000Z"}
+
+    async def stay() -> None:
+        while True:
+            await stranger.publish("fleet/v1/manager/presence", other, retain=True)
+            await asyncio.sleep(0.2)
+
+    second = asyncio.create_task(stay())
+    found = await fleet("doctor", "--json")
+    second.cancel()
+    assert found.code == 1
+    assert ("SecondManager", "manager") in kinds(found)
+
+
+async def test_without_a_broker_it_says_so(fleet: Fleet) -> None:
+    found = await fleet("doctor", env={"FLEET_BROKER": "mqtt://127.0.0.1:1"})
+    assert found.code == 4
+    assert "no broker could be reached at mqtt://127.0.0.1:1" in found.err
+
+
+NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
+FINE = Seen(
+    version="1.0",
+    broker=Broker("broker", 1883),
+    topics=Topics(),
+    facts=DoctorResult("boot", "1.0", NOW, ()),
+    examined=BrokerFacts(
+        version="mosquitto version 2.0.11",
+        nameless=False,
+        open=False,
+        round_trip=0.001,
+        delivery=0.001,
+        kept=1200,
+        retained=(),
+        managers=("boot",),
+    ),
+    boots=frozenset({"boot"}),
+    now=NOW,
+    resolved={},
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (FINE, []),
+        (evolve(FINE, version="1.1"), ["ManagerVersion"]),
+        (evolve(FINE, now=NOW + timedelta(seconds=9)), ["ClockOffset"]),
+        (
+            evolve(FINE, examined=evolve(FINE.examined, version="mosquitto version 1.6.9")),
+            ["OldBroker"],
+        ),
+        (
+            evolve(FINE, examined=evolve(FINE.examined, delivery=None, kept=None, nameless=None)),
+            [],
+        ),
+        (evolve(FINE, examined=evolve(FINE.examined, delivery=0.031, round_trip=0.03)), []),
+    ],
+    ids=["fine", "versions", "our clock", "old broker", "nothing to see", "a slow network"],
+)
+def test_what_no_test_can_install_is_judged_too(seen: Seen, expected: list[str]) -> None:
+    assert [one.kind for one in findings(seen)] == expected
