@@ -68,7 +68,6 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Plan, ask, apply, follow."""
-    command = f"fleet apply {shlex.quote(str(file))}"
     if not (yes or dry_run or sys.stdin.isatty()):
         stop(f"nobody can be asked here; type: fleet apply --yes {shlex.quote(str(file))}")
     text, name = conference.read(file), str(file)
@@ -86,7 +85,7 @@ def run(
             )
         if dry_run:
             return
-        may_interrupt = agree(plan, command, yes=yes, interrupt=interrupt)
+        may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
         if check_revision is None and not yes:
             check_revision = plan.revision  # what was agreed to is what is applied
         arguments = ApplyArguments(

@@ -48,10 +48,8 @@ def run(
     """Plan, ask, roll back, follow."""
     if (station is None) != everything:
         stop("name one station, or all of them: fleet rollback STATION, fleet rollback --all")
-    command = f"fleet rollback {'--all' if station is None else shlex.quote(station)}"
-    command += f" --to {to}" if to is not None else ""
     if not (yes or dry_run or sys.stdin.isatty()):
-        stop(f"nobody can be asked here; type: {command} --yes")
+        stop(f"nobody can be asked here; type: {shlex.join(('fleet', *sys.argv[1:]))} --yes")
     look = RollbackArguments(station, to, message, dry_run=True)
     try:
         plan = ask(ctx, lambda manager: manager.ask("rollback", look, ApplyResult)).plan
@@ -64,7 +62,7 @@ def run(
         if plan.is_empty:
             say("nothing was put back")
             return
-        may_interrupt = agree(plan, command, yes=yes, interrupt=interrupt)
+        may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
         arguments = RollbackArguments(station, to, message, may_interrupt, plan.revision)
         see_through(
             ctx,

@@ -1,6 +1,7 @@
 """A roll-out from the asking to the end, for `apply` and `rollback`; the work is the manager's."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ _PACE: Final = 0.25
 Tell = Callable[[RolloutStatus], None]
 
 
-def agree(plan: PlanResult, command: str, *, yes: bool, interrupt: bool) -> bool:
+def agree(plan: PlanResult, *, yes: bool, interrupt: bool) -> bool:
     """Ask what has to be asked; whether running recordings may be interrupted.
 
     Ends the command where the answer is no, or where nobody can be asked.
@@ -47,7 +48,8 @@ def agree(plan: PlanResult, command: str, *, yes: bool, interrupt: bool) -> bool
     if spared:
         say(f"this interrupts what records now: {names(spared)}", "bold red")
         if not sys.stdin.isatty():
-            stop(f"that needs --interrupt; type: {command} --yes --interrupt")
+            typed = shlex.join(("fleet", *sys.argv[1:]))
+            stop(f"that needs --interrupt; type: {typed} --interrupt")
         if not typer.confirm(f"Interrupt {len(spared)} running recordings?", err=True):
             stop("nothing was applied", Exit.NO)
         return True

@@ -74,7 +74,7 @@ async def test_yes_does_not_interrupt_a_recording_and_interrupt_does(
     found = await fleet("apply", "--yes", path)
     assert found.code == 2
     assert "this interrupts what records now: hall1-cam record/main" in found.err
-    assert f"type: fleet apply {path} --yes --interrupt" in found.err
+    assert f"type: fleet apply --yes {path} --interrupt" in found.err
     code, seen = await fleet.on_terminal("apply", "--yes", path, types="n\n")
     assert code == 1
     assert "Interrupt 1 running recordings? [y/N]" in seen

@@ -1,0 +1,88 @@
+"""docs/operating.md: every command is run, and answers what the page says."""
+
+import asyncio
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from tests.manager.boxes import Boxes, rollout_ends
+from tests.manager.station import ask, conference
+from tests.processes import ROOT, Mosquitto, Programs
+from tests.stranger import Stranger
+
+PAGE = ROOT / "docs/operating.md"
+CAM, SLIDES = ("hall1-cam", "b827eb0000a1"), ("hall1-slides", "b827eb0000a2")
+FILES = {
+    "conference.toml": conference(CAM, SLIDES),
+    "louder.toml": conference(CAM, SLIDES, seconds=60),
+    "replaced.toml": conference(("hall1-cam", "b827eb0000b7"), SLIDES, seconds=60),
+}
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?")
+
+
+@frozen
+class Command:
+    """One `$ fleet …` of the page and the lines that follow it."""
+
+    line: str
+    answer: str
+
+
+def commands(page: str) -> Iterator[Command]:
+    for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
+        for one in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            line, _, answer = one.partition("\n")
+            yield Command(line, answer)
+
+
+def timeless(text: str) -> str:
+    return _TIME.sub("<time>", text)
+
+
+async def answer(command: Command, programs: Programs, broker: Mosquitto, place: Path) -> str:
+    """What a person would see."""
+    env = programs.environment(FLEET_BROKER=broker.url, PYTHONUNBUFFERED="1")
+    env["PATH"] = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        *shlex.split(command.line),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=env,
+        cwd=place,
+    )
+    async with asyncio.timeout(30):
+        out, _ = await process.communicate()
+    return out.decode()
+
+
+async def test_every_command_answers_what_the_page_says(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, tmp_path: Path
+) -> None:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    programs.manager(broker)
+    await ask(stranger, "status")
+    boxes = Boxes(stranger)
+    await boxes.add("b827eb0000a1", "b827eb0000a2", "b827eb0000b7")
+    told = []
+    old = boxes.stations["b827eb0000a1"]
+    try:
+        for command in commands(PAGE.read_text()):
+            if "retire" in command.line:
+                await old.presence("offline")
+            elif "adopt" in command.line:
+                old.epoch += 1
+                await old.come_online()
+            told.append((command, await answer(command, programs, broker, tmp_path)))
+            if "replaced" in command.line:
+                await rollout_ends(stranger)
+                await old.config(4)
+    finally:
+        await boxes.end()
+    assert [(one.line, timeless(said)) for one, said in told] == [
+        (one.line, timeless(one.answer)) for one, _ in told
+    ]
