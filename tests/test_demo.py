@@ -89,7 +89,7 @@ async def test_ctrl_c_ends_everything_and_leaves_whole_recordings(run: Run) -> N
     demo.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
     assert run.said.count("decodes whole") == 2
-    assert re.search(r"hall1-cam: .* in 2 files, .* decodes whole", run.said)
+    assert re.search(r"hall1-cam: .* in [2-9] files, .* decodes whole", run.said)
     run.ended_without_a_trace()
 
 
