@@ -170,11 +170,11 @@ class Instance:
         )
         stop: Callable[[], Coroutine[Any, Any, None]] | None = None
         try:
-            role = self._role = wanted.factory.build(host, wanted.settings)
+            role = wanted.factory.build(host, wanted.settings)
             for command in role.commands():
                 host.register(command)
             try:
-                await self._unless_woken(role.start())
+                await self._unless_woken(self._start(role))
             except _Woken:
                 stop = role.stop
                 raise
@@ -192,6 +192,15 @@ class Instance:
             ending = evolve(ending, ran=self._clock.monotonic() - self._running_since)
         await self._end(host, stop, ending)
         return ending
+
+    async def _start(self, role: Role[Any]) -> None:
+        """Its ticks come from here on, and none after a start that failed."""
+        self._role = role
+        try:
+            await role.start()
+        except BaseException:
+            self._role = None
+            raise
 
     def _begun(self, host: InstanceHost) -> None:
         """What an earlier agent left of it and the role did not ask for is stopped."""

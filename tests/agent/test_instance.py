@@ -1,5 +1,6 @@
 """The life of an instance, with a role that does as it is told and a clock wound by hand."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -253,6 +254,18 @@ async def test_a_crash_loop_is_failed_and_a_new_config_tries_at_once(
     await station.supervisor.apply({MAIN: factory.wanted()})
     await settle()
     assert station.state(MAIN) is State.RUNNING
+
+
+async def test_no_tick_comes_before_the_start_begins_nor_after_it_failed(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply(
+        {MAIN: factory.wanted(start=Failed("DiskFull", "x"), tick=KeyError())}
+    )
+    for _ in range(50):
+        station.supervisor._tick()
+        await asyncio.sleep(0)
+    assert station.status(MAIN).reason == "DiskFull"
 
 
 async def test_without_progress_it_is_restarted_as_stalled(
