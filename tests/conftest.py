@@ -25,6 +25,7 @@ _NEEDED = {
     "docker-compose": "docker-compose",
     "zsh": "zsh",
     "fish": "fish",
+    "openssl": "openssl",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }
