@@ -39,6 +39,8 @@ app = typer.Typer(
     help=with_examples(
         "Says what the stations of a conference shall do, and shows what they do.",
         "fleet status                       which room needs you",
+        "fleet watch hall1                  what happens there, as it happens",
+        "fleet doctor                       what needs mending, and how",
         "fleet plan conference.toml         what applying the file would change",
         "fleet apply conference.toml        change it",
         "fleet wait --timeout 120           until every station does what is wanted",

@@ -1,5 +1,6 @@
 """The conference file as `plan` and `apply` send it, and the plan as both show it."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,9 +21,15 @@ def read(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        stop(f"{path} cannot be read: {error.strerror}")
+        stop(
+            f"{path} cannot be read: {error.strerror}; is the path right? "
+            f"What is wanted now is written by: fleet export"
+        )
     except UnicodeDecodeError as error:
-        stop(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}")
+        stop(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; "
+            f"save it as UTF-8, then: fleet validate {shlex.quote(str(path))}"
+        )
 
 
 def show_changes(plan: PlanResult) -> None:

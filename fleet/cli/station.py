@@ -178,7 +178,8 @@ async def ask(
     except TimeoutError:
         raise Unreachable(
             f"{station.name} gave no answer within {deadline} s; "
-            f"whether it did what was asked is not known"
+            f"whether it did what was asked is not known; "
+            f"see how it is: fleet status {station.name}"
         ) from None
     except Refused as refused:
         why = f"the broker lets {access.caller!r} not do this ({refused.reason}); see operators.acl"

@@ -1,6 +1,7 @@
 """Where the output goes: data to stdout, messages to stderr; and the exit codes."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -56,8 +57,10 @@ class Options:
             password = read_password(self.password_file)
             broker = Broker.parse(self.broker, self.username, password)
             return Access(broker, caller, Topics(self.prefix))
-        except (BadBroker, BadSettings) as error:
-            stop(str(error))
+        except BadBroker as error:
+            stop(f"{error}; look at --broker and FLEET_BROKER")
+        except BadSettings as error:
+            stop(f"{error}; look at --password-file and FLEET_PASSWORD_FILE")
 
 
 def with_examples(about: str, *examples: str) -> str:
@@ -122,4 +125,6 @@ def stop_denied(denied: Denied, file: str) -> NoReturn:
             say(f"{file}: {': '.join(filter(None, (problem.path, clean(problem.message))))}")
         else:
             say(f"{file}: {clean(problem_text(problem))}")
-    stop(clean(denied.error.message))
+    is_file = bool(denied.error.problems) and not file.startswith("fleet ")
+    mend = f"; mend it, then: fleet validate {shlex.quote(file)}" if is_file else ""
+    stop(clean(denied.error.message) + mend)
