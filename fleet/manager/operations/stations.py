@@ -67,7 +67,9 @@ async def adopt(desk: Desk, caller: str, asked: AdoptArguments) -> StationResult
                 f"{name} needs no adoption: revision {entry.config.revision} is wanted of it"
             )
         if heard is None or heard.ack is None:
-            raise CommandFailed(f"{name} has not said what it runs; start its fleet-agent, or restart it")
+            raise CommandFailed(
+                f"{name} has not said what it runs; start its fleet-agent, or restart it"
+            )
         in_force = heard.ack.in_force
         revision = next_revision(entry.highest, heard.ack)
         if revision is None:
