@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from attrs import define, evolve, field
+from attrs import evolve
 
-from fleet.manager.convergence import next_revision
+from fleet.manager import replacing
 from fleet.manager.inventory import Inventory
 from fleet.manager.ledger import Ledger
 from fleet.manager.plan import same
-from fleet.manager.revisions import issue
 from fleet.manager.rollout import (
     BROKEN,
     Begin,
@@ -32,30 +31,16 @@ from fleet.manager.rollout import (
     look,
     what_next,
 )
-from fleet.manager.store import BadStore, Conference, Issue
+from fleet.manager.steps import Step
+from fleet.manager.store import BadStore, Conference
 from fleet.manager.wanted import Facts
-from fleet.model import CommandFailed, Config, PresenceState, Result, Roles
+from fleet.model import CommandFailed, PresenceState, Roles
 
 log = logging.getLogger(__name__)
 
 _RETURN: Final = 15.0
 """Seconds stations may take to a broker that has just come back."""
-_GONE: Final = 30.0
-"""Seconds after which a station that nobody ever heard is taken for gone."""
 _NOTHING_WANTED: Final[Roles] = {}
-
-
-@define
-class _Step:
-    """What one step writes."""
-
-    issues: list[tuple[Issue, Config]] = field(factory=list)
-    facts: dict[str, Facts] = field(factory=dict)
-    replaced: dict[str, str | None] = field(factory=dict)
-
-    @property
-    def stations(self) -> list[str]:
-        return [one.station for one, _ in self.issues]
 
 
 class Rollouts:
@@ -111,9 +96,13 @@ class Rollouts:
         running = self._ledger.running
         if running is not None:
             why = f"{rollout.by} began the roll-out {rollout.number}"
-            await self._write(evolve(running, phase=Phase.STOPPED, why=why), _Step())
+            await self._write(
+                evolve(running, phase=Phase.STOPPED, why=why), self._new_step(running)
+            )
         self._calm = Calm()
-        step = _Step(facts=dict(facts), replaced=dict(replaced))
+        step = self._new_step(rollout)
+        step.facts |= facts
+        step.replaced |= replaced
         rollout = self._begun(rollout, rollout.targets[: rollout.batch], step)
         if not rollout.targets:
             rollout = evolve(rollout, phase=Phase.DONE)
@@ -131,7 +120,7 @@ class Rollouts:
             if running is None:
                 raise CommandFailed("no roll-out is running; fleet history shows those that were")
             stopped = evolve(running, phase=Phase.STOPPED, why=f"stopped by {caller}")
-            await self._write(stopped, _Step())
+            await self._write(stopped, self._new_step(stopped))
 
     async def work(self) -> None:
         """Do what can be done now."""
@@ -157,7 +146,7 @@ class Rollouts:
         rollout = look(self._followed(rollout), self._see, partial(self._calm.believe, now))
         self._calm.note(rollout, now)
         self._ledger.rollout = rollout
-        step = _Step()
+        step = self._new_step(rollout)
         match what_next(rollout, self._calm.since, now):
             case Begin(targets):
                 await self._write(self._begun(rollout, targets, step), step)
@@ -205,15 +194,12 @@ class Rollouts:
             return Seen(presence, None, None)
         return Seen(presence, heard.ack, heard.status, heard.conflict)
 
-    def _begun(self, rollout: Rollout, targets: Iterable[Target], step: _Step) -> Rollout:
-        at = datetime.now(UTC)
+    def _begun(self, rollout: Rollout, targets: Iterable[Target], step: Step) -> Rollout:
         begun = []
         for one in targets:
             entry = self._ledger[one.station]
             before = entry.config.revision if entry.config else None
-            number = self._add(
-                step, one.station, one.roles, one.facts, at, rollout.by, rollout.message
-            )
+            number = step.add(one.station, one.roles, one.facts)
             if number is None:
                 why = "it claims the highest revision there is; remove its state directory"
                 begun.append(evolve(one, outcome=Outcome.FAILED, why=why))
@@ -237,81 +223,41 @@ class Rollouts:
             )
         return rollout.with_targets(begun)
 
-    async def _undone(self, rollout: Rollout, targets: Iterable[Target], step: _Step) -> Rollout:
+    async def _undone(self, rollout: Rollout, targets: Iterable[Target], step: Step) -> Rollout:
         targets = tuple(targets)
         numbers = {one.station: one.before for one in targets if one.before is not None}
         numbers |= {one.replaces: one.replaced for one in targets if one.replaces and one.replaced}
         old = {id_: config for id_, (_, config) in (await self._ledger.revisions(numbers)).items()}
-        at = datetime.now(UTC)
         message = f"as before the roll-out {rollout.number}, which failed"
         undone = []
         for one in targets:
             if one.revision is not None:
                 roles = old[one.station].roles if one.station in old else _NOTHING_WANTED
-                self._add(step, one.station, roles, one.facts_before, at, rollout.by, message)
+                step.add(one.station, roles, one.facts_before, message)
             if one.replaces is not None and one.revision is not None:
                 if self._ledger[one.replaces].replaced_by == one.station:
                     step.replaced[one.replaces] = None
                 elif one.replaces in old:
                     roles = old[one.replaces].roles
-                    self._add(step, one.replaces, roles, one.facts, at, rollout.by, message)
+                    step.add(one.replaces, roles, one.facts, message)
             why = f"{one.outcome}: {one.why}" if one.outcome in BROKEN else None
             undone.append(evolve(one, outcome=Outcome.UNDONE, why=why))
         return evolve(rollout.with_targets(undone), why=_why(rollout))
 
     async def _replace(self) -> None:
-        """Empty the boxes whose successors have accepted, and those that are gone."""
-        step, at = _Step(), datetime.now(UTC)
-        for station in sorted(self._ledger.replacing):
-            successor = self._ledger[station].replaced_by
-            config = self._ledger[successor].config if successor else None
-            if config is None:
-                step.replaced[station] = None
-            elif self._has_accepted(successor, config) or self._is_gone(station):
-                step.replaced[station] = None
-                step.facts[station] = Facts()
-                message = f"replaced by {successor}"
-                by = config.by or "manager"
-                if self._ledger[station].config is not None:
-                    self._add(step, station, _NOTHING_WANTED, Facts(), at, by, message)
-        if step.replaced:
+        step = replacing.next_step(self._ledger, self._inventory, self._connected_at)
+        if step is not None:
             await self._ledger.write(step.issues, step.facts.items(), replaced=step.replaced)
             self._publish(step.stations)
 
-    def _has_accepted(self, station: str | None, config: Config) -> bool:
-        heard = self._inventory.get(station) if station else None
-        ack = heard.ack if heard else None
-        return ack is not None and ack.revision == config.revision and ack.result is Result.ACCEPTED
-
-    def _is_gone(self, station: str) -> bool:
-        presence = self._inventory.presence(station)
-        if presence is PresenceState.UNKNOWN:
-            return time.monotonic() - self._connected_at > _GONE
-        return presence in (PresenceState.OFFLINE, PresenceState.LOST)
-
-    def _add(
-        self,
-        step: _Step,
-        station: str,
-        roles: Roles,
-        facts: Facts,
-        at: datetime,
-        by: str,
-        message: str | None,
-    ) -> int | None:
-        """Add a new revision to `step`; its number, None where there is none left."""
-        heard = self._inventory.get(station)
-        number = next_revision(self._ledger[station].highest, heard.ack if heard else None)
-        if number is not None:
-            made = issue(station, number, roles, facts, at=at, by=by, message=message)
-            step.issues.append(made)
-            step.facts[station] = facts
-        return number
+    def _new_step(self, rollout: Rollout) -> Step:
+        at = datetime.now(UTC)
+        return Step(self._ledger, self._inventory, at, rollout.by, rollout.message)
 
     async def _write(
         self,
         rollout: Rollout,
-        step: _Step,
+        step: Step,
         conference: Conference | None = None,
         *,
         new: bool = False,

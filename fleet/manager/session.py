@@ -25,7 +25,16 @@ from fleet.manager.pusher import Pusher
 from fleet.manager.requests import Requests
 from fleet.manager.rolling import Rollouts
 from fleet.manager.telemetry import Figures
-from fleet.model import INTERVAL, Ack, Presence, PresenceState, Registration, Status, Telemetry
+from fleet.model import (
+    INTERVAL,
+    Ack,
+    CommandFailed,
+    Presence,
+    PresenceState,
+    Registration,
+    Status,
+    Telemetry,
+)
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.topics import Address, Topics
 from fleet.wire import Undecodable, decode, encode
@@ -118,7 +127,8 @@ class ManagerSession:
         log.info("connected; %d stations heard of", len(self._inventory.stations))
         for station in list(self._inventory.stations):
             if self._ledger[station].retired and not self._is_online(station):
-                await self._clear(station)
+                with suppress(CommandFailed):
+                    await self._clear(station)
         self._pusher.connect(link)
         self._rollouts.connected()
         while not self._ended.is_set():
@@ -173,12 +183,24 @@ class ManagerSession:
         return self._inventory.presence(station) is PresenceState.ONLINE
 
     async def _clear(self, station: str) -> None:
-        """Make the broker and ourselves forget a station."""
+        """Make the broker and ourselves forget a station.
+
+        Raises:
+            CommandFailed: the broker is gone, or does not let us.
+        """
         self._inventory.forget(station)
         self._figures.forget(station)
-        if self._link is not None:
+        link = self._link
+        if link is None:
+            return  # the next connect sees to it
+        try:
             for kind in _KEPT:
-                await self._link.publish(self._topics.station(station, kind), b"", retain=True)
+                await link.publish(self._topics.station(station, kind), b"", retain=True)
+        except (Disconnected, Refused) as error:
+            raise CommandFailed(
+                f"{station} is retired, but the broker keeps what it said ({error}); once the "
+                "manager may write there (operators.acl), its next start clears it"
+            ) from None
 
     async def _catch_up(self) -> None:
         try:
