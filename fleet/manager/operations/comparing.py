@@ -48,6 +48,7 @@ def compare(
     facts: dict[str, Facts] = {}
     replaced: dict[str, str | None] = {}
     taken_over: set[str] = set()
+    given_away = _given_away(desk, file)
     chosen = _chosen(file, room, station)
     if warn:
         warnings += advice.unwatched(chosen, file.stations.values())
@@ -56,7 +57,11 @@ def compare(
         own = list(
             plan.changes(one, entry.config.roles if entry.config else {}, desk.running(one.id))
         )
-        olds = [id_ for id_ in desk.ledger if _is_replaced(desk, id_, one, file)]
+        olds = [
+            id_
+            for id_ in given_away.get(one.facts.name, ())
+            if desk.ledger[id_].replaced_by != one.id
+        ]
         for old in olds:
             own += _emptied(desk, old, one)
         taken_over.update(olds)
@@ -110,15 +115,14 @@ def _chosen(file: Conference, room: str | None, station: str | None) -> list[Wan
     return chosen
 
 
-def _is_replaced(desk: Desk, id_: str, by: Wanted, file: Conference) -> bool:
-    """Whether the box `id_` has the name that the file now gives to another."""
-    entry = desk.ledger[id_]
-    return (
-        id_ not in file.stations
-        and not entry.retired
-        and entry.facts.name == by.facts.name
-        and entry.replaced_by != by.id
-    )
+def _given_away(desk: Desk, file: Conference) -> dict[str | None, list[str]]:
+    """Name -> the boxes that have it and are not in the file, so that another may take it."""
+    found: dict[str | None, list[str]] = {}
+    for id_ in desk.ledger:
+        entry = desk.ledger[id_]
+        if id_ not in file.stations and not entry.retired and entry.facts.name is not None:
+            found.setdefault(entry.facts.name, []).append(id_)
+    return found
 
 
 def _emptied(desk: Desk, old: str, by: Wanted) -> list[Change]:
