@@ -13,6 +13,9 @@ import pytest
 
 from tests.processes import ROOT, until
 
+# Two demonstrations at once would want the same port for what they capture.
+pytestmark = pytest.mark.xdist_group("demo")
+
 BLOCKED = "BlockedRole record: the role 'record' is blocked on this station"
 
 
