@@ -296,6 +296,7 @@ class Link:
             codes = await self._client.subscribe(wanted)
         except aiomqtt.MqttError as error:
             raise Disconnected(str(error)) from None
+        _heed_cancellation()
         for one, code in zip(filters, codes, strict=True):
             if isinstance(code, ReasonCode) and code.is_failure:
                 raise Refused(one.topic, str(code))
@@ -404,7 +405,7 @@ def _lost(broker: Broker, error: aiomqtt.MqttError) -> Disconnected:
 
 
 def _heed_cancellation() -> None:
-    # Python 3.11's wait_for, which aiomqtt connects with, forgets a cancellation that comes in
+    # Python 3.11's wait_for, which aiomqtt waits with, forgets a cancellation that comes in
     # the same turn as the answer; the caller would then wait for our end for ever.
     task = asyncio.current_task()
     if task is not None and task.cancelling():

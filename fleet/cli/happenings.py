@@ -116,6 +116,8 @@ def _change(was: InstanceStatus | None, now: InstanceStatus) -> str | None:
         return f"{instance_text(now)} (was {was.state})"
     if was.restarts < now.restarts:
         return f"{instance_text(now)} again, restart {now.restarts}"
+    if was.since < now.since and now.state is State.RUNNING:
+        return f"{instance_text(now)} anew"
     return None
 
 

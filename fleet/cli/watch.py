@@ -6,6 +6,7 @@ is a difference between two of its answers; what stations say live only tells wh
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import sys
 from collections.abc import Callable, Sequence
@@ -63,13 +64,16 @@ def run(
 ) -> None:
     """Look once, then tell every difference."""
     options: Options = ctx.obj
+    # A lost connection is told as what happens; nobody wants the library's words besides.
+    logging.getLogger().addHandler(logging.NullHandler())
     with contextlib.suppress(KeyboardInterrupt):
         try:
             first = ask(ctx, status)
         except Denied as denied:
             stop_denied(denied, "fleet watch")
         if first.stations or name:
-            say(f"watching {len(pick(first, name).stations)} stations; Ctrl-C ends")
+            count = len(pick(first, name).stations)
+            say(f"watching {count} station{'' if count == 1 else 's'}; Ctrl-C ends")
         else:
             say("watching; no station was heard yet; Ctrl-C ends")
         asyncio.run(_watch(options.access(), first, name, _print_json if json else _print))

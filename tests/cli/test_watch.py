@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,10 @@ def with_main(one: InstanceStatus, **more: Any) -> StationStatus:
         (
             with_main(evolve(RUNNING, state=State.UNKNOWN), presence=PresenceState.LOST),
             ["lost (was online)"],
+        ),
+        (
+            with_main(evolve(RUNNING, since=AT + timedelta(seconds=9))),
+            ["record/main running anew"],
         ),
         (
             with_main(evolve(RUNNING, restarts=1)),
