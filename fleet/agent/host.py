@@ -141,7 +141,12 @@ class InstanceHost(Host):
             return
 
     def secret(self, secret: Secret) -> str:
-        """From the station's secrets directory, or systemd's credentials."""
+        """From the station's secrets directory, or systemd's credentials; nothing shows it."""
+        value = self._secret(secret)
+        self._logs.hide(value)
+        return value
+
+    def _secret(self, secret: Secret) -> str:
         own = self._place.secrets_dir / secret.secret
         if is_name(secret.secret):
             credentials = os.environ.get(CREDENTIALS)
@@ -156,6 +161,7 @@ class InstanceHost(Host):
 
     def note(self, reason: str | None, message: str | None = None) -> None:
         """Shown with the state `running`."""
+        message = message and self._logs.without_secrets(message)
         if self.shown != (reason, message):
             self.shown = (reason, message)
             self._noted()
@@ -169,11 +175,11 @@ class InstanceHost(Host):
 
     def fail(self, reason: str, message: str) -> None:
         """The first word counts."""
-        self._end(Ending(reason, message))
+        self._end(Ending(reason, self._logs.without_secrets(message)))
 
     def complete(self, message: str | None = None) -> None:
         """The first word counts."""
-        self._end(Completed(message))
+        self._end(Completed(message and self._logs.without_secrets(message)))
 
     def _end(self, ending: Ending | Completed) -> None:
         if self.ending is None and not self._closed:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from attrs import define, field
 
@@ -170,6 +171,18 @@ class Logs:
         self._allowance = Allowance()
         self._read_at = clock.monotonic()
         self._files: dict[Path, LogFile] = {}
+        self._hidden: set[str] = set()
+
+    def hide(self, secret: str) -> None:
+        """From now on show no line of this secret, nor as an address would have it."""
+        lines = [line.strip() for line in secret.splitlines()]
+        self._hidden.update(form for line in lines if line for form in (line, quote(line, safe="")))
+
+    def without_secrets(self, said: str) -> str:
+        """What was said, with `…` for each secret in it."""
+        for secret in sorted(self._hidden, key=len, reverse=True):
+            said = said.replace(secret, "…")
+        return said
 
     def follow(self, *files: LogFile) -> None:
         """Look at these too; a successor's file takes the place of its predecessor's."""
@@ -183,7 +196,8 @@ class Logs:
         much = False
         for file in self._files.values():
             for line in file.read(self._allowance):
-                self._say(LogLine(self._clock.now(), *self._key, file.stream, line))
+                shown = self.without_secrets(line)
+                self._say(LogLine(self._clock.now(), *self._key, file.stream, shown))
             much |= file.rotate(self._allowance)
         if self._allowance.dropped:
             self._dropped(self._allowance.dropped)
@@ -192,7 +206,8 @@ class Logs:
 
     def last(self, lines: int) -> list[str]:
         """The last lines of all children, those of the file written last at the end."""
-        return [line for file in by_age(self._files.values()) for line in file.last(lines)][-lines:]
+        found = [line for file in by_age(self._files.values()) for line in file.last(lines)]
+        return [self.without_secrets(line) for line in found[-lines:]]
 
 
 def by_age(files: Iterable[LogFile]) -> list[LogFile]:

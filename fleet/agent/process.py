@@ -263,7 +263,7 @@ def _sink(path: Path, fresh: bool) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | (os.O_TRUNC if fresh else 0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o640)
+        return os.open(path, flags, 0o600)
     except OSError as error:
         log.warning("%s cannot be written: %s", path, error.strerror)
         return os.open(os.devnull, os.O_WRONLY)

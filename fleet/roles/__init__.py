@@ -167,7 +167,7 @@ class Host(ABC):
 
     @abstractmethod
     def secret(self, secret: Secret) -> str:
-        """The value of a secret.
+        """The value of a secret. Log lines and messages of this instance show `…` for it.
 
         Raises:
             Failed: `SecretMissing`, it is not on this station or others can read it.
