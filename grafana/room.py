@@ -5,6 +5,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana.alerts import alerts
 from grafana.parts import (
     BOTH,
+    TO_STATION,
     Panel,
     bars,
     board,
@@ -16,6 +17,7 @@ from grafana.parts import (
 )
 from grafana.words import (
     GREEN,
+    GREY,
     LOUDNESS,
     PRESENCE,
     RED,
@@ -42,7 +44,7 @@ def room() -> models.Dashboard:
             (8, [(24, _states())]),
             (9, [(16, _loudness()), (8, _peaks())]),
             (7, [(12, _written()), (12, _bitrate())]),
-            (6, [(12, _stream()), (12, _picture())]),
+            (6, [(8, _stream()), (8, _picture()), (8, _thumbnails())]),
             (7, [(12, _disk()), (12, _presence())]),
             (8, [(12, alerts("critical", _IN)), (12, alerts("warning", _IN))]),
         ],
@@ -210,6 +212,24 @@ def _picture() -> Panel:
             "{{name}} watched": named(f"fleet_monitor_signal{{{_IN}}}"),
         },
         yes_no("there", "absent"),
+    )
+
+
+def _thumbnails() -> Panel:
+    return tiles(
+        "Age of thumbnails",
+        "How old the newest picture of each monitor is. Grey: stale, nobody knows what is seen.",
+        {
+            "{{name}} {{role_instance}}": named(
+                f"time() - fleet_instance_last_thumbnail_timestamp_seconds{{{_IN}}}"
+            )
+        },
+        thresholds=steps(GREEN, (30, GREY)),
+        unit="s",
+        link=TO_STATION,
+        show=BOTH,
+        nothing="no picture yet",
+        decimals=0,
     )
 
 

@@ -123,7 +123,7 @@ async def _run(
     thumbnails = Thumbnails()
     session = ManagerSession(Topics(prefix), ledger, inventory, figures, thumbnails, counts)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(ledger, inventory, figures, counts))
+    registry.register(FleetCollector(ledger, inventory, figures, thumbnails, counts))
 
     async def ailing() -> str | None:
         try:

@@ -15,6 +15,7 @@ from fleet import __version__
 from fleet.manager import report, room_metrics
 from fleet.manager.inventory import Inventory
 from fleet.manager.ledger import Ledger
+from fleet.manager.page.thumbnails import Thumbnails
 from fleet.manager.telemetry import Figures
 from fleet.model import CONFIG_ERRORS, PresenceState, Result, State
 
@@ -35,6 +36,7 @@ RESERVED: Final = frozenset(
         "instance_wanted",
         "instance_state",
         "instance_restarts",
+        "instance_last_thumbnail_timestamp_seconds",
         "mqtt_messages",
         "mqtt_undecodable",
         *room_metrics.FAMILIES,
@@ -56,11 +58,17 @@ class FleetCollector(Collector):
     """Makes every family anew at each scrape, so that nothing is left of a station gone."""
 
     def __init__(
-        self, ledger: Ledger, inventory: Inventory, figures: Figures, counts: Counts
+        self,
+        ledger: Ledger,
+        inventory: Inventory,
+        figures: Figures,
+        thumbnails: Thumbnails,
+        counts: Counts,
     ) -> None:
         self._ledger = ledger
         self._inventory = inventory
         self._figures = figures
+        self._thumbnails = thumbnails
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
@@ -151,7 +159,13 @@ class FleetCollector(Collector):
         restarts = CounterMetricFamily(
             "fleet_instance_restarts", "How often an instance was restarted.", labels=_INSTANCE
         )
+        pictures = GaugeMetricFamily(
+            "fleet_instance_last_thumbnail_timestamp_seconds",
+            "When the newest thumbnail of an instance came in.",
+            labels=_INSTANCE,
+        )
         now = datetime.now(UTC)
+        clock_began = now.timestamp() - time.monotonic()
         for id_ in report.shown(self._ledger, self._inventory):
             entry, presence = self._ledger[id_], self._inventory.presence(id_)
             room = entry.facts.room or ""
@@ -164,7 +178,11 @@ class FleetCollector(Collector):
                         labels = [id_, room, role, name, state.value]
                         states.add_metric(labels, one.state is state)
                     restarts.add_metric([id_, room, role, name], one.restarts)
-        yield from (wanted, states, restarts)
+                    picture = self._thumbnails.get(id_, role, name)
+                    if picture is not None:
+                        came = round(clock_began + picture.at, 2)
+                        pictures.add_metric([id_, room, role, name], came)
+        yield from (wanted, states, restarts, pictures)
 
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

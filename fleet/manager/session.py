@@ -190,6 +190,7 @@ class ManagerSession:
         """
         self._inventory.forget(station)
         self._figures.forget(station)
+        self._thumbnails.forget(station)
         link = self._link
         if link is None:
             return  # the next connect sees to it

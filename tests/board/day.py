@@ -274,6 +274,10 @@ class Day:
             telemetry = {"boot": station.boot, "at": NOW, "families": one.telemetry(at)}
             self._stranger.publish(station.topic("status"), status, retain=True)
             self._stranger.publish(station.topic("telemetry"), telemetry, qos=0)
+            if "monitor" in one.roles:
+                self._stranger.publish(
+                    station.topic("thumbnail/monitor/main"), b"\xff\xd8\xff", qos=0
+                )
         # Somebody else's box has a word of its own, and two boxes share one id.
         self._stranger.publish(self._stations["hall1-cam"].topic("ack"), b"not JSON")
         twin = self._stations["hall2-late"]

@@ -1,5 +1,6 @@
 """What Prometheus is shown, made from a ledger and an inventory."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fleet import __version__
 from fleet.manager.inventory import Inventory
 from fleet.manager.ledger import Ledger
 from fleet.manager.metrics import RESERVED, Counts, FleetCollector
+from fleet.manager.page.thumbnails import JPEG_BEGINS, Thumbnails
 from fleet.manager.revisions import issue
 from fleet.manager.store import Store
 from fleet.manager.telemetry import Figures
@@ -45,7 +47,10 @@ class Shown:
         self.figures = Figures(RESERVED)
         self.counts = Counts()
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(FleetCollector(ledger, self.inventory, self.figures, self.counts))
+        self.thumbnails = Thumbnails()
+        self.registry.register(
+            FleetCollector(ledger, self.inventory, self.figures, self.thumbnails, self.counts)
+        )
 
     def hear(self, *said: Presence | Status | Ack) -> None:
         for one in said:
@@ -148,12 +153,31 @@ async def test_every_family_of_the_manager_is_reserved(shown: Shown) -> None:
     shown.hear(online(), status(State.RUNNING))
     shown.counts.messages["ack"] += 1
     shown.counts.undecodable["ack"] += 1
+    shown.thumbnails.fold("cam1", "record", "main", JPEG_BEGINS, 0)
     assert {family.name for family in shown.registry.collect()} == RESERVED
 
 
-async def test_what_stations_measure_is_shown_with_their_room(shown: Shown) -> None:
-    import time
+async def test_a_thumbnail_has_the_moment_it_came_in_and_only_while_its_instance_is_known(
+    shown: Shown,
+) -> None:
+    shown.hear(online(), status(State.RUNNING))
+    ages = {"main": 40, "gone": 5}
+    for instance, age in ages.items():
+        shown.thumbnails.fold("cam1", "record", instance, JPEG_BEGINS, time.monotonic() - age)
+    found = {
+        name: value
+        for name, value in shown.samples().items()
+        if name.startswith("fleet_instance_last_thumbnail")
+    }
+    ((name, came),) = found.items()
+    assert name == (
+        "fleet_instance_last_thumbnail_timestamp_seconds"
+        "{role=record,role_instance=main,room=hall1,station=cam1}"
+    )
+    assert time.time() - came == pytest.approx(40, abs=1)
 
+
+async def test_what_stations_measure_is_shown_with_their_room(shown: Shown) -> None:
     families = (
         Family("fleet_load", "gauge", "Load.", (Sample("fleet_load", {"station": "fake"}, 2),)),
         Family("fleet_station_up", "gauge", "A lie.", (Sample("fleet_station_up", {}, 5),)),

@@ -38,6 +38,18 @@ def test_one_station_cannot_push_the_others_out() -> None:
     assert thumbnails.get("cam", "monitor", "main")
 
 
+def test_of_a_station_that_is_forgotten_nothing_is_left() -> None:
+    thumbnails = Thumbnails()
+    for station in ("cam", "other"):
+        for instance in ("main", "copy"):
+            thumbnails.fold(station, "monitor", instance, _jpeg(), 0.0)
+    thumbnails.forget("cam")
+    thumbnails.forget("never heard of")
+    assert not thumbnails.of("cam")
+    assert thumbnails.get("cam", "monitor", "main") is None
+    assert len(thumbnails.of("other")) == 2
+
+
 def test_past_the_limit_the_one_heard_longest_ago_goes() -> None:
     thumbnails = Thumbnails(most=1000)
     for number in range(20):

@@ -62,6 +62,11 @@ class Thumbnails:
         """The newest pictures of a station, by role and instance."""
         return {key: self._held[station, *key] for key in self._of.get(station, ())}
 
+    def forget(self, station: str) -> None:
+        """Drop the pictures of a station."""
+        for key in tuple(self._of.get(station, ())):
+            self._drop((station, *key))
+
     def _drop(self, key: Key) -> None:
         dropped = self._held.pop(key, None)
         if dropped is not None:
