@@ -141,7 +141,7 @@ class Player:
 ALL: Final = ("record", "ingest", "stream", "monitor")
 CAST: Final = (
     Player("hall1-cam", ALL),
-    Player(  # a camera that crashes, hears digital zero and sees nothing
+    Player(  # a camera that fails, hears digital zero and sees nothing
         "hall2-cam",
         ALL,
         {
@@ -153,7 +153,7 @@ CAST: Final = (
         {"record": "failed"},
         ("record",),
     ),
-    Player(  # a box at its end: slow, hot, nearly full, and its stream is down
+    Player(  # a box at its end: slow, hot, nearly full, crashing, and its stream is down
         "hall2-mix",
         ALL,
         {
@@ -169,7 +169,7 @@ CAST: Final = (
             "fleet_station_clock_offset_seconds": -0.4,
         },
         {"stream": "failed"},
-        ("stream",),
+        ("record", "stream"),
     ),
     Player(  # too loud, no laptop; its owner rejects what is wanted of it
         "hall2-slides",
