@@ -168,16 +168,19 @@ class FleetCollector(Collector):
         clock_began = now.timestamp() - time.monotonic()
         for id_ in report.shown(self._ledger, self._inventory):
             entry, presence = self._ledger[id_], self._inventory.presence(id_)
+            heard = self._inventory.get(id_)
+            said = heard.status.roles if heard and heard.status else {}
             room = entry.facts.room or ""
             named = entry.config.roles if entry.config else {}
-            roles = report.instances(entry.config, self._inventory.get(id_), presence, now)
+            roles = report.instances(entry.config, heard, presence, now)
             for role, instances in roles.items():
                 for name, one in instances.items():
                     wanted.add_metric([id_, room, role, name], name in named.get(role, {}))
                     for state in State:
                         labels = [id_, room, role, name, state.value]
                         states.add_metric(labels, one.state is state)
-                    restarts.add_metric([id_, room, role, name], one.restarts)
+                    if name in said.get(role, {}):  # a zero nobody said would look like a reset
+                        restarts.add_metric([id_, room, role, name], one.restarts)
                     picture = self._thumbnails.get(id_, role, name)
                     if picture is not None:
                         came = round(clock_began + picture.at, 2)

@@ -109,6 +109,14 @@ async def test_a_station_that_runs_what_is_wanted(shown: Shown) -> None:
     assert state(samples) == "running"
 
 
+async def test_restarts_that_nobody_said_yet_are_no_zero(shown: Shown) -> None:
+    """Else a manager that starts would show a counter that was reset, and many restarts."""
+    shown.hear(online())
+    assert not any("restarts" in name for name in shown.samples())
+    shown.hear(status(State.RUNNING, 7))
+    assert [n for name, n in shown.samples().items() if "restarts" in name] == [7]
+
+
 async def test_a_station_never_heard_of_is_down_and_its_instances_are_unknown(shown: Shown) -> None:
     samples = shown.samples()
     assert samples["fleet_station_up{room=hall1,station=cam1}"] == 0

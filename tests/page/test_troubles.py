@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from fleet.manager.page.readings import Readings
+from fleet.manager.page.restarts import Totals, restarted, restarts
 from fleet.manager.page.seen import Level, Seen, Use
 from fleet.manager.page.since import began, key
 from fleet.manager.page.troubles import find
@@ -140,6 +142,54 @@ def test_how_bad_it_is_depends_on_what_the_room_is_used_for(
         assert (found[0].level if found else Level.FINE) is Level[level.upper()], use
         if found and level != "unknown":
             assert found[0].what == what
+
+
+def looping(state: State, times: int, reason: str | None = None) -> Seen:
+    crashed = {"record/main": instance(state, reason)}
+    return seen(crashed, restarts={("record", "main"): times})
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State.RUNNING, None),
+        (State.STARTING, None),
+        (State.BACKOFF, "ChildExited"),
+        (State.FAILED, "CrashLoop"),
+    ],
+)
+def test_a_crash_loop_is_one_trouble_whatever_it_does_between_two_crashes(
+    state: State, reason: str | None
+) -> None:
+    (trouble,) = find(looping(state, 4, reason), TALK, NOW)
+    assert trouble.what == "record/main crash-looping, 4 restarts in 5 min"
+    assert (trouble.level, trouble.command) == (Level.GO, "fleet logs hall1-cam record/main")
+    assert find(looping(state, 4, reason), CLOSED, NOW)[0].level is Level.LOOK
+    assert all("restarts" not in one.what for one in find(looping(state, 2, reason), TALK, NOW))
+    assert find(looping(State.COMPLETED, 4), TALK, NOW) == []
+
+
+def totals(*said: tuple[float, int, str | None]) -> Totals:
+    """What is remembered of moments, totals and reasons."""
+    remembered: Totals = ()
+    for at, total, reason in said:
+        one = instance(State.BACKOFF if reason else State.RUNNING, reason)
+        remembered = restarted(remembered, evolve(one, restarts=total), at)
+    return remembered
+
+
+def test_restarts_count_for_five_minutes() -> None:
+    assert restarts(totals((0, 4, None))) == 0, "since when is not known"
+    assert restarts(totals((0, 4, None), (60, 6, None), (61, 7, "ChildExited"))) == 3
+    assert restarts(totals((0, 4, None), (60, 7, None), (360, 7, None))) == 3
+    assert restarts(totals((0, 4, None), (60, 7, None), (361, 7, None))) == 0
+    assert restarts(totals((0, 4, None), (60, 0, None), (90, 2, None))) == 2, "a new agent"
+    assert len(totals(*((float(at), at, None) for at in range(5000)))) < 310
+
+
+def test_what_is_tried_again_because_it_says_what_is_missing_is_no_crash_loop() -> None:
+    tried = [(at, total, "NoSignal") for at, total in ((0, 1), (9, 2), (20, 3), (29, 4))]
+    assert restarts(totals(*tried, (38, 5, None))) == 1
 
 
 def test_a_wrong_clock_of_a_station_cannot_hide_or_fake_a_stall() -> None:

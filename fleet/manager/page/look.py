@@ -13,6 +13,7 @@ from fleet.manager.inventory import Inventory
 from fleet.manager.ledger import Ledger
 from fleet.manager.page.cards import Board, Pictures, Room, board
 from fleet.manager.page.readings import Readings
+from fleet.manager.page.restarts import Totals, restarted, restarts
 from fleet.manager.page.seen import Seen, Use
 from fleet.manager.page.since import Began
 from fleet.manager.page.thumbnails import Thumbnails
@@ -27,7 +28,8 @@ _BREATH: Final = 100
 
 
 class Look:
-    """Reads ledger, inventory, figures and thumbnails; remembers when troubles began."""
+    """Reads ledger, inventory, figures and thumbnails; remembers when troubles began
+    and what was restarted."""
 
     def __init__(
         self, ledger: Ledger, inventory: Inventory, figures: Figures, thumbnails: Thumbnails
@@ -37,6 +39,7 @@ class Look:
         self._figures = figures
         self._thumbnails = thumbnails
         self._began: Began = {}
+        self._restarted: dict[str, dict[tuple[str, str], Totals]] = {}
         self._ids: dict[str, str] = {}
         self._offset = time.time() - time.monotonic()
 
@@ -51,10 +54,12 @@ class Look:
         """Everything as it is now; a large fleet holds nobody up."""
         header = self._ledger.rooms.header
         now = datetime.fromtimestamp(self.now(), ZoneInfo(header.timezone or "UTC"))
-        stations = []
+        stations, before = [], self._restarted
+        self._restarted = {}
         for number, id_ in enumerate(report.shown(self._ledger, self._inventory)):
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)
+            self._restarted[id_] = self._totals(id_, before.get(id_, {}))
             stations.append(self._seen(id_, now))
         stations.sort(key=lambda one: one.name)
         self._ids = {one.name: one.status.id for one in stations}
@@ -99,7 +104,20 @@ class Look:
             self._ledger.rooms.maintenance(id_, room, now.astimezone(UTC)) is not None,
             heard is not None or not self._inventory.connected,
             heard is not None and heard.conflict,
+            {key: restarts(totals) for key, totals in self._restarted[id_].items()},
         )
+
+    def _totals(
+        self, id_: str, before: dict[tuple[str, str], Totals]
+    ) -> dict[tuple[str, str], Totals]:
+        heard = self._inventory.get(id_)
+        if heard is None or heard.status is None:
+            return before
+        return {
+            (role, name): restarted(before.get((role, name), ()), one, time.monotonic())
+            for role, instances in heard.status.roles.items()
+            for name, one in instances.items()
+        }
 
     def _pictures(self) -> Pictures:
         return {

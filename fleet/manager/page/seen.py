@@ -1,9 +1,9 @@
 """A station and its room, as far as they are known now: what the page is made from. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from fleet.manager.page.readings import Readings
 from fleet.model import InstanceStatus, Roles
@@ -50,6 +50,8 @@ class Seen:
     heard_of: bool = True
     """Whether anything was ever heard of it."""
     conflict: bool = False
+    restarts: Mapping[tuple[str, str], int] = field(factory=dict)
+    """Of the last five minutes, by role and instance; what was not restarted may be left out."""
 
     @property
     def name(self) -> str:

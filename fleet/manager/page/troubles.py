@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
+from fleet.manager.page.restarts import CRASH_LOOP, WINDOW_SECONDS
 from fleet.manager.page.seen import Level, Seen, Use
 from fleet.model import InstanceStatus, PresenceState, State
 
@@ -144,6 +145,14 @@ def _instance(
         return _of(seen, kind, level, what, one.message, f"{role}/{name}", since, after)
 
     kind, level = _does_not_run(role, use)
+    times = seen.restarts.get((role, name), 0)
+    if times >= CRASH_LOOP and one.state not in (State.COMPLETED, State.STOPPED):
+        # Between two crashes it runs, starts, waits: that is one trouble, not many.
+        instance = f"{role}/{name}"
+        what = f"{instance} crash-looping, {times} restarts in {WINDOW_SECONDS / 60:.0f} min"
+        yield _of(seen, kind, level, what, one.message, instance, dated=False)
+        if one.state is not State.RUNNING:
+            return
     match one.state:
         case State.RUNNING | State.COMPLETED:
             if one.reason is not None:
