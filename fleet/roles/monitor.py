@@ -42,8 +42,9 @@ _SOUND = ",".join(
         "ametadata=print:key=lavfi.r128.M:file=-:direct=1",
         "ametadata=print:key=lavfi.r128.S:file=-:direct=1",
         "anullsink;[peaks]aresample=192000",  # true peaks lie between samples
-        "asetnsamples=n=192000",
-        "astats=metadata=1:reset=1:measure_overall=none:measure_perchannel=Peak_level",
+        "asetnsamples=n=19200",  # ffmpeg keeps many of these, so they are short
+        "astats=metadata=1:reset=10:measure_overall=none:measure_perchannel=Peak_level",
+        r"aselect=not(mod(n+1\,10))",  # the highest of each second
         "ametadata=print:key=lavfi.astats.1.Peak_level:file=-:direct=1",
         "ametadata=print:key=lavfi.astats.2.Peak_level:file=-:direct=1",
     ]
