@@ -1,4 +1,4 @@
-"""The demonstration: a private broker, a manager and three stations at work.
+"""The demonstration: a private broker, a manager, Prometheus and three stations at work.
 
 Everything is the real thing, as processes of their own; this only starts it, shows what
 `fleet status` knows, and ends it. Run it as `make demo [DURATION=20]`.
@@ -30,7 +30,7 @@ from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
 from fleet.topics import Topics
-from scripts.demo_parts import PartFailed, Parts, Recording, free_port
+from scripts.demo_parts import PartFailed, Parts, Recording, free_port, scraping, vacant
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("examples/demo.toml")
@@ -60,26 +60,38 @@ class Demo:
 
     async def run(self, duration: float | None) -> None:
         """Start all, apply the file, show what happens."""
-        broker, http = await self._start()
+        vacant(ROOT / FILE)
+        broker, http, prometheus = await self._start()
         access = Access(Broker.parse(broker), "demo", Topics())
         await self._all_online(access)
-        self.console.print(f"from another terminal:  export FLEET_BROKER={broker}")
-        self.console.print("                        .venv/bin/fleet status")
-        self.console.print(f"which room needs you:   http://{http}/")
-        self.console.print(f"metrics:                http://{http}/metrics\n")
+        self.console.print(f"page        http://{http}/")
+        self.console.print(f"Prometheus  http://{prometheus}/")
+        self.console.print(f"fleet       export FLEET_BROKER={broker}; .venv/bin/fleet status\n")
         await self._apply(broker)
         await converse(access, lambda manager: self._show(manager, duration))
 
-    async def _start(self) -> tuple[str, str]:
+    async def _start(self) -> tuple[str, str, str]:
+        """All parts; the broker's URL, and host and port of the page and of Prometheus."""
         programs = Path(sys.executable).parent
         port = await self.parts.broker(ROOT / "mosquitto/private.conf")
         broker, http = f"mqtt://127.0.0.1:{port}", f"127.0.0.1:{free_port()}"
+        prometheus = f"127.0.0.1:{free_port()}"
         state = self._work / "manager"
         self.parts.start(
             "manager",
             [
                 *(programs / "fleet-manager", "run", "--broker", broker),
                 *("--state-dir", state, "--http", http),
+            ],
+        )
+        self.parts.start(
+            "prometheus",
+            [
+                *("prometheus", f"--config.file={scraping(http, self._work)}"),
+                *(
+                    f"--storage.tsdb.path={self._work / 'tsdb'}",
+                    f"--web.listen-address={prometheus}",
+                ),
             ],
         )
         for name, id_ in STATIONS.items():
@@ -95,7 +107,7 @@ class Demo:
                     *("--state-dir", self._work / name, "--settings", settings),
                 ],
             )
-        return broker, http
+        return broker, http, prometheus
 
     async def _all_online(self, access: Access) -> None:
         end = time.monotonic() + 30

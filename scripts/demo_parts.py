@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import yaml
 from attrs import define, field, frozen
 
+_PROMETHEUS = Path(__file__).resolve().parent.parent / "prometheus"
 _PATIENCE = 20.0
 """Seconds a part has to end once asked to."""
 
@@ -131,6 +134,42 @@ def free_port() -> int:
         return port
 
 
+def vacant(conference: Path) -> None:
+    """Check that the ports the stations of a conference file would listen on are free.
+
+    Raises:
+        PartFailed: one is taken; a reader would record what somebody else offers there.
+    """
+    for profile in tomllib.loads(conference.read_text())["profiles"].values():
+        for name, settings in profile["roles"].get("ingest", {}).items():
+            host, port = settings["listen"], settings["port"]
+            with socket.socket() as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind((host, port))
+                except OSError as error:
+                    raise PartFailed(
+                        f"ingest/{name} cannot listen on {host}:{port}: {error.strerror}; end "
+                        f"what does (another demo?), or change the port in {conference}"
+                    ) from None
+
+
+def scraping(manager: str, directory: Path) -> Path:
+    """The configuration of a Prometheus that scrapes `manager` (host:port), in `directory`.
+
+    It is the one beside this repository's rules, for a place with no Alertmanager.
+    """
+    source = _PROMETHEUS / "prometheus.yml"
+    configuration = yaml.safe_load(source.read_text())
+    del configuration["alerting"]
+    configuration["rule_files"] = [str(_PROMETHEUS / name) for name in configuration["rule_files"]]
+    (job,) = configuration["scrape_configs"]
+    job["static_configs"] = [{"targets": [manager]}]
+    made = directory / source.name
+    made.write_text(yaml.safe_dump(configuration))
+    return made
+
+
 @frozen
 class Recording:
     """What a station has recorded, in its own directory."""
@@ -140,7 +179,7 @@ class Recording:
     @property
     def files(self) -> list[Path]:
         """The segments by name; what is streamed lies in a directory of its own."""
-        return sorted(path for path in self.directory.iterdir() if path.is_file())
+        return sorted(path for path in self.directory.glob("*") if path.is_file())
 
     @property
     def size(self) -> int:

@@ -1,19 +1,25 @@
 """`make demo` does what the README promises of it."""
 
 import asyncio
+import json
 import os
 import re
 import signal
+import socket
 import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from tests.board.prometheus import rules
 from tests.processes import ROOT, until
 
-# Two demonstrations at once would want the same port for what they capture.
+# Two demonstrations at once would want the same port for what they capture, so the later would end.
 pytestmark = pytest.mark.xdist_group("demo")
 
 BLOCKED = "BlockedRole record: the role 'record' is blocked on this station"
@@ -27,10 +33,11 @@ class Run:
         self.recordings = directory / "recordings"
         self.output = directory / "output"
         self.work.mkdir()
+        self.demo: asyncio.subprocess.Process | None = None
 
     async def start(self, *args: str, **env: str) -> asyncio.subprocess.Process:
         with self.output.open("wb") as output:
-            return await asyncio.create_subprocess_exec(
+            self.demo = await asyncio.create_subprocess_exec(
                 *(
                     sys.executable,
                     "-m",
@@ -45,6 +52,21 @@ class Run:
                 stderr=output,
                 env=os.environ | {"TMPDIR": str(self.work)} | env,
             )
+        return self.demo
+
+    async def comes_to(self, condition: Callable[[], Any], what: str) -> Any:
+        """The first true value of `condition`, while the demonstration runs."""
+        demo = self.demo
+        assert demo is not None
+        value = await until(lambda: demo.returncode is not None or condition(), 60, what)
+        assert demo.returncode is None, self.said
+        return value
+
+    async def end(self) -> None:
+        """End it where the test has not: the next one wants its port."""
+        if self.demo is not None and self.demo.returncode is None:
+            self.demo.terminate()
+            await self.demo.wait()
 
     @property
     def said(self) -> str:
@@ -54,15 +76,20 @@ class Run:
         """Whether all of these have been running."""
         return all(re.search(rf"{one} +running ", self.said) for one in instances)
 
-    def processes(self) -> list[str]:
+    def processes(self) -> list[psutil.Process]:
         """What still runs of it."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 line = " ".join(process.cmdline())
                 if str(self.recordings) in line or str(self.work) in line:
-                    found.append(line)
+                    found.append(process)
         return found
+
+    def address(self, name: str) -> str | None:
+        """The one printed behind `name`."""
+        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+/)", self.said, re.MULTILINE)
+        return found[1] if found else None
 
     def ended_without_a_trace(self) -> None:
         assert self.processes() == []
@@ -70,8 +97,10 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path)
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
+    one = Run(tmp_path)
+    yield one
+    await one.end()
 
 
 async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None:
@@ -87,12 +116,66 @@ async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None
 async def test_ctrl_c_ends_everything_and_leaves_whole_recordings(run: Run) -> None:
     demo = await run.start()
     running = [*(f"{role} +main" for role in ("ingest", "stream", "monitor")), "record +capture"]
-    await until(lambda: BLOCKED in run.said and run.shows(*running), 60, "the table")
+    await run.comes_to(lambda: BLOCKED in run.said and run.shows(*running), "the table")
     demo.send_signal(signal.SIGINT)
     demo.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
     assert run.said.count("decodes whole") == 2
-    assert re.search(r"hall1-cam: .* in [2-9] files, .* decodes whole", run.said)
+    assert re.search(r"hall1-cam: .* in 2 files, .* decodes whole", run.said)
+    run.ended_without_a_trace()
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 (ours)
+        text: str = reply.read().decode()
+        return text
+
+
+async def test_the_page_and_prometheus_are_where_it_says(run: Run) -> None:
+    demo = await run.start()
+    prometheus = await run.comes_to(lambda: run.address("Prometheus"), "Prometheus' address")
+    page = run.address("page")
+    assert page is not None
+    assert "<title>" in get(page)
+    assert "<title>Prometheus" in get(prometheus)
+
+    def ask(what: str) -> Any:
+        return json.loads(get(f"{prometheus}api/v1/{what}"))["data"]
+
+    def loaded() -> list[dict[str, Any]]:
+        return [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+
+    def scraped() -> list[dict[str, Any]]:
+        return [one for one in ask("targets")["activeTargets"] if one["health"] != "unknown"]
+
+    targets = await run.comes_to(scraped, "a scrape")
+    assert [(one["scrapeUrl"], one["health"]) for one in targets] == [(f"{page}metrics", "up")]
+    wanted = [rule.get("alert") or rule["record"] for rule in rules()]
+    assert sorted(rule["name"] for rule in loaded()) == sorted(wanted)
+    await run.comes_to(lambda: {one["health"] for one in loaded()} == {"ok"}, "every rule's turn")
+    stations = "query?query=fleet_station_up==1"
+    await run.comes_to(lambda: len(ask(stations)["result"]) == 3, "three stations in Prometheus")
+
+    listening = [
+        connection.laddr.ip
+        for process in run.processes()
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 2
+    assert set(listening) == {"127.0.0.1"}
+
+    demo.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
+    run.ended_without_a_trace()
+
+
+async def test_a_port_that_is_taken_is_named_before_anything_starts(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 19710)):
+        demo = await run.start()
+        assert await asyncio.wait_for(demo.wait(), 60) == 1
+    assert "ingest/main cannot listen on 127.0.0.1:19710: Address already in use" in run.said
+    assert "examples/demo.toml" in run.said
     run.ended_without_a_trace()
 
 
