@@ -96,6 +96,14 @@ class Fleet:
         """Wait until exactly these children run."""
         await until(lambda: running(self.programs, station) == expected, 10, f"{who}: {expected}")
 
+    async def rollout_ends(self) -> None:
+        """Wait for what goes on in the manager without a terminal: it refuses another."""
+        async with asyncio.timeout(90):
+            while True:
+                code, said = await self.fleet("rollout", "--json")
+                if code == 0 and (json.loads(said)["rollout"] or {}).get("phase") != "running":
+                    return
+
     async def fleet(self, *args: str) -> tuple[int, str]:
         """The operator's command: exit status and output."""
         program = self.programs.start(
@@ -133,6 +141,7 @@ async def test_whatever_dies_what_was_wanted_last_is_what_runs(
             code, said = await fleet.fleet("apply", "--yes", str(file))
             if code == 0:
                 break
+            await fleet.rollout_ends()
         assert code == 0, f"round {number}: {said}"
         code, said = await fleet.fleet("wait", "--timeout", "60")
         assert code == 0, f"round {number}: {said}"

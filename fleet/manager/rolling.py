@@ -64,16 +64,13 @@ class Rollouts:
     async def refuse_another(self) -> None:
         """Make sure that a roll-out may begin now; `ledger.writing` is held.
 
-        One that gave everything to everybody at once, with nothing to put back, stands in
-        nobody's way: whoever made a mistake can mend it at once.
-
         Raises:
             CommandFailed: a roll-out is running; the text says whose.
         """
         while await self._step():
             pass
         running = self._ledger.running
-        if running is not None and (running.batch is not None or running.undo_on_failure):
+        if running is not None:
             raise CommandFailed(
                 f"{describe(running)}, is running; wait for it (fleet rollout), or end it with: "
                 "fleet rollout --stop"
@@ -88,17 +85,11 @@ class Rollouts:
     ) -> dict[str, int]:
         """Write a new roll-out with its first batch, and publish that; its revisions.
 
-        `ledger.writing` is held.
+        `ledger.writing` is held, and none is running.
 
         Raises:
             BadStore: it could not be written; nothing has begun.
         """
-        running = self._ledger.running
-        if running is not None:
-            why = f"{rollout.by} began the roll-out {rollout.number}"
-            await self._write(
-                evolve(running, phase=Phase.STOPPED, why=why), self._new_step(running)
-            )
         self._calm = Calm()
         step = self._new_step(rollout)
         step.facts |= facts

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.manager.boxes import Boxes, ignore, obey, reject, rollout_ends, rollout_is, status_of
+from tests.manager.boxes import (
+    Boxes,
+    ignore,
+    obey,
+    reject,
+    rollout,
+    rollout_ends,
+    rollout_is,
+    status_of,
+)
 from tests.manager.station import PretendStation, apply, ask, conference
 from tests.processes import Mosquitto, Program, Programs, until
 from tests.stranger import Stranger
@@ -152,6 +161,7 @@ async def test_a_box_that_is_named_again_is_replaced_no_more(
     await apply(stranger, OLD)
     await rollout_ends(stranger)
     await apply(stranger, NEW)
+    await rollout(stranger, stop=True)
     boxes.behaviour["new"] = obey
     await apply(stranger, OLD)
     await until(lambda: any(one["roles"] == {} for one in boxes.given("new")))

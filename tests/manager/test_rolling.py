@@ -171,17 +171,34 @@ async def test_another_apply_is_refused_naming_whose_is_running_until_it_is_stop
 
 
 @pytest.mark.usefixtures("manager")
-async def test_a_mistake_given_to_all_at_once_can_be_mended_at_once(
+async def test_one_to_everybody_at_once_refuses_another_too_until_all_have_answered(
     stranger: Stranger, boxes: Boxes
 ) -> None:
     await boxes.add("a", behaviour=ignore)
     await begin(stranger, **file(180, NAMES[0]))
-    assert (await rollout(stranger))["phase"] == "running"
+    for operation, arguments in (("apply", file(60, NAMES[0])), ("rollback", {"station": None})):
+        why = await refusal(stranger, operation, **arguments)
+        assert why.startswith("the roll-out 1 of democon.toml, begun by tester at "), operation
+        assert "0 of 1 stations done, is running" in why
+    assert len(boxes.given("a")) == 1
+    await boxes.stations["a"].obey(boxes.given("a")[-1])
     boxes.behaviour["a"] = obey
     assert (await begin(stranger, **file(60, NAMES[0])))["rollout"] == 2
     assert (await rollout_ends(stranger))["phase"] == "done"
-    first = await rollout(stranger, number=1)
-    assert (first["phase"], first["why"]) == ("stopped", "tester began the roll-out 2")
+    assert (await rollout(stranger, number=1))["phase"] == "done"
+
+
+@pytest.mark.usefixtures("manager")
+async def test_a_mistake_that_a_station_rejects_is_mended_at_once(
+    stranger: Stranger, boxes: Boxes
+) -> None:
+    await boxes.add("a", behaviour=reject)
+    await boxes.add("b", behaviour=ignore)
+    await begin(stranger, **file(180, *NAMES[:2]))
+    assert (await rollout_ends(stranger))["phase"] == "stopped"
+    boxes.behaviour = {"a": obey, "b": obey}
+    assert (await begin(stranger, **file(60, *NAMES[:2])))["rollout"] == 2
+    assert (await rollout_ends(stranger))["phase"] == "done"
 
 
 @pytest.mark.usefixtures("manager")
