@@ -163,13 +163,13 @@ class Ledger:
         if rollout is not None:
             self.rollout = rollout
 
-    async def retire(self, station: str) -> None:
+    async def retire(self, station: str, at: datetime, by: str) -> None:
         """Want nothing of a station any more; its history stays, its numbers go on.
 
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self._run(self._store.retire, station)
+        await self._run(self._store.retire, station, at, by)
         entry = self._entries.setdefault(station, Entry())
         entry.retired, entry.config, entry.payload, entry.replaced_by = True, None, None, None
         self.replacing.discard(station)
@@ -210,7 +210,7 @@ class Ledger:
         return await self._run(self._store.befores, since)
 
     async def past(self, station: str | None, limit: int) -> list[Past]:
-        """The last `limit` things that happened to a station, or the last roll-outs.
+        """The last `limit` things that happened to a station, or roll-outs and retirements.
 
         Raises:
             BadStore: it could not be read.

@@ -24,7 +24,9 @@ class Event:
 
     at: datetime
     kind: str
-    """`apply rollback` of everything; `revision accepted rejected online offline lost` of one."""
+    """`apply rollback retired` of everything; `revision accepted rejected retired online offline
+    lost` of one.
+    """
     number: int | None
     by: str | None
     text: str

@@ -47,6 +47,16 @@ async def test_the_past_of_a_station_is_shown_by_its_name_or_id(
     assert "did you mean 'hall1-cam'?" in missing.err
 
 
+async def test_who_retired_a_station_is_told(fleet: Fleet, play: Play, file: File) -> None:
+    await play("cam1")
+    await fleet("apply", "--yes", file(CAM))
+    assert (await fleet("retire", "hall1-cam", "--force")).code == 0
+    (line,) = [one for one in (await fleet("history")).lines if one.split()[1] == "retired"]
+    assert line.split()[1:] == ["retired", "-", "anonymous", "hall1-cam"]
+    (line,) = [one for one in (await fleet("history", "cam1")).lines if one.split()[1] == "retired"]
+    assert line.split()[1:] == ["retired", "-", "anonymous"]
+
+
 async def test_what_is_exported_and_applied_changes_nothing(
     fleet: Fleet, play: Play, file: File, tmp_path: Path
 ) -> None:

@@ -244,12 +244,19 @@ def test_history_has_who_when_and_why_and_what_came_of_it(store: Store) -> None:
 
 def test_a_retired_station_keeps_its_history_and_its_numbers(store: Store, place: Place) -> None:
     store.write(Writing([made("cam1", 4)[0]], {"cam1": FACTS}))
-    store.retire("cam1")
-    store.retire("never-heard")
+    store.retire("cam1", AT, "ann")
+    store.retire("never-heard", AT + timedelta(seconds=1), "ben")
     known = place.open().load()["cam1"]
     assert (known.retired, known.payload, known.highest) == (True, None, 4)
     store.write(Writing([made("cam1", 5)[0]]))
     assert not place.open().load()["cam1"].retired
+    retired = store.past("cam1", 9)[-1]
+    assert (retired.kind, retired.at, retired.by) == ("retired", AT, "ann")
+    assert [(one.kind, one.station, one.by) for one in store.past(None, 9)] == [
+        ("retired", "cam1", "ann"),
+        ("retired", "never-heard", "ben"),
+    ]
+    assert [one.station for one in store.past(None, 1)] == ["never-heard"]
 
 
 def test_what_was_said_of_a_room_is_kept_until_it_is_taken_back(store: Store, place: Place) -> None:

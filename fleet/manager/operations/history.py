@@ -27,10 +27,11 @@ _ACTIONS: Final[tuple[Action, ...]] = ("+", "~", "-")
 
 
 async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryResult:  # noqa: ARG001
-    """What happened to a station, or which roll-outs there were."""
+    """What happened to a station, or which roll-outs and retirements there were."""
     if asked.station is None:
         past = await desk.ledger.past(None, asked.limit)
-        return HistoryResult(None, None, tuple(_event(one, one.text or "") for one in past))
+        events = [_event(one, desk.name(one.station) if one.station else one.text) for one in past]
+        return HistoryResult(None, None, tuple(events))
     station = desk.find(asked.station)
     events = []
     before: Roles | None = None
@@ -110,8 +111,8 @@ def _said(desk: Desk, station: str) -> Any:
     return heard.registration if heard else None
 
 
-def _event(one: Past, text: str) -> Event:
-    return Event(one.at, one.kind, one.revision, one.by, text)
+def _event(one: Past, text: str | None) -> Event:
+    return Event(one.at, one.kind, one.revision, one.by, text or "")
 
 
 def _summary(desk: Desk, station: str, old: Roles, new: Roles) -> str:

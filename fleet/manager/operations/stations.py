@@ -50,7 +50,7 @@ async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResu
                 "for it (fleet rollout), or end it with: fleet rollout --stop"
             )
         highest = desk.ledger[station].highest
-        await desk.ledger.retire(station)
+        await desk.ledger.retire(station, datetime.now(UTC), caller)
         await desk.clear(station)
     log.info("%s retired %s (%s)", caller, name, station)
     return StationResult(station, name, highest)

@@ -26,7 +26,7 @@ from fleet.manager.store.records import (
     SaidKind,
     Writing,
 )
-from fleet.manager.store.tables import ACK, PRESENCE, REVISION, SAID, STATION
+from fleet.manager.store.tables import ACK, PRESENCE, RETIREMENT, REVISION, SAID, STATION
 from fleet.manager.wanted import Facts
 from fleet.model import Ack
 from fleet.wire import format_time, to_json
@@ -145,8 +145,8 @@ class Store:
             if writing.rollout is not None:
                 rollouts.save(connection, writing.rollout, writing.targets)
 
-    def retire(self, station: str) -> None:
-        """Want nothing of a station any more; its history stays.
+    def retire(self, station: str, at: datetime, by: str) -> None:
+        """Want nothing of a station any more; its history stays, and tells when and by whom.
 
         Raises:
             BadStore: it could not be written; nothing has changed.
@@ -157,6 +157,8 @@ class Store:
             connection.execute(
                 sa.update(STATION).where(STATION.c.station == station).values(values)
             )
+            retirement = {"station": station, "at": format_time(at), "by": by}
+            connection.execute(sa.insert(RETIREMENT).values(retirement))
 
     def say(self, kind: SaidKind, name: str, said: Said | None) -> None:
         """Keep what was said of a room or station; None: nothing holds any more.
@@ -210,7 +212,7 @@ class Store:
             return history.before(connection, station, revision)
 
     def past(self, station: str | None, limit: int) -> list[Past]:
-        """The last `limit` things that happened to a station, or the last roll-outs."""
+        """The last `limit` things that happened to a station, or roll-outs and retirements."""
         with self._reading() as connection:
             if station is None:
                 return history.of_all(connection, limit)

@@ -6,7 +6,15 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from fleet.manager.store.records import Conference, Issue, Past
-from fleet.manager.store.tables import ACK, CONFERENCE, PRESENCE, REVISION, ROLLOUT, TARGET
+from fleet.manager.store.tables import (
+    ACK,
+    CONFERENCE,
+    PRESENCE,
+    RETIREMENT,
+    REVISION,
+    ROLLOUT,
+    TARGET,
+)
 from fleet.model import Error
 from fleet.wire import decode
 
@@ -74,12 +82,13 @@ def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past
         .limit(limit)
     )
     seen = [Past(datetime.fromisoformat(row.at), row.state, None, None, None) for row in changes]
-    past = [*issued[::-1], *answered[::-1], *seen[::-1]]
+    gone = _retired(connection, RETIREMENT.c.station == station, limit=limit)
+    past = [*issued[::-1], *answered[::-1], *seen[::-1], *gone]
     return sorted(past, key=lambda one: one.at)[-limit:]
 
 
 def of_all(connection: sa.Connection, limit: int) -> list[Past]:
-    """The last `limit` roll-outs, the oldest first."""
+    """The last `limit` roll-outs and retirements, the oldest first."""
     count = (
         sa.select(TARGET.c.rollout, sa.func.count().label("stations"))
         .group_by(TARGET.c.rollout)
@@ -96,7 +105,19 @@ def of_all(connection: sa.Connection, limit: int) -> list[Past]:
         said = (row.file, f"{row.stations or 0} stations", row.phase, row.why, row.message)
         text = ", ".join(part for part in said if part)
         found.append(Past(datetime.fromisoformat(row.at), row.kind, row.number, row.by, text))
-    return found[::-1]
+    past = [*found[::-1], *_retired(connection, limit=limit)]
+    return sorted(past, key=lambda one: one.at)[-limit:]
+
+
+def _retired(
+    connection: sa.Connection, *which: sa.ColumnElement[bool], limit: int
+) -> Iterator[Past]:
+    rows = connection.execute(
+        sa.select(RETIREMENT).where(*which).order_by(RETIREMENT.c.number.desc()).limit(limit)
+    )
+    for row in reversed(rows.all()):
+        at = datetime.fromisoformat(row.at)
+        yield Past(at, "retired", None, row.by, None, station=row.station)
 
 
 def conference(connection: sa.Connection) -> Conference | None:

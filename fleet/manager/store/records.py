@@ -91,7 +91,9 @@ class Said:
 
 @frozen
 class Past:
-    """One thing that happened to a station. `kind`: `revision`, an ack's or presence's word."""
+    """One thing that happened. `kind`: `revision`, `retired`, an ack's or presence's word; of all
+    stations `apply`, `rollback`, `retired`.
+    """
 
     at: datetime
     kind: str
@@ -100,3 +102,5 @@ class Past:
     text: str | None
     payload: bytes | None = None
     """The config of a revision."""
+    station: str | None = None
+    """Which station it was, where what happened to all of them is told."""

@@ -68,6 +68,14 @@ TARGET = sa.Table(
     sa.Column("outcome", sa.String(16)),
     sa.Column("why", sa.Text),
 )
+RETIREMENT = sa.Table(
+    "retirement",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("station", sa.String(64)),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+)
 SAID = sa.Table(
     "said",
     _META,
