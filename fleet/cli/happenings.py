@@ -30,12 +30,14 @@ class Happening:
     state: str | None
     """The presence, or the instance's state, that came about."""
     revision: int | None
+    by: str | None
+    """Who wanted the revision."""
     text: str
 
 
 def general(at: datetime, kind: str, text: str) -> Happening:
     """Something that is no single station's."""
-    return Happening(at, kind, None, None, None, None, None, None, None, text)
+    return Happening(at, kind, None, None, None, None, None, None, None, None, text)
 
 
 def happenings(
@@ -59,9 +61,10 @@ def _of(
     instance: str | None = None,
     state: str | None = None,
     revision: int | None = None,
+    by: str | None = None,
 ) -> Happening:
     where = (station.id, station.name, station.room)
-    return Happening(at, kind, *where, role, instance, state, revision, text)
+    return Happening(at, kind, *where, role, instance, state, revision, by, text)
 
 
 def _station(was: StationStatus | None, now: StationStatus, at: datetime) -> Iterator[Happening]:
@@ -76,8 +79,10 @@ def _station(was: StationStatus | None, now: StationStatus, at: datetime) -> Ite
     if was is None:
         return
     if was.wanted != now.wanted:
-        what = "nothing is wanted any more" if now.wanted is None else f"wanted: {now.wanted}"
-        yield make("wanted", what, revision=now.wanted)
+        what = "nothing is wanted any more"
+        if now.wanted is not None:
+            what = f"wanted: {now.wanted}, by {now.by}" if now.by else f"wanted: {now.wanted}"
+        yield make("wanted", what, revision=now.wanted, by=now.by)
     if now.problems and (was.problems, was.wanted) != (now.problems, now.wanted):
         for problem in now.problems:
             text = f"rejected {now.wanted}: {problem_text(problem)}"

@@ -62,6 +62,7 @@ def station_status(
         in_sync(entry.config, heard, presence),
         problems(entry.config, heard.ack if heard else None),
         instances(entry.config, heard, presence, at),
+        entry.config.by if entry.config else None,
         note(entry, heard),
     )
 

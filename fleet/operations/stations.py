@@ -29,6 +29,8 @@ class StationStatus:
     """Why the revision wanted was rejected; empty where it was not."""
     roles: Mapping[str, Mapping[str, InstanceStatus]]
     """Every instance that is wanted or runs."""
+    by: str | None = None
+    """Who wanted that, None where nothing is wanted."""
     note: str | None = None
     """What a person should know besides: `conflict: two boxes, a and b, use this id`."""
 

@@ -79,7 +79,7 @@ async def test_each_thing_that_happens_is_a_line_until_ctrl_c(
     await play("cam1")
     async with watching(fleet) as watch:
         await fleet("apply", "--yes", file(CAM))
-        for text in ("hall1-cam  wanted: 1", "accepted 1", "record/main running"):
+        for text in ("hall1-cam  wanted: 1, by anonymous", "accepted 1", "record/main running"):
             await watch.says(text)
         slides = await play("slides1", obedient=False)
         await watch.says("slides1  is new here")
@@ -168,6 +168,7 @@ RUNNING = InstanceStatus(State.RUNNING, AT, 0, None, None)
 STATION = StationStatus(
     *("cam1", "hall1-cam", "hall1", PresenceState.ONLINE, 7, 7, True, ()),
     {"record": {"main": RUNNING}},
+    "ann",
 )
 PROBLEM = Problem("BlockedRole", "record", None, None, "no")
 
@@ -180,12 +181,13 @@ def with_main(one: InstanceStatus, **more: Any) -> StationStatus:
     ("after", "expected"),
     [
         (STATION, []),
-        (evolve(STATION, wanted=8), ["wanted: 8"]),
-        (evolve(STATION, wanted=None), ["nothing is wanted any more"]),
-        (evolve(STATION, wanted=8, running=8), ["wanted: 8", "accepted 8"]),
+        (evolve(STATION, wanted=8, by="ben"), ["wanted: 8, by ben"]),
+        (evolve(STATION, wanted=8, by=None), ["wanted: 8"]),
+        (evolve(STATION, wanted=None, by=None), ["nothing is wanted any more"]),
+        (evolve(STATION, wanted=8, running=8), ["wanted: 8, by ann", "accepted 8"]),
         (
             evolve(STATION, wanted=8, problems=(PROBLEM, PROBLEM)),
-            ["wanted: 8", *["rejected 8: BlockedRole record: no"] * 2],
+            ["wanted: 8, by ann", *["rejected 8: BlockedRole record: no"] * 2],
         ),
         (
             with_main(evolve(RUNNING, state=State.UNKNOWN), presence=PresenceState.LOST),
