@@ -92,6 +92,8 @@ def _show(found: StatusResult) -> None:
     if not found.stations:
         say("no station was heard yet, and no file applied; start fleet-agent on a box")
         return
+    for room in view.rooms(found.stations):
+        say(room)
     view.show(view.lines(found.stations, found.at), data())
     say(view.summary(found.stations))
 
@@ -118,7 +120,8 @@ def _watch(options: Options, name: str | None, json: bool) -> None:
             elif console.is_terminal:
                 table = view.table(lines, view.HEADER, console.width)
                 heading = f"{view.clock(found.at, found.at)}  {view.summary(found.stations)}"
-                live.update(Group(Text(heading, "bold"), table), refresh=True)
+                rooms = map(Text, view.rooms(found.stations))
+                live.update(Group(Text(heading, "bold"), *rooms, table), refresh=True)
             elif lines != shown:
                 print(*view.plain(lines), "", sep="\n", flush=True)
                 shown = lines

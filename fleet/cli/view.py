@@ -194,6 +194,20 @@ def _row(cells: Sequence[str], widths: Sequence[int], style: str | None) -> Text
     return row
 
 
+def rooms(stations: Iterable[StationStatus]) -> tuple[str, ...]:
+    """A line a room, those that need somebody first; empty where there is but one."""
+    there: dict[str, list[StationStatus]] = {}
+    for station in stations:
+        there.setdefault(clean(station.room or _NOTHING), []).append(station)
+    if len(there) < 2:
+        return ()
+    width = max(map(cell_len, there))
+    order = sorted(there, key=lambda room: (all(map(is_healthy, there[room])), room))
+    return tuple(
+        f"{room}{' ' * (width - cell_len(room))}{_GAP}{summary(there[room])}" for room in order
+    )
+
+
 def summary(stations: Sequence[StationStatus]) -> str:
     """One sentence on how many need somebody."""
     ill = sum(not is_healthy(station) for station in stations)

@@ -60,6 +60,30 @@ async def test_not_well_is_exit_code_3_and_stands_first(
     assert found.lines[-1].split()[1] == "hall1-cam"
 
 
+async def test_rooms_are_summed_up_first_those_that_need_somebody_before_the_others(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    two = '[rooms.{0}]\n[stations.{0}-cam]\nid = "{1}"\nroom = "{0}"\n'
+    extra = two.format("hall2", "cam2") + two.format("auditorium", "cam3")
+    await play("cam3")
+    await fleet("apply", "--yes", file(CAM, extra=extra))
+    expected = [
+        "hall2       1 station, 1 not well",
+        "auditorium  1 station, all well",
+        "hall1       1 station, all well",
+    ]
+    found = await fleet("status")
+    assert found.err.splitlines() == [*expected, "3 stations, 1 not well"]
+    assert found.lines[0].split() == HEADER, "the table alone goes down a pipe"
+    _, seen = await fleet.on_terminal("status", columns=160)
+    shown = [line.rstrip() for line in seen.splitlines()]
+    assert shown[:3] == expected
+    assert "ROOM" in shown[3]
+    found = await fleet("status", "hall1")
+    assert found.err.splitlines() == ["1 station, all well"], "one room needs no sum of rooms"
+
+
 async def test_one_room_or_one_station_can_be_asked_for(
     fleet: Fleet, play: Play, file: File
 ) -> None:
