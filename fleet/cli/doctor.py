@@ -31,7 +31,7 @@ from fleet.version import __version__
 
 ABOUT: Final = "Look for what needs mending, and say how."
 HELP: Final = with_examples(
-    f"{ABOUT} Looks at the broker (who may say what, queues, delays, what it keeps), at clocks, "
+    f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), clocks, "
     f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "
     f"nothing to mend, 1 if there is, 4 if there is no manager or no broker.",
     "fleet doctor",

@@ -15,12 +15,14 @@ from typing import Final
 from attrs import evolve, frozen
 
 from fleet.cli.connection import Access
-from fleet.model import Presence, PresenceState
+from fleet.model import MAX_PAYLOAD, MAX_REQUEST, Presence, PresenceState
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will, connect_once
 from fleet.wire import Undecodable, decode
 
 BURST: Final = 1_200
 """Messages kept for a reader that does not read; by default Mosquitto keeps 1,020."""
+SIZES: Final = (MAX_PAYLOAD, MAX_REQUEST)
+"""Bytes: the largest config, and the largest reply of the manager."""
 _LONE: Final = 21
 _FRESH: Final = 5
 _GAP: Final = 0.01
@@ -47,6 +49,8 @@ class BrokerFacts:
     """Seconds to a reader that has just subscribed, the median."""
     kept: int | None
     """How many of `BURST` messages were kept for a reader that did not read."""
+    refused: int | None
+    """The smallest message of `SIZES`, in bytes, that was too large for it; None where all went."""
     retained: tuple[str, ...]
     """Every retained topic of ours."""
     managers: tuple[str, ...]
@@ -72,6 +76,8 @@ async def examine(access: Access) -> BrokerFacts:
                 delivery = await _delivery(access, sender, own)
             burst = await _burst(access, own)
         boots = {boot for one in listener.heard if (boot := _manager(access, one))}
+    # Last and with nobody listening, so that what is large travels only once.
+    refused = None if round_trip is None else await _refused(access, own)
     return BrokerFacts(
         version=next(
             (m.payload.decode(errors="replace") for m in kept if m.topic == _VERSION), None
@@ -82,6 +88,7 @@ async def examine(access: Access) -> BrokerFacts:
         round_trip=round_trip,
         delivery=delivery,
         kept=burst,
+        refused=refused,
         retained=tuple(sorted({one.topic for one in kept if one.retain and one.topic != _VERSION})),
         managers=tuple(sorted(boots)),
     )
@@ -225,6 +232,18 @@ async def _burst(access: Access, topic: str) -> int | None:
 async def _send_burst(access: Access, topic: str) -> None:
     async with _line(access) as sender:
         await asyncio.gather(*(sender.link.publish(topic, b"burst") for _ in range(BURST)))
+
+
+async def _refused(access: Access, topic: str) -> int | None:
+    for size in SIZES:
+        try:
+            async with asyncio.timeout(_LIMIT), _line(access) as line:
+                await line.link.publish(topic, bytes(size))
+        except (Refused, Disconnected):  # some brokers answer, others end the connection
+            return size
+        except TimeoutError:
+            return None  # a slow network is no limit
+    return None
 
 
 async def _lets_in_nameless(access: Access) -> bool | None:

@@ -11,7 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.cli.examine import BURST, BrokerFacts
-from fleet.model import PresenceState
+from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import DoctorResult, StationFacts
 from fleet.topics import Topics
@@ -86,6 +86,14 @@ def _broker(seen: Seen) -> Iterator[Finding]:
             f"of {BURST} messages for a busy reader it kept {facts.kept} and dropped the others "
             "in silence",
             f"set max_queued_messages 0 and restart it; {_CONFIG}",
+        )
+    if facts.refused is not None:
+        yield Finding(
+            "PacketLimit",
+            subject,
+            f"a message of {facts.refused // 1024} KiB is too large for it; configs take up to "
+            f"{MAX_PAYLOAD // 1024} KiB, what the manager tells people {MAX_REQUEST // 1024} KiB",
+            f"remove message_size_limit, set max_packet_size 17825792 and restart it; {_CONFIG}",
         )
     there_and_back, delivery = facts.round_trip, facts.delivery
     if there_and_back and delivery and delivery - there_and_back > HELD_BACK:

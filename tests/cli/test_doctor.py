@@ -56,6 +56,7 @@ async def test_nothing_is_found_where_all_is_as_the_repository_configures_it(
     broker = value["broker"]
     assert broker["version"].startswith("mosquitto version")
     assert (broker["nameless"], broker["open"], broker["kept"]) == (False, False, 1200)
+    assert broker["refused"] is None
     assert broker["delivery"] is not None
     assert broker["managers"]
 
@@ -73,8 +74,29 @@ async def test_a_broker_with_defaults_is_found_out_and_mended_in_words(
     assert "acl_file" in heads["OpenTopics broker"]
     assert "max_queued_messages 0" in heads["QueueLimit broker"]
     assert "set_tcp_nodelay true" in heads["HeldBack broker"]
+    assert "PacketLimit broker" not in heads, "Mosquitto takes up to 256 MiB by default"
     assert "kept 1020 and dropped the others" in found.out
     assert "there and back" in found.err
+
+
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [
+        ("max_packet_size 100000", "256 KiB"),
+        ("message_size_limit 100000", "256 KiB"),
+        ("max_packet_size 1000000", "16384 KiB"),
+    ],
+)
+async def test_a_broker_that_takes_only_small_messages_is_found_out(
+    fleet: Fleet, programs: Programs, brokers: Callable[[str], Mosquitto], limit: str, size: str
+) -> None:
+    broker = brokers(f"{DEFAULTS}{limit}\n")
+    manager = programs.manager(broker)
+    await manager.says("connected")
+    found = await fleet("doctor", env={"FLEET_BROKER": broker.url})
+    heads = {line.split(":")[0]: mend for line, mend in pairwise(found.lines)}
+    assert "max_packet_size 17825792" in heads["PacketLimit broker"]
+    assert f"a message of {size} is too large for it" in found.out
 
 
 async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_are_well(
@@ -146,8 +168,11 @@ async def test_a_second_manager_is_found(fleet: Fleet, play: Play, stranger: Str
             await asyncio.sleep(0.2)
 
     second = asyncio.create_task(stay())
-    found = await fleet("doctor", "--json")
-    second.cancel()
+    try:
+        found = await fleet("doctor", "--json")
+    finally:
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
     assert found.code == 1
     assert ("SecondManager", "manager") in kinds(found)
 
@@ -171,6 +196,7 @@ FINE = Seen(
         round_trip=0.001,
         delivery=0.001,
         kept=1200,
+        refused=None,
         retained=(),
         managers=("boot",),
     ),
