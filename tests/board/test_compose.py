@@ -5,7 +5,9 @@ not built, but every file that is mounted exists and every command line is run.
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.processes import ROOT, free_port, until
+from tests.processes import ROOT, Mosquitto, free_port, until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -85,6 +87,66 @@ def test_the_image_is_made_of_files_that_are_there_and_runs_what_compose_runs() 
     assert 'ENTRYPOINT ["fleet-manager"]' in DOCKERFILE
 
 
+def dockerfile(instruction: str) -> list[str]:
+    """What follows each of them, lines joined."""
+    text = DOCKERFILE.replace("\\\n", " ")
+    return re.findall(rf"^{instruction} (.+)$", text, re.MULTILINE)
+
+
+def test_the_image_takes_what_was_tested_by_its_hashes_and_nothing_else() -> None:
+    download, install = (line for line in dockerfile("RUN") if "pip" in line)
+    assert "--require-hashes" in download
+    assert "--only-binary=:all:" in download, "the image has no compiler"
+    assert "--no-index" in install
+
+
+async def test_what_the_image_is_made_of_is_a_manager_that_serves_and_is_checked(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """The files of `COPY` alone, installed elsewhere, with the image's own command and check."""
+    source, site = tmp_path / "src", tmp_path / "site"
+    source.mkdir()
+    for line in dockerfile("COPY"):
+        for name in line.split()[:-1]:
+            if name.startswith(("--", "/")):
+                continue  # of the stage before
+            path = ROOT / name
+            unseen = shutil.ignore_patterns("__pycache__")
+            if path.is_dir():
+                shutil.copytree(path, source / name, ignore=unseen)
+            else:
+                shutil.copy(path, source)
+    offline = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
+    pip = [sys.executable, "-m", "pip", "install", *offline, "--target", str(site), str(source)]
+    subprocess.run(pip, check=True)  # noqa: ASYNC221 (nothing else runs yet)
+    ports = {9700: free_port(), 1883: int(broker.url.rpartition(":")[2])}
+    run = [_moved(word, ports) for word in json.loads(dockerfile("CMD")[-1])]
+    run = [word.replace("/var/lib/fleet", str(tmp_path / "state")) for word in run]
+    check = [word.replace("9700", str(ports[9700])) for word in json.loads(_healthcheck())]
+    check[0] = sys.executable
+    environment = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"]}
+    argv = [str(site / "bin" / "fleet-manager"), *run]
+    where = [sys.executable, "-P", "-c", "import fleet; print(fleet.__file__)"]
+    found = subprocess.run(where, env=environment, capture_output=True, text=True)  # noqa: ASYNC221
+    assert found.stdout.startswith(str(site)), "not the files of the checkout"
+
+    def healthy() -> bool:
+        return subprocess.run(check, stderr=subprocess.DEVNULL).returncode == 0
+
+    assert not healthy(), "nothing runs yet"
+    with running(argv, tmp_path / "manager.log", environment):
+        await until(healthy, 30, "a healthy container")
+        for served in ("/", "/page/style.css", "/page/page.js", "/page/icon.svg", "/metrics"):
+            assert answer(f"http://127.0.0.1:{ports[9700]}{served}"), served
+        broker.stop()
+        await until(lambda: not healthy(), 30, "a container that is not healthy")
+
+
+def _healthcheck() -> str:
+    (line,) = dockerfile("HEALTHCHECK")
+    return line.partition("CMD ")[2]
+
+
 def test_its_broker_is_the_configured_one_but_for_who_may_come() -> None:
     def settings(name: str) -> set[str]:
         lines = (ROOT / "mosquitto" / name).read_text().splitlines()
@@ -120,9 +182,11 @@ def _moved(text: str, ports: dict[int, int]) -> str:
 
 
 @contextmanager
-def running(argv: list[str], log: Path) -> Iterator[None]:
+def running(argv: list[str], log: Path, env: dict[str, str] | None = None) -> Iterator[None]:
     with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env
+        )
     try:
         yield
         assert process.poll() is None, log.read_text()
