@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
 from fleet.topics import Topics
-from scripts.demo_parts import PartFailed, Parts, Recording, free_port, scraping, vacant
+from scripts.demo_parts import PartFailed, Parts, Recording, claim, free_port, scraping
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("examples/demo.toml")
@@ -55,12 +56,13 @@ class Demo:
         self.console = Console(highlight=False, markup=False)
         self.recordings = {name: Recording(recordings / name) for name in STATIONS}
         self._work = work
+        self._claims: list[socket.socket] = []
         self._last: StatusResult | None = None
         self._printed: tuple[object, float] = (None, 0.0)
 
     async def run(self, duration: float | None) -> None:
         """Start all, apply the file, show what happens."""
-        vacant(ROOT / FILE)
+        self._claims = claim(ROOT / FILE)
         broker, http, prometheus = await self._start()
         access = Access(Broker.parse(broker), "demo", Topics())
         await self._all_online(access)
@@ -110,7 +112,7 @@ class Demo:
         return broker, http, prometheus
 
     async def _all_online(self, access: Access) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             self.parts.check()
             try:
@@ -121,7 +123,7 @@ class Demo:
             if online >= set(STATIONS.values()):
                 return
             await asyncio.sleep(0.1)
-        raise PartFailed("the stations did not come online within 30 s")
+        raise PartFailed("the stations did not come online within 60 s")
 
     async def _apply(self, broker: str) -> None:
         fleet = Path(sys.executable).with_name("fleet")

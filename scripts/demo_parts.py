@@ -134,24 +134,28 @@ def free_port() -> int:
         return port
 
 
-def vacant(conference: Path) -> None:
-    """Check that the ports the stations of a conference file would listen on are free.
+def claim(conference: Path) -> list[socket.socket]:
+    """Claim the ports that ingests of a conference file listen on, until the sockets are closed.
 
     Raises:
-        PartFailed: one is taken; a reader would record what somebody else offers there.
+        PartFailed: one is taken; its readers would record what somebody else offers there.
     """
+    claims = []
     for profile in tomllib.loads(conference.read_text())["profiles"].values():
         for name, settings in profile["roles"].get("ingest", {}).items():
-            host, port = settings["listen"], settings["port"]
-            with socket.socket() as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    sock.bind((host, port))
-                except OSError as error:
-                    raise PartFailed(
-                        f"ingest/{name} cannot listen on {host}:{port}: {error.strerror}; end "
-                        f"what does (another demo?), or change the port in {conference}"
-                    ) from None
+            address = settings["listen"], settings["port"]
+            mark = socket.socket(socket.AF_UNIX)
+            claims.append(mark)
+            try:
+                # Another demo may not listen yet: it is known by a name beside the port.
+                mark.bind("\0fleet demo {}:{}".format(*address))
+                socket.create_server(address).close()
+            except OSError as error:
+                raise PartFailed(
+                    f"ingest/{name} cannot listen on {address[0]}:{address[1]}: {error.strerror}; "
+                    f"end what does (another demo?), or change the port in {conference}"
+                ) from None
+    return claims
 
 
 def scraping(manager: str, directory: Path) -> Path:

@@ -58,7 +58,7 @@ class Run:
         """The first true value of `condition`, while the demonstration runs."""
         demo = self.demo
         assert demo is not None
-        value = await until(lambda: demo.returncode is not None or condition(), 60, what)
+        value = await until(lambda: demo.returncode is not None or condition(), 120, what)
         assert demo.returncode is None, self.said
         return value
 
@@ -105,7 +105,7 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
 
 async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None:
     demo = await run.start("--duration", "4")
-    assert await asyncio.wait_for(demo.wait(), 90) == 0, run.said
+    assert await asyncio.wait_for(demo.wait(), 180) == 0, run.said
     assert "\x1b" not in run.said
     assert BLOCKED in run.said
     assert run.said.count("decodes whole") == 2
@@ -177,6 +177,17 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(run: Run) ->
     assert "ingest/main cannot listen on 127.0.0.1:19710: Address already in use" in run.said
     assert "examples/demo.toml" in run.said
     run.ended_without_a_trace()
+
+
+async def test_of_two_at_once_the_later_does_not_start(run: Run, tmp_path: Path) -> None:
+    await run.start()
+    await run.comes_to(lambda: run.address("page"), "the page's address")
+    (tmp_path / "later").mkdir()
+    later = Run(tmp_path / "later")
+    demo = await later.start()
+    assert await asyncio.wait_for(demo.wait(), 60) == 1
+    assert "another demo?" in later.said
+    later.ended_without_a_trace()
 
 
 async def test_a_part_that_does_not_start_is_named(run: Run, tmp_path: Path) -> None:
