@@ -26,6 +26,7 @@ _NEEDED = {
     "zsh": "zsh",
     "fish": "fish",
     "openssl": "openssl",
+    "faketime": "faketime",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }

@@ -1,0 +1,125 @@
+"""The wall clock steps while a real agent records: libfaketime steps it for agent and recorder.
+
+The kernel's clock, by which files get their times, stays as it is, and so does ours.
+"""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+
+from tests.processes import Mosquitto, Programs, until
+from tests.roles.media import frames, hidden, joined, numbers, public
+from tests.stranger import Stranger
+from tests.wire.sides import Boss, writers
+
+STATION = "cam1"
+MAIN = {"source": {"type": "test", "size": "160x90"}, "segment_seconds": 1}
+STEPS: Final = (timedelta(hours=1), timedelta(hours=-1), timedelta(seconds=-4), timedelta())
+"""Ahead of the true time."""
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Callable[[timedelta], None]:
+    """Set how far the clock of agent and recorder is ahead of ours."""
+    file = tmp_path / "clock"
+
+    def set_clock(ahead: timedelta) -> None:
+        new = file.with_suffix(".new")
+        new.write_text(f"{ahead.total_seconds():+.0f}\n")
+        new.rename(file)  # never read half written
+
+    set_clock(timedelta())
+    return set_clock
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What a program needs to live by that clock; the recorder gets it from a shim of its name."""
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    faked = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "clock"),
+        "FAKETIME_NO_CACHE": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    shim = tmp_path / "bin" / "ffmpeg"
+    shim.parent.mkdir()
+    exports = "".join(f"export {name}='{value}'\n" for name, value in faked.items())
+    shim.write_text(f'#!/bin/sh\n{exports}exec {shutil.which("ffmpeg")} "$@"\n')
+    shim.chmod(0o755)
+    path = Programs(tmp_path).environment()["PATH"]
+    return faked | {"PATH": f"{shim.parent}:{path}"}
+
+
+def told(status: Any) -> timedelta:
+    """How far ahead of ours the clock was by which it was said, as far as it was just said."""
+    return datetime.fromisoformat(status["at"]) - datetime.now(UTC)
+
+
+def stamp(file: Path) -> timedelta:
+    """How far ahead of ours the clock was that just named `file`."""
+    named = datetime.strptime(file.stem.rpartition("-")[2], "%Y%m%dT%H%M%S%z")
+    return named - datetime.now(UTC)
+
+
+async def test_a_stepped_clock_leaves_recording_names_and_heartbeats_alone(
+    broker: Mosquitto,
+    stranger: Stranger,
+    programs: Programs,
+    step: Callable[[timedelta], None],
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    recordings = tmp_path / STATION / "recordings"
+    settings = f'interval = 1.0\nrecordings = "{recordings}"\n'
+    agent = programs.agent(broker, STATION, settings, **environment)
+    boss = Boss(stranger, STATION)
+    await boss.online()
+    await boss.push(1, {"record": {"main": MAIN}})
+    main = writers(programs)
+
+    def files(instance: str) -> list[Path]:
+        return [file for file in public(recordings) if f"-{instance}-" in file.name]
+
+    (pid,) = main
+    assert any("libfaketime" in one.path for one in psutil.Process(pid).memory_maps())
+    since = stranger.latest(boss.topic("status"))["roles"]["record"]["main"]["since"]
+
+    for revision, ahead in enumerate(STEPS, 2):
+        before = files("main")
+        mark = stranger.mark()
+        step(ahead)
+        for _ in range(3):
+            status = await stranger.expect(
+                boss.topic("status"),
+                lambda said: abs(told(said) - ahead) < timedelta(seconds=1.5),  # noqa: B023
+                timeout=5,
+                after=mark,
+            )
+            mark = stranger.mark()
+            shown = status["roles"]["record"]["main"]
+            assert (shown["state"], shown["restarts"], shown["since"]) == ("running", 0, since)
+        await until(lambda: len(files("main")) >= len(before) + 3)  # noqa: B023
+        assert files("main")[: len(before)] == before, "what was recorded keeps its name"
+        # What begins now is named by the new clock, whatever began before.
+        again = files("again")
+        changed = {"record": {"main": MAIN, "again": MAIN | {"video_bitrate": 100_000 + revision}}}
+        await boss.push(revision, changed)
+        assert main.items() <= writers(programs).items()
+        begun = set(files("again")) - set(again)
+        assert any(abs(stamp(one) - ahead) < timedelta(seconds=10) for one in begun)
+
+    said = [one.json for one in stranger.on(boss.topic("presence"))]
+    assert {(one["state"], one["epoch"]) for one in said} == {("online", 1)}
+    agent.terminate()
+    assert await agent.ended() == 0
+    seen = numbers(joined(files("main"), tmp_path / "joined.ts"))
+    assert seen == list(range(seen[0], seen[0] + len(seen))), "every picture is there, once"
+    assert len(seen) > 25 * len(STEPS)
+    assert all(frames(file) for file in files("again"))
+    assert hidden(recordings) == []
