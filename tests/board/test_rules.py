@@ -68,6 +68,9 @@ def test_an_alert_about_a_box_names_it(name: str) -> None:
         words = " ".join(rule["annotations"].values())
         assert "{{ $labels.name }}" in words
         assert "{{ $labels.room }}" in words or name == "StationConflict"
+        if rule["labels"]["severity"] == "critical":
+            assert "{{ $labels.name }} in {{ $labels.room }}" in words or name == "StreamDown"
+            assert "with $labels.where }}" in words, "somebody has to walk there"
 
 
 def test_the_runbook_has_no_section_without_an_alert() -> None:
