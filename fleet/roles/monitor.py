@@ -185,6 +185,7 @@ class Monitor(Role[MonitorSettings]):
         ]
         return [
             *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"),
+            "-y",  # the thumbnail of before the source went
             *self.settings.source.inputs(self.host),
             *("-af", _SOUND, "-vf", _PICTURE, "-f", "null", "-"),
             *(thumbnail if self._pictures else []),

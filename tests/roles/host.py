@@ -90,7 +90,10 @@ class RealHost(Host):
             since = datetime.fromisoformat(left["since"])
             if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
                 return self._keep(RealChild(pid, old, since, True, place), stop_signal, grace)
-        with (place / "report").open("ab") as out, (place / "log").open("wb") as log:
+        with (
+            (place / "report").open("wb" if report else "ab") as out,
+            (place / "log").open("wb") as log,
+        ):
             process = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs meanwhile)
                 argv,
                 stdin=subprocess.DEVNULL,
