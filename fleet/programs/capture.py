@@ -14,7 +14,10 @@ a source has appsinks with the names of what it feeds. Every second it writes wh
 standard output, as ffmpeg's `-progress` does. It ends with status 3 where GStreamer lacks a part.
 """
 
+import contextlib
+import ctypes
 import json
+import os
 import signal
 import sys
 import threading
@@ -101,6 +104,8 @@ class Source:
         if decoder is not None:
             decoder.connect("source-setup", _set_up)
         bus = pipeline.get_bus()
+        for flushing in (True, False):  # a screen complains before it is told which one it is
+            bus.set_flushing(flushing)
         bus.add_signal_watch()
         bus.connect("message::error", self._failed)
         bus.connect("message::eos", self._ended)
@@ -267,11 +272,24 @@ class Capture:
         return True
 
 
+def _wait_for_ever(display: Any) -> int:
+    """Xlib ends the whole program if this returns; the thread of that screen stays here."""
+    threading.Event().wait()
+    return 0
+
+
+_screen_gone = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_wait_for_ever)
+"""Kept, or it would be collected."""
+
+
 def main() -> int:
     """The exit status."""
     if Gst is None:
         print(f"no element: GStreamer's Python bindings: {unavailable}", file=sys.stderr)
         return 3
+    os.environ.pop("DISPLAY", None)  # a screen element would open that one, and keep it
+    with contextlib.suppress(OSError):  # without Xlib there are no screens
+        ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_screen_gone)
     Gst.init(None)
     try:
         return Capture(json.loads(sys.argv[1])).run()

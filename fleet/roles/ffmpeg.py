@@ -12,6 +12,9 @@ from fleet.roles.progress import Metrics, Report
 
 S = TypeVar("S")
 
+_AGAIN_SECONDS = 0.5
+_PRIVATE = "muxed as a private data stream"
+"""ffmpeg's word for what it writes and nobody can read."""
 _COMMON = (
     *("-hide_banner", "-nostdin", "-loglevel", "level+warning"),
     *("-nostats", "-stats_period", "1", "-progress", "pipe:1"),
@@ -35,8 +38,11 @@ class FfmpegRole(ChildRole[S]):
         self._report: Report | None = None
         self._work = 0
         self._ended = False
+        self._started = False
         self._failure: Failed | None = None
         """Why it ended, where that was not its end."""
+        self.encoded: frozenset[str] = frozenset()
+        """Which of `video` and `audio` is encoded because its copy did not fit the output."""
 
     @abstractmethod
     def arguments(self) -> list[str]:
@@ -59,8 +65,41 @@ class FfmpegRole(ChildRole[S]):
         size = (self._report.values if self._report else {}).get("total_size", "")
         return (int(size), time.time()) if size.isdecimal() else (None, None)
 
+    def copied(self) -> frozenset[str]:
+        """Which of `video` and `audio` is copied now and may be encoded instead."""
+        return frozenset()
+
+    async def unfit(self) -> frozenset[str]:
+        """Which of them does not fit the output after all, now that some of it is there."""
+        return self.copied() if _PRIVATE in self.child.last_words(20) else frozenset()
+
     async def start(self) -> None:
-        """Start or take over ffmpeg and wait for its first output."""
+        """Start or take over ffmpeg and wait for its first output.
+
+        What may be copied is copied first: only the output tells whether it fits, and many a
+        source does not bear being looked at before.
+        """
+        deadline = time.monotonic() + self.start_seconds
+        while not self._started:
+            try:
+                await self.begin()
+                unfit = await self.unfit()
+                if not unfit and self._failure is not None:
+                    raise self._failure
+                self._started = not unfit
+            except Failed as failure:
+                again = self.encoded and failure.reason.endswith("Unreachable")
+                unfit = self.copied() if failure.reason == "CodecUnsuitable" else frozenset()
+                if not unfit and not (again and time.monotonic() < deadline):
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)  # some serve one at a time, and begin anew
+            self.encoded |= unfit
+            if unfit:
+                await self.stop()
+
+    async def begin(self) -> None:
+        """One attempt at a start."""
+        self._work, self._ended, self._failure, self._report = 0, False, None, None
         await super().start()
         try:
             self.spawned()
@@ -116,7 +155,8 @@ class FfmpegRole(ChildRole[S]):
             self.host.complete(f"{self.source()} came to its end")
         else:
             self._failure = self.failure(status)
-            self.host.fail(self._failure.reason, self._failure.message)
+            if self._started:  # else it is raised, or tried otherwise
+                self.host.fail(self._failure.reason, self._failure.message)
 
     def failure(self, status: int | None) -> Failed:
         """What its end means."""
@@ -126,6 +166,16 @@ class FfmpegRole(ChildRole[S]):
 
 
 _REASONS = (
+    (
+        r"Device or resource busy",
+        "DeviceBusy",
+        "{source} is in use: let an ingest open it, and all others read that",
+    ),
+    (
+        r"(?i:cannot open (?:video device|audio device|display) .*|No such device)",
+        "DeviceMissing",
+        "{source} is not there: plug it in, or correct its name",
+    ),
     (
         r"No space left on device|Disk quota exceeded",
         "DiskFull",
@@ -179,9 +229,13 @@ _REASONS = (
 )
 
 
+_DEVICE = r"\[(?:video4linux2,v4l2|alsa|x11grab) @ "
+
+
 def diagnose(words: str, source: str, target: str) -> Failed | None:
-    """The reason in ffmpeg's last words: the last line that is understood."""
-    for line in reversed(words.splitlines()):
+    """The reason in ffmpeg's last words: what it says of a device, or the last line understood."""
+    lines = words.splitlines()
+    for line in [*filter(re.compile(_DEVICE).search, lines), *reversed(lines)]:
         for pattern, reason, advice in _REASONS:
             found = re.search(pattern, line)
             if found:

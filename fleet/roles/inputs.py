@@ -3,16 +3,15 @@
 What a person wrote never becomes part of a pipeline's text: it is set as a property.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from attrs import frozen
 
 from fleet.roles import Host, Meta
+from fleet.roles.devices import AlsaInput, Properties, ScreenInput, V4l2Input
 from fleet.roles.sources import address, file
 
 _SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps", "http", "https", "udp", "rtp")
-Properties = dict[str, dict[str, Any]]
-"""Element -> property -> value."""
 
 
 @frozen
@@ -33,28 +32,6 @@ class TestInput:
 
 
 @frozen
-class V4l2Input:
-    """A camera or grabber that Linux knows as a video device."""
-
-    type: Literal["v4l2"]
-    device: Annotated[
-        str,
-        Meta(description="its id as the station tells it, or a path below /dev", pattern=r"^\S+$"),
-    ]
-    picture = "v4l2src name=device ! decodebin"
-    missing = "DeviceMissing"
-
-    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
-        """Where it is."""
-        by_id = f"/dev/v4l/by-id/{self.device}"
-        path = self.device if self.device.startswith("/") else by_id
-        return {"device": {"device": path}}
-
-    def __str__(self) -> str:
-        return f"the video device {self.device}"
-
-
-@frozen
 class DecklinkInput:
     """A Blackmagic card; with the sound embedded in the signal where both come from one."""
 
@@ -71,40 +48,6 @@ class DecklinkInput:
 
     def __str__(self) -> str:
         return f"the decklink input {self.device}"
-
-
-@frozen
-class ScreenInput:
-    """An X screen of the station itself."""
-
-    type: Literal["screen"]
-    display: Annotated[str, Meta(pattern=r"^\S+$", description="such as :0")] = ":0"
-    picture = "ximagesrc name=device use-damage=false"
-    missing = "DeviceMissing"
-
-    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
-        """Which one it is."""
-        return {"device": {"display-name": self.display}}
-
-    def __str__(self) -> str:
-        return f"the screen {self.display}"
-
-
-@frozen
-class AlsaInput:
-    """A sound card."""
-
-    type: Literal["alsa"]
-    device: Annotated[str, Meta(pattern=r"^\S+$", description="such as hw:CARD=Device")] = "default"
-    sound = "alsasrc name=sound-device provide-clock=false"
-    missing = "DeviceMissing"
-
-    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
-        """Which one it is."""
-        return {"sound-device": {"device": self.device}}
-
-    def __str__(self) -> str:
-        return f"the sound device {self.device}"
 
 
 def _url(url: str) -> None:

@@ -107,7 +107,7 @@ def output(
 def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[str, Any]]:
     """A pipeline for each thing to be opened: one, where picture and sound come from the same."""
     image = (
-        f"videoconvert name=seen ! deinterlace ! videorate name=rate"
+        f"videoconvert name=seen ! deinterlace ! videorate name=rate skip-to-first=true"
         f" ! videoscale add-borders=true ! {caps} ! appsink name=picture max-buffers=8 {_TAKE}"
     )
     tone = f"audioconvert ! audioresample ! {_PCM} ! appsink name=sound max-buffers=100 {_TAKE}"

@@ -4,6 +4,7 @@ A recording runs all day; names carry when each segment was opened (UTC). The tr
 is flushed packet by packet, so that what was seen is on disk even if the power goes.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +18,6 @@ from fleet.roles.sources import (
     AudioBitrate,
     FileSource,
     Source,
-    SyntheticSource,
     VideoBitrate,
     below,
 )
@@ -40,12 +40,12 @@ class RecordSettings:
     ] = "mpegts"
     video_codec: Annotated[
         Literal["auto", "copy", "h264", "mpeg2"],
-        Meta(description="auto copies what a url or file sends, and encodes the test picture"),
+        Meta(description="auto copies what fits the container, and encodes what does not"),
     ] = "auto"
     video_bitrate: VideoBitrate = 3_000_000
     audio_codec: Annotated[
         Literal["auto", "copy", "aac", "mp2"],
-        Meta(description="auto copies what a url or file sends, and encodes the test tone"),
+        Meta(description="auto copies what fits the container, and encodes what does not"),
     ] = "auto"
     audio_bitrate: AudioBitrate = 128_000
     directory: Annotated[
@@ -72,13 +72,10 @@ class RecordSettings:
     ] = 1.0
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.source, SyntheticSource) and "copy" in (
-            self.video_codec,
-            self.audio_codec,
-        ):
+        if self.source.raw and "copy" in (self.video_codec, self.audio_codec):
             raise ValueError(
-                "has video_codec or audio_codec = copy, but the test source has nothing to copy: "
-                "expected auto or a codec"
+                "has video_codec or audio_codec = copy, but a source of type test or device has "
+                "nothing to copy: expected auto or a codec"
             )
 
 
@@ -108,31 +105,68 @@ class Record(FfmpegRole[RecordSettings]):
             options += ":cluster_time_limit=1000"
         return [
             *settings.source.inputs(self.host),
-            *_video(settings),
-            *_audio(settings),
+            *self._video(),
+            *self._audio(),
             *("-f", "segment", "-segment_time", str(settings.segment_seconds)),
             *("-segment_format", settings.container, "-segment_format_options", options),
             *("-reset_timestamps", "1" if settings.container == "matroska" else "0"),
             self._segments.pattern,
         ]
 
-    async def start(self) -> None:
+    async def begin(self) -> None:
         """Returns once the first segment has bytes and its name."""
         directory = self.host.recordings / self.settings.directory
         self._check_space(directory)
         self._segments = Segments.begin(self.host, directory, _SUFFIXES[self.settings.container])
         try:
-            await super().start()
+            await super().begin()
         except Failed:
             self._segments.close()
             raise
-        if "private data stream" in self.child.last_words(20):  # recorded, but for nobody to read
-            await self.stop()
+
+    def copied(self) -> frozenset[str]:
+        """What is to be copied if it can be."""
+        settings = self.settings
+        auto = {"video": settings.video_codec, "audio": settings.audio_codec}
+        kinds = {kind for kind, codec in auto.items() if codec == "auto"}
+        return frozenset() if settings.source.raw else frozenset(kinds - self.encoded)
+
+    async def unfit(self) -> frozenset[str]:
+        """What cannot be read of the first segment, and raw pictures, which fill any disk.
+
+        Raises:
+            Failed: it is told to copy what cannot be read.
+        """
+        if self.settings.source.raw:
+            return frozenset()
+        streams = await self._streams()
+        raw = {"codec_type": "video", "codec_name": "rawvideo"}
+        unreadable = any(stream["codec_type"] == "data" for stream in streams)
+        well = {one["codec_type"] for one in streams if not raw.items() <= one.items()}
+        encode = self.copied() - well if unreadable or raw in streams else frozenset()
+        if not encode and not unreadable:
+            return encode
+        await super().stop()
+        if self.child.adopted:
+            self._segments.close()
+        else:
+            self._segments.discard()
+        if not encode:
             raise Failed(
                 "CodecUnsuitable",
                 f"what {self.source()} sends does not fit {self.settings.container}: set "
-                "video_codec to h264 and audio_codec to aac, or container to matroska",
+                "video_codec and audio_codec to auto, or container to matroska",
             )
+        return encode
+
+    async def _streams(self) -> list[dict[str, str]]:
+        """What ffprobe finds in what was recorded: `codec_type` and `codec_name` of each stream."""
+        show = ("-show_entries", "stream=codec_type,codec_name", "-of", "json")
+        argv = ["ffprobe", "-v", "quiet", *show, f"file:{self._segments.current}"]
+        looking = await self.host.spawn(argv, name="look", report=True)
+        await looking.wait()
+        found: list[dict[str, str]] = json.loads(looking.output.read_bytes()).get("streams", [])
+        return found
 
     def spawned(self) -> None:
         """Where the child writes is told by its arguments: an earlier agent may have begun it."""
@@ -198,34 +232,35 @@ class Record(FfmpegRole[RecordSettings]):
         if hasattr(self, "_segments"):  # else it was stopped before it began
             self._segments.close()
 
+    def _video(self) -> list[str]:
+        settings = self.settings
+        codec = self._codec("video", settings.video_codec, "h264")
+        if codec == "copy":
+            return ["-c:v", "copy"]
+        # Without look-ahead what was seen is on disk at once; segments begin at key frames alone.
+        encoder = (
+            ["libx264", "-preset", "veryfast", "-tune", "zerolatency"]
+            if codec == "h264"
+            else ["mpeg2video"]
+        )
+        rate = settings.video_bitrate
+        return [
+            *("-c:v", *encoder, "-pix_fmt", "yuv420p"),
+            *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+            *("-g", "50", "-force_key_frames", f"expr:gte(t,n_forced*{settings.segment_seconds})"),
+        ]
 
-def _video(settings: RecordSettings) -> list[str]:
-    codec = settings.video_codec
-    if codec == "auto":
-        codec = "h264" if isinstance(settings.source, SyntheticSource) else "copy"
-    if codec == "copy":
-        return ["-c:v", "copy"]
-    # Without look-ahead what was seen is on disk at once; segments can only begin at key frames.
-    encoder = (
-        ["libx264", "-preset", "veryfast", "-tune", "zerolatency"]
-        if codec == "h264"
-        else ["mpeg2video"]
-    )
-    rate = settings.video_bitrate
-    return [
-        *("-c:v", *encoder, "-pix_fmt", "yuv420p"),
-        *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
-        *("-g", "50", "-force_key_frames", f"expr:gte(t,n_forced*{settings.segment_seconds})"),
-    ]
+    def _audio(self) -> list[str]:
+        settings = self.settings
+        codec = self._codec("audio", settings.audio_codec, "aac")
+        if codec == "copy":
+            return ["-c:a", "copy"]
+        return ["-c:a", codec, "-b:a", str(settings.audio_bitrate), "-ar", "48000", "-ac", "2"]
 
-
-def _audio(settings: RecordSettings) -> list[str]:
-    codec = settings.audio_codec
-    if codec == "auto":
-        codec = "aac" if isinstance(settings.source, SyntheticSource) else "copy"
-    if codec == "copy":
-        return ["-c:a", "copy"]
-    return ["-c:a", codec, "-b:a", str(settings.audio_bitrate), "-ar", "48000", "-ac", "2"]
+    def _codec(self, kind: str, wanted: str, encoder: str) -> str:
+        if wanted != "auto":
+            return wanted
+        return encoder if self.settings.source.raw or kind in self.encoded else "copy"
 
 
 class RecordFactory(RoleFactory[RecordSettings]):

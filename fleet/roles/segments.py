@@ -175,6 +175,12 @@ class Segments:
             self.run.rmdir()
             self._look()
 
+    def discard(self) -> None:
+        """Close, without what was published last: what nobody can read is no recording."""
+        self.close()
+        if self.current is not None:
+            self.current.unlink(missing_ok=True)
+
     def sweep(self) -> None:
         """Close the runs of this instance that ended while no agent was there."""
         with contextlib.suppress(OSError):

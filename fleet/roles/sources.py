@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from fleet.roles import Host, Meta
+from fleet.roles.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
 
 TIMEOUT = 3_000_000
 """Microseconds an input may be silent before it counts as gone."""
@@ -20,7 +21,6 @@ PORT = 9710
 """Where an ingest offers what it captures, unless the conference file says otherwise."""
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
 _PIXELS = r"[1-9][0-9]{0,2}[02468]"
-_QUEUE = ("-thread_queue_size", "512")
 _EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
 
 
@@ -109,6 +109,7 @@ class SyntheticSource:
     type: Literal["test"]
     size: Size = "1280x720"
     rate: Rate = 25
+    raw = True
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
@@ -125,6 +126,33 @@ class SyntheticSource:
 
 
 @frozen
+class DeviceSource:
+    """A camera or screen, a sound card or both, which nothing else on the station may use."""
+
+    type: Literal["device"]
+    picture: V4l2Input | ScreenInput | None = None
+    sound: AlsaInput | None = None
+    raw = True
+
+    def __attrs_post_init__(self) -> None:
+        if self.picture is None and self.sound is None:
+            raise ValueError("has neither picture nor sound: expected at least one")
+
+    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg reads it: the clocks of both are one, so their times are not to be moved."""
+        if self.picture is None or self.sound is None:
+            one = self.picture or self.sound
+            return one.inputs() if one else []
+        return [
+            *(*self.picture.inputs(), "-isync", "0", *self.sound.inputs()),
+            *("-map", "0:v", "-map", "1:a"),
+        ]
+
+    def __str__(self) -> str:
+        return " and ".join(str(one) for one in (self.picture, self.sound) if one)
+
+
+@frozen
 class UrlSource:
     """What another machine sends."""
 
@@ -132,13 +160,14 @@ class UrlSource:
     url: Annotated[
         str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), address
     ]
+    raw = False
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
         timeout = ["-rw_timeout", str(TIMEOUT)]
         if self.url.startswith("rtsp"):
             timeout = ["-rtsp_transport", "tcp", "-timeout", str(TIMEOUT)]
-        return [*timeout, *_QUEUE, "-i", self.url, *_EVERY_STREAM]
+        return [*timeout, *QUEUE, "-i", self.url, *_EVERY_STREAM]
 
     def __str__(self) -> str:
         return self.url
@@ -151,12 +180,13 @@ class FileSource:
     type: Literal["file"]
     path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
     loop: Annotated[bool, Meta(description="begin again at its end")] = True
+    raw = False
 
     def inputs(self, host: Host) -> list[str]:
         """How ffmpeg reads it."""
         path = host.recordings.absolute() / self.path
         loop = ["-stream_loop", "-1"] if self.loop else []
-        return [*loop, "-re", *_QUEUE, "-i", f"file:{path}", *_EVERY_STREAM]
+        return [*loop, "-re", *QUEUE, "-i", f"file:{path}", *_EVERY_STREAM]
 
     def __str__(self) -> str:
         return self.path
@@ -164,7 +194,7 @@ class FileSource:
 
 def reading(url: str) -> list[str]:
     """How ffmpeg reads what another role offers, without a long look at what it is first."""
-    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "2000000", *_QUEUE, "-i", url]
+    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "2000000", *QUEUE, "-i", url]
 
 
 @frozen
@@ -181,6 +211,7 @@ class Reference:
     station: str | None = None
     seat: str | None = None
     output: str | None = None
+    raw = False
 
     @property
     def url(self) -> str:
@@ -197,4 +228,5 @@ class Reference:
         return f"{named}{self.host}:{self.port}"
 
 
-Source = SyntheticSource | UrlSource | FileSource | Reference
+Source = SyntheticSource | DeviceSource | UrlSource | FileSource | Reference
+"""`raw`: not encoded yet, so there is nothing to copy."""

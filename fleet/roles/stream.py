@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 from fleet.roles.ffmpeg import FfmpegRole
 from fleet.roles.segments import refused
-from fleet.roles.sources import AudioBitrate, FileSource, Source, SyntheticSource, VideoBitrate
+from fleet.roles.sources import AudioBitrate, FileSource, Source, VideoBitrate
 from fleet.roles.targets import HlsTarget, IcecastTarget, Target
 
 _VIDEO_BITRATE, _AUDIO_BITRATE = 2_000_000, 128_000
@@ -35,12 +35,12 @@ class StreamSettings:
     target: Annotated[Target, Meta(description="where to")]
     video_codec: Annotated[
         Literal["auto", "copy", "h264"],
-        Meta(description="auto copies where that can be sent and no bitrate is asked for"),
+        Meta(description="auto copies what can be sent so, where no bitrate is asked for"),
     ] = "auto"
     video_bitrate: Annotated[VideoBitrate | None, Meta(description="2 Mbit/s where encoded")] = None
     audio_codec: Annotated[
         Literal["auto", "copy", "aac"],
-        Meta(description="auto copies where that can be sent and no bitrate is asked for"),
+        Meta(description="auto copies what can be sent so, where no bitrate is asked for"),
     ] = "auto"
     audio_bitrate: Annotated[AudioBitrate | None, Meta(description="128 kbit/s where encoded")] = (
         None
@@ -53,10 +53,10 @@ class StreamSettings:
                 "has video_codec or audio_codec, but icecast takes VP8 and Opus alone: "
                 "expected auto"
             )
-        if isinstance(self.source, SyntheticSource) and "copy" in codecs:
+        if self.source.raw and "copy" in codecs:
             raise ValueError(
-                "has video_codec or audio_codec = copy, but the test source has nothing to copy: "
-                "expected auto or a codec"
+                "has video_codec or audio_codec = copy, but a source of type test or device has "
+                "nothing to copy: expected auto or a codec"
             )
 
 
@@ -93,9 +93,37 @@ class Stream(FfmpegRole[StreamSettings]):
         return [
             *settings.source.inputs(self.host),
             *private,
-            *(_for_icecast(settings) or [*_video(settings), *_audio(settings)]),
+            *(_for_icecast(settings) or [*self._video(), *self._audio()]),
             *settings.target.outputs(self.host),
         ]
+
+    def copied(self) -> frozenset[str]:
+        """What is to be copied if it can be."""
+        settings = self.settings
+        auto = {
+            "video": (settings.video_codec, settings.video_bitrate),
+            "audio": (settings.audio_codec, settings.audio_bitrate),
+        }
+        if settings.source.raw or isinstance(settings.target, IcecastTarget):
+            return frozenset()
+        kinds = {kind for kind, wanted in auto.items() if wanted == ("auto", None)}
+        return frozenset(kinds - self.encoded)
+
+    def _video(self) -> list[str]:
+        if self.settings.video_codec == "copy" or "video" in self.copied():
+            return ["-c:v", "copy"]
+        rate = self.settings.video_bitrate or _VIDEO_BITRATE
+        return [
+            *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"),
+            *("-pix_fmt", "yuv420p", "-g", "50"),
+            *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+        ]
+
+    def _audio(self) -> list[str]:
+        if self.settings.audio_codec == "copy" or "audio" in self.copied():
+            return ["-c:a", "copy"]
+        rate = self.settings.audio_bitrate or _AUDIO_BITRATE
+        return ["-c:a", "aac", "-b:a", str(rate), "-ar", "48000", "-ac", "2"]
 
     async def start(self) -> None:
         """Returns once the target takes the stream."""
@@ -173,29 +201,6 @@ class Stream(FfmpegRole[StreamSettings]):
         for secret in self._secrets.values():
             message = message.replace(secret, "…")
         return Failed(failure.reason, message)
-
-
-def _copies(settings: StreamSettings, codec: str, bitrate: int | None) -> bool:
-    made = isinstance(settings.source, SyntheticSource)
-    return codec == "copy" or (codec == "auto" and bitrate is None and not made)
-
-
-def _video(settings: StreamSettings) -> list[str]:
-    if _copies(settings, settings.video_codec, settings.video_bitrate):
-        return ["-c:v", "copy"]
-    rate = settings.video_bitrate or _VIDEO_BITRATE
-    return [
-        *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"),
-        *("-pix_fmt", "yuv420p", "-g", "50"),
-        *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
-    ]
-
-
-def _audio(settings: StreamSettings) -> list[str]:
-    if _copies(settings, settings.audio_codec, settings.audio_bitrate):
-        return ["-c:a", "copy"]
-    rate = settings.audio_bitrate or _AUDIO_BITRATE
-    return ["-c:a", "aac", "-b:a", str(rate), "-ar", "48000", "-ac", "2"]
 
 
 def _for_icecast(settings: StreamSettings) -> list[str]:

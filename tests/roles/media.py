@@ -1,6 +1,7 @@
 """What is in a recording, as ffprobe sees it."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,35 @@ def clip(path: Path) -> None:
     encoded = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-g", "25", "-c:a", "aac")
     sound = ("-f", "lavfi", "-i", "sine")
     _out("ffmpeg", "-v", "error", "-nostdin", *picture, *sound, "-t", "2", *encoded, str(path))
+
+
+BARS = ["RGB", "RG", "GB", "G", "RB", "R", "B"]
+"""The primaries in each colour bar of GStreamer's test picture, from the left."""
+
+
+def pictures(file: Path, width: int, height: int) -> list[bytes]:
+    """Every frame, as rows of RGB."""
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    argv = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(file), *raw]
+    out = subprocess.run(argv, capture_output=True, check=True).stdout
+    size = width * height * 3
+    return [out[at : at + size] for at in range(0, len(out), size)]
+
+
+def bars(picture: bytes, width: int, height: int) -> list[str]:
+    """The primaries in a third of the height: above a pointer, below a clock."""
+    found = []
+    for bar in range(7):
+        x = int((bar + 0.5) * width / 7)
+        at = (height // 3 * width + x) * 3
+        found.append(
+            "".join(c for c, level in zip("RGB", picture[at:], strict=False) if level > 95)
+        )
+    return found
+
+
+def loudness(file: Path) -> float:
+    """Integrated, in LUFS."""
+    argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), "-af", "ebur128", "-f", "null"]
+    said = subprocess.run([*argv, "-"], capture_output=True, text=True, check=True).stderr
+    return float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1])

@@ -14,9 +14,13 @@ QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y")
 class Peer:
     """A process that ends with its block."""
 
-    def __init__(self, *argv: str) -> None:
+    def __init__(self, *argv: str, keep: tuple[int, ...] = ()) -> None:
         self._process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=keep,
         )
 
     def __enter__(self) -> Self:

@@ -1,6 +1,5 @@
 """ffmpeg's report and last words."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +68,13 @@ def test_a_report_without_a_whole_block_says_nothing(text: bytes) -> None:
         ("[error] file:/a.mp4: No such file or directory", "FileMissing"),
         ("[error] file:/a.txt: Invalid data found when processing input", "SourceUnreadable"),
         ("[error] vp8 codec not currently supported in container", "CodecUnsuitable"),
+        ("[alsa @ 0x1] [error] cannot open audio device hw:1 (No such device)", "DeviceMissing"),
+        ("[x11grab @ 0x1] [error] Cannot open display :7, error 1.", "DeviceMissing"),
+        (
+            "[alsa @ 0x1] [error] cannot open audio device hw:1 (Device or resource busy)",
+            "DeviceBusy",
+        ),
+        ("[video4linux2,v4l2 @ 0x1] [error] ioctl(VIDIOC_DQBUF): No such device", "DeviceMissing"),
         ("[error] Output file #0 does not contain any stream", "SourceUnreadable"),
     ],
 )
@@ -127,22 +133,3 @@ async def test_a_source_that_sends_nothing_does_not_start_for_ever(
     failed = await fails(host, record_settings(source={"type": "url", "url": url}))
     assert failed.reason == "SourceUnreachable"
     assert await host.children[0].wait() is None, "ffmpeg is gone"
-
-
-async def test_a_codec_that_does_not_fit_the_container_is_told(
-    make_host: MakeHost, record_settings: Settings, vp8: Path
-) -> None:
-    source = {"type": "file", "path": str(vp8)}
-    failed = await fails(make_host(), record_settings(source=source))
-    assert failed.reason == "CodecUnsuitable"
-    assert "video_codec" in failed.message
-
-
-@pytest.fixture
-def vp8(tmp_path: Path) -> Path:
-    path = tmp_path / "in.webm"
-    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "1")
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-nostdin", *picture, "-c:v", "libvpx", str(path)], check=True
-    )
-    return path

@@ -1,8 +1,6 @@
 """Capture, record, stream and meter on one station, under a real agent."""
 
 import asyncio
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import psutil
 import pytest
 
 from tests.processes import Mosquitto, Programs, free_port, until
-from tests.roles.media import frames, joined, numbers, probe, public
+from tests.roles.media import frames, joined, loudness, numbers, probe, public
 from tests.stranger import Stranger
 from tests.wire.sides import Boss
 
@@ -92,13 +90,6 @@ async def test_a_camera_is_captured_once_and_recorded_streamed_and_metered(
     monitored = figures(telemetry)["fleet_monitor_loudness_short_term_lufs"]
     assert monitored == pytest.approx(await asyncio.to_thread(loudness, recorded), abs=0.5)
     assert [one.name() for one in programs.leftovers()] == ["mosquitto"]
-
-
-def loudness(file: Path) -> float:
-    """Integrated, in LUFS."""
-    argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), "-af", "ebur128", "-f", "null"]
-    said = subprocess.run([*argv, "-"], capture_output=True, text=True, check=True).stderr
-    return float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1])
 
 
 async def test_readers_go_on_by_themselves_when_the_ingest_has_died(

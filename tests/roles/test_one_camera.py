@@ -1,7 +1,6 @@
 """`examples/one-camera.toml` as it stands, but for its devices and the server it streams to."""
 
 import asyncio
-import subprocess
 import sys
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -11,16 +10,14 @@ from typing import Any
 import pytest
 
 from tests.processes import ROOT, Mosquitto, Programs, free_port, until
-from tests.roles.media import numbers, probe, public
+from tests.roles.media import BARS, bars, loudness, numbers, pictures, probe, public
 from tests.roles.network import QUIET, Peer, icecast
-from tests.roles.test_media_in_agent import figures, loudness
+from tests.roles.test_media_in_agent import figures
 from tests.stranger import Stranger
 
 STATION = "b827eb0000a1"
 TELEMETRY = f"fleet/v1/station/{STATION}/telemetry"
 WIDTH, HEIGHT = 320, 180
-BARS = ["RGB", "RG", "GB", "G", "RB", "R", "B"]
-"""The primaries in each colour bar of the test picture, from the left."""
 SUBSTITUTES = {
     '{type = "v4l2", device = "usb-Cam_Link-video-index0"}': '{type = "test"}',
     '{type = "alsa", device = "hw:CARD=Device"}': '{type = "test"}',
@@ -28,26 +25,6 @@ SUBSTITUTES = {
     'listen = "127.0.0.1"': 'listen = "127.0.0.1"\nport = {port}\nvideo_bitrate = 400_000',
     'host = "live.example.org"': 'host = "127.0.0.1", port = {icecast}',
 }
-
-
-def pictures(file: Path) -> list[bytes]:
-    """Every frame, as rows of RGB."""
-    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-")
-    out = subprocess.run([*QUIET, "-i", str(file), *raw], capture_output=True, check=True).stdout
-    size = WIDTH * HEIGHT * 3
-    return [out[at : at + size] for at in range(0, len(out), size)]
-
-
-def bars(picture: bytes) -> list[str]:
-    """The primaries across the middle."""
-    found = []
-    for bar in range(7):
-        x = int((bar + 0.5) * WIDTH / 7)
-        at = (HEIGHT // 2 * WIDTH + x) * 3
-        found.append(
-            "".join(c for c, level in zip("RGB", picture[at:], strict=False) if level > 95)
-        )
-    return found
 
 
 def ticks(one: bytes, other: bytes) -> bool:
@@ -110,12 +87,12 @@ async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
 
     times = sorted(numbers(recorded[0]))
     assert times == list(range(times[0], times[0] + len(times)))
-    shown = await asyncio.to_thread(pictures, recorded[0])
+    shown = await asyncio.to_thread(pictures, recorded[0], WIDTH, HEIGHT)
     assert len(shown) == len(times)
-    black = next(count for count, one in enumerate(shown) if any(bars(one)))
+    black = next(count for count, one in enumerate(shown) if any(bars(one, WIDTH, HEIGHT)))
     assert black < 50, "only the camera's own start is black"
     seen = shown[black:]
-    assert [bars(one) for one in seen[::25]] == [BARS] * len(seen[::25])
+    assert [bars(one, WIDTH, HEIGHT) for one in seen[::25]] == [BARS] * len(seen[::25])
     ticked = sum(ticks(one, other) for one, other in pairwise(seen))
     assert ticked > 0.75 * len(seen), "25 pictures of 30 a second"
     opened = datetime.strptime(recorded[0].stem[-16:], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

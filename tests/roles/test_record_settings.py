@@ -8,6 +8,7 @@ from fleet.roles.record import RecordSettings
 from fleet.strict import Mistakes, structure
 
 TEST = {"type": "test"}
+DEVICE = {"type": "device", "sound": {"type": "alsa"}}
 
 
 def test_a_source_is_all_that_must_be_said() -> None:
@@ -21,7 +22,7 @@ def test_a_source_is_all_that_must_be_said() -> None:
     ("settings", "path", "says"),
     [
         ({}, "/source", "is missing"),
-        ({"source": {"type": "camera"}}, "/source", "test, url, file"),
+        ({"source": {"type": "camera"}}, "/source", "test, device, url, file"),
         ({"source": "test"}, "/source", "expected a table with a type"),
         ({"source": {"type": "test", "size": "641x360"}}, "/source/size", "even numbers"),
         ({"source": {"type": "test", "rate": 0}}, "/source/rate", "1 to 120"),
@@ -29,12 +30,14 @@ def test_a_source_is_all_that_must_be_said() -> None:
         ({"source": {"type": "url", "url": "file:///etc/shadow"}}, "/source/url", "an address"),
         ({"source": {"type": "url", "url": "rtsp://"}}, "/source/url", "an address"),
         ({"source": {"type": "url", "url": "rtsp://[cam/"}}, "/source/url", "an address"),
+        ({"source": {"type": "device"}}, "/source", "neither picture nor sound"),
         ({"source": TEST, "segment_seconds": 0}, "/segment_seconds", "1 to 86400"),
         ({"source": TEST, "segment_seconds": 86401}, "/segment_seconds", "1 to 86400"),
         ({"source": TEST, "segment_seconds": 3.0}, "/segment_seconds", "a whole number"),
         ({"source": TEST, "container": "mp4"}, "/container", "mpegts"),
         ({"source": TEST, "segment_second": 3}, "/segment_second", "segment_seconds"),
         ({"source": TEST, "video_codec": "copy"}, "", "nothing to copy"),
+        ({"source": DEVICE, "audio_codec": "copy"}, "", "nothing to copy"),
     ],
     ids=lambda value: None if isinstance(value, str) else repr(value)[:60],
 )

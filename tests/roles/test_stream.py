@@ -1,6 +1,7 @@
 """What is sent arrives, its key stays private, and what is in the way has a name."""
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -208,11 +209,14 @@ async def test_what_another_role_offers_is_copied_when_it_comes(
     with pytest.raises(Failed, match=f"127.0.0.1:{port}") as failed:
         await Stream(host, wanted).start()
     assert failed.value.reason == "SourceUnreachable"
-    again = RealHost(host.recordings.parent, "again", "cam1", None, "stream")
     with sender(f"tcp://127.0.0.1:{port}?listen=1", "160x90", 25) as source:
-        await asyncio.sleep(0.3)
-        role = Stream(again, wanted)
-        await role.start()
+        role = None
+        while role is None:
+            with contextlib.suppress(Failed):  # it may not listen yet
+                again = RealHost(host.recordings.parent, "again", "cam1", None, "stream")
+                trying = Stream(again, wanted)
+                await trying.start()
+                role = trying
         assert "libx264" not in again.children[-1].argv
         source.end()
         await until(lambda: again.failed, role)

@@ -1,0 +1,87 @@
+"""A film that knows itself: each picture shows its number, and a beep tells which it belongs to."""
+
+import bisect
+import itertools
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+RATE = 25
+BITS, WIDTH = 20, 16
+"""Boxes that make up a picture's number, lowest first, and how many pixels wide each is."""
+BEEP = 2.0
+"""Seconds between two beeps, the first at the begin."""
+
+
+@frozen
+class Shown:
+    """What a recording of a film shows, against the film."""
+
+    pictures: int
+    lost: int
+    """Pictures of the film that are missing between the first and the last."""
+    repeated: int
+    """Pictures that are there again, each time counted."""
+    apart: list[tuple[float, float]]
+    """Of each beep when it is heard, and how long its picture is seen before; in seconds."""
+
+
+def _run(*argv: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", *argv], capture_output=True, check=True
+    )
+
+
+def film(file: Path, seconds: float) -> None:
+    """Black with the number as a row of boxes; a tone of 0.2 s at each beep, and silence."""
+    boxes = [
+        f"drawbox=x={WIDTH * bit}:w={WIDTH}:color=white:thickness=fill"
+        rf":enable='mod(floor(n/{2**bit})\,2)'"
+        for bit in range(BITS)
+    ]
+    picture = ",".join([f"color=black:size={WIDTH * BITS}x180:rate={RATE}", *boxes])
+    sound = rf"aevalsrc='lt(mod(t\,{BEEP})\,0.2)*0.3*sin(2*PI*1000*t)':sample_rate=48000"
+    _run(
+        *("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", str(seconds)),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-g", str(RATE), "-pix_fmt", "yuv420p"),
+        *("-c:a", "flac", str(file)),
+    )
+
+
+def _numbers(file: Path) -> Iterator[tuple[float, int]]:
+    """When each picture is seen, and which it is; a picture in between two is not one."""
+    columns = f"scale={BITS}:1:flags=area,format=gray,showinfo"
+    argv = ("-copyts", "-i", str(file), "-an", "-fps_mode", "passthrough", "-vf", columns)
+    done = _run(*argv, "-f", "rawvideo", "-")
+    times = map(float, re.findall(rb"pts_time:\s*(-?[\d.]+)", done.stderr))
+    rows = zip(*[iter(done.stdout)] * BITS, strict=True)
+    for at, row in zip(times, rows, strict=True):
+        yield at, sum(2**bit for bit, light in enumerate(row) if light > 120)
+
+
+def _beeps(file: Path) -> list[float]:
+    silence = ("-af", "silencedetect=noise=-20dB:duration=0.5", "-f", "null", "-")
+    said = _run("-copyts", "-i", str(file), "-vn", *silence).stderr
+    return [float(at) for at in re.findall(rb"silence_end: ([\d.]+)", said)]
+
+
+def shown(file: Path, settled: float = 0.0) -> Shown:
+    """Look at every picture of `file`, but for the first `settled` seconds."""
+    seen = list(_numbers(file))
+    times, numbers = zip(*[(at, n) for at, n in seen if at - seen[0][0] >= settled], strict=True)
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    apart = []
+    for beep in _beeps(file):
+        index = bisect.bisect(times, beep) - 1
+        if 0 <= index < len(times) - 1:
+            film_time = numbers[index] / RATE + beep - times[index]
+            apart.append((beep, film_time - round(film_time / BEEP) * BEEP))
+    return Shown(
+        len(seen),
+        sum(step - 1 for step in steps if step > 1),
+        sum(step == 0 for step in steps),
+        apart,
+    )

@@ -1,0 +1,128 @@
+"""Devices of the station, captured by an ingest or recorded as they are."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.roles import Failed
+from fleet.roles.ingest import Ingest, IngestSettings
+from fleet.roles.record import Record, RecordSettings
+from fleet.strict import structure
+from tests.processes import free_port
+from tests.roles.devices import Microphone, Screen
+from tests.roles.host import RealHost
+from tests.roles.media import BARS, bars, loudness, numbers, pictures, probe, public
+from tests.roles.network import reader
+
+MakeHost = Callable[..., RealHost]
+Settings = Callable[..., RecordSettings]
+Until = Callable[..., Awaitable[None]]
+
+TONE = -9.0
+"""LUFS of the microphone's tone: a sine of -9 dBFS on both channels."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "home"
+    path.mkdir()
+    monkeypatch.setenv("HOME", str(path))
+    return path
+
+
+async def test_an_ingest_captures_a_screen_and_a_sound_device(
+    make_host: MakeHost, until: Until, tmp_path: Path, home: Path
+) -> None:
+    port, host = free_port(), make_host(role="ingest")
+    with Screen("640x360") as screen, Microphone(home) as microphone:
+        settings = {
+            "picture": {"type": "screen", "display": screen.display},
+            "sound": {"type": "alsa", "device": microphone.name},
+            "size": "320x180",
+            "listen": "127.0.0.1",
+            "port": port,
+            "local_copy": {"enabled": False},
+        }
+        role = Ingest(host, structure(settings, IngestSettings))
+        await role.start()
+        await until(lambda: host.noted == (None, None), role)
+        with reader(f"tcp://127.0.0.1:{port}", tmp_path / "a.ts", 4) as one:
+            await until(lambda: not one.running, role)
+            assert one.end() == ""
+        with reader(f"tcp://127.0.0.1:{port}", tmp_path / "b.ts", 60) as one:
+            screen.unplug()
+            await until(lambda: host.noted[0] == "NoPicture" or host.failed, role)
+            assert not host.failed, host.failed
+            assert screen.display in str(host.noted[1])
+            screen.plug()
+            await until(lambda: host.noted == (None, None), role)
+            assert one.running, "nobody who reads it notices"
+        await role.stop()
+    shown = await asyncio.to_thread(pictures, tmp_path / "a.ts", 320, 180)
+    assert len(shown) == pytest.approx(100, abs=2)
+    black = next(count for count, one in enumerate(shown) if any(bars(one, 320, 180)))
+    assert black < 30, (
+        "a reader begins at the latest key frame, which may be older than the picture"
+    )
+    seen = [bars(one, 320, 180) for one in shown[black:]]
+    assert seen == [BARS] * len(seen)
+    assert await asyncio.to_thread(loudness, tmp_path / "a.ts") == pytest.approx(TONE, abs=1)
+    assert host.failed is None
+
+
+async def test_a_recording_straight_from_devices_has_their_picture_and_sound(
+    make_host: MakeHost, record_settings: Settings, until: Until, home: Path
+) -> None:
+    host = make_host()
+    with Screen("320x180") as screen, Microphone(home) as microphone:
+        source = {
+            "type": "device",
+            "picture": {"type": "screen", "display": screen.display},
+            "sound": {"type": "alsa", "device": microphone.name},
+        }
+        role = Record(host, record_settings(source=source))
+        await role.start()
+        await until(lambda: int(role._report.values.get("frame", 0)) > 100, role)  # type: ignore[union-attr]
+        await role.stop()
+    (file,) = public(host.recordings)
+    assert [stream["codec_name"] for stream in probe(file)["streams"]] == ["h264", "aac"]
+    times = sorted(numbers(file))
+    assert times == list(range(times[0], times[0] + len(times)))
+    shown = await asyncio.to_thread(pictures, file, 320, 180)
+    assert [bars(one, 320, 180) for one in shown[::10]] == [BARS] * len(shown[::10])
+    assert await asyncio.to_thread(loudness, file) == pytest.approx(TONE, abs=1)
+    assert host.failed is None
+
+
+MISSING: dict[str, dict[str, Any]] = {
+    "/dev/video97": {"picture": {"type": "v4l2", "device": "/dev/video97"}},
+    "usb-Gone-index0": {"picture": {"type": "v4l2", "device": "usb-Gone-index0"}},
+    "hw:CARD=Gone": {"sound": {"type": "alsa", "device": "hw:CARD=Gone"}},
+    ":97": {"picture": {"type": "screen", "display": ":97"}},
+}
+
+
+@pytest.mark.parametrize("device", MISSING)
+async def test_a_device_that_is_not_there_is_named_by_a_recording(
+    make_host: MakeHost, record_settings: Settings, device: str
+) -> None:
+    source = {"type": "device", **MISSING[device]}
+    with pytest.raises(Failed, match=f"{device} is not there: plug it in") as failed:
+        await Record(make_host(), record_settings(source=source)).start()
+    assert failed.value.reason == "DeviceMissing"
+
+
+@pytest.mark.parametrize("device", MISSING)
+async def test_a_device_that_is_not_there_is_named_by_an_ingest(
+    make_host: MakeHost, device: str
+) -> None:
+    settings = {"picture": {"type": "none"}, "local_copy": {"enabled": False}, **MISSING[device]}
+    wanted = structure({"listen": "127.0.0.1", "port": free_port(), **settings}, IngestSettings)
+    role = Ingest(make_host(role="ingest"), wanted)
+    role.start_seconds = 2.0
+    with pytest.raises(Failed, match=f"{device}.*check cable and device") as failed:
+        await role.start()
+    assert failed.value.reason == "DeviceMissing"
