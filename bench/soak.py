@@ -8,9 +8,7 @@ may grow.
 
 import argparse
 import asyncio
-import bisect
 import itertools
-import re
 import statistics
 import sys
 import tempfile
@@ -20,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from attrs import define, field, frozen
+from attrs import define, field
 from rich.console import Console
 from rich.table import Table
 
 from tests.processes import Mosquitto, Programs, free_port
 from tests.roles.media import joined, public
+from tests.roles.numbered import RATE, Shown, film, shown
 from tests.stranger import Stranger
 from tests.wire.sides import Boss
 
@@ -33,35 +32,13 @@ STATION = "soak"
 SAMPLE_SECONDS = 10.0
 WARM_SECONDS = 120.0
 """How long memory may grow: queues fill, and libraries are loaded."""
-FRAME = 1 / 25
-"""Seconds between two pictures."""
 SOUND = 1024 / 48000
 """Seconds of sound in a packet."""
-BITS, WIDTH = 20, 16
-"""Boxes that make up a picture's number, lowest first, and how many pixels wide each is."""
-BEEP = 2.0
-"""Seconds between two beeps."""
 SETTLED_SECONDS = 10.0
 """What is not looked at in the beginning."""
 APART = 0.040
 """Seconds that sound and picture may be apart."""
 GROWN_MIB = 10.0
-
-
-async def _make(file: Path, seconds: float) -> None:
-    """The input: each picture's number as a row of boxes, and a beep of 0.2 s every two seconds."""
-    boxes = [
-        f"drawbox=x={WIDTH * bit}:w={WIDTH}:color=white:thickness=fill"
-        rf":enable='mod(floor(n/{2**bit})\,2)'"
-        for bit in range(BITS)
-    ]
-    picture = ",".join([f"color=black:size={WIDTH * BITS}x180:rate=25", *boxes])
-    sound = rf"aevalsrc='lt(mod(t\,{BEEP})\,0.2)*0.3*sin(2*PI*1000*t)':sample_rate=48000"
-    await _said(
-        *("ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound),
-        *("-t", str(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-g", "25"),
-        *("-pix_fmt", "yuv420p", "-c:a", "flac", str(file)),
-    )
 
 
 def _roles(file: Path, port: int) -> dict[str, object]:
@@ -124,80 +101,24 @@ _PARTS = {
 """What only its command line has -> the part."""
 
 
-@frozen
-class Found:
-    """What a recording shows."""
-
-    pictures: int
-    gaps: int
-    """Pictures or packets of sound that do not follow the one before."""
-    lost: int
-    """Pictures of the input that are not in the recording."""
-    repeated: int
-    """Pictures that are there more than once, each time counted."""
-    apart: Sequence[tuple[float, float]]
-    """Of each beep when it is heard, and how long its picture is seen before; in seconds."""
-
-
-async def _said(*argv: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    said, _ = await process.communicate()
-    return said.decode(errors="replace")
-
-
 async def _times(file: Path, stream: str) -> list[float]:
     show = ("-show_entries", "packet=pts_time", "-of", "csv=p=0")
-    said = await _said("ffprobe", "-v", "error", "-select_streams", stream, *show, str(file))
-    return sorted(float(line.strip(",")) for line in said.split())
+    process = await asyncio.create_subprocess_exec(
+        *("ffprobe", "-v", "error", "-select_streams", stream, *show, str(file)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return sorted(float(line.strip(b",")) for line in said.split())
 
 
-def _gaps(times: Sequence[float], step: float) -> int:
+def _irregular(times: Sequence[float], step: float) -> int:
     return sum(abs(b - a - step) > step / 4 for a, b in itertools.pairwise(times))
 
 
-async def _numbers(file: Path) -> list[int]:
-    """Which picture of the input each one in `file` is."""
-    process = await asyncio.create_subprocess_exec(
-        *("ffmpeg", "-v", "error", "-i", str(file), "-an", "-fps_mode", "passthrough"),
-        *("-vf", f"scale={BITS}:1:flags=area,format=gray", "-f", "rawvideo", "-"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    rows, _ = await process.communicate()
-    return [
-        sum(2**bit for bit, light in enumerate(row) if light > 120)
-        for row in zip(*[iter(rows)] * BITS, strict=True)
-    ]
-
-
-async def _beeps(file: Path) -> list[float]:
-    heard = await _said(
-        *("ffmpeg", "-hide_banner", "-nostats", "-copyts", "-i", str(file), "-vn"),
-        *("-af", "silencedetect=noise=-20dB:duration=0.5", "-f", "null", "-"),
-    )
-    return [float(at) for at in re.findall(r"silence_end: ([\d.]+)", heard)]
-
-
-async def examine(file: Path) -> Found:
-    """Look at every picture and every packet of sound of `file`."""
+async def _gaps(file: Path) -> int:
+    """Pictures and packets of sound that do not follow the one before."""
     pictures, sounds = await _times(file, "v:0"), await _times(file, "a:0")
-    settled = bisect.bisect(pictures, pictures[0] + SETTLED_SECONDS)
-    times, numbers = pictures[settled:], (await _numbers(file))[settled:]
-    steps = [after - before for before, after in itertools.pairwise(numbers)]
-    apart = []
-    for beep in await _beeps(file):
-        shown = bisect.bisect(times, beep) - 1
-        if 0 <= shown < len(times) - 1:
-            seen = numbers[shown] * FRAME + beep - times[shown]
-            apart.append((beep, seen - round(seen / BEEP) * BEEP))
-    return Found(
-        len(pictures),
-        _gaps(pictures, FRAME) + _gaps(sounds, SOUND),
-        sum(step - 1 for step in steps if step > 1),
-        sum(step == 0 for step in steps),
-        apart,
-    )
+    return _irregular(pictures, 1 / RATE) + _irregular(sounds, SOUND)
 
 
 async def soak(place: Path, minutes: float, console: Console) -> bool:
@@ -205,7 +126,7 @@ async def soak(place: Path, minutes: float, console: Console) -> bool:
     broker, programs, memory = Mosquitto(place), Programs(place), Memory()
     broker.start()
     file = place / "input.mkv"
-    await _make(file, minutes * 60 + 120)
+    await asyncio.to_thread(film, file, minutes * 60 + 120)
     try:
         agent = programs.agent(broker, STATION)
         async with Stranger(broker.port, "fleet/v1/#") as stranger:
@@ -225,16 +146,23 @@ async def soak(place: Path, minutes: float, console: Console) -> bool:
         programs.end()
         broker.stop()
     recorded = [one for one in public(place / STATION / "recordings") if one.is_file()]
-    found = await examine(joined(recorded, place / "whole.ts"))
-    return _show(console, minutes, len(recorded), restarts, found, memory)
+    whole = joined(recorded, place / "whole.ts")
+    gaps, seen = await _gaps(whole), await asyncio.to_thread(shown, whole, SETTLED_SECONDS)
+    return _show(console, minutes, len(recorded), restarts, gaps, seen, memory)
 
 
 def _show(
-    console: Console, minutes: float, files: int, restarts: int, found: Found, memory: Memory
+    console: Console,
+    minutes: float,
+    files: int,
+    restarts: int,
+    gaps: int,
+    found: Shown,
+    memory: Memory,
 ) -> bool:
     table = Table("", "", title=f"ingest, record and monitor for {minutes:g} minutes")
     table.add_row("pictures recorded", f"{found.pictures} in {files} files")
-    table.add_row("gaps", str(found.gaps))
+    table.add_row("gaps", str(gaps))
     table.add_row("pictures of the input lost, repeated", f"{found.lost}, {found.repeated}")
     table.add_row("restarts", str(restarts))
     apart = [1000 * one for _, one in found.apart] or [float("nan")]
@@ -252,7 +180,7 @@ def _show(
         table.add_row(f"memory of {part}", f"{warm:.1f} -> {end:.1f} MiB")
     console.print(table)
     return (
-        not found.gaps
+        not gaps
         and not restarts
         and bool(found.apart)
         and not far
