@@ -73,19 +73,24 @@ def tiles(
     panel.color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
     panel.text_mode(show)
     panel.justify_mode(common.BigValueJustifyMode.CENTER)
-    _colours(panel, words, thresholds or steps(GREY if words else GREEN))
+    _colours(panel, words, thresholds or steps(GREY if words else GREEN), nothing)
     if decimals is not None:
         panel.decimals(decimals)
     return panel.no_value(nothing)
 
 
-def _colours(panel: P, words: Sequence[Word], thresholds: Sequence[models.Threshold]) -> None:
+def _colours(
+    panel: P,
+    words: Sequence[Word],
+    thresholds: Sequence[models.Threshold],
+    nothing: str = "unknown",
+) -> None:
     panel.thresholds(
         boards.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(list(thresholds))
     )
     panel.color_scheme(boards.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
-    if words:
-        panel.mappings(mappings(words))
+    # Without a mapping, no value has the colour of the lowest.
+    panel.mappings(mappings(words, nothing))
 
 
 def timeline(
@@ -128,6 +133,12 @@ def graph(
         panel.with_target(_query(index, expression).range().legend_format(legend))
     panel.draw_style(common.GraphDrawStyle.LINE).line_width(1).fill_opacity(0)
     panel.show_points(common.VisibilityMode.NEVER).span_nulls(False)
+    panel.legend(
+        common_builders.VizLegendOptions()
+        .display_mode(common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
     panel.tooltip(
         common_builders.VizTooltipOptions()
         .mode(common.TooltipDisplayMode.MULTI)
@@ -176,9 +187,11 @@ class Column:
         unit: str | None = None,
         link: Link | None = None,
         hidden: bool = False,
+        width: int | None = None,
     ) -> None:
         self.words, self.thresholds, self.unit, self.link = words, thresholds, unit, link
         self.hidden = hidden  # links may still need it
+        self.width = width  # px; Grafana divides the rest
 
     def properties(self) -> list[models.DynamicConfigValue]:
         """As Grafana has it."""
@@ -186,10 +199,15 @@ class Column:
         if self.words:
             made["mappings"] = mappings(self.words)
         if self.thresholds:
+            made["mappings"] = mappings((), "-")
             config = boards.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE)
             made["thresholds"] = config.steps(list(self.thresholds)).build()
         if self.words or self.thresholds:
-            made["custom.cellOptions"] = common.TableColoredBackgroundCellOptions()
+            made["custom.cellOptions"] = common.TableColoredBackgroundCellOptions(
+                mode=common.TableCellBackgroundDisplayMode.BASIC
+            )
+        if self.width is not None:
+            made["custom.width"] = self.width
         if self.hidden:
             made["custom.hidden"] = True
         if self.unit is not None:
@@ -209,12 +227,13 @@ def rows(
     columns: Mapping[str, Column],
     *,
     hide: Sequence[str] = (),
+    order: Sequence[str] = (),
     sort: tuple[str, bool] | None = None,
     nothing: str = "nothing",
 ) -> table.Panel:
     """A table of what is so now: labels are columns, and so is the value of each query.
 
-    `sort`: a column, and whether the largest comes first.
+    `order`: labels that come first; `sort`: a column, and whether the largest comes first.
     """
     panel = _begin(table.Panel(), title, description, None, None)
     panel.align(common.FieldTextAlignment.AUTO).inspect(False)
@@ -232,6 +251,8 @@ def rows(
         panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     gone = dict.fromkeys(["Time", "__name__", "job", "instance", *hide], True)
     options: dict[str, object] = {"excludeByName": gone, "renameByName": rename}
+    if order:
+        options["indexByName"] = {label: index for index, label in enumerate(order)}
     panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=options))
     for column, looks in columns.items():
         panel.override_by_name(column, looks.properties())

@@ -1,5 +1,6 @@
 """One room: what runs in it, how it sounds, whether it is saved and sent."""
 
+from grafana_foundation_sdk.builders import dashboard as boards
 from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.alerts import alerts
@@ -77,16 +78,7 @@ def _now() -> list[tuple[int, Panel]]:
         ),
         (
             4,
-            tiles(
-                "Recording",
-                "Recordings that grow now, of those that are wanted.",
-                {
-                    "growing": f"sum(instance:fleet_recording_growing:bool{{{_IN}}})",
-                    "wanted": f'sum(fleet_instance_wanted{{{_IN}, role="record"}})',
-                },
-                show=BOTH,
-                nothing="none",
-            ),
+            _recording(),
         ),
         (
             4,
@@ -124,6 +116,26 @@ def _now() -> list[tuple[int, Panel]]:
             ),
         ),
     ]
+
+
+def _recording() -> Panel:
+    wanted = (
+        f'fleet_instance_wanted{{{_IN}, role="record"}} unless on (station, role, role_instance)'
+        f' fleet_instance_state{{{_IN}, state="completed"}} == 1'
+    )
+    growing = f"sum(instance:fleet_recording_growing:bool{{{_IN}}})"
+    panel = tiles(
+        "Recording",
+        "Recordings that grow now, and those that are wanted and do not.",
+        {"growing": growing, "not growing": f"sum({wanted}) - ({growing} or vector(0))"},
+        thresholds=steps(GREEN, (1, RED)),
+        show=BOTH,
+        nothing="none",
+    )
+    good = boards.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps(GREEN))
+    return panel.override_by_name(
+        "growing", [models.DynamicConfigValue(id_val="thresholds", value=good.build())]
+    )
 
 
 def _states() -> Panel:

@@ -67,21 +67,19 @@ def yes_no(yes: str, no: str, *, good: bool | None = True) -> tuple[Word, Word]:
     return Word(1, yes, colors[0]), Word(0, no, colors[1])
 
 
-def mappings(words: Sequence[Word]) -> list[ValueMapping]:
-    """As Grafana has it; no value is grey."""
+def mappings(words: Sequence[Word], nothing: str = "unknown") -> list[ValueMapping]:
+    """As Grafana has it; no value is grey, and called `nothing`."""
     table = {
         str(word.code): ValueMappingResult(text=word.text, color=word.color, index=index)
         for index, word in enumerate(words)
     }
-    nothing = ValueMappingResult(text="unknown", color=GREY, index=len(words))
-    return [
-        ValueMap(options=table),
-        SpecialValueMap(
-            options=DashboardSpecialValueMapOptions(
-                match=SpecialValueMatch.NULL_AND_NAN, result=nothing
-            )
-        ),
-    ]
+    absent = SpecialValueMap(
+        options=DashboardSpecialValueMapOptions(
+            match=SpecialValueMatch.NULL_AND_NAN,
+            result=ValueMappingResult(text=nothing, color=GREY, index=len(words)),
+        )
+    )
+    return [ValueMap(options=table), absent] if words else [absent]
 
 
 def steps(base: str, *above: tuple[float, str]) -> list[Threshold]:

@@ -23,22 +23,22 @@ def rules() -> list[dict[str, Any]]:
 
 
 class Prometheus:
-    """Scrapes `target` every second; alerts fire after a second instead of what they say."""
+    """Scrapes `target`; `hasty`: every second, and alerts fire after one."""
 
-    def __init__(self, directory: Path, target: str) -> None:
+    def __init__(self, directory: Path, target: str, *, hasty: bool = True) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = directory / "prometheus.log"
-        text = (ROOT / "prometheus/prometheus.yml").read_text()
-        text = re.sub(r"(scrape_interval|evaluation_interval): \w+", r"\1: 1s", text)
-        text = text.replace("scrape_timeout: 4s", "scrape_timeout: 1s")
+        text, alerts = (ROOT / "prometheus/prometheus.yml").read_text(), RULES.read_text()
+        if hasty:
+            text = re.sub(r"(scrape_interval|evaluation_interval): \w+", r"\1: 1s", text)
+            text = text.replace("scrape_timeout: 4s", "scrape_timeout: 1s")
+            alerts = re.sub(r"for: \w+", "for: 1s", alerts)
         text = text.replace('"manager:9700"', f'"{target}"').replace(
             "alertmanager:9093", "127.0.0.1:9"
         )
         (directory / "prometheus.yml").write_text(text)
-        (directory / "fleet.rules.yml").write_text(
-            re.sub(r"for: \w+", "for: 1s", RULES.read_text())
-        )
+        (directory / "fleet.rules.yml").write_text(alerts)
         self._argv = [
             "prometheus",
             f"--config.file={directory / 'prometheus.yml'}",
@@ -69,16 +69,26 @@ class Prometheus:
         except OSError:
             return False
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The instant vector (or a scalar as one sample); a parse error is an AssertionError."""
-        found = self._ask("query", query=expression)
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The instant vector (or a scalar as one sample); a parse error is an AssertionError.
+
+        `at`: a Unix time instead of now.
+        """
+        when = {} if at is None else {"time": at}
+        found = self._ask("query", query=expression, **when)
         result: list[dict[str, Any]] = found["result"]
         return [{"metric": {}, "value": result}] if found["resultType"] == "scalar" else result
 
-    def range(self, expression: str, seconds: float) -> list[dict[str, Any]]:
-        """The matrix of the last seconds."""
-        now = float(self.query("time()")[0]["value"][0])
-        found = self._ask("query_range", query=expression, start=now - seconds, end=now, step="1s")
+    def now(self) -> float:
+        """Its Unix time."""
+        return float(self.query("time()")[0]["value"][0])
+
+    def range(
+        self, expression: str, seconds: float, to: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The matrix of the last seconds, or of those before `to`."""
+        end = self.now() if to is None else to
+        found = self._ask("query_range", query=expression, start=end - seconds, end=end, step="1s")
         result: list[dict[str, Any]] = found["result"]
         return result
 
