@@ -5,7 +5,7 @@ BIN := .venv/bin
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parts demo test check bench soak constraints clean
+.PHONY: help setup parts demo test check bench soak picture constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ bench: setup ## how fast it is, beside a thin client on the same broker
 
 soak: setup ## an hour of ingest, record and monitor: no gap, together, no growth
 	@$(BIN)/python -m bench.soak
+
+picture: parts ## draw docs/pictures/board-*.png anew, with Grafana's components (needs npm)
+	@cd grafana/picture && npm install --no-fund --no-audit --no-package-lock --loglevel=error
+	@$(BIN)/python -m grafana.picture
 
 constraints: setup ## renew constraints.txt (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \

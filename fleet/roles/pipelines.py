@@ -26,11 +26,12 @@ _FEED = (
 )
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
-    # No parser: it takes the frame after the first for a key frame, and x264 repeats its headers.
+    # No parser: it takes the frame after the first for a key frame, and both repeat their headers
+    # before each key frame; from x265's own kind of those (open-gop) nobody can begin.
     "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency"
     " ! video/x-h264,stream-format=byte-stream,alignment=au ! identity name=encoded",
     "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
-    " ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
+    " option-string=repeat-headers=1:open-gop=0 ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
 }
 _AUDIO = {
     "aac": "avenc_aac bitrate={bit} ! aacparse",

@@ -171,7 +171,7 @@ function Timeline({ data, range, width, height }) {
   const [config] = useState(() => {
     const lines = data.map(({ fields: [, value] }) => value);
     const builder = new UPlotConfigBuilder('browser');
-    const names = lines.map((line) => getFieldDisplayName(line));
+    const names = data.map((frame) => getFieldDisplayName(frame.fields[1], frame, data));
     const common = { theme, grid: { show: false }, ticks: { show: false } };
     builder.addScale({
       scaleKey: 'x', isTime: true, orientation: 0, direction: 1,

@@ -1,6 +1,5 @@
 """One capture, many readers: what leaves an ingest, whatever happens in front of it."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -20,7 +19,7 @@ from fleet.strict import Mistakes, structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import frames, joined, numbers, probe, public
-from tests.roles.network import reader, sender
+from tests.roles.network import reader
 
 MakeHost = Callable[..., RealHost]
 Until = Callable[..., Awaitable[None]]
@@ -83,6 +82,7 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
 ) -> None:
     host, wanted = make_host(role="ingest"), settings(**codecs)
     async with running(host, wanted) as role:
+        await until(lambda: (metric(host, "fleet_ffmpeg_frames_total") or 0) > 40, role)
         with reader(url(wanted), tmp_path / "a.ts", 3) as one:
             await until(lambda: metric(host, "fleet_ingest_readers") == 1, role)
             await until(lambda: not one.running, role)
@@ -149,35 +149,6 @@ async def test_a_lost_device_leaves_the_other_running(
             await until(lambda: not one.running, role)
     assert [s["codec_type"] for s in probe(tmp_path / "a.ts")["streams"]] == ["video", "audio"]
     assert shown in said(tmp_path / "a.ts", *filters)
-    assert host.failed is None
-
-
-async def test_a_change_at_the_input_neither_ends_a_reader_nor_breaks_its_stream(
-    make_host: MakeHost, until: Until, tmp_path: Path
-) -> None:
-    feed = f"udp://127.0.0.1:{free_port()}"
-    source = {"type": "url", "url": feed}
-    host, wanted = make_host(role="ingest"), settings(picture=source, sound=source)
-    to = f"{feed}?pkt_size=1316"
-    first = sender(to, "640x360", 50)
-    async with running(host, wanted) as role:
-        with reader(url(wanted), tmp_path / "a.ts", 60) as one:
-            await until(lambda: metric(host, "fleet_ingest_input_rate_hertz") == 50, role)
-            first.end()
-            with sender(to, "320x240", 30):
-                await until(lambda: metric(host, "fleet_ingest_input_height_pixels") == 240, role)
-                await until(lambda: host.noted == (None, None), role)
-            await until(lambda: host.noted[0] == "NoSignal", role)
-            assert metric(host, "fleet_ingest_picture_present") == 0
-            with sender(to, "640x360", 50):
-                await until(lambda: host.noted == (None, None), role)
-                await asyncio.sleep(1)
-            assert one.running
-            one.end()
-    streams = probe(tmp_path / "a.ts")["streams"]
-    assert (streams[0]["width"], streams[0]["height"]) == (320, 180)
-    assert unbroken(tmp_path / "a.ts")
-    assert len(host.children) == 1
     assert host.failed is None
 
 
