@@ -31,7 +31,7 @@ from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
 from fleet.topics import Topics
-from scripts.demo_parts import PartFailed, Parts, Recording, claim, free_port, scraping
+from scripts.demo_parts import PartFailed, Parts, Recording, claim, scraping
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("examples/demo.toml")
@@ -76,24 +76,12 @@ class Demo:
         """All parts; the broker's URL, and host and port of the page and of Prometheus."""
         programs = Path(sys.executable).parent
         port = await self.parts.broker(ROOT / "mosquitto/private.conf")
-        broker, http = f"mqtt://127.0.0.1:{port}", f"127.0.0.1:{free_port()}"
-        prometheus = f"127.0.0.1:{free_port()}"
-        state = self._work / "manager"
-        self.parts.start(
+        broker = f"mqtt://127.0.0.1:{port}"
+        manager = self.parts.start(
             "manager",
             [
                 *(programs / "fleet-manager", "run", "--broker", broker),
-                *("--state-dir", state, "--http", http),
-            ],
-        )
-        self.parts.start(
-            "prometheus",
-            [
-                *("prometheus", f"--config.file={scraping(http, self._work)}"),
-                *(
-                    f"--storage.tsdb.path={self._work / 'tsdb'}",
-                    f"--web.listen-address={prometheus}",
-                ),
+                *("--state-dir", self._work / "manager", "--http", "127.0.0.1:0"),
             ],
         )
         for name, id_ in STATIONS.items():
@@ -109,7 +97,16 @@ class Demo:
                     *("--state-dir", self._work / name, "--settings", settings),
                 ],
             )
-        return broker, http, prometheus
+        http = f"127.0.0.1:{await manager.port()}"
+        prometheus = self.parts.start(
+            "prometheus",
+            [
+                *("prometheus", f"--config.file={scraping(http, self._work)}"),
+                f"--storage.tsdb.path={self._work / 'tsdb'}",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+        )
+        return broker, http, f"127.0.0.1:{await prometheus.port()}"
 
     async def _all_online(self, access: Access) -> None:
         end = time.monotonic() + 60

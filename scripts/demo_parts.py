@@ -41,6 +41,21 @@ class Part:
             text = "\n".join(f"    {line}" for line in words) or "    (it said nothing)"
             raise PartFailed(f"{self.name} ended with status {status}; its last words:\n{text}")
 
+    async def port(self) -> int:
+        """The TCP port it was given when it asked for any, once it listens.
+
+        Raises:
+            PartFailed: it ended before.
+        """
+        while True:
+            self.check()
+            with suppress(psutil.NoSuchProcess):
+                for one in psutil.Process(self.process.pid).net_connections("tcp"):
+                    if one.status == psutil.CONN_LISTEN:
+                        port: int = one.laddr.port
+                        return port
+            await asyncio.sleep(0.02)
+
 
 @define
 class Parts:
