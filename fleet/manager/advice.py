@@ -17,13 +17,18 @@ def unwatched(chosen: Iterable[Wanted], file: Iterable[Wanted]) -> Iterator[str]
     for one in chosen:
         for instance, settings in one.roles.get("record", {}).items():
             source = settings.get("source")
-            if not _is_test(source) and dumps(source) not in watched:
+            if _type(source) != "test" and dumps(source) not in watched:
                 yield (
                     f"{one.facts.name or one.id} record/{instance}: nobody watches what it "
-                    "records, so silence or a black picture goes unnoticed: add a monitor with "
-                    "the same source"
+                    "records, so silence or a black picture goes unnoticed: "
+                    + (
+                        "let an ingest open the device, which only one can, and a monitor read "
+                        "that too"
+                        if _type(source) == "device"
+                        else "add a monitor with the same source"
+                    )
                 )
 
 
-def _is_test(source: Any) -> bool:
-    return not isinstance(source, dict) or source.get("type") == "test"
+def _type(source: Any) -> Any:
+    return source.get("type") if isinstance(source, dict) else "test"

@@ -31,7 +31,8 @@ _VIDEO = {
     "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency"
     " ! video/x-h264,stream-format=byte-stream,alignment=au ! identity name=encoded",
     "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
-    " option-string=repeat-headers=1:open-gop=0 ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
+    " option-string=repeat-headers=1:open-gop=0"
+    " ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
 }
 _AUDIO = {
     "aac": "avenc_aac bitrate={bit} ! aacparse",

@@ -95,6 +95,11 @@ roles.monitor.main.source = {role = "ingest", station = "slides"}
     watched = text + 'roles.monitor.cam.source = {role = "ingest", station = "cam"}\n'
     plan = (await ask(stranger, "plan", text=watched, name="f"))["result"]
     assert plan["warnings"] == []
+    own = text.replace('{type = "test"}', '{type = "device", sound = {type = "alsa"}}')
+    plan = (await ask(stranger, "plan", text=own, name="f"))["result"]
+    alone = [one for one in plan["warnings"] if "record/test" in one]
+    assert len(alone) == 2
+    assert all("let an ingest open the device" in one for one in alone)
 
 
 async def test_status_tells_a_rejection_and_a_station_that_was_never_heard(
