@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y")
 
 
@@ -32,6 +34,12 @@ class Peer:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def listens(self) -> bool:
+        """Whether it has a socket open; asking does not connect to it."""
+        assert self.running, self.end()
+        return bool(psutil.Process(self._process.pid).net_connections("inet"))
 
     def end(self) -> str:
         """Interrupt it; what it said."""

@@ -1,6 +1,5 @@
 """What is sent arrives, its key stays private, and what is in the way has a name."""
 
-import asyncio
 import contextlib
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -145,7 +144,7 @@ async def test_an_rtmp_server_gets_the_key_and_the_stream(
     url, file = f"rtmp://127.0.0.1:{free_port()}/live/app", tmp_path / "got.flv"
     listen = ("ffmpeg", "-nostdin", "-loglevel", "warning", "-listen", "1", "-timeout", "15")
     with Peer(*listen, "-i", f"{url}/other", "-c", "copy", "-t", "2", str(file)) as server:
-        await asyncio.sleep(0.5)  # it takes one connection alone, so none may be tried
+        await until(lambda: server.listens)
         role = Stream(host, settings({"type": "rtmp", "url": url, "key": {"secret": "key"}}))
         await role.start()
         assert leaks(host) == []
@@ -165,13 +164,13 @@ async def test_an_srt_listener_gets_the_stream_with_the_passphrase_alone(
     def server(passphrase: str) -> Peer:
         return Peer(*(part.format(passphrase) for part in listen), str(file))
 
-    with server("quite-another-one"):
-        await asyncio.sleep(0.5)
+    with server("quite-another-one") as wrong:
+        await until(lambda: wrong.listens)
         with pytest.raises(Failed) as failed:
             await Stream(host, settings(target)).start()
         assert failed.value.reason == "TargetRefused"
     with server(KEY) as right:
-        await asyncio.sleep(0.5)
+        await until(lambda: right.listens)
         host = RealHost(tmp_path, "again", "cam1", None, "stream")
         host.secrets["key"] = KEY
         role = Stream(host, settings(target))
