@@ -204,8 +204,16 @@ class Reference:
     A conference file names the role; host and port are filled in from that file.
     """
 
-    host: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[\w.:%-]+$")]
-    port: Annotated[int, Meta(ge=1, le=65535)] = PORT
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[\w.:%-]+$",
+            description="of the station that offers it; a conference file names its role instead",
+        ),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65535, description="where it is offered (TCP)")] = PORT
     role: str | None = None
     instance: str | None = None
     station: str | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -211,6 +212,7 @@ def test_roles_are_shown_with_limits_types_and_defaults(fleet_agent: Typed) -> N
     assert "echo (at most 3 instances)" in text
     assert "number  integer 1 to 9  1" in text
     assert "command say" in text
+    assert re.search(r"^ +passphrase .*\n +secret +string", text, re.MULTILINE), "what may be null"
     value = json.loads(fleet_agent("roles", "--json").stdout)
     assert value["factories"]["echo"]["instances"] == 3
     seconds = value["factories"]["record"]["settings"]["properties"]["segment_seconds"]
