@@ -73,6 +73,31 @@ async def test_an_ingest_captures_a_screen_and_a_sound_device(
     assert host.failed is None
 
 
+async def test_an_unplugged_device_is_missing_until_it_is_back(
+    make_host: MakeHost, until: Until
+) -> None:
+    host = make_host(role="ingest")
+    with Screen("320x180") as screen:
+        settings = {
+            "picture": {"type": "screen", "display": screen.display},
+            "size": "320x180",
+            "listen": "127.0.0.1",
+            "port": free_port(),
+            "local_copy": {"enabled": False},
+        }
+        role = Ingest(host, structure(settings, IngestSettings))
+        await role.start()
+        screen.unplug()
+        await until(lambda: host.noted[0] == "DeviceMissing", role)
+        assert f"screen {screen.display}" in str(host.noted[1])
+        assert host.registry.get_sample_value("fleet_ingest_picture_present") == 0
+        screen.plug()
+        await until(lambda: host.noted == (None, None), role)
+        assert host.registry.get_sample_value("fleet_ingest_picture_present") == 1
+        await role.stop()
+    assert host.failed is None
+
+
 async def test_a_recording_straight_from_devices_has_their_picture_and_sound(
     make_host: MakeHost, record_settings: Settings, until: Until, home: Path
 ) -> None:
