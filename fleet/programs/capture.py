@@ -181,11 +181,16 @@ class Source:
         self.end(0)
 
 
+SOURCES = {
+    "rtspsrc": {"protocols": "tcp", "latency": "200", "tcp-timeout": "3000000"},
+    "udpsrc": {"buffer-size": "4194304"},  # bytes, as far as the kernel allows
+}
+"""Element that reads an address -> what it needs besides the address."""
+
+
 def _set_up(decoder: Any, source: Any) -> None:
-    """What an address needs besides itself."""
-    if source.get_factory().get_name() == "rtspsrc":
-        for name, value in (("protocols", "tcp"), ("latency", "200"), ("tcp-timeout", "3000000")):
-            Gst.util_set_object_arg(source, name, value)
+    for name, value in SOURCES.get(source.get_factory().get_name(), {}).items():
+        Gst.util_set_object_arg(source, name, value)
 
 
 class Capture:
