@@ -165,7 +165,10 @@ class Record(FfmpegRole[RecordSettings]):
         argv = ["ffprobe", "-v", "quiet", *show, f"file:{self._segments.current}"]
         looking = await self.host.spawn(argv, name="look", report=True)
         await looking.wait()
-        found: list[dict[str, str]] = json.loads(looking.output.read_bytes()).get("streams", [])
+        try:
+            found: list[dict[str, str]] = json.loads(looking.output.read_bytes())["streams"]
+        except (OSError, ValueError, KeyError):
+            return []  # what could not be looked at is recorded all the same
         return found
 
     def spawned(self) -> None:

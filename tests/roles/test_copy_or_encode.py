@@ -1,6 +1,7 @@
 """What comes is copied where the output takes it, and encoded where it must be."""
 
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,29 @@ async def test_a_copy_that_was_asked_for_and_cannot_be_is_told(
             await Record(host, record_settings(source=source, video_codec="copy")).start()
     assert failed.value.reason == "CodecUnsuitable"
     assert list(host.recordings.iterdir()) == [], "what nobody can read is not left behind"
+
+
+async def test_a_recording_that_cannot_be_looked_at_goes_on(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = tmp_path / "bin/ffprobe"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    host = make_host()
+    with offered("h264", "aac") as url, monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+        role = Record(host, record_settings(source={"type": "url", "url": url}))
+        await role.start()
+        assert [child.argv[0] for child in host.children] == ["ffmpeg", "ffprobe"]
+        await until(lambda: pictures(role) > 25, role)
+        await role.stop()
+    assert codecs(public(host.recordings)[0]) == ("h264", "aac")
+    assert host.failed is None
 
 
 @pytest.mark.parametrize("kind", ["rtmp", "hls"])
