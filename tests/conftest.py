@@ -1,6 +1,7 @@
 """Real parts for every test: broker, programs, a stranger's client. A missing one ends the run."""
 
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _NEEDED = {
     "fish": "fish",
     "openssl": "openssl",
     "faketime": "faketime",
+    "Xvfb": "xvfb",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }
@@ -55,6 +57,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             text = log.read_text(errors="replace")
             report.sections.append((log.name, text[-20_000:]))  # type: ignore[attr-defined]
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What programs keep for themselves goes with the tests; GStreamer looks around but once."""
+    path = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(path))
+        patch.setenv("GST_REGISTRY", str(path / "gstreamer.bin"))
+        subprocess.run(["gst-inspect-1.0", "identity"], capture_output=True, check=True)
+        yield
 
 
 @pytest.fixture

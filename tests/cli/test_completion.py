@@ -59,7 +59,9 @@ async def test_the_tab_key_knows_rooms_and_stations(
     file = tmp_path / f"completion.{shell}"
     file.write_text(script.out)
     path = f"{FLEET.parent}:{os.environ['PATH']}"
-    terminal = Terminal(SHELLS[shell], fleet.environment({"PATH": path}), tmp_path)
+    terminal = Terminal(
+        SHELLS[shell], fleet.environment({"PATH": path, "XDG_RUNTIME_DIR": str(tmp_path)}), tmp_path
+    )
     try:
         # The mark is put together by the shell, so that its echo is not taken for it.
         terminal.type(f"{FIRST[shell]}. {file}; echo re''ady\n")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class Browser:
         for flag in (*_FLAGS, f"--user-data-dir={directory}/chromium"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = Chrome(options, Service("/usr/bin/chromedriver"))
+        own = os.environ | {"HOME": str(directory)}
+        self.driver = Chrome(options, Service("/usr/bin/chromedriver", env=own))
 
     def close(self) -> None:
         self.driver.quit()
