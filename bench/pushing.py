@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from rich.table import Table
 
@@ -54,10 +54,10 @@ class _Stand:
         stations = await _start("bench.stations", port, str(self._count))
         await self._observer.open(self._broker.port)
         floor = await _start("bench.floor", port)
-        thin = await self._runs(runs, lambda: self._push(floor), floor.pid)
+        thin = await self._runs(runs, lambda: self._push(floor), self._nothing_left, floor.pid)
         await _end(floor)
         manager = await self._manager()
-        real = await self._runs(runs, self._apply, manager.pid)
+        real = await self._runs(runs, self._apply, self._rolled_out, manager.pid)
         manager.terminate()
         await manager.ended()
         self._observer.close()
@@ -77,14 +77,28 @@ class _Stand:
             await asyncio.sleep(0.5)  # it adopts what the thin one left
         return manager
 
-    async def _runs(self, runs: int, change: Callable[[], object], pid: int) -> list[Run]:
+    async def _runs(
+        self,
+        runs: int,
+        change: Callable[[], object],
+        over: Callable[[], Awaitable[None]],
+        pid: int,
+    ) -> list[Run]:
         done = []
         for number in range(WARM + runs):
             self._revision += 1
             done.append(await self._observer.run(self._count, change, pid))  # type: ignore[arg-type]
+            await over()  # what goes on after the last ack is not in the next run
             if number >= WARM and self._count > 1:
-                await asyncio.sleep(0.5)  # what goes on after the last ack is not in the next run
+                await asyncio.sleep(0.5)
         return done[WARM:]
+
+    async def _nothing_left(self) -> None:
+        """The thin manager keeps nothing."""
+
+    async def _rolled_out(self) -> None:
+        while (await self._observer.ask("rollout", {}))["rollout"]["phase"] == "running":
+            await asyncio.sleep(0.02)
 
     async def _push(self, floor: Process) -> None:
         assert floor.stdin is not None

@@ -110,11 +110,14 @@ def _row(rollout: Rollout) -> dict[str, Any]:
 
 
 def _fixed(target: Target) -> dict[str, Any]:
-    return {
-        "facts": dumps(to_json(target.facts)).decode(),
-        "facts_before": dumps(to_json(target.facts_before)).decode(),
-        "replaces": target.replaces,
-    }
+    facts = before = _text(target.facts)
+    if target.facts_before != target.facts:
+        before = _text(target.facts_before)
+    return {"facts": facts, "facts_before": before, "replaces": target.replaces}
+
+
+def _text(facts: Facts) -> str:
+    return dumps(to_json(facts)).decode()
 
 
 def _progress(target: Target) -> dict[str, Any]:
