@@ -173,11 +173,11 @@ class Session:
             for task in tasks:
                 if task.done():
                     await task  # it never ends by itself: let its error be seen
-            await self._say_goodbye(self._farewell.result())
         finally:
-            for task in tasks:
+            for task in tasks:  # nothing comes after the goodbye
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        await self._say_goodbye(self._farewell.result())
 
     async def _say_goodbye(self, presence: PresenceState | None) -> None:
         if self.link is None or presence is None:
