@@ -20,7 +20,7 @@ demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends 
 	@$(BIN)/python -m scripts.demo $(if $(DURATION),--duration $(DURATION))
 
 test: check ## everything that is promised, with real parts
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto
 
 check: parts ## style, types and the import contract
 	$(BIN)/ruff check

@@ -1,6 +1,7 @@
 """`make demo` does what the README promises of it."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -19,8 +20,7 @@ import pytest
 from tests.board.prometheus import rules
 from tests.processes import ROOT, until
 
-# Two demonstrations at once would want the same port for what they capture, so the later would end.
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = pytest.mark.timeout(400)  # with the wait for those of other workers
 
 BLOCKED = "BlockedRole record: the role 'record' is blocked on this station"
 
@@ -97,10 +97,15 @@ class Run:
 
 
 @pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    one = Run(tmp_path)
-    yield one
-    await one.end()
+async def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
+    """Alone: two at once would want the same port for what they capture."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "demo.lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        one = Run(tmp_path)
+        yield one
+        await one.end()
 
 
 async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None:
