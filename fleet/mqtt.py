@@ -176,6 +176,21 @@ class _Client(aiomqtt.Client):
             self._client._sock = _ReadAhead(self._client._sock)  # noqa: SLF001
         return self
 
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        # paho may be in another thread here, as in aiomqtt's own.
+        self._loop.call_soon_threadsafe(self._await_writing, client, sock)
+
+    def _await_writing(self, client: paho.Client, sock: Any) -> None:
+        if sock.fileno() >= 0:  # it may have been closed since
+            self._loop.add_writer(sock.fileno(), self._write, client)
+
+    def _write(self, client: paho.Client) -> None:
+        try:
+            client.loop_write()
+        except Exception as error:
+            if not self.gone.done():
+                self.gone.set_exception(error)
+
     def leave_with_will(self) -> None:
         reason = ReasonCode(PacketTypes.DISCONNECT, identifier=_DISCONNECT_WITH_WILL)
         self._client.disconnect(reason)

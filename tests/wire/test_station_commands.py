@@ -69,16 +69,21 @@ async def test_a_repeat_runs_nothing_twice_and_gets_the_same_reply(
     correlation = secrets.token_bytes(8)
     arguments = {"role": "record", "instance": "main"}
     mark = boss.stranger.mark()
-    for _ in range(3):
-        await boss.stranger.publish(
-            boss.topic("command/me/station/restart"),
-            {"instance": None, "arguments": arguments},
-            correlation=correlation,
-        )
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            await boss.stranger.publish(
+                boss.topic("command/me/station/restart"),
+                {"instance": None, "arguments": arguments},
+                correlation=correlation,
+            )
+
+    await ask(3)  # what comes before the reply is answered by it
     first = await boss.reply(correlation, mark)
     assert first.json["error"] is None
+    await ask(2)
     replies = boss.topic("reply/me")
-    await until(lambda: len(boss.stranger.on(replies)) == 3, what="three replies")
+    await until(lambda: len(boss.stranger.on(replies)) >= 3, what="three replies")
     assert {one.payload for one in boss.stranger.on(replies)} == {first.payload}
     status = await boss.stranger.expect(
         boss.topic("status"),
