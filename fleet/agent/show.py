@@ -79,7 +79,12 @@ def _rows(schema: JsonSchema, indent: str) -> list[tuple[str, str, str, str]]:
         rows.append((indent + name, kind(setting), default, about))
         if "properties" in setting:
             rows.extend(_rows(setting, indent + "  "))
-        arms = [arm for arm in _arms(setting) if "properties" in arm]
+        arms = [
+            arm
+            for several in ("oneOf", "anyOf")
+            for arm in setting.get(several, ())
+            if "properties" in arm
+        ]
         for arm in arms:
             if len(arms) == 1 and _untagged(arm) == arm["properties"]:
                 rows.extend(_rows(arm, indent + "  "))
@@ -88,10 +93,6 @@ def _rows(schema: JsonSchema, indent: str) -> list[tuple[str, str, str, str]]:
                 inner = {**arm, "properties": _untagged(arm)}
                 rows.extend(_rows(inner, indent + "    "))
     return rows
-
-
-def _arms(setting: JsonSchema) -> Sequence[JsonSchema]:
-    return [*setting.get("oneOf", ()), *setting.get("anyOf", ())]
 
 
 def _unit(setting: Mapping[str, Any]) -> str:

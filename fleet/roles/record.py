@@ -263,7 +263,7 @@ class Record(FfmpegRole[RecordSettings]):
     def _codec(self, kind: str, wanted: str, encoder: str) -> str:
         if wanted != "auto":
             return wanted
-        return encoder if self.settings.source.raw or kind in self.encoded else "copy"
+        return "copy" if kind in self.copied() else encoder
 
 
 class RecordFactory(RoleFactory[RecordSettings]):

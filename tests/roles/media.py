@@ -33,6 +33,12 @@ def numbers(file: Path) -> list[int]:
     return [round(float(time) * 25) for time in times if time]
 
 
+def unbroken(file: Path) -> bool:
+    """Whether the picture's times are one frame apart throughout."""
+    times = sorted(numbers(file))
+    return times == list(range(times[0], times[0] + len(times)))
+
+
 def joined(files: list[Path], target: Path) -> Path:
     target.write_bytes(b"".join(file.read_bytes() for file in files))
     return target

@@ -18,7 +18,7 @@ from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.strict import Mistakes, structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
-from tests.roles.media import frames, joined, numbers, probe, public
+from tests.roles.media import frames, joined, probe, public, unbroken
 from tests.roles.network import reader
 
 MakeHost = Callable[..., RealHost]
@@ -60,12 +60,6 @@ def said(file: Path, *filters: str) -> str:
     """What ffmpeg's filters say of a file."""
     argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), *filters, "-f", "null", "-"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stderr
-
-
-def unbroken(file: Path) -> bool:
-    """Whether the picture's times are one frame apart throughout."""
-    times = sorted(numbers(file))
-    return times == list(range(times[0], times[0] + len(times)))
 
 
 @pytest.mark.parametrize(
@@ -150,15 +144,6 @@ async def test_a_lost_device_leaves_the_other_running(
     assert [s["codec_type"] for s in probe(tmp_path / "a.ts")["streams"]] == ["video", "audio"]
     assert shown in said(tmp_path / "a.ts", *filters)
     assert host.failed is None
-
-
-async def test_a_device_that_is_not_there_is_named(make_host: MakeHost) -> None:
-    picture = {"type": "v4l2", "device": "/dev/video97"}
-    role = Ingest(make_host(role="ingest"), settings(picture=picture, sound={"type": "none"}))
-    role.start_seconds = 2.0
-    with pytest.raises(Failed, match="/dev/video97") as failed:
-        await role.start()
-    assert failed.value.reason == "DeviceMissing"
 
 
 async def test_a_port_in_use_is_named(make_host: MakeHost) -> None:
