@@ -6,10 +6,10 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from fleet.manager import conference
+from fleet.manager.conference import file as conference
+from fleet.media.inputs import Picture, Sound
+from fleet.media.meter import THRESHOLDS, Meter
 from fleet.roles.ingest import IngestSettings
-from fleet.roles.inputs import Picture, Sound
-from fleet.roles.meter import THRESHOLDS, Meter
 from fleet.roles.monitor import MonitorSettings
 from fleet.roles.record import RecordSettings
 from fleet.roles.stream import StreamSettings

@@ -101,7 +101,7 @@ def check(
     prefix: Annotated[str | None, _PREFIX] = None,
 ) -> None:
     """Say whether this box has all it needs; a line each, exit 1 if something is missing."""
-    from fleet.agent.check import findings
+    from fleet.agent.local.check import findings
 
     flags = _Flags(broker, station, state_dir, settings, prefix)
     try:
@@ -124,7 +124,8 @@ def roles(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Show what this station can run: each role, its settings, their types and defaults."""
-    from fleet.agent import catalogue, show
+    from fleet.agent.config import catalogue
+    from fleet.agent.local import show
     from fleet.wire import to_json
 
     with _said():
@@ -149,7 +150,8 @@ def status(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Ask the agent of this box what it does; exit 0 healthy, 3 not, 4 no agent answers."""
-    from fleet.agent import local, show
+    from fleet.agent.local import show
+    from fleet.agent.local import socket as local
     from fleet.wire import to_json
 
     with _said():
@@ -207,7 +209,7 @@ def _said() -> Iterator[None]:
 
 
 def _ask(state_dir: str | None, settings: Path | None, what: str, **arguments: str) -> None:
-    from fleet.agent import local
+    from fleet.agent.local import socket as local
     from fleet.model import Refusal
 
     with _said():

@@ -35,8 +35,8 @@ def become_agent(settings: AgentSettings) -> NoReturn:
 
 
 def _be_agent(text: str) -> None:
+    from fleet.agent.config.store import BadState, StateInUse
     from fleet.agent.run import run
-    from fleet.agent.store import BadState, StateInUse
     from fleet.notify import Notifier
 
     # The journal has its own clock.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import define
 
-from fleet.agent.validate import clip
+from fleet.agent.config.validate import clip
 from fleet.model import (
     MAX_PAYLOAD,
     CommandFailed,
@@ -24,7 +24,7 @@ from fleet.model import (
 )
 from fleet.model import Command as Request
 from fleet.mqtt import Message
-from fleet.roles import Command, Failed
+from fleet.role import Command, Failed
 from fleet.station import STATION
 from fleet.strict import Mistakes, close_match, structure
 from fleet.topics import Address

@@ -14,19 +14,20 @@ from contextlib import suppress
 from attrs import frozen
 from prometheus_client import CollectorRegistry
 
-from fleet.agent import catalogue, machine
-from fleet.agent.figures import MachineFigures, clock_offset
-from fleet.agent.local import LocalServer, LocalStatus
+from fleet.agent.box import machine
+from fleet.agent.box.figures import MachineFigures, clock_offset
+from fleet.agent.config import catalogue
+from fleet.agent.config.store import Store
+from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.engine.wanted import Place
+from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.session import Identity, Session
 from fleet.agent.settings import AgentSettings
 from fleet.agent.station import StationCommands
-from fleet.agent.store import Store
-from fleet.agent.supervisor import Supervisor
-from fleet.agent.wanted import Place
 from fleet.model import PresenceState
 from fleet.mqtt import BACKOFF_CAP, Broker, keep
 from fleet.notify import Notifier
-from fleet.roles import Command
+from fleet.role import Command
 from fleet.station import RestartArguments, RestartResult
 from fleet.topics import Topics
 from fleet.version import __version__

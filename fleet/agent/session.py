@@ -15,18 +15,18 @@ from typing import Any, Final
 from attrs import evolve, frozen
 from prometheus_client import CollectorRegistry, Counter
 
-from fleet.agent import registration
-from fleet.agent.catalogue import Catalogue
+from fleet.agent.box import registration
+from fleet.agent.box.lines import Outbox
+from fleet.agent.box.telemetry import gather
 from fleet.agent.commands import Commands
-from fleet.agent.configs import Configs
-from fleet.agent.lines import Outbox
-from fleet.agent.store import Store
-from fleet.agent.supervisor import Supervisor
-from fleet.agent.telemetry import gather
-from fleet.agent.wanted import Key
+from fleet.agent.config.catalogue import Catalogue
+from fleet.agent.config.received import Configs
+from fleet.agent.config.store import Store
+from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.engine.wanted import Key
 from fleet.model import MAX_PAYLOAD, Ack, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
-from fleet.roles import Command
+from fleet.role import Command
 from fleet.topics import Topics
 from fleet.wire import encode, format_time
 

@@ -11,12 +11,12 @@ from typing import Final
 
 import psutil
 
-from fleet.agent import machine
-from fleet.agent.figures import clock_offset
-from fleet.agent.supervisor import Supervisor
-from fleet.agent.wanted import Key, Place
+from fleet.agent.box import machine
+from fleet.agent.box.figures import clock_offset
+from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.engine.wanted import Key, Place
 from fleet.model import MAX_PAYLOAD, NoSuchInstance
-from fleet.roles import Command
+from fleet.role import Command
 from fleet.station import (
     COMMANDS,
     Disk,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.cli import (
+from fleet.cli.commands import (
     adopt,
     apply,
     call,

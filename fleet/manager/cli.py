@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from fleet.manager.ledger import Ledger
+    from fleet.manager.store.ledger import Ledger
     from fleet.mqtt import Broker
     from fleet.notify import Notifier
 
@@ -72,8 +72,8 @@ def run(
     ] = "fleet",
 ) -> None:
     """Run until told to stop. Exits 3 when a manager that began later takes over."""
-    from fleet.manager.http import CannotListen
     from fleet.manager.store import BadStore
+    from fleet.manager.web.server import CannotListen
     from fleet.mqtt import BadBroker, Broker, Refused
     from fleet.settings import BadSettings, read_password
 
@@ -104,16 +104,16 @@ async def _run(
     from prometheus_client import CollectorRegistry
 
     from fleet import mqtt
-    from fleet.manager.http import serve
-    from fleet.manager.inventory import Inventory
-    from fleet.manager.ledger import Ledger
-    from fleet.manager.metrics import RESERVED, Counts, FleetCollector
-    from fleet.manager.page.look import Look
-    from fleet.manager.page.server import Page
-    from fleet.manager.page.thumbnails import Thumbnails
     from fleet.manager.session import ManagerSession
+    from fleet.manager.stations.inventory import Inventory
+    from fleet.manager.stations.telemetry import Figures
+    from fleet.manager.stations.thumbnails import Thumbnails
     from fleet.manager.store import BadStore, Store
-    from fleet.manager.telemetry import Figures
+    from fleet.manager.store.ledger import Ledger
+    from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
+    from fleet.manager.web.page.look import Look
+    from fleet.manager.web.page.routes import Page
+    from fleet.manager.web.server import serve
     from fleet.model import PresenceState
     from fleet.notify import Notifier
     from fleet.topics import Topics

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from attrs import evolve
 
-from fleet.manager.inventory import Heard, Inventory
-from fleet.manager.ledger import Entry, Ledger
+from fleet.manager.stations.inventory import Heard, Inventory
 from fleet.manager.store import Said
+from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import (
     Ack,
     Config,

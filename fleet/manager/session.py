@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from fleet.manager.complaints import Complaints
-from fleet.manager.inventory import Inventory, Said
-from fleet.manager.ledger import Ledger
-from fleet.manager.metrics import Counts
 from fleet.manager.operations.desk import Desk
-from fleet.manager.page.thumbnails import Thumbnails
-from fleet.manager.pusher import Pusher
 from fleet.manager.requests import Requests
-from fleet.manager.rolling import Rollouts
-from fleet.manager.telemetry import Figures
+from fleet.manager.rollouts.engine import Rollouts
+from fleet.manager.rollouts.pusher import Pusher
+from fleet.manager.stations.complaints import Complaints
+from fleet.manager.stations.inventory import Inventory, Said
+from fleet.manager.stations.telemetry import Figures
+from fleet.manager.stations.thumbnails import Thumbnails
+from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.metrics import Counts
 from fleet.model import (
     INTERVAL,
     Ack,

@@ -17,12 +17,12 @@ from attrs import frozen
 from prometheus_client import Gauge
 
 from fleet import programs
+from fleet.media.inputs import NOTHING, NoInput, Picture, Sound
+from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
+from fleet.media.pipelines import PACKAGES, output, raw, sources
+from fleet.media.progress import Metrics, Report
+from fleet.media.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate
 from fleet.roles import ChildRole, Failed, Host, Meta, RoleFactory, register_factory
-from fleet.roles.inputs import NOTHING, NoInput, Picture, Sound
-from fleet.roles.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
-from fleet.roles.pipelines import PACKAGES, output, raw, sources
-from fleet.roles.progress import Metrics, Report
-from fleet.roles.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate
 
 _PROGRAM = Path(programs.__file__).with_name("capture.py")
 _PYTHON = "/usr/bin/python3"

@@ -18,6 +18,9 @@ import attrs
 from attrs import define, evolve, frozen
 from prometheus_client import Gauge
 
+from fleet.media.ffmpeg import diagnose
+from fleet.media.meter import STALE_SECONDS, THRESHOLDS, Meter, Thresholds
+from fleet.media.sources import Source
 from fleet.roles import (
     THUMBNAIL_BYTES,
     Child,
@@ -28,9 +31,6 @@ from fleet.roles import (
     RoleFactory,
     register_factory,
 )
-from fleet.roles.ffmpeg import diagnose
-from fleet.roles.meter import STALE_SECONDS, THRESHOLDS, Meter, Thresholds
-from fleet.roles.sources import Source
 
 _AWAY = ("SourceUnreachable", "SourceUnreadable", "SourceEnded", "FileMissing")
 _NO_PICTURE = "'0:v:0' matches no streams"

@@ -11,16 +11,16 @@ from typing import Annotated, Literal
 
 from attrs import evolve, frozen
 
-from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
-from fleet.roles.ffmpeg import FfmpegRole
-from fleet.roles.segments import Segments, short_of
-from fleet.roles.sources import (
+from fleet.media.ffmpeg import FfmpegRole
+from fleet.media.segments import Segments, short_of
+from fleet.media.sources import (
     AudioBitrate,
     FileSource,
     Source,
     VideoBitrate,
     below,
 )
+from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 
 _SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv"}
 

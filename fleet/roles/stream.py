@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Gauge
 
+from fleet.media.ffmpeg import FfmpegRole
+from fleet.media.segments import refused
+from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate
+from fleet.media.targets import HlsTarget, IcecastTarget, Target
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
-from fleet.roles.ffmpeg import FfmpegRole
-from fleet.roles.segments import refused
-from fleet.roles.sources import AudioBitrate, FileSource, Source, VideoBitrate
-from fleet.roles.targets import HlsTarget, IcecastTarget, Target
 
 _VIDEO_BITRATE, _AUDIO_BITRATE = 2_000_000, 128_000
 _WRITING = re.compile(

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 from attrs import frozen
 
-from fleet.agent.clock import Clock
-from fleet.agent.left_behind import VARIABLE
-from fleet.agent.supervisor import Supervisor
-from fleet.agent.wanted import Key, Place, Wanted
+from fleet.agent.engine.clock import Clock
+from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.engine.wanted import Key, Place, Wanted
+from fleet.agent.processes.left_behind import VARIABLE
 from fleet.model import InstanceStatus, LogLine
 from fleet.roles import ChildRole, Host, Role, RoleFactory, command
 

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from attrs import evolve
 
-from fleet.agent import left_behind
-from fleet.agent.left_behind import Mark, Marked, Stat, leaders_and_orphans
-from fleet.agent.process import Process
+from fleet.agent.processes import left_behind
+from fleet.agent.processes.left_behind import Mark, Marked, Stat, leaders_and_orphans
+from fleet.agent.processes.process import Process
 from tests.agent.engine import marked
 from tests.processes import ROOT, until
 

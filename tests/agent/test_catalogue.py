@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import fleet.roles
-from fleet.agent import catalogue
+import fleet.role
+from fleet.agent.config import catalogue
 from fleet.model import Factory
 
 ROLE = """
@@ -31,7 +31,7 @@ register_factory("{name}", WorkFactory())
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet.roles, "factories", {})
+    monkeypatch.setattr(fleet.role, "factories", {})
     for module in [name for name in sys.modules if name.startswith("roles_dir.")]:
         monkeypatch.delitem(sys.modules, module)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.figures import clock_offset
+from fleet.agent.box.figures import clock_offset
 
 CHRONYD, CHRONYC = shutil.which("chronyd", path="/usr/sbin:/usr/bin"), shutil.which("chronyc")
 SAMPLE = struct.Struct("=qqdiiii")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.wanted import Key
+from fleet.agent.engine.wanted import Key
 from fleet.model import State
 from fleet.roles import THUMBNAIL_BYTES, Command, Failed, Host, Secret
 from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.wanted import Key, Unrunnable
+from fleet.agent.engine.wanted import Key, Unrunnable
 from fleet.model import NoSuchInstance, State, UnknownCommand
 from fleet.roles import Failed
 from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle

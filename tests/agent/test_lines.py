@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from fleet.agent.lines import MOST_WAITING, Outbox
+from fleet.agent.box.lines import MOST_WAITING, Outbox
 from fleet.model import MAX_PAYLOAD, Log, LogLine
 from fleet.wire import decode
 

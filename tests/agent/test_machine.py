@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent import machine
+from fleet.agent.box import machine
 from fleet.model import Device
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.agent import output
-from fleet.agent.output import Allowance, LogFile, Logs
-from fleet.agent.wanted import Key
+from fleet.agent.engine.wanted import Key
+from fleet.agent.processes import output
+from fleet.agent.processes.output import Allowance, LogFile, Logs
 from fleet.model import LogLine
 from tests.agent.engine import FakeClock
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.agent import policy
-from fleet.agent.policy import Ending, History, decide, remember
+from fleet.agent.engine import policy
+from fleet.agent.engine.policy import Ending, History, decide, remember
 from fleet.model import State
 
 DEATH = Ending("ChildExited", "ffmpeg ended with status 1: no such thing")

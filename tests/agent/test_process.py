@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fleet.agent import left_behind, output
-from fleet.agent.wanted import Key
+from fleet.agent.engine.wanted import Key
+from fleet.agent.processes import left_behind, output
 from fleet.model import State
 from tests.agent.engine import ChildFactory, Station
 from tests.processes import until

@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from fleet.agent.registration import payload
+from fleet.agent.box.registration import payload
 from fleet.model import MAX_PAYLOAD, CommandSchema, Factory, Registration
 from fleet.wire import decode
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from fleet.agent.accept import Memory
+from fleet.agent.config.accept import Memory
+from fleet.agent.config.store import Store
 from fleet.agent.run import Agent
 from fleet.agent.settings import AgentSettings
-from fleet.agent.store import Store
 from fleet.model import Config
 from fleet.mqtt import Broker
 from tests.agent import roles
@@ -499,7 +499,7 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
 async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
     broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.agent.configs.SAVE_AGAIN", 0.1)
+    monkeypatch.setattr("fleet.agent.config.received.SAVE_AGAIN", 0.1)
     settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
     store = Store(settings.state)
     full = OSError(errno.ENOSPC, "No space left on device")

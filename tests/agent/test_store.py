@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.accept import Memory, Rejection
-from fleet.agent.store import BadState, StateInUse, Store, saved
+from fleet.agent.config.accept import Memory, Rejection
+from fleet.agent.config.store import BadState, StateInUse, Store, saved
 from fleet.model import Config, Error
 from tests.processes import Mosquitto, Programs
 from tests.roles.disk import Disk

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fleet.agent.figures import MachineFigures, parse_clock_offset
-from fleet.agent.telemetry import MAX_SERIES, gather
-from fleet.agent.wanted import Key
+from fleet.agent.box.figures import MachineFigures, parse_clock_offset
+from fleet.agent.box.telemetry import MAX_SERIES, gather
+from fleet.agent.engine.wanted import Key
 from fleet.model import MAX_PAYLOAD, Sample, Telemetry
 from fleet.wire import decode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleet.agent.figures import MachineFigures
+from fleet.agent.box.figures import MachineFigures
 from tests.board.page import Metric, metrics
 from tests.manager.station import apply
 from tests.processes import Mosquitto, Programs, free_port, until

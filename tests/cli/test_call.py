@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fleet.cli.arguments import BadArguments, typed
-from fleet.cli.call import table
+from fleet.cli.commands.call import table
 from tests.cli.conftest import Fleet, Outcome
 from tests.cli.drill import STATION, drilled
 from tests.manager.station import PretendStation

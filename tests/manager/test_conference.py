@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager import conference
-from fleet.manager.merging import merge
+from fleet.manager.conference import file as conference
+from fleet.manager.conference.merging import merge
 from fleet.model import InvalidConfiguration
 
 PLAIN = """

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleet.manager.convergence import Convergence, Need, need, next_revision
-from fleet.manager.inventory import Heard
+from fleet.manager.rollouts.convergence import Convergence, Need, need, next_revision
+from fleet.manager.stations.inventory import Heard
 from fleet.model import MAX_REVISION, Ack, Config, Error, InForce, PresenceState, Result, Roles
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)

@@ -6,10 +6,11 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager import conference, export, plan
-from fleet.manager.conference import Header, Room
-from fleet.manager.schemas import HIDDEN, problems, without_secrets
-from fleet.manager.wanted import Facts, Wanted
+from fleet.manager.conference import export, plan
+from fleet.manager.conference import file as conference
+from fleet.manager.conference.file import Header, Room
+from fleet.manager.conference.schemas import HIDDEN, problems, without_secrets
+from fleet.manager.conference.wanted import Facts, Wanted
 from fleet.model import Factory, Registration, Roles
 from fleet.roles import Secret
 from fleet.schema import json_schema

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleet.manager.hours import Maintenance, Talk, in_use, talk_on
+from fleet.manager.conference.hours import Maintenance, Talk, in_use, talk_on
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.inventory import Heard, Inventory, Said
+from fleet.manager.stations.inventory import Heard, Inventory, Said
 from fleet.model import (
     Ack,
     InForce,

@@ -10,14 +10,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet import __version__
-from fleet.manager.inventory import Inventory
-from fleet.manager.ledger import Ledger
-from fleet.manager.metrics import RESERVED, Counts, FleetCollector
-from fleet.manager.page.thumbnails import JPEG_BEGINS, Thumbnails
-from fleet.manager.revisions import issue
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.revisions import issue
+from fleet.manager.stations.inventory import Inventory
+from fleet.manager.stations.telemetry import Figures
+from fleet.manager.stations.thumbnails import JPEG_BEGINS, Thumbnails
 from fleet.manager.store import Store
-from fleet.manager.telemetry import Figures
-from fleet.manager.wanted import Facts
+from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
 from fleet.model import (
     Ack,
     Error,

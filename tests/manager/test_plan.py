@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.plan import changes, same, station_change, warnings
-from fleet.manager.wanted import Facts, Wanted
+from fleet.manager.conference.plan import changes, same, station_change, warnings
+from fleet.manager.conference.wanted import Facts, Wanted
 from fleet.model import Factory, Registration
 from fleet.operations import Change
 

@@ -9,7 +9,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.rollout import (
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.model import (
     Begin,
     Calm,
     End,
@@ -24,7 +25,6 @@ from fleet.manager.rollout import (
     look,
     what_next,
 )
-from fleet.manager.wanted import Facts
 from fleet.model import (
     Ack,
     Error,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fleet.manager.conference import Header, Room
-from fleet.manager.rooms import Rooms, rooms_of
+from fleet.manager.conference.file import Header, Room
+from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.store import Said
 from tests.manager.boxes import rollout_ends, status_of
 from tests.manager.conftest import Place

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from fleet.manager.ledger import Ledger
-from fleet.manager.revisions import issue
-from fleet.manager.rollout import Outcome, Phase, Rollout, Target
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.model import Outcome, Phase, Rollout, Target
+from fleet.manager.rollouts.revisions import issue
 from fleet.manager.store import BadStore, Conference, Issue, Said, Store, Writing
-from fleet.manager.wanted import Facts
+from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
 from tests.manager.conftest import Place

@@ -7,7 +7,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleet.manager.telemetry import Figures
+from fleet.manager.stations.telemetry import Figures
 from fleet.model import Family, Sample, Telemetry
 
 AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)

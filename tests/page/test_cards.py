@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
-from fleet.manager.page.cards import Board, Pictures, Room, board
-from fleet.manager.page.readings import Readings
-from fleet.manager.page.seen import Seen, Use
-from fleet.manager.page.since import Began
-from fleet.manager.page.thumbnails import Thumbnail
+from fleet.manager.stations.readings import Readings
+from fleet.manager.stations.thumbnails import Thumbnail
+from fleet.manager.web.page.cards import Board, Pictures, Room, board
+from fleet.manager.web.page.seen import Seen, Use
+from fleet.manager.web.page.since import Began
 from fleet.model import Family, InstanceStatus, PresenceState, Roles, Sample, State, Telemetry
 from fleet.operations import StationStatus
 

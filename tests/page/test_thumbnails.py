@@ -1,6 +1,6 @@
 """The newest picture of each instance is kept, and nothing grows without end."""
 
-from fleet.manager.page.thumbnails import JPEG_BEGINS, MOST_BYTES, MOST_OF_A_STATION, Thumbnails
+from fleet.manager.stations.thumbnails import JPEG_BEGINS, MOST_BYTES, MOST_OF_A_STATION, Thumbnails
 
 
 def _jpeg(size: int = 10, end: bytes = b"x") -> bytes:

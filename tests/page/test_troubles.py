@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from fleet.manager.page.readings import Readings
-from fleet.manager.page.restarts import Totals, restarted, restarts
-from fleet.manager.page.seen import Level, Seen, Use
-from fleet.manager.page.since import began, key
-from fleet.manager.page.troubles import find
+from fleet.manager.stations.readings import Readings
+from fleet.manager.web.page.restarts import Totals, restarted, restarts
+from fleet.manager.web.page.seen import Level, Seen, Use
+from fleet.manager.web.page.since import began, key
+from fleet.manager.web.page.troubles import find
 from fleet.model import (
     Family,
     InstanceStatus,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.media.ffmpeg import diagnose
+from fleet.media.progress import Report, latest_block
 from fleet.roles import Failed
-from fleet.roles.ffmpeg import diagnose
-from fleet.roles.progress import Report, latest_block
 from fleet.roles.record import Record, RecordSettings
 from tests.processes import free_port
 from tests.roles.host import RealHost

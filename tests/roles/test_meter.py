@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.roles.meter import THRESHOLDS, Meter
+from fleet.media.meter import THRESHOLDS, Meter
 
 FINE = {
     "lavfi.r128.M": "-23.1",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fleet.media.segments import Segments, public_name
 from fleet.roles import Failed
 from fleet.roles.record import Record, RecordSettings
-from fleet.roles.segments import Segments, public_name
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 from tests.roles.media import frames, hidden, joined, numbers, public

@@ -5,14 +5,15 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from fleet.manager import conference, plan
-from fleet.manager.conference import Conference
+from fleet.manager.conference import file as conference
+from fleet.manager.conference import plan
+from fleet.manager.conference.file import Conference
+from fleet.manager.conference.schemas import problems
+from fleet.manager.conference.wanted import Wanted
 from fleet.manager.operations.comparing import Comparison, compare
 from fleet.manager.operations.desk import Desk
-from fleet.manager.rollout import Kind, Rollout, Target
-from fleet.manager.schemas import problems
+from fleet.manager.rollouts.model import Kind, Rollout, Target
 from fleet.manager.store import Conference as AppliedFile
-from fleet.manager.wanted import Wanted
 from fleet.model import CommandFailed, InvalidArguments, Roles
 from fleet.operations import (
     ApplyArguments,

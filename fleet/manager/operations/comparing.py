@@ -5,12 +5,13 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from fleet.manager import advice, plan, report
-from fleet.manager.conference import Conference
-from fleet.manager.ledger import Entry
+from fleet.manager import report
+from fleet.manager.conference import advice, plan
+from fleet.manager.conference.file import Conference
+from fleet.manager.conference.wanted import Facts, Wanted
 from fleet.manager.operations.desk import Desk
-from fleet.manager.rollout import Target
-from fleet.manager.wanted import Facts, Wanted
+from fleet.manager.rollouts.model import Target
+from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
 from fleet.operations import Change, PlanResult, StationChange
 from fleet.strict import close_match

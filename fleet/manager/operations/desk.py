@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from attrs import frozen
 
 from fleet.manager import report
-from fleet.manager.inventory import Inventory
-from fleet.manager.ledger import Entry, Ledger
-from fleet.manager.rolling import Rollouts
+from fleet.manager.rollouts.engine import Rollouts
+from fleet.manager.stations.inventory import Inventory
+from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import InvalidArguments, PresenceState, State
 from fleet.operations import RECORDING
 from fleet.strict import close_match

@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Any, Final
 
-from fleet.manager import export, plan
+from fleet.manager.conference import export, plan
+from fleet.manager.conference.schemas import without_secrets
+from fleet.manager.conference.wanted import Wanted
 from fleet.manager.operations.desk import Desk
-from fleet.manager.schemas import without_secrets
 from fleet.manager.store import Issue, Past
-from fleet.manager.wanted import Wanted
 from fleet.model import Config, InvalidArguments, Roles
 from fleet.operations import (
     Action,

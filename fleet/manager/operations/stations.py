@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from fleet.manager import report
-from fleet.manager.convergence import next_revision
+from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
-from fleet.manager.revisions import issue
-from fleet.manager.rollout import Outcome
-from fleet.manager.rooms import TALK_HOLDS
+from fleet.manager.rollouts.convergence import next_revision
+from fleet.manager.rollouts.model import Outcome
+from fleet.manager.rollouts.revisions import issue
 from fleet.manager.store import Said, SaidKind
 from fleet.model import CommandFailed, InvalidArguments, PresenceState
 from fleet.operations import (

@@ -1,7 +1,7 @@
 """How far a roll-out is, and its end before its time."""
 
 from fleet.manager.operations.desk import Desk
-from fleet.manager.rollout import Rollout
+from fleet.manager.rollouts.model import Rollout
 from fleet.model import InvalidArguments
 from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus, TargetStatus
 

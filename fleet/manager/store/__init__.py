@@ -13,7 +13,8 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from fleet.manager.rollout import Rollout
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.model import Rollout
 from fleet.manager.store import history, rollouts, rows
 from fleet.manager.store.database import cause, open_file, open_server
 from fleet.manager.store.records import (
@@ -27,7 +28,6 @@ from fleet.manager.store.records import (
     Writing,
 )
 from fleet.manager.store.tables import ACK, PRESENCE, RETIREMENT, REVISION, SAID, STATION
-from fleet.manager.wanted import Facts
 from fleet.model import Ack
 from fleet.wire import format_time, to_json
 

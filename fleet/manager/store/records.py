@@ -6,8 +6,8 @@ from typing import Literal
 
 from attrs import Factory, frozen
 
-from fleet.manager.rollout import Rollout
-from fleet.manager.wanted import Facts
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.model import Rollout
 
 
 class BadStore(Exception):

@@ -5,9 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fleet.manager.rollout import Outcome, Phase, Rollout, Target
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.model import Outcome, Phase, Rollout, Target
 from fleet.manager.store.tables import REVISION, ROLLOUT, TARGET
-from fleet.manager.wanted import Facts
 from fleet.model import Config
 from fleet.strict import structure
 from fleet.wire import decode, dumps, format_time, loads, to_json

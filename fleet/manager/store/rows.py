@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from fleet.manager.conference.wanted import Facts
 from fleet.manager.store.records import Conference, Issue
 from fleet.manager.store.tables import CONFERENCE, STATION
-from fleet.manager.wanted import Facts
 from fleet.model import Ack
 from fleet.wire import dumps, format_time, to_json
 

@@ -1,0 +1,97 @@
+"""Figures of the roles and of the machine, gathered into one telemetry payload.
+
+A role registers prometheus_client metrics with its host as its author knows it; here they
+become families with the labels `role` and `role_instance`. The manager adds `station` and
+`room`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client import samples as prometheus
+from prometheus_client.metrics_core import Metric
+
+from fleet.agent.engine.wanted import Key
+from fleet.model import MAX_PAYLOAD, Family, Sample, Telemetry
+from fleet.wire import encode
+
+MAX_SERIES: Final = 200
+"""Series a role may have, all its instances together."""
+_OMITTED = "fleet_role_series_omitted"
+
+
+def gather(
+    boot: str, at: datetime, roles: Mapping[Key, CollectorRegistry], own: CollectorRegistry
+) -> bytes:
+    """The payload: the station's own families, then those of each role.
+
+    A role past `MAX_SERIES` series, or past what a payload holds, loses the rest and
+    `fleet_role_series_omitted` says how many.
+    """
+    families = _Families()
+    for metric in own.collect():
+        families.add(metric, metric.samples, {})
+    omitted: dict[str, int] = {}
+    series: dict[str, int] = {}
+    for key, registry in sorted(roles.items()):
+        omitted.setdefault(key.role, 0)
+        labels = {"role": key.role, "role_instance": key.instance}
+        for metric in _collect(registry):
+            samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            room = MAX_SERIES - series.get(key.role, 0)
+            families.add(metric, samples[:room], labels)
+            series[key.role] = series.get(key.role, 0) + len(samples[:room])
+            omitted[key.role] += len(samples[room:])
+    while True:
+        payload = encode(Telemetry(boot, at, (*families.made(), _omitted(omitted))))
+        if len(payload) <= MAX_PAYLOAD:
+            return payload
+        for role, count in families.halve().items():
+            omitted[role] = omitted.get(role, 0) + count
+
+
+def _collect(registry: CollectorRegistry) -> Iterable[Metric]:
+    """A role's metrics; one that raises has none this time."""
+    try:
+        return list(registry.collect())
+    except (Exception, SystemExit):
+        return []
+
+
+def _omitted(omitted: Mapping[str, int]) -> Family:
+    return Family(
+        _OMITTED,
+        "gauge",
+        "Series a role has beyond what a station reports.",
+        tuple(Sample(_OMITTED, {"role": role}, float(n)) for role, n in sorted(omitted.items())),
+    )
+
+
+class _Families:
+    """Families by name: instances of one role share them."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, tuple[Metric, list[Sample]]] = {}
+
+    def add(
+        self, metric: Metric, samples: Iterable[prometheus.Sample], labels: Mapping[str, str]
+    ) -> None:
+        _, mine = self._by_name.setdefault(metric.name, (metric, []))
+        mine.extend(Sample(s.name, {**s.labels, **labels}, float(s.value)) for s in samples)
+
+    def made(self) -> Iterator[Family]:
+        for name, (metric, samples) in self._by_name.items():
+            yield Family(name, metric.type, metric.documentation, tuple(samples))
+
+    def halve(self) -> dict[str, int]:
+        """Drop the second half of the largest family; how many series went, by role."""
+        _, largest = max(self._by_name.values(), key=lambda one: len(one[1]))
+        gone = largest[len(largest) // 2 :]
+        del largest[len(largest) // 2 :]
+        counts: dict[str, int] = {}
+        for sample in gone:
+            role = sample.labels.get("role", "")
+            counts[role] = counts.get(role, 0) + 1
+        return counts

@@ -1,0 +1,1 @@
+"""What is wanted of this station: received, decided, saved."""

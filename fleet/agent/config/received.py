@@ -1,0 +1,141 @@
+"""Carries out what `accept` decides: save, answer, and only then have it run.
+
+One config after the other, and each to its end, whatever becomes of the connection it came by.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from fleet.agent.config.accept import Decision, Memory, current_ack, decide, reject
+from fleet.agent.config.catalogue import Catalogue
+from fleet.agent.config.store import Store
+from fleet.agent.config.validate import examine, invalid
+from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.model import Ack, Boot, Config
+
+log = logging.getLogger(__name__)
+
+SAVE_AGAIN: Final = 60.0
+"""Seconds after which a config that could not be saved is tried again."""
+
+
+class Configs:
+    """What is in force on this station. `answer` publishes an ack where there is a broker.
+
+    `name` is what the station is called while no config names it.
+    """
+
+    def __init__(
+        self,
+        boot: Boot,
+        name: str | None,
+        store: Store,
+        supervisor: Supervisor,
+        answer: Callable[[Ack], None],
+    ) -> None:
+        self._boot = boot
+        self._name = name
+        self._store = store
+        self._supervisor = supervisor
+        self._answer = answer
+        self.memory = Memory()
+        """What was decided last."""
+        self.turn = asyncio.Lock()
+        """Held while a config is dealt with."""
+        self._wanted: Mapping[Key, Wanted | Unrunnable] = {}
+        self._closing = False
+        self._again: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def begin(self, catalogue: Catalogue) -> None:
+        """Run what was saved; needs no broker."""
+        self.memory = self._store.load()
+        config = self.memory.in_force
+        if config is not None:
+            await self._apply(config, examine(config.roles, catalogue).instances)
+
+    async def recover(self, catalogue: Catalogue) -> None:
+        """Run what could not be run so far and can be now, such as when its tools are installed.
+
+        What can be run stays as it is: tools are also gone while they are replaced.
+        """
+        async with self.turn:
+            config = self.memory.in_force
+            if config is None or self._closing:
+                return
+            now = examine(config.roles, catalogue).instances
+            wanted = {
+                key: now[key] if isinstance(target, Unrunnable) else target
+                for key, target in self._wanted.items()
+            }
+            if wanted != self._wanted:
+                await self._apply(config, wanted)
+
+    async def _apply(self, config: Config, wanted: Mapping[Key, Wanted | Unrunnable]) -> None:
+        self._wanted = wanted
+        await self._supervisor.apply(wanted, name=config.name or self._name, room=config.room)
+
+    async def close(self) -> None:
+        """Take no more; what is being dealt with is finished first."""
+        self._closing = True
+        if self._again is not None:
+            self._again.cancel()
+        async with self.turn:
+            pass
+
+    def ack(self) -> Ack:
+        """The last decision once more."""
+        return current_ack(self.memory, self._boot, datetime.now(UTC))
+
+    async def received(self, payload: bytes, catalogue: Catalogue) -> None:
+        """Deal with a payload of the config topic, to its end also if the caller is cancelled."""
+        await asyncio.shield(self._begin(payload, catalogue))
+
+    def _begin(self, payload: bytes, catalogue: Catalogue) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._deal_with(payload, catalogue))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _deal_with(self, payload: bytes, catalogue: Catalogue) -> None:
+        async with self.turn:
+            now = datetime.now(UTC)
+            decision = decide(self.memory, payload, catalogue, self._boot, now)
+            if decision is None or self._closing:
+                return
+            decision = await self._saved(decision, payload, catalogue)
+            self.memory = decision.memory
+            self._answer(decision.ack)
+            await self._run(decision)
+
+    async def _run(self, decision: Decision) -> None:
+        if decision.ack.error is not None:
+            log.warning("revision %s: %s", decision.ack.revision, decision.ack.error.message)
+        config = decision.memory.in_force
+        if decision.wanted is not None and config is not None:
+            log.info("revision %s is in force", config.revision)
+            await self._apply(config, decision.wanted)
+
+    async def _saved(self, decision: Decision, payload: bytes, catalogue: Catalogue) -> Decision:
+        """The decision, once it is on the disk; where that fails, a rejection tried again."""
+        if decision.memory == self.memory:
+            return decision
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        try:
+            await asyncio.to_thread(self._store.save, decision.memory)
+        except OSError as error:
+            log.error("the decision cannot be saved: %s", error)
+            config = decision.memory.in_force
+            if decision.wanted is None or config is None:
+                return decision
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(SAVE_AGAIN, self._begin, payload, catalogue)
+            problem = invalid(f"the config cannot be saved: {error}")
+            return reject(self.memory, config.revision, [problem], self._boot, decision.ack.at)
+        return decision

@@ -1,0 +1,1 @@
+"""What runs on this station: compared with what is wanted, started, watched, ended."""

@@ -1,0 +1,246 @@
+"""What one running of an instance gets from the station: the `Host` that roles are given."""
+
+import asyncio
+import os
+import random
+import signal
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import define, frozen
+from prometheus_client import CollectorRegistry
+
+from fleet.agent.engine.clock import Clock
+from fleet.agent.engine.policy import Ending
+from fleet.agent.engine.wanted import Key, Place
+from fleet.agent.processes.adoption import Adoption, logs
+from fleet.agent.processes.left_behind import Mark
+from fleet.agent.processes.output import Logs
+from fleet.agent.processes.process import Process
+from fleet.model import LogLine, is_name
+from fleet.role import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+
+CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+"""The variable by which systemd says where a service's credentials are."""
+
+
+@frozen
+class Completed:
+    """The work of an instance is done."""
+
+    message: str | None
+
+
+@define
+class Surroundings:
+    """What all instances of a station share."""
+
+    place: Place
+    clock: Clock
+    adoption: Adoption
+    changed: Callable[[], None]
+    """Called when a status is another than before."""
+    lines: Callable[[LogLine], None]
+    thumbnail: Callable[[Key, bytes], None]
+    jitter: Callable[[], float] = random.random
+    """Gives a number from 0 to 1."""
+    name: str = ""
+    """The station's name in the conference file."""
+    room: str | None = None
+    dropped: int = 0
+    """Lines left out since this was last set to 0, because there were too many."""
+
+    def drop(self, lines: int) -> None:
+        """Count lines that were left out."""
+        self.dropped += lines
+
+
+class InstanceHost(Host):
+    """The host of one running; `ended` is called once, when the role ends it."""
+
+    def __init__(
+        self,
+        key: Key,
+        digest: str,
+        around: Surroundings,
+        *,
+        logs: Logs,
+        ended: Callable[[], None],
+        noted: Callable[[], None],
+    ) -> None:
+        place = around.place
+        self.role, self.instance = key
+        self.station = place.station
+        self.name = around.name or place.station
+        self.room = around.room
+        self.recordings = place.recordings.absolute()
+        self.state = place.state_dir / "instances" / key.role / key.instance
+        self.registry = CollectorRegistry()
+        self.key = key
+        self.ending: Ending | Completed | None = None
+        self.shown: tuple[str | None, str | None] = (None, None)
+        """Reason and message while it runs."""
+        self.commands: dict[str, Command] = {}
+        self.children: dict[str, Process] = {}
+        self.progressed = around.clock.monotonic()
+        self._digest = digest
+        self._place = place
+        self._clock = around.clock
+        self._adoption = around.adoption
+        self._logs = logs
+        self._ended = ended
+        self._noted = noted
+        self._picture = around.thumbnail
+        self._closed = False
+        self._make_state()
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str = "main",
+        env: Mapping[str, str] | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        grace: float = 5.0,
+        report: bool = False,
+    ) -> Child:
+        """Take over the child an earlier agent left, or start a new one."""
+        if not is_name(name):
+            raise ValueError(f"{name!r} cannot be the name of a child")
+        if self._closed:
+            raise Failed("Stopped", "this running of the role is over, it starts nothing any more")
+        before = self.children.get(name)
+        if before is not None:
+            if not before.ended:
+                raise ValueError(f"a child {name!r} is running already")
+            self._logs.read()
+        process = self._adoption.take(self.key, name)
+        if process is None:
+            mark = Mark(
+                state_dir=str(self._place.state_dir),
+                role=self.role,
+                instance=self.instance,
+                name=name,
+                digest=self._digest,
+                stop=stop_signal,
+                grace=grace,
+                report=report,
+            )
+            process = Process.spawn(argv, mark, env or {}, self.state, logs(self._place, self.key))
+        self.children[name] = process
+        self._logs.follow(*process.files)
+        return process
+
+    def _make_state(self) -> None:
+        # A full disk is no reason not to record on another one: roles that need it will say.
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+
+    def secret(self, secret: Secret) -> str:
+        """From the station's secrets directory, or systemd's credentials; nothing shows it."""
+        value = self._secret(secret)
+        self._logs.hide(value)
+        return value
+
+    def _secret(self, secret: Secret) -> str:
+        own = self._place.secrets_dir / secret.secret
+        if is_name(secret.secret):
+            credentials = os.environ.get(CREDENTIALS)
+            if not own.exists() and credentials:
+                return _read(Path(credentials) / secret.secret, own)
+            return _read_private(own)
+        raise Failed("SecretMissing", f"{secret.secret!r} cannot be the name of a secret")
+
+    def progress(self) -> None:
+        """Now."""
+        self.progressed = self._clock.monotonic()
+
+    def note(self, reason: str | None, message: str | None = None) -> None:
+        """Shown with the state `running`."""
+        message = message and self._logs.without_secrets(message)
+        if self.shown != (reason, message):
+            self.shown = (reason, message)
+            self._noted()
+
+    def thumbnail(self, jpeg: bytes) -> None:
+        """Given to whoever publishes it."""
+        if len(jpeg) > THUMBNAIL_BYTES:
+            raise ValueError(f"a thumbnail of {len(jpeg)} bytes: at most {THUMBNAIL_BYTES}")
+        if not self._closed:
+            self._picture(self.key, jpeg)
+
+    def fail(self, reason: str, message: str) -> None:
+        """The first word counts."""
+        self._end(Ending(reason, self._logs.without_secrets(message)))
+
+    def complete(self, message: str | None = None) -> None:
+        """The first word counts."""
+        self._end(Completed(message and self._logs.without_secrets(message)))
+
+    def _end(self, ending: Ending | Completed) -> None:
+        if self.ending is None and not self._closed:
+            self.ending = ending
+            self._ended()
+
+    def register(self, command: Command) -> None:
+        """Offered while the instance runs."""
+        if not is_name(command.name):
+            raise ValueError(f"{command.name!r} cannot be the name of a command")
+        self.commands[command.name] = command
+
+    def deregister(self, name: str) -> None:
+        """Nothing happens where it was not offered."""
+        self.commands.pop(name, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no child of it is alive."""
+        return all(child.ended for child in self.children.values())
+
+    def updated(self, digest: str) -> None:
+        """The role took newer settings live: a later agent is to know that its children did."""
+        marks = {child.mark.digest for child in self.children.values() if not child.ended}
+        self._adoption.updated(self.key, marks, digest)
+        self._digest = digest
+
+    async def close(self) -> None:
+        """End what this running still has: its commands, and every child of it."""
+        self._closed = True
+        self.commands.clear()
+        living = [child.stop() for child in self.children.values() if not child.ended]
+        if living:
+            await asyncio.gather(*living)
+        self._logs.read()
+
+    def let_go(self) -> None:
+        """Leave the children to a later agent."""
+        self._closed = True
+        for child in self.children.values():
+            child.let_go()
+
+
+def _read_private(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise Failed(
+            "SecretMissing", f"the secret {path.name!r} is not on this station: put it in {path}"
+        ) from None
+    except OSError as error:
+        raise Failed("SecretMissing", f"{path} cannot be read: {error.strerror}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Failed("SecretMissing", f"{path} can be read by others: chmod 600 it")
+    return _read(path, path)
+
+
+def _read(path: Path, advised: Path) -> str:
+    try:
+        return path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise Failed(
+            "SecretMissing", f"the secret {path.name!r} cannot be read: put it in {advised}"
+        ) from None

@@ -1,0 +1,304 @@
+"""One instance's life: a task that runs its role, again and again, as long as it is wanted.
+
+                 +------------------- wanted otherwise, or by hand ------------------+
+                 v                                                                   |
+    (wanted) starting ---------> running ----------- no longer so wanted --------> stopping
+                 |                 |   ^                                             |
+                 |                 |   +-- new settings taken live                   | no longer
+                 | Failed,         | the child died, Failed,                         | wanted
+                 | an exception    | Stalled, an exception                           v
+                 v                 v                                              stopped
+        backoff  or  failed <------+------> completed                             (forgotten)
+                 |                              |
+                 +-- after the policy's delay,  +-- new settings, or by hand: starting
+                     new settings, or by hand: starting
+
+An adopted child makes `starting` short: the role starts as ever, and what it spawns is there
+already. `stopping` is also shown when something must be stopped before it can be tried again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from attrs import evolve
+
+from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
+from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
+from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.processes.output import Logs
+from fleet.model import InstanceStatus, State
+from fleet.role import Failed, Role
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+STOP_SECONDS: Final = 60.0
+"""Seconds a role may take to stop before its children are stopped without it."""
+_MESSAGE: Final = 2000
+"""Characters of a message that are shown."""
+
+
+class _Woken(Exception):
+    """Something else is to be done than what is being done."""
+
+
+async def _contained(work: Coroutine[Any, Any, T]) -> T:
+    """`work`, whose `sys.exit()` is an exception like any other: it must not end the agent."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+
+
+class Instance:
+    """What is wanted under one key, run until nothing is; then `gone` is called.
+
+    `slots`: as many places as instances of the role may run at once.
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        target: Wanted | Unrunnable,
+        slots: Callable[[Key, Wanted], asyncio.Semaphore],
+        around: Surroundings,
+        gone: Callable[[Key], None],
+    ) -> None:
+        self.key = key
+        self.target: Wanted | Unrunnable | None = target
+        """What it is there for; None when it is to go."""
+        self.logs = Logs(key, around.clock, around.lines, around.drop)
+        self.status = InstanceStatus(State.STARTING, around.clock.now(), 0, None, None)
+        self.host: InstanceHost | None = None
+        """That of the present running."""
+        self._around = around
+        self._clock = around.clock
+        self._slots = slots
+        self._gone = gone
+        self._role: Role[Any] | None = None
+        self._used: Wanted | Unrunnable = target
+        """What the present running, or the last, was told to do."""
+        self._running_since: float | None = None
+        self._history: History = ()
+        self._again = False
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._live(), name=f"instance {key}")
+
+    def want(self, target: Wanted | Unrunnable | None) -> None:
+        """Want something else of it; what it is doing is cut short where it does not fit."""
+        self.target = target
+        self._history = ()
+        self._wake.set()
+
+    def restart(self) -> None:
+        """Stop it and start it again, or start it at once if it waits."""
+        self._again = True
+        self._history = ()
+        self._wake.set()
+
+    async def stopped(self) -> None:
+        """Wait until it is gone; after `want(None)`."""
+        await asyncio.wait({self._task})
+
+    def let_go(self) -> None:
+        """End supervision; its children run on."""
+        if self.host is not None:
+            self.host.let_go()
+        self._task.cancel()
+
+    def tick(self) -> bool:
+        """Read what it wrote, let the role look, see whether it stalls; True: look again soon."""
+        much = self.logs.read()
+        role, host = self._role, self.host
+        if role is None or host is None or host.ending is not None:
+            return much
+        try:
+            role.tick()
+        except Failed as failed:
+            host.fail(failed.reason, failed.message)
+        except (Exception, SystemExit) as error:
+            self._crashed(host, error)
+        for child in host.children.values():
+            child.trim()
+        quiet = self._clock.monotonic() - host.progressed
+        if role.stall_seconds is not None and quiet > role.stall_seconds:
+            host.fail(STALLED, f"made no progress for {quiet:.0f} s")
+        return much or self.status.state is State.STARTING
+
+    async def _live(self) -> None:
+        while (target := self.target) is not None:
+            self._wake.clear()
+            self._again = False
+            self._used = target
+            if isinstance(target, Unrunnable):
+                self._show(State.FAILED, target.reason, target.message)
+                await self._wake.wait()
+                continue
+            # Why it has to start again stays in view until it runs.
+            why = self._history[-1:] and (self.status.reason, self.status.message)
+            self._show(State.STARTING, *why)
+            slots = self._slots(self.key, target)
+            try:
+                await self._unless_woken(slots.acquire())
+            except _Woken:
+                continue
+            try:
+                await self._unless_woken(self._around.adoption.settle(self.key, target.digest))
+                ending = await self._run(target)
+            except _Woken:
+                continue
+            finally:
+                slots.release()
+            if ending is not None:
+                await self._pause(ending)
+        self._show(State.STOPPED)
+        self._gone(self.key)
+
+    async def _run(self, wanted: Wanted) -> Ending | Completed | None:
+        """One running from start to stop; how it ended, None if something else is wanted."""
+        around = self._around
+        host = self.host = InstanceHost(
+            self.key,
+            wanted.digest,
+            around,
+            logs=self.logs,
+            ended=self._wake.set,
+            noted=self._noted,
+        )
+        stop: Callable[[], Coroutine[Any, Any, None]] | None = None
+        try:
+            role = wanted.factory.build(host, wanted.settings)
+            for command in role.commands():
+                host.register(command)
+            try:
+                await self._unless_woken(self._start(role))
+            except _Woken:
+                stop = role.stop
+                raise
+            stop = role.stop
+            self._begun(host)
+            await self._keep(role, host, wanted)
+        except _Woken:
+            pass
+        except Failed as failed:
+            host.fail(failed.reason, failed.message)
+        except (Exception, SystemExit) as error:
+            self._crashed(host, error)
+        ending = host.ending
+        if isinstance(ending, Ending) and self._running_since is not None:
+            ending = evolve(ending, ran=self._clock.monotonic() - self._running_since)
+        await self._end(host, stop, ending)
+        return ending
+
+    async def _start(self, role: Role[Any]) -> None:
+        """Its ticks come from here on, and none after a start that failed."""
+        self._role = role
+        try:
+            await role.start()
+        except BaseException:
+            self._role = None
+            raise
+
+    def _begun(self, host: InstanceHost) -> None:
+        """What an earlier agent left of it and the role did not ask for is stopped."""
+        self._around.adoption.dismiss(self.key)
+        self._running_since = self._clock.monotonic()
+        since = [child.since for child in host.children.values() if child.adopted]
+        self._show(State.RUNNING, *host.shown, since=min(since, default=None))
+
+    async def _keep(self, role: Role[Any], host: InstanceHost, wanted: Wanted) -> None:
+        """Returns when this running has ended or is to end."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            target = self.target
+            if host.ending is not None or self._again or not isinstance(target, Wanted):
+                return
+            if target.digest != wanted.digest:
+                if not await self._unless_woken(role.update(target.settings)):
+                    return
+                host.updated(target.digest)
+                self._used = wanted = target
+
+    async def _end(
+        self,
+        host: InstanceHost,
+        stop: Callable[[], Coroutine[Any, Any, None]] | None,
+        ending: Ending | Completed | None,
+    ) -> None:
+        self._role = None
+        if ending is None or not host.idle:
+            reason = ending.reason if isinstance(ending, Ending) else None
+            message = ending.message if ending is not None else None
+            self._show(State.STOPPING, reason, message)
+        if stop is not None:
+            try:
+                await asyncio.wait_for(_contained(stop()), STOP_SECONDS)
+            except Exception:
+                log.exception("%s: its stop failed; its children are stopped", self.key)
+        await host.close()
+        self.host = self._running_since = None
+
+    async def _pause(self, ending: Ending | Completed) -> None:
+        """Show how it ended, until it is to be started again."""
+        if self.target is not self._used or self._again:
+            return
+        self._wake.clear()
+        if isinstance(ending, Completed):
+            self._show(State.COMPLETED, None, ending.message)
+            await self._wake.wait()
+            return
+        self._history = remember(self._history, ending)
+        verdict = decide(self._history, self._around.jitter())
+        log.warning("%s %s: %s", self.key, verdict.reason, verdict.message)
+        self._show(verdict.state, verdict.reason, verdict.message)
+        timer = self._clock.call_later(verdict.delay, self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+        if self.target is self._used:
+            self.status = evolve(self.status, restarts=self.status.restarts + 1)
+
+    async def _unless_woken(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cut short with `_Woken` where it is in the way."""
+        task = asyncio.create_task(_contained(work))
+        wake = asyncio.create_task(self._wake.wait())
+        try:
+            await asyncio.wait({task, wake}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and not task.cancelled():
+                return task.result()
+            task.cancel()
+            await asyncio.wait({task}, timeout=STOP_SECONDS)
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                log.warning("%s: was cut short: %s", self.key, error)
+            raise _Woken
+        finally:
+            wake.cancel()
+            task.cancel()
+
+    def _crashed(self, host: InstanceHost, error: BaseException) -> None:
+        log.error("%s: its role failed", self.key, exc_info=error)
+        host.fail(ROLE_CRASHED, f"{type(error).__name__}: {error}")
+
+    def _noted(self) -> None:
+        if self.status.state is State.RUNNING and self.host is not None:
+            self._show(State.RUNNING, *self.host.shown)
+
+    def _show(
+        self,
+        state: State,
+        reason: str | None = None,
+        message: str | None = None,
+        since: datetime | None = None,
+    ) -> None:
+        if since is None:
+            same_state = state is self.status.state
+            since = self.status.since if same_state else self._clock.now()
+        if message is not None and len(message) > _MESSAGE:
+            message = message[: _MESSAGE - 1] + "…"
+        status = InstanceStatus(state, since, self.status.restarts, reason, message)
+        if status != self.status:
+            self.status = status
+            self._around.changed()

@@ -1,0 +1,61 @@
+"""What is to be done so that what is wanted runs (pure): the heart of the station.
+
+The steps are data: `supervisor` takes them, tests compare them. Whatever is as it should be
+gets no step, so an instance whose settings did not change never notices a new config.
+"""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+
+
+@frozen
+class Stop:
+    """No longer wanted: end it, and forget it once it is gone."""
+
+    key: Key
+
+
+@frozen
+class Update:
+    """Wanted otherwise: it takes its new settings live, or is restarted with them."""
+
+    key: Key
+    wanted: Wanted | Unrunnable
+
+
+@frozen
+class Start:
+    """Wanted and not there."""
+
+    key: Key
+    wanted: Wanted | Unrunnable
+
+
+Step = Stop | Update | Start
+
+
+def reconcile(
+    running: Mapping[Key, Wanted | Unrunnable], wanted: Mapping[Key, Wanted | Unrunnable]
+) -> tuple[Step, ...]:
+    """The steps from `running` to `wanted`: first what ends, then what changes, then what begins.
+
+    `running`: what each instance that is there is there for; one being stopped is not there.
+    """
+    stops = [Stop(key) for key in sorted(running.keys() - wanted.keys())]
+    updates = [
+        Update(key, wanted[key])
+        for key in sorted(running.keys() & wanted.keys())
+        if not same(running[key], wanted[key])
+    ]
+    starts = [Start(key, wanted[key]) for key in sorted(wanted.keys() - running.keys())]
+    return (*stops, *updates, *starts)
+
+
+def same(one: Wanted | Unrunnable, other: Wanted | Unrunnable) -> bool:
+    """Whether both ask for the same: settings are compared by their digest."""
+    if isinstance(one, Wanted) and isinstance(other, Wanted):
+        return one.digest == other.digest
+    return one == other

@@ -1,0 +1,238 @@
+"""Takes the steps that `reconcile` finds, and keeps one `Instance` per thing that is wanted.
+
+One timer serves all instances: once a second, faster while something starts or writes much.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import evolve
+from prometheus_client import CollectorRegistry
+
+from fleet.agent.engine.clock import Clock, Timer
+from fleet.agent.engine.host import Surroundings
+from fleet.agent.engine.instance import Instance
+from fleet.agent.engine.reconcile import Start, Stop, Update, reconcile
+from fleet.agent.engine.wanted import Key, Place, Unrunnable, Wanted
+from fleet.agent.processes.adoption import Adoption
+from fleet.model import InstanceStatus, LogLine, NoSuchInstance, State, UnknownCommand
+from fleet.role import Command, factories
+from fleet.strict import close_match
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 1.0
+SOON: Final = 0.1
+"""Seconds between two ticks, and while something is under way."""
+
+
+class Supervisor:
+    """All instances of a station.
+
+    `changed` is called whenever `statuses` would answer otherwise, `lines` with each line a
+    child wrote, `thumbnail` with each picture an instance shows. They are called from the event
+    loop and must not raise.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        changed: Callable[[], None],
+        lines: Callable[[LogLine], None],
+        thumbnail: Callable[[Key, bytes], None] = lambda key, jpeg: None,  # noqa: ARG005
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or Clock()
+        place = evolve(
+            place, state_dir=place.state_dir.resolve(), recordings=place.recordings.absolute()
+        )
+        self._adoption = Adoption(place)
+        self._around = Surroundings(place, clock, self._adoption, self._changed, lines, thumbnail)
+        self._report = changed
+        self._clock = clock
+        self._instances: dict[Key, Instance] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._timer: Timer | None = None
+        self._hurried = False
+        self._over = False
+
+    async def take_over(self) -> None:
+        """Find the children an earlier agent left; to be called once, before `apply`."""
+        await self._adoption.find()
+
+    async def apply(
+        self,
+        wanted: Mapping[Key, Wanted | Unrunnable],
+        *,
+        name: str | None = None,
+        room: str | None = None,
+    ) -> None:
+        """Make `wanted` what runs. Returns when that has begun; may be called again at once.
+
+        `name` and `room` are the station's in the conference file: what starts from now on has
+        them, what runs is not touched for them.
+        """
+        if self._over:
+            return
+        self._around.name, self._around.room = name or "", room
+        self._adoption.keep_only(
+            [key for key, target in wanted.items() if isinstance(target, Wanted)]
+        )
+        running = {
+            key: instance.target
+            for key, instance in self._instances.items()
+            if instance.target is not None
+        }
+        for step in reconcile(running, wanted):
+            log.info("%s %s", type(step).__name__.lower(), step.key)
+            match step:
+                case Stop(key):
+                    self._instances[key].want(None)
+                case Update(key, target):
+                    self._instances[key].want(target)
+                case Start(key, target):
+                    self._start(key, target)
+        self._changed()
+
+    def _start(self, key: Key, target: Wanted | Unrunnable) -> None:
+        if key in self._instances:  # it is being stopped, and goes on afterwards
+            self._instances[key].want(target)
+            return
+        self._instances[key] = Instance(key, target, self._slots_of, self._around, self._gone)
+
+    def _slots_of(self, key: Key, wanted: Wanted) -> asyncio.Semaphore:
+        limit = wanted.factory.instances or sys.maxsize
+        return self._slots.setdefault(key.role, asyncio.Semaphore(limit))
+
+    def _gone(self, key: Key) -> None:
+        if not self._over:  # at the end they stay in view, as stopped
+            del self._instances[key]
+        self._changed()
+
+    def statuses(self) -> dict[str, dict[str, InstanceStatus]]:
+        """Role -> instance -> what it does now."""
+        roles: dict[str, dict[str, InstanceStatus]] = {}
+        for key, instance in sorted(self._instances.items()):
+            roles.setdefault(key.role, {})[key.instance] = instance.status
+        return roles
+
+    def registries(self) -> dict[Key, CollectorRegistry]:
+        """The metrics of each instance that runs or is about to."""
+        return {
+            key: instance.host.registry
+            for key, instance in sorted(self._instances.items())
+            if instance.host is not None
+        }
+
+    async def restart(self, key: Key) -> None:
+        """Start an instance again by hand: what runs is stopped, what waits starts at once.
+
+        Raises:
+            NoSuchInstance: none is there, or its saved settings are not valid.
+        """
+        self._instance(key).restart()
+
+    def last_lines(self, key: Key, lines: int) -> list[str]:
+        """The last lines the children of an instance wrote; each was given to `lines` by then.
+
+        Raises:
+            NoSuchInstance: none is there.
+        """
+        logs = self._instance(key).logs
+        logs.read()
+        return logs.last(lines)
+
+    def take_dropped(self) -> int:
+        """Lines left out since this was last asked, because there were too many."""
+        dropped, self._around.dropped = self._around.dropped, 0
+        return dropped
+
+    def command(self, role: str, instance: str | None, name: str) -> Command:
+        """The command `name` of a running instance; of the one that runs where none is named.
+
+        Raises:
+            UnknownCommand: no such role is here, or it has no such command.
+            NoSuchInstance: the instance does not run, or none was named and not one runs.
+        """
+        offers = {
+            key.instance: one.host.commands
+            for key, one in sorted(self._instances.items())
+            if key.role == role and one.status.state is State.RUNNING and one.host is not None
+        }
+        known = {command for commands in offers.values() for command in commands}
+        if role in factories:
+            known |= factories[role].role.declared_commands().keys()
+        if name not in known:
+            hint = close_match(name, sorted(known))
+            raise UnknownCommand(
+                f"{role!r} has no command {name!r} here{hint}, "
+                f"it has: {', '.join(sorted(known)) or 'none'}"
+            )
+        if instance is None and len(offers) == 1:
+            (instance,) = offers
+        if instance is None or instance not in offers:
+            which = f"{role}/{instance} does not run" if instance else f"which {role} is meant"
+            raise NoSuchInstance(f"{which}: {', '.join(offers) or 'none'} running, name one")
+        if name not in offers[instance]:
+            raise UnknownCommand(f"{role}/{instance} does not offer {name!r} now")
+        return offers[instance][name]
+
+    def _instance(self, key: Key) -> Instance:
+        try:
+            return self._instances[key]
+        except KeyError:
+            some = ", ".join(map(str, sorted(self._instances))) or "none"
+            raise NoSuchInstance(f"{key} is not here; there are: {some}") from None
+
+    async def stop(self) -> None:
+        """End every instance and every child; returns when all is finalised and gone."""
+        self._over = True
+        instances = list(self._instances.values())
+        for instance in instances:
+            instance.want(None)
+        await asyncio.gather(*(instance.stopped() for instance in instances))
+        await self._adoption.stopped()
+        self._quiet()
+
+    async def leave(self) -> None:
+        """Let go of every instance; the children run on for a later agent."""
+        self._over = True
+        for instance in self._instances.values():
+            instance.let_go()
+        self._adoption.let_go()
+        await asyncio.gather(*(instance.stopped() for instance in self._instances.values()))
+        self._quiet()
+
+    def _changed(self) -> None:
+        self._schedule()
+        self._report()
+
+    def _schedule(self) -> None:
+        """Tick soon while something starts, else once a second, else not at all."""
+        states = {instance.status.state for instance in self._instances.values()}
+        if not states or self._over:
+            return
+        soon = State.STARTING in states
+        if self._timer is None or (soon and not self._hurried):
+            self._arm(SOON if soon else TICK)
+
+    def _arm(self, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._hurried = delay == SOON
+        self._timer = self._clock.call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        soon = [instance.tick() for instance in list(self._instances.values())]
+        if soon and not self._over:
+            self._arm(SOON if any(soon) else TICK)
+
+    def _quiet(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,122 @@
+"""Whether a box has all it needs before anybody relies on it: `fleet-agent check`."""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from attrs import frozen
+
+import fleet.role
+import fleet.roles
+from fleet.agent.box import machine
+from fleet.agent.config import catalogue
+from fleet.agent.config.accept import Memory
+from fleet.agent.config.store import kept_id, saved
+from fleet.agent.local import socket as local
+from fleet.agent.settings import AgentSettings
+from fleet.model import Log
+from fleet.mqtt import Broker, Disconnected, Link, Message, NotLetIn, Refused, Will, connect_once
+from fleet.settings import AGENT_FILE
+from fleet.topics import Topics
+from fleet.wire import Undecodable, encode
+
+
+@frozen
+class Finding:
+    """One thing looked at; `unused` is broken, and nothing on this box needs it."""
+
+    verdict: Literal["ok", "missing", "unused"]
+    subject: str
+    text: str
+
+
+def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iterator[Finding]:
+    """Settings, state directory, broker, then each role."""
+    named = file or (AGENT_FILE if AGENT_FILE.exists() else None)
+    yield Finding("ok", "settings", str(named) if named else "no file, defaults")
+    memory, state = _state(settings.state)
+    yield state
+    station = settings.station or kept_id(settings.state) or machine.mac()
+    if station is None:
+        yield Finding("missing", "station", "no network card to be named after: give --station")
+    else:
+        yield Finding("ok", "station", station)
+    yield _broker(settings, broker, station)
+    yield from _roles(settings, memory)
+
+
+def _state(directory: Path) -> tuple[Memory, Finding]:
+    place = directory
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Memory(), Finding("missing", "state", f"{place} may not be written to")
+    try:
+        memory = saved(directory)
+    except (OSError, Undecodable) as error:
+        return Memory(), Finding("missing", "state", f"{directory} has a damaged decision: {error}")
+    return memory, Finding("ok", "state", f"{directory}, revision {memory.revision} is in force")
+
+
+def _broker(settings: AgentSettings, broker: Broker, station: str | None) -> Finding:
+    try:  # a second connection could push the agent's own off the broker
+        running = local.status(settings.state)
+    except local.NoAgent:
+        pass
+    else:
+        if running.connected:
+            return Finding("ok", "broker", f"{running.broker}, the agent is connected")
+        return Finding("missing", "broker", f"the agent is not connected: {running.trouble}")
+    visit = _Visit(Topics(settings.prefix).log(station) if station else None)
+    try:
+        asyncio.run(connect_once(broker, f"fleet-agent-check-{secrets.token_hex(4)}", visit))
+    except NotLetIn as error:
+        return Finding("missing", "broker", str(error))
+    except Refused as error:
+        return Finding("missing", "broker", f"{error}: may this user speak for {station}?")
+    except Disconnected as error:
+        return Finding("missing", "broker", f"{error}; is it running, is the address right?")
+    return Finding("ok", "broker", str(broker))
+
+
+def _roles(settings: AgentSettings, memory: Memory) -> Iterator[Finding]:
+    logging.getLogger("fleet").setLevel(logging.CRITICAL)  # it is said here
+    broken = catalogue.load(settings.roles)
+    offer = catalogue.offer(broken, frozenset(settings.blocked_roles))
+    needed = set(memory.in_force.roles) if memory.in_force else set()
+    if settings.roles is not None and not settings.roles.is_dir():
+        yield Finding("missing", "roles_dir", f"{settings.roles} is no directory")
+    for role in sorted({*offer.factories, *offer.broken, *needed}):
+        subject = f"role {role}"
+        if role in offer.broken:
+            verdict: Literal["missing", "unused"] = "missing" if role in needed else "unused"
+            yield Finding(verdict, subject, offer.broken[role])
+        elif role in offer.factories:
+            tools = ", ".join(fleet.role.factories[role].tools) or "needs no tools"
+            yield Finding("ok", subject, tools)
+        else:
+            yield Finding("missing", subject, "the saved config needs it, and nothing provides it")
+
+
+class _Visit:
+    """A connection that says next to nothing, as the station, and leaves."""
+
+    def __init__(self, topic: str | None) -> None:
+        self._topic = topic
+
+    def will(self) -> Will | None:
+        return None
+
+    def received(self, message: Message) -> None:
+        pass
+
+    async def connected(self, link: Link) -> None:
+        if self._topic is not None:
+            await link.publish(self._topic, encode(Log((), 0)))
+
+    def disconnected(self, why: str) -> None:
+        pass

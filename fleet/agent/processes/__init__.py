@@ -1,0 +1,1 @@
+"""Child processes: started, taken over, read, ended."""

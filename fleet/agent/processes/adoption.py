@@ -1,0 +1,130 @@
+"""Who takes over what an earlier agent left running, and who ends it.
+
+Each child that was left is either taken by the instance it belongs to, if that wants the very
+settings it was started with, or stopped. Nothing new starts in its place before it is gone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+from fleet.agent.engine.wanted import Key, Place
+from fleet.agent.processes.left_behind import leaders_and_orphans, scan
+from fleet.agent.processes.process import Process, kill
+
+log = logging.getLogger(__name__)
+
+
+class Adoption:
+    """The children of an earlier agent that nobody has taken yet."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._left: dict[tuple[Key, str], Process] = {}
+        self._stops: dict[Key, asyncio.Task[None]] = {}
+
+    async def find(self) -> None:
+        """Look who is there; grandchildren whose parent is gone are killed."""
+        leaders, orphans = leaders_and_orphans(scan(self._place.state_dir))
+        if orphans:
+            log.warning("killing %d orphans of children that are gone", len(orphans))
+            ids = {orphan.mark.id for orphan in orphans}
+            await kill(
+                lambda: [one.stat.pid for one in scan(self._place.state_dir) if one.mark.id in ids]
+            )
+        for leader in leaders:
+            mark = leader.mark
+            process = Process.take_over(leader, logs(self._place, mark.key))
+            if process is None:
+                continue
+            twin = self._left.pop((mark.key, mark.name), None)
+            if twin is not None:  # cannot be; but two writers are worse than none
+                await asyncio.gather(process.stop(), twin.stop())
+            else:
+                self._left[mark.key, mark.name] = process
+
+    def keep_only(self, wanted: Collection[Key]) -> None:
+        """Begin to stop those that are of no instance in `wanted`."""
+        for key in {key for key, _ in self._left}:
+            if key not in wanted or not self._place.adopt:
+                self.dismiss(key)
+
+    async def settle(self, key: Key, digest: str) -> None:
+        """Wait until nothing stands in the way of running `key` with the settings of `digest`.
+
+        What was left of it with other settings is stopped, and so is what was left of its role
+        and is not wanted: it may hold a device or a port.
+        """
+        mine = [child for (k, _), child in self._left.items() if k == key]
+        if mine and not {c.mark.digest for c in mine} <= {digest} | self._live(key, digest):
+            self.dismiss(key)
+            mine = []
+        if not mine:
+            self._forget(key)
+        stops = [task for k, task in self._stops.items() if k.role == key.role]
+        if stops and not mine:
+            await asyncio.wait(stops)
+
+    def dismiss(self, key: Key) -> None:
+        """Begin to stop what was left of one instance."""
+        mine = [self._left.pop(at) for at in list(self._left) if at[0] == key]
+        if mine:
+            log.info("stopping %d children an earlier agent left of %s", len(mine), key)
+            before = self._stops.get(key)
+            self._stops[key] = asyncio.create_task(_stop_all(mine, before))
+
+    def take(self, key: Key, name: str) -> Process | None:
+        """The child that was left under this name, None if there is none that lives."""
+        process = self._left.pop((key, name), None)
+        return None if process is None or process.ended else process
+
+    async def stopped(self) -> None:
+        """Stop all that nobody has taken and wait until it is gone."""
+        for key in {key for key, _ in self._left}:
+            self.dismiss(key)
+        if self._stops:
+            await asyncio.wait(self._stops.values())
+
+    def let_go(self) -> None:
+        """Let all run on that are not being stopped."""
+        for process in self._left.values():
+            process.let_go()
+
+    def updated(self, key: Key, earlier: set[str], now: str) -> None:
+        """Note that children marked with `earlier` digests have taken newer settings live."""
+        known = earlier | {d for digest in earlier for d in self._live(key, digest)}
+        path = self._live_path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join([now, *sorted(known)]))
+        except OSError as error:
+            log.warning("%s cannot be written, a later agent will restart %s: %s", path, key, error)
+
+    def _forget(self, key: Key) -> None:
+        """The children that took newer settings live are gone."""
+        try:
+            self._live_path(key).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", self._live_path(key), error)
+
+    def _live(self, key: Key, now: str) -> set[str]:
+        try:
+            latest, *earlier = self._live_path(key).read_text().splitlines()
+        except (OSError, ValueError):
+            return set()
+        return set(earlier) if latest == now else set()
+
+    def _live_path(self, key: Key) -> Path:
+        return self._place.state_dir / "instances" / key.role / f"{key.instance}.live"
+
+
+async def _stop_all(processes: list[Process], before: "asyncio.Task[None] | None") -> None:
+    if before is not None:
+        await before
+    await asyncio.gather(*(process.stop() for process in processes))
+
+
+def logs(place: Place, key: Key) -> Path:
+    """Where the output of an instance's children goes."""
+    return place.state_dir / "logs" / key.role / key.instance

@@ -1,0 +1,197 @@
+"""Children that an earlier agent left running: found by a mark in their environment.
+
+The mark is there from the child's first instruction and goes with it, so there is no moment in
+which a child runs and no record of it exists, and nothing to clean up after it. What it says
+is enough to take the child over: whose it is, the digest of its settings, how to stop it.
+
+The kernel shows a process's environment to its own user alone, and not where the program gains
+rights (setuid, file capabilities) or may not be read: such a child is `hidden`.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+from attrs import frozen
+
+from fleet.agent.engine.wanted import Key
+
+VARIABLE: Final = "FLEET_CHILD"
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_START_SPREAD: Final = 2.0
+"""Seconds between writing the mark and the first instruction of the child, at most."""
+_GONE: Final = frozenset("ZXx")
+"""States of a process that has ended, whether its parent has noticed or not."""
+
+
+@frozen
+class Mark:
+    """Says whose child a process is, and how it is to be treated.
+
+    `stop`: number of the signal that ends it gently; `grace`: seconds it then has; `report`:
+    its standard output is no log. The rest is of one start of it: a random `id`, the seconds
+    the machine was up, the bytes that were in its logs already.
+    """
+
+    state_dir: str
+    role: str
+    instance: str
+    name: str
+    digest: str
+    stop: int
+    grace: float
+    report: bool
+    id: str = ""
+    uptime: float = 0.0
+    output_at: int = 0
+    errors_at: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The instance it belongs to."""
+        return Key(self.role, self.instance)
+
+    def encode(self) -> str:
+        """As it stands in the environment."""
+        return json.dumps(attrs.asdict(self), separators=(",", ":"))
+
+
+_FIELDS: Final = frozenset(attrs.fields_dict(Mark))
+"""A mark of another release may have more or, where there are defaults, fewer."""
+
+
+@frozen
+class Stat:
+    """What the kernel says of a process. `started`: seconds of uptime when it began."""
+
+    pid: int
+    state: str
+    group: int
+    session: int
+    started: float
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended; a zombie has."""
+        return self.state in _GONE
+
+
+@frozen
+class Marked:
+    """A process with a mark."""
+
+    stat: Stat
+    mark: Mark
+
+
+def uptime() -> float:
+    """Seconds the machine has been up, as the start times of processes are counted."""
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
+def stat(pid: int) -> Stat | None:
+    """What the kernel says of `pid`, None if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # a program's name may hold anything
+    return Stat(pid, fields[0], int(fields[2]), int(fields[3]), int(fields[19]) / _TICKS)
+
+
+def mark_of(pid: int) -> Mark | None:
+    """The mark of a process, None if it has none that can be read."""
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+    start = f"{VARIABLE}=".encode()
+    for entry in environ.split(b"\0"):
+        if entry.startswith(start):
+            try:
+                told = json.loads(entry[len(start) :])
+                return Mark(**{key: told[key] for key in _FIELDS & told.keys()})
+            except (ValueError, TypeError, AttributeError):
+                return None  # somebody else's variable
+    return None
+
+
+def hidden(pid: int) -> bool:
+    """Whether the environment of a process may not be read, so that no mark is found there."""
+    try:
+        Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError as error:
+        return isinstance(error, PermissionError)  # else it has ended
+    return False
+
+
+def argv_of(pid: int) -> list[str]:
+    """A process's arguments, empty if it is gone."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return [os.fsdecode(part) for part in raw.split(b"\0")[:-1]]
+
+
+def pids() -> list[int]:
+    """Every process there is."""
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def scan(state_dir: Path) -> Iterator[Marked]:
+    """The living processes that belong to the agent of `state_dir`."""
+    for pid in pids():
+        mark = mark_of(pid)
+        if mark is None or mark.state_dir != str(state_dir):
+            continue
+        now = stat(pid)
+        if now is not None and not now.gone:
+            yield Marked(now, mark)
+
+
+def leaders_and_orphans(found: Iterable[Marked]) -> tuple[list[Marked], list[Marked]]:
+    """Those an agent started itself, and those whose leader is gone (pure).
+
+    A leader leads its session, and began when its mark was made: a grandchild that made
+    itself a session carries the same mark, but came later. What still belongs to a leader is
+    in neither list.
+    """
+    by_id: dict[str, list[Marked]] = {}
+    for one in found:
+        by_id.setdefault(one.mark.id, []).append(one)
+    leaders: list[Marked] = []
+    orphans: list[Marked] = []
+    for family in by_id.values():
+        first = min(family, key=lambda one: one.stat.started)
+        late = first.stat.started - first.mark.uptime
+        if first.stat.session == first.stat.pid and abs(late) < _START_SPREAD:
+            leaders.append(first)
+        else:
+            orphans.extend(family)
+    return leaders, orphans
+
+
+def kin(leader: Stat, id_: str) -> list[int]:
+    """The living processes of a child: in its group or session, or with its mark.
+
+    A process id is not given to another as long as a group or session bears it; where it was
+    given to another, nobody of ours was left in there.
+    """
+    reused = stat(leader.pid)
+    ours = reused is None or reused.started == leader.started
+    found = []
+    for other in pids():
+        now = stat(other)
+        if now is None or now.gone:
+            continue
+        if ours and leader.pid in (now.group, now.session):
+            found.append(other)
+        else:
+            mark = mark_of(other)
+            if mark is not None and mark.id == id_:
+                found.append(other)
+    return found

@@ -1,0 +1,265 @@
+"""What children write: files that outlive the agent, kept small, read on bit by bit.
+
+A child appends to its files itself, so an agent that goes away takes no pipe with it. The
+agent looks at them once per tick: new lines go to whoever listens, at most `LINES_PER_SECOND`
+an instance, and a file that has grown too long is copied and emptied (the child appends, so it
+goes on at the new beginning). Whatever a child writes, reading takes bounded time and memory.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from attrs import define, field
+
+from fleet.agent.engine.clock import Clock
+from fleet.agent.engine.wanted import Key
+from fleet.model import LogLine
+
+LINES_PER_SECOND: Final = 50
+LINE_LENGTH: Final = 1000
+"""Characters of a line that are kept."""
+ROTATE: Final = 1024 * 1024
+"""Bytes after which a log is moved aside."""
+KEPT: Final = 2
+"""Logs that were moved aside and are kept."""
+REPORT: Final = 64 * 1024
+"""Bytes after which a report is emptied; its role has seen it by then."""
+_CHUNK: Final = 256 * 1024
+_BUDGET: Final = 16 * 1024 * 1024
+"""Bytes looked at per file and tick, so that no child can hold up the others."""
+_TAIL: Final = 256 * 1024
+"""Bytes looked at for the last lines."""
+_LINE_BYTES: Final = 4 * LINE_LENGTH
+
+
+@define
+class Allowance:
+    """Lines an instance may still say; refilled by time."""
+
+    left: float = LINES_PER_SECOND
+    dropped: int = 0
+    """Lines left out since this was last set to 0."""
+
+    def refill(self, seconds: float) -> None:
+        """Let some time count."""
+        self.left = min(LINES_PER_SECOND, self.left + seconds * LINES_PER_SECOND)
+
+
+@define
+class LogFile:
+    """One stream of one child, read on from its present end."""
+
+    path: Path
+    stream: str
+    begun: int = 0
+    """Where in it the child's own words begin; before that are those of an earlier one."""
+    _offset: int = field(init=False)
+    _line_bytes: float = 80.0
+    """Length of a line, of late."""
+    _rest: bytes = b""
+    """The beginning of a line that has no end yet."""
+    _cut: bool = False
+    """Whether the line being read was too long and already given."""
+
+    def __attrs_post_init__(self) -> None:
+        self._offset = size(self.path)
+
+    def rewind(self) -> None:
+        """Read from where the child's own words begin."""
+        self._offset = self.begun
+
+    def read(self, allowance: Allowance) -> Iterator[str]:
+        """The new lines, as many as `allowance` has left; the others count as dropped."""
+        end = size(self.path)
+        if end < self._offset:
+            self._offset, self._rest, self.begun = 0, b"", 0  # somebody emptied it
+        if end == self._offset:
+            return
+        read = lines = 0
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                while read < _BUDGET and (chunk := file.read(_CHUNK)):
+                    read += len(chunk)
+                    lines += chunk.count(b"\n")
+                    yield from self._lines(chunk, allowance)
+        except OSError:
+            return  # taken away while we looked
+        self._offset += read
+        self._line_bytes = read / max(lines, 1)
+        if self._offset < end:
+            self._skip(end, allowance)
+
+    def _skip(self, end: int, allowance: Allowance) -> None:
+        """Leave out what is too much even to count: lines as long as those before."""
+        allowance.dropped += round((end - self._offset) / self._line_bytes)
+        self._offset, self._rest = end, b""
+
+    def _lines(self, chunk: bytes, allowance: Allowance) -> Iterator[str]:
+        start = 0
+        while allowance.left >= 1:
+            stop = chunk.find(b"\n", start)
+            if stop < 0:
+                break
+            line, start = self._rest + chunk[start:stop], stop + 1
+            self._rest = b""
+            if self._cut:
+                self._cut = False
+            elif line.strip():
+                allowance.left -= 1
+                yield text(line)
+        dropped = chunk.count(b"\n", start)
+        if dropped:
+            allowance.dropped += dropped
+            start, self._rest, self._cut = chunk.rindex(b"\n") + 1, b"", False
+        self._rest += chunk[start : start + _LINE_BYTES]
+        if len(self._rest) >= _LINE_BYTES:  # a line without an end
+            if not self._cut and allowance.left >= 1:
+                allowance.left -= 1
+                yield text(self._rest)
+            self._rest, self._cut = b"", True
+
+    def rotate(self, allowance: Allowance) -> bool:
+        """Move it aside if it is long; whether it was."""
+        if size(self.path) <= ROTATE:
+            return False
+        with contextlib.suppress(OSError):
+            for number in range(KEPT, 1, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    _aside(self.path, number - 1).replace(_aside(self.path, number))
+            _aside(self.path, 1).write_bytes(_end(self.path, ROTATE))
+        self._skip(max(self._offset, size(self.path)), allowance)  # written since it was read
+        # No space for the copy: the log is lost, the disk is not filled further.
+        empty(self.path)
+        self._offset, self._rest, self.begun = 0, b"", 0
+        return True
+
+    def words(self, lines: int) -> list[str]:
+        """The last lines of the child itself."""
+        return _lines(self.path, self.begun)[-lines:]
+
+    def last(self, lines: int) -> list[str]:
+        """The last lines, also those of earlier children and of before it was moved aside."""
+        found: list[str] = []
+        for path in (self.path, _aside(self.path, 1)):
+            if len(found) < lines:
+                found = _lines(path) + found
+        return found[-lines:]
+
+
+class Logs:
+    """The streams of one instance's children, and the lines that come out of them.
+
+    `lines` is called with each line, `dropped` with a count of those left out.
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        clock: Clock,
+        lines: Callable[[LogLine], None],
+        dropped: Callable[[int], None],
+    ) -> None:
+        self._key = key
+        self._clock = clock
+        self._say = lines
+        self._dropped = dropped
+        self._allowance = Allowance()
+        self._read_at = clock.monotonic()
+        self._files: dict[Path, LogFile] = {}
+        self._hidden: set[str] = set()
+
+    def hide(self, secret: str) -> None:
+        """From now on show no line of this secret, nor as an address would have it."""
+        lines = [line.strip() for line in secret.splitlines()]
+        self._hidden.update(form for line in lines if line for form in (line, quote(line, safe="")))
+
+    def without_secrets(self, said: str) -> str:
+        """What was said, with `…` for each secret in it."""
+        for secret in sorted(self._hidden, key=len, reverse=True):
+            said = said.replace(secret, "…")
+        return said
+
+    def follow(self, *files: LogFile) -> None:
+        """Look at these too; a successor's file takes the place of its predecessor's."""
+        self._files.update((file.path, file) for file in files)
+
+    def read(self) -> bool:
+        """Say what is new and keep the files short; whether there was very much."""
+        now = self._clock.monotonic()
+        self._allowance.refill(now - self._read_at)
+        self._read_at = now
+        much = False
+        for file in self._files.values():
+            for line in file.read(self._allowance):
+                shown = self.without_secrets(line)
+                self._say(LogLine(self._clock.now(), *self._key, file.stream, shown))
+            much |= file.rotate(self._allowance)
+        if self._allowance.dropped:
+            self._dropped(self._allowance.dropped)
+            self._allowance.dropped = 0
+        return much
+
+    def last(self, lines: int) -> list[str]:
+        """The last lines of all children, those of the file written last at the end."""
+        found = [line for file in by_age(self._files.values()) for line in file.last(lines)]
+        return [self.without_secrets(line) for line in found[-lines:]]
+
+
+def by_age(files: Iterable[LogFile]) -> list[LogFile]:
+    """The files, the one written last at the end."""
+    return sorted(files, key=lambda file: _changed(file.path))
+
+
+def text(line: bytes) -> str:
+    """A line as it is shown: readable, and not longer than `LINE_LENGTH`."""
+    shown = line[:_LINE_BYTES].decode(errors="replace").replace("\0", "").rstrip()
+    return shown if len(shown) <= LINE_LENGTH else shown[: LINE_LENGTH - 1] + "…"
+
+
+def size(path: Path) -> int:
+    """Bytes in a file, 0 if it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def empty(path: Path) -> None:
+    """Make a file empty that somebody appends to."""
+    with contextlib.suppress(OSError):
+        os.truncate(path, 0)
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+def _lines(path: Path, begun: int = 0) -> list[str]:
+    """The lines at the end of a file, none from before `begun`."""
+    try:
+        data = _end(path, _TAIL, begun)
+    except OSError:
+        return []
+    return [text(line) for line in data.split(b"\n") if line.strip()]
+
+
+def _end(path: Path, length: int, begun: int = 0) -> bytes:
+    """The last `length` bytes of a file at most, from the beginning of a line on."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        begun = begun if begun <= end else 0
+        file.seek(max(begun, end - length))
+        data = file.read(length)
+    return data if end - begun <= length else data.partition(b"\n")[2]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

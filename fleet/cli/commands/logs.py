@@ -1,0 +1,203 @@
+"""`fleet logs`: what the instances of a station wrote last, and go on to write."""
+
+import asyncio
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+from attrs import define, frozen
+
+from fleet.cli.commands.call import stop_refused
+from fleet.cli.completion import instances, stations
+from fleet.cli.connection import Access, Line, Unreachable, connect
+from fleet.cli.station import NoSuchStation, Station, absence, ask, find
+from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
+from fleet.cli.view import clean
+from fleet.model import NAME_RULE, Error, Log, Presence, PresenceState, is_name
+from fleet.mqtt import Filter, Message
+from fleet.station import MOST_LINES, STATION, LogsResult
+from fleet.strict import Mistakes
+from fleet.wire import Undecodable, decode, from_json
+
+ABOUT: Final = "Show what the instances of a station wrote last."
+HELP: Final = with_examples(
+    f"{ABOUT} With -f it goes on until Ctrl-C, also when the station or the broker is away in "
+    f"between. Ends with 4 if the station cannot be reached.",
+    "fleet logs hall1-cam",
+    "fleet logs hall1-cam record/main -n 200",
+    "fleet logs hall1-cam record -f",
+    "fleet logs hall1-cam -f --json | jq -r .text",
+)
+_PACE: Final = 1.0
+"""Seconds between two attempts of -f to find the station again."""
+
+
+@frozen
+class Wish:
+    """Which lines; all instances where none is named."""
+
+    station: str
+    role: str | None
+    instance: str | None
+    lines: int
+    follow: bool
+    json: bool
+
+    def is_for(self, role: str, instance: str) -> bool:
+        """Whether the lines of this instance are wished for."""
+        return self.role in (None, role) and self.instance in (None, instance)
+
+
+class Refused(Exception):
+    """The station did not give its lines."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str,
+        typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations),
+    ],
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROLE[/INSTANCE]]", help="Only these.", autocompletion=instances),
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[
+        int,
+        typer.Option(
+            "-n", "--lines", metavar="N", min=0, max=MOST_LINES, help="Lines of each instance."
+        ),
+    ] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+) -> None:
+    """Ask for the last lines, then listen."""
+    role, _, instance = (which or "").partition("/")
+    for name in filter(None, (role, instance)):
+        if not is_name(name):
+            stop(f"{which!r} is no ROLE[/INSTANCE]: a name is {NAME_RULE}")
+    wish = Wish(station, role or None, instance or None, lines, follow, json)
+    try:
+        _follow(ctx.obj.access(), wish)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    except Unreachable as error:
+        stop(clean(str(error)), Exit.UNKNOWN)
+    except NoSuchStation as error:
+        stop(str(error))
+    except Refused as refused:
+        stop_refused(refused.error)
+
+
+def _follow(access: Access, wish: Wish) -> None:
+    """Connect; where -f was asked for, again and again once the station was found."""
+    reader = _Reader(wish)
+    told = ""
+    while True:
+        try:
+            asyncio.run(connect(access, reader.read))
+            return
+        except Unreachable as error:
+            if not (wish.follow and reader.begun):
+                raise
+            if told != str(error):
+                told = str(error)
+                say(clean(told))
+            time.sleep(_PACE)
+
+
+@define
+class _Reader:
+    """Prints a station's lines; `begun` once the last ones are printed."""
+
+    wish: Wish
+    begun: bool = False
+
+    async def read(self, line: Line) -> None:
+        """On one connection. Does not end by itself with -f."""
+        station = await find(line, self.wish.station)
+        topics = line.access.topics
+        log, presence = topics.log(station.id), topics.presence(station.id)
+        heard: asyncio.Queue[Message] = asyncio.Queue()
+
+        def hear(message: Message) -> None:
+            if message.topic in (log, presence):
+                heard.put_nowait(message)
+
+        if self.wish.follow:
+            await line.listen(Filter(log, qos=0), hear=hear)
+        if self.begun:
+            say(f"{station.name} is online again")
+        elif self.wish.lines:
+            result = await _last(line, station, self.wish)
+            # What came over the log topic before the answer is in the answer.
+            early = [heard.get_nowait() for _ in range(heard.qsize())]
+            for message in early:
+                if message.topic == presence:
+                    heard.put_nowait(message)
+            self._show(station, result)
+        self.begun = True
+        while self.wish.follow:
+            message = await heard.get()
+            if message.topic == log:
+                self._batch(message.payload)
+            else:
+                _tell(station, message.payload)
+
+    def _show(self, station: Station, result: LogsResult) -> None:
+        if not result.instances:
+            say(f"nothing runs on {station.name}")
+        for one in result.instances:
+            for text in one.lines:
+                self._print(one.role, one.instance, text)
+
+    def _batch(self, payload: bytes) -> None:
+        try:
+            log = decode(payload, Log)
+        except Undecodable as error:
+            say(f"lines that cannot be read were left out: {clean(str(error))}")
+            return
+        for one in log.lines:
+            if self.wish.is_for(one.role, one.instance):
+                self._print(one.role, one.instance, one.text, at=one.at, stream=one.stream)
+        if log.dropped:
+            say(f"{log.dropped} lines of this station were left out: too many at once")
+
+    def _print(self, role: str, instance: str, text: str, **more: Any) -> None:
+        if self.wish.json:
+            print_json({"role": role, "instance": instance, "text": text, **more})
+        elif self.wish.instance is not None:
+            print(clean(text))
+        else:
+            print(f"{role}/{instance}: {clean(text)}")
+        if self.wish.follow:
+            sys.stdout.flush()
+
+
+async def _last(line: Line, station: Station, wish: Wish) -> LogsResult:
+    arguments = {"role": wish.role, "instance": wish.instance, "lines": wish.lines}
+    reply = await ask(line, station, STATION, "logs", arguments)
+    if reply.error is not None:
+        raise Refused(reply.error)
+    try:
+        return from_json(reply.result, LogsResult)
+    except Mistakes as error:
+        raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None
+
+
+def _tell(station: Station, payload: bytes) -> None:
+    """A station that leaves while it is listened to, and one that comes back."""
+    try:
+        presence = decode(payload, Presence)
+    except Undecodable:
+        return
+    if presence.state is PresenceState.ONLINE:
+        say(f"{station.name} is online again")
+    else:
+        say(absence(station.name, presence))

@@ -1,0 +1,1 @@
+"""What is wanted, from the conference file."""

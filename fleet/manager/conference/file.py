@@ -1,0 +1,356 @@
+"""The operator's TOML file -> what is wanted of each station, or all its mistakes. Pure.
+
+Each part of the file is read by itself, so that a mistake in one hides none in another. Roles
+are merged (profiles in their order, then the station), then placeholders are filled in.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from attrs import Factory, frozen
+
+from fleet.manager.conference import references
+from fleet.manager.conference.merging import PlaceholderMistake, fill, merge
+from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.model import (
+    MAX_PAYLOAD,
+    NAME_RULE,
+    STATION_RULE,
+    InvalidConfiguration,
+    Problem,
+    Roles,
+    is_name,
+    is_station_id,
+)
+from fleet.strict import Mistakes, close_match, show, structure
+from fleet.wire import dumps
+
+T = TypeVar("T")
+Table = Mapping[str, Any]
+
+_HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_DEEPEST: Final = 50
+"""Levels of settings that travel safely; payloads may have a few more."""
+_ENVELOPE: Final = 512
+"""Bytes of a payload besides the roles, at most."""
+
+
+@frozen
+class Room:
+    """A room as the file names it. `hours`: when it is in use, `09:00-19:00`."""
+
+    title: str | None = None
+    hours: tuple[str, ...] = ()
+
+
+@frozen
+class Header:
+    """The table `[conference]`."""
+
+    id: str | None = None
+    title: str | None = None
+    timezone: str | None = None
+
+
+@frozen
+class Conference:
+    """A conference file without mistakes; stations by id."""
+
+    header: Header
+    rooms: Mapping[str, Room]
+    stations: Mapping[str, Wanted]
+
+
+@frozen
+class _Profile:
+    roles: Mapping[str, Mapping[str, Table]] = Factory(dict)
+
+
+@frozen
+class _Station:
+    id: str
+    room: str
+    seat: str | None = None
+    where: str | None = None
+    address: str | None = None
+    profiles: tuple[str, ...] = ()
+    roles: Mapping[str, Mapping[str, Table]] = Factory(dict)
+
+
+@frozen
+class _File:
+    conference: Table = Factory(dict)
+    rooms: Mapping[str, Table] = Factory(dict)
+    profiles: Mapping[str, Table] = Factory(dict)
+    stations: Mapping[str, Table] = Factory(dict)
+
+
+def dotted(*keys: str) -> str:
+    """A path in a TOML file: `stations.hall1-cam.roles`."""
+    return ".".join(key if _BARE.fullmatch(key) else dumps(key).decode() for key in keys)
+
+
+class _Reader:
+    """Reads one file and collects its mistakes."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def wrong(self, message: str, *path: str) -> None:
+        problem = Problem("InvalidConfiguration", None, None, dotted(*path) or None, message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def structure(self, value: Any, cls: type[T], *path: str) -> T | None:
+        """`value` as a `cls`; None, and its mistakes noted, where it is none."""
+        try:
+            return structure(value, cls)
+        except Mistakes as mistakes:
+            for one in mistakes.mistakes:
+                keys = [key.replace("~1", "/").replace("~0", "~") for key in _keys(one.pointer)]
+                self.wrong(one.message, *path, *keys)
+            return None
+
+    def name(self, value: Any, what: str, *path: str) -> None:
+        if isinstance(value, str) and not is_name(value):
+            self.wrong(f"{show(value)} cannot be {what}: expected {NAME_RULE}", *path)
+
+    def known(self, value: Any, known: Sequence[str], what: str, *path: str) -> None:
+        if isinstance(value, str) and value not in known:
+            hint = close_match(value, known) or f" (known: {', '.join(sorted(known)) or 'none'})"
+            self.wrong(f"there is no {what} {value!r} in this file{hint}", *path)
+
+    def read(self, text: str) -> Conference | None:
+        try:
+            value = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            end = f"at the end, line {text.count(chr(10)) + 1}"
+            self.wrong(f"this is not TOML: {str(error).replace('at end of document', end)}")
+            return None
+        except RecursionError:
+            self.wrong("the file is nested too deep to be read")
+            return None
+        self.structure(value, _File)
+        header = self.header(_table(value, "conference"))
+        rooms = {
+            name: self.room(name, room) or Room() for name, room in _table(value, "rooms").items()
+        }
+        profiles = _table(value, "profiles")
+        for name, profile in profiles.items():
+            self.profile(name, profile)
+        tables = {k: v for k, v in _table(value, "stations").items() if isinstance(v, dict)}
+        self.duplicates(tables)
+        wanted = []
+        for name, table in tables.items():
+            self.station(name, table, list(rooms), list(profiles))
+            wanted.append(self.merged(name, table, profiles, header))
+        resolved = references.resolve([one for one in wanted if one is not None], self.wrong)
+        for one in resolved:
+            self.size(one)
+        if self.problems:
+            return None
+        return Conference(header, rooms, {one.id: one for one in resolved})
+
+    def header(self, table: Table) -> Header:
+        header = self.structure(table, Header, "conference") or Header(
+            id=table["id"] if isinstance(table.get("id"), str) else None
+        )
+        self.name(table.get("id"), "the id of a conference", "conference", "id")
+        zone = table.get("timezone")
+        if isinstance(zone, str):
+            try:
+                ZoneInfo(zone)
+            except (ValueError, OSError, KeyError):
+                self.timezone(zone)
+        return header
+
+    def timezone(self, zone: str) -> None:
+        zones = sorted(available_timezones())
+        hint = close_match(zone, zones) if zones else " (this machine knows none: install tzdata)"
+        self.wrong(f"there is no time zone {zone!r}{hint}", "conference", "timezone")
+
+    def room(self, name: str, table: Any) -> Room | None:
+        self.name(name, "the name of a room", "rooms", name)
+        room = self.structure(table, Room, "rooms", name) if isinstance(table, dict) else None
+        hours = _table(table, "hours", list)
+        for index, one in enumerate(hours):
+            if isinstance(one, str) and (not _HOURS.fullmatch(one) or one[:5] == one[6:]):
+                self.wrong(
+                    f'expected hours such as "09:00-19:00" (a second time before the first is '
+                    f"that of the next day), got {show(one)}",
+                    *("rooms", name, "hours", str(index)),
+                )
+        return room
+
+    def profile(self, name: str, table: Any) -> None:
+        self.name(name, "the name of a profile", "profiles", name)
+        if isinstance(table, dict):
+            self.structure(table, _Profile, "profiles", name)
+            self.roles(_table(table, "roles"), "profiles", name, "roles")
+            anywhere = dict.fromkeys(("conference", "room", "station", "seat"), "?")
+            self.filled(_table(table, "roles"), anywhere, name, "profiles", name, "roles")
+
+    def duplicates(self, stations: Mapping[str, Table]) -> None:
+        first: dict[str, str] = {}
+        for name, table in stations.items():
+            id_ = table.get("id")
+            if isinstance(id_, str):
+                if id_ in first:
+                    self.wrong(
+                        f"{show(id_)} is already the id of {first[id_]!r}: two stations cannot "
+                        "be one box",
+                        *("stations", name, "id"),
+                    )
+                first.setdefault(id_, name)
+
+    def station(
+        self, name: str, table: Table, rooms: Sequence[str], profiles: Sequence[str]
+    ) -> None:
+        path = ("stations", name)
+        self.structure(table, _Station, *path)
+        self.name(name, "the name of a station", *path)
+        self.name(table.get("seat"), "a seat", *path, "seat")
+        id_ = table.get("id")
+        if isinstance(id_, str) and not is_station_id(id_):
+            self.wrong(
+                f"{show(id_)} cannot be a station's id: expected {STATION_RULE}", *path, "id"
+            )
+        self.known(table.get("room"), rooms, "room", *path, "room")
+        for index, profile in enumerate(_table(table, "profiles", list)):
+            self.known(profile, profiles, "profile", *path, "profiles", str(index))
+        self.roles(_table(table, "roles"), *path, "roles")
+
+    def roles(self, roles: Table, *path: str) -> None:
+        for role in roles:
+            self.name(role, "the name of a role", *path, role)
+            if role == "station":
+                self.wrong("no role can be called 'station': that name is reserved", *path, role)
+            for instance, settings in _table(roles, role).items():
+                here = (*path, role, instance)
+                self.name(instance, "the name of an instance", *here)
+                if not isinstance(settings, dict):
+                    continue
+                enabled = settings.get("enabled", True)
+                if not isinstance(enabled, bool):
+                    self.wrong(f"expected true or false, got {show(enabled)}", *here, "enabled")
+                for message, *keys in _unfit(settings):
+                    self.wrong(message, *here, *keys)
+
+    def merged(
+        self, name: str, table: Table, profiles: Mapping[str, Any], header: Header
+    ) -> Wanted | None:
+        """What is wanted of a station, as far as the file lets it be known."""
+        id_, room = table.get("id"), table.get("room")
+        seat = table.get("seat")
+        layers: list[tuple[tuple[str, ...], Table]] = [
+            (("profiles", profile), _table(profiles, profile))
+            for profile in _table(table, "profiles", list)
+            if isinstance(profile, str)
+        ]
+        layers.append((("stations", name), table))
+        places = {
+            "conference": header.id,
+            "room": room if isinstance(room, str) else "?",
+            "station": name,
+            "seat": seat if isinstance(seat, str) else None,
+        }
+        roles: dict[str, Any] = {}
+        for path, layer in layers:
+            filled = self.filled(_table(layer, "roles"), places, name, *path, "roles")
+            roles = merge(roles, filled)
+        if not isinstance(id_, str) or not isinstance(room, str):
+            return None
+        text = {key: table[key] for key in ("where", "address") if isinstance(table.get(key), str)}
+        facts = Facts(name, room, places["seat"], text.get("where"), text.get("address"))
+        return Wanted(id_, facts, _enabled(roles))
+
+    def filled(
+        self, roles: Table, places: Mapping[str, str | None], station: str, *path: str
+    ) -> dict[str, Any]:
+        mistakes: list[PlaceholderMistake] = []
+        filled = fill(roles, places, mistakes)
+        for mistake in mistakes:
+            why = mistake.message
+            if mistake.missing is not None:
+                of = (
+                    "[conference] has no id"
+                    if mistake.missing == "conference"
+                    else (f"the station {station!r} has no {mistake.missing}")
+                )
+                why = f"{why}, but {of}"
+            self.wrong(why, *path, *mistake.path)
+        assert isinstance(filled, dict)  # noqa: S101 (a table is filled as a table)
+        return filled
+
+    def size(self, wanted: Wanted) -> None:
+        try:
+            size = len(dumps(wanted.roles)) + _ENVELOPE
+        except (TypeError, ValueError, RecursionError):
+            return  # what cannot travel at all has been told
+        if size > MAX_PAYLOAD:
+            self.wrong(
+                f"its config would have {size} bytes; at most {MAX_PAYLOAD} travel",
+                *("stations", wanted.facts.name or wanted.id, "roles"),
+            )
+
+
+def _keys(pointer: str) -> list[str]:
+    return pointer.split("/")[1:]
+
+
+def _table(value: Any, key: str, kind: type[Any] = dict) -> Any:
+    """`value[key]` if it is there and of the right kind, else an empty one."""
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, kind) else kind()
+
+
+def _unfit(settings: Table) -> Iterator[tuple[str, ...]]:
+    """What TOML can say and JSON cannot: (message, *path)."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), settings)]
+    for _ in range(_DEEPEST):
+        inner: list[tuple[tuple[str, ...], Any]] = []
+        for path, value in level:
+            if isinstance(value, dict):
+                inner.extend(((*path, key), one) for key, one in value.items())
+            elif isinstance(value, list):
+                inner.extend(((*path, str(index)), one) for index, one in enumerate(value))
+            elif isinstance(value, float) and value - value != 0:
+                yield f"expected a finite number, got {value}", *path
+            elif not isinstance(value, str | int | float):
+                yield f'expected a string ("{value}"), got a date or time', *path
+        level = inner
+        if not level:
+            return
+    yield f"is nested deeper than {_DEEPEST} levels", *level[0][0][:3]
+
+
+def _enabled(roles: Table) -> Roles:
+    """The instances that are not switched off; roles left with none are dropped."""
+    kept: dict[str, dict[str, Table]] = {}
+    for role, instances in roles.items():
+        for instance, settings in instances.items() if isinstance(instances, dict) else ():
+            if isinstance(settings, dict) and settings.get("enabled", True) is not False:
+                own = {key: value for key, value in settings.items() if key != "enabled"}
+                kept.setdefault(role, {})[instance] = own
+    return kept
+
+
+def read(text: str, name: str) -> Conference:
+    """The conference file `text`; `name` is what to call it in messages.
+
+    Raises:
+        InvalidConfiguration: with every mistake as a problem, `path` being the dotted path.
+    """
+    reader = _Reader()
+    conference = reader.read(text)
+    if conference is None:
+        count = len(reader.problems)
+        raise InvalidConfiguration(
+            f"{name} has {count} mistake{'s' if count > 1 else ''}; nothing was applied",
+            tuple(reader.problems),
+        )
+    return conference

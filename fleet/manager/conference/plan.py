@@ -1,0 +1,114 @@
+"""What applying a conference file would change, instance by instance. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fleet.manager.conference.schemas import problems
+from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.model import Registration, Roles, Settings
+from fleet.operations import Change, StationChange
+
+_LONGEST: Final = 30
+"""Characters of a value that are shown."""
+_MOST: Final = 4
+"""Differences that are shown in one detail."""
+
+
+def changes(then: Wanted, now: Roles, running: frozenset[tuple[str, str]]) -> Iterator[Change]:
+    """What changes on one station; `running`: the (role, instance) pairs that run there."""
+    old, new = _flat(now), _flat(then.roles)
+    for key in sorted(old.keys() | new.keys()):
+        role, instance = key
+        if key not in old:
+            action, detail = "+", ""
+        elif key not in new:
+            action, detail = "-", ""
+        elif same(old[key], new[key]):
+            continue
+        else:
+            action, detail = "~", _difference(old[key], new[key])
+        yield Change(
+            then.id,
+            then.facts.name or then.id,
+            then.facts.room,
+            role,
+            instance,
+            action,  # type: ignore[arg-type]
+            detail,
+            key in running,
+        )
+
+
+def station_change(then: Wanted, now: Facts, *, new: bool) -> StationChange | None:
+    """What changes of a station besides its instances."""
+    if new:
+        detail = "new"
+    else:
+        detail = ", ".join(
+            f"{name} {getattr(now, name) or 'none'} -> {getattr(then.facts, name) or 'none'}"
+            for name in ("name", "room", "seat", "where", "address")
+            if getattr(now, name) != getattr(then.facts, name)
+        )
+    if not detail:
+        return None
+    return StationChange(then.id, then.facts.name or then.id, then.facts.room, detail)
+
+
+def warnings(then: Wanted, registration: Registration) -> Iterator[str]:
+    """What the station, as it describes itself, would refuse."""
+    name = then.facts.name or then.id
+    for problem in problems(then.roles, registration):
+        if problem.instance is None:
+            yield f"{name} {problem.message}"
+        else:
+            where = " ".join(filter(None, (f"{problem.role}/{problem.instance}", problem.path)))
+            yield f"{name} {where}: {problem.message}"
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal, `1`, `1.0` and `true` being different."""
+    if one != other:
+        return False
+    if isinstance(one, dict):
+        return all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(same, one, other))
+    return type(one) is type(other)
+
+
+def _flat(roles: Roles) -> dict[tuple[str, str], Settings]:
+    return {
+        (role, name): one for role, instances in roles.items() for name, one in instances.items()
+    }
+
+
+def _difference(old: Settings, new: Settings) -> str:
+    found = list(_differences(old, new, ""))
+    more = f", {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return ", ".join(found[:_MOST]) + more
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        here = f"{path}{key}"
+        if key not in old:
+            yield f"{here} none -> {_short(new[key])}"
+        elif key not in new:
+            yield f"{here} {_short(old[key])} -> none"
+        elif isinstance(old[key], dict) and isinstance(new[key], dict):
+            yield from _differences(old[key], new[key], f"{here}.")
+        elif not same(old[key], new[key]):
+            yield f"{here} {_short(old[key])} -> {_short(new[key])}"
+
+
+def _short(value: Any) -> str:
+    match value:
+        case dict():
+            text = "{" + ", ".join(f"{key} = {_short(one)}" for key, one in value.items()) + "}"
+        case list():
+            text = "[" + ", ".join(map(_short, value)) + "]"
+        case bool():
+            text = str(value).lower()
+        case _:
+            text = str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -1,0 +1,1 @@
+"""How what is wanted reaches the stations."""

@@ -1,0 +1,153 @@
+"""Keeps everybody converged: joins what is wanted with what was heard, and acts on it.
+
+`convergence` says what a station needs and when; here it is done: pushed, adopted, or issued
+again under a higher number. Whatever gets a new number is written to the store first.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from fleet.manager.rollouts.convergence import Convergence, Need, need, next_revision
+from fleet.manager.rollouts.outbox import Outbox
+from fleet.manager.rollouts.revisions import issue
+from fleet.manager.stations.inventory import Heard, Inventory
+from fleet.manager.store import BadStore, Issue
+from fleet.manager.store.ledger import Ledger
+from fleet.model import Ack, Config, PresenceState
+from fleet.mqtt import Link
+from fleet.topics import Topics
+
+log = logging.getLogger(__name__)
+
+
+class Pusher:
+    """Decides over one connection after another what goes out to whom."""
+
+    def __init__(self, topics: Topics, ledger: Ledger, inventory: Inventory) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._convergence = Convergence()
+        self._outbox = Outbox(lambda station: ledger[station].payload, topics.config)
+        self._withheld: set[str] = set()
+        """Stations that have not got what is wanted because two boxes use the id."""
+
+    def begin(self) -> None:
+        """A new connection is being made; nothing goes out until `connect`."""
+        self._convergence.reset()
+
+    def connect(self, link: Link) -> None:
+        """All that the broker kept has been read: push what is needed over `link`."""
+        self._outbox.connect(link)
+        for station, heard in self._inventory:
+            self.consider(station, heard)
+
+    def disconnect(self) -> None:
+        """Nothing can go out any more."""
+        self._outbox.disconnect()
+
+    def consider(self, station: str, heard: Heard) -> None:
+        """Look at a station whose presence has changed."""
+        if station in self._withheld and not heard.conflict:
+            self._withheld.discard(station)
+            self._push([station])
+        if heard.state is PresenceState.ONLINE:
+            self._convergence.online(station, heard, self._needs(station), time.monotonic())
+
+    def ack(self, station: str, ack: Ack, *, retained: bool) -> bool:
+        """Take note of an ack; whether something is to be done about it at once."""
+        entry, needs = self._ledger[station], self._needs(station)
+        answers = needs in (Need.NOTHING, Need.PUSH) and 1 <= (ack.revision or 0) <= entry.highest
+        if not retained or (answers and not entry.answered):
+            self._ledger.note_ack(station, ack, answers=answers)
+        if not retained:
+            self._convergence.ack(station, needs, time.monotonic())
+        return not retained and needs is not Need.NOTHING
+
+    def changed(self, stations: Iterable[str]) -> None:
+        """Push what is newly wanted of `stations`, wherever one box uses the id."""
+        now, free = time.monotonic(), []
+        for station in stations:
+            heard = self._inventory.get(station)
+            if heard is None or not heard.conflict:
+                free.append(station)
+                self._convergence.pushed(station, now)
+            else:
+                self._withheld.add(station)
+        self._outbox.push(free)
+
+    async def work(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        push: list[str] = []
+        renew: list[str] = []
+        for station in self._convergence.due(now):
+            needs = self._needs(station)
+            if not self._convergence.act(station, self._inventory.presence(station), needs, now):
+                continue
+            (push if needs is Need.PUSH else renew).append(station)
+        if push:
+            self._push(push)
+        if renew:
+            await self._renew(renew)
+
+    def _needs(self, station: str) -> Need:
+        entry = self._ledger[station]
+        return need(
+            self._inventory.get(station),
+            entry.config,
+            entry.highest,
+            entry.answered,
+            entry.retired,
+        )
+
+    def _push(self, stations: Sequence[str]) -> None:
+        now = time.monotonic()
+        for station in stations:
+            self._convergence.pushed(station, now)
+        self._outbox.push(stations)
+
+    async def _renew(self, stations: Sequence[str]) -> None:
+        """Give each of `stations` a new revision: of what it runs, or of what is wanted."""
+        async with self._ledger.writing:
+            renewed = [one for station in stations if (one := self._renewed(station))]
+            try:
+                await self._ledger.write(renewed)
+            except BadStore as error:
+                log.error("%d stations get no new revision: %s", len(renewed), error)
+                return
+        self._push([one.station for one, _ in renewed])
+
+    def _renewed(self, station: str) -> tuple[Issue, Config] | None:
+        needs, entry, heard = (
+            self._needs(station),
+            self._ledger[station],
+            self._inventory.get(station),
+        )
+        if heard is None or heard.ack is None:
+            return None
+        revision = next_revision(entry.highest, heard.ack)
+        if revision is None:
+            log.error("%s claims the highest revision there is: no config can reach it", station)
+            return None
+        at = datetime.now(UTC)
+        in_force = heard.ack.in_force
+        if needs in (Need.ADOPT, Need.ADOPT_AHEAD):
+            if needs is Need.ADOPT_AHEAD:
+                log.warning(
+                    "%s runs revision %d, the store knows %d at most: was the store rolled back? "
+                    "What runs is kept",
+                    *(station, in_force.revision, entry.highest),
+                )
+            message = f"runs as revision {in_force.revision}"
+            return issue(
+                station, revision, in_force.roles, entry.facts, at=at, by="adopted", message=message
+            )
+        if needs is Need.REISSUE and entry.config is not None:
+            message = f"revision {entry.config.revision} again, above the station's"
+            by = entry.config.by or "manager"
+            return issue(
+                station, revision, entry.config.roles, entry.facts, at=at, by=by, message=message
+            )
+        return None

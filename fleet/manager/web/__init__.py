@@ -1,0 +1,1 @@
+"""What the manager serves over HTTP."""

@@ -1,0 +1,200 @@
+"""What Prometheus is shown. Reads ledger and inventory, changes nothing."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import define, field
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from fleet import __version__
+from fleet.manager import report
+from fleet.manager.stations.inventory import Inventory
+from fleet.manager.stations.telemetry import Figures
+from fleet.manager.stations.thumbnails import Thumbnails
+from fleet.manager.store.ledger import Ledger
+from fleet.manager.web import room_metrics
+from fleet.model import CONFIG_ERRORS, PresenceState, Result, State
+
+RESERVED: Final = frozenset(
+    f"fleet_{name}"
+    for name in (
+        "build_info",
+        "manager_broker_connected",
+        "station_info",
+        "station_agent_info",
+        "station_up",
+        "station_presence",
+        "station_conflict",
+        "station_in_sync",
+        "station_wanted_revision",
+        "station_running_revision",
+        "station_config_rejected",
+        "instance_wanted",
+        "instance_state",
+        "instance_restarts",
+        "instance_last_thumbnail_timestamp_seconds",
+        "mqtt_messages",
+        "mqtt_undecodable",
+        *room_metrics.FAMILIES,
+    )
+)
+"""Families that are the manager's own, whatever a station sends."""
+_INSTANCE: Final = ("station", "room", "role", "role_instance")
+
+
+@define
+class Counts:
+    """Messages by kind: all, and those that could not be read."""
+
+    messages: Counter[str] = field(factory=Counter)
+    undecodable: Counter[str] = field(factory=Counter)
+
+
+class FleetCollector(Collector):
+    """Makes every family anew at each scrape, so that nothing is left of a station gone."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        inventory: Inventory,
+        figures: Figures,
+        thumbnails: Thumbnails,
+        counts: Counts,
+    ) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._figures = figures
+        self._thumbnails = thumbnails
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        build = GaugeMetricFamily(
+            "fleet_build_info", "The release of the manager.", labels=["version"]
+        )
+        build.add_metric([__version__], 1)
+        yield build
+        yield GaugeMetricFamily(
+            "fleet_manager_broker_connected",
+            "Whether stations can be heard.",
+            self._inventory.connected,
+        )
+        yield from self._stations()
+        yield from self._instances()
+        yield from room_metrics.families(
+            self._ledger, report.shown(self._ledger, self._inventory), datetime.now(UTC)
+        )
+        yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
+        yield _counter(
+            "fleet_mqtt_undecodable",
+            "Messages that could not be read; they changed nothing.",
+            self._counts.undecodable,
+        )
+        yield from self._figures.families(
+            time.monotonic(), lambda station: self._ledger[station].facts.room or ""
+        )
+
+    def _stations(self) -> Iterator[Metric]:
+        info = _gauge(
+            "station_info", "What people call a station.", "name", "room", "seat", "where"
+        )
+        agent = _gauge(
+            "station_agent_info", "What runs on a station.", "room", "hostname", "version"
+        )
+        up = _gauge("station_up", "Whether a station can be reached.", "room")
+        presence = _gauge(
+            "station_presence",
+            "1 for the presence of a station, 0 for every other.",
+            *("room", "state"),
+        )
+        conflict = _gauge("station_conflict", "Whether two boxes use this id.", "room")
+        in_sync = _gauge(
+            "station_in_sync", "Whether a station runs exactly what is wanted of it.", "room"
+        )
+        wanted = _gauge("station_wanted_revision", "The revision wanted, 0 for none.", "room")
+        running = _gauge("station_running_revision", "The revision in force, 0 for none.", "room")
+        rejected = _gauge(
+            "station_config_rejected",
+            "Whether the station's last answer was a rejection of this type.",
+            *("room", "type"),
+        )
+        for id_ in report.shown(self._ledger, self._inventory):
+            entry, heard = self._ledger[id_], self._inventory.get(id_)
+            facts, room = entry.facts, entry.facts.room or ""
+            is_ = self._inventory.presence(id_)
+            info.add_metric([id_, facts.name or id_, room, facts.seat or "", facts.where or ""], 1)
+            if heard and heard.registration:
+                said = heard.registration
+                agent.add_metric([id_, room, said.hostname, said.agent], 1)
+            up.add_metric([id_, room], is_ is PresenceState.ONLINE)
+            for state in PresenceState:
+                presence.add_metric([id_, room, state.value], is_ is state)
+            conflict.add_metric([id_, room], bool(heard and heard.conflict))
+            in_sync.add_metric([id_, room], report.in_sync(entry.config, heard, is_))
+            wanted.add_metric([id_, room], entry.config.revision if entry.config else 0)
+            revision = report.running_revision(heard)
+            if revision is not None:
+                running.add_metric([id_, room], revision)
+            ack = heard.ack if heard else None
+            error = ack.error.type if ack and ack.error and ack.result is Result.REJECTED else None
+            for type_ in CONFIG_ERRORS:
+                rejected.add_metric([id_, room, type_.__name__], type_.__name__ == error)
+        yield from (info, agent, up, presence, conflict, in_sync, wanted, running, rejected)
+
+    def _instances(self) -> Iterator[Metric]:
+        wanted = GaugeMetricFamily(
+            "fleet_instance_wanted",
+            "1 where an instance is wanted, 0 where one runs that is not.",
+            labels=_INSTANCE,
+        )
+        states = GaugeMetricFamily(
+            "fleet_instance_state",
+            "1 for the state an instance is in, 0 for every other.",
+            labels=[*_INSTANCE, "state"],
+        )
+        restarts = CounterMetricFamily(
+            "fleet_instance_restarts", "How often an instance was restarted.", labels=_INSTANCE
+        )
+        pictures = GaugeMetricFamily(
+            "fleet_instance_last_thumbnail_timestamp_seconds",
+            "When the newest thumbnail of an instance came in.",
+            labels=_INSTANCE,
+        )
+        now = datetime.now(UTC)
+        clock_began = now.timestamp() - time.monotonic()
+        for id_ in report.shown(self._ledger, self._inventory):
+            entry, presence = self._ledger[id_], self._inventory.presence(id_)
+            heard = self._inventory.get(id_)
+            said = heard.status.roles if heard and heard.status else {}
+            room = entry.facts.room or ""
+            named = entry.config.roles if entry.config else {}
+            roles = report.instances(entry.config, heard, presence, now)
+            for role, instances in roles.items():
+                for name, one in instances.items():
+                    wanted.add_metric([id_, room, role, name], name in named.get(role, {}))
+                    for state in State:
+                        labels = [id_, room, role, name, state.value]
+                        states.add_metric(labels, one.state is state)
+                    if name in said.get(role, {}):  # a zero nobody said would look like a reset
+                        restarts.add_metric([id_, room, role, name], one.restarts)
+                    picture = self._thumbnails.get(id_, role, name)
+                    if picture is not None:
+                        came = round(clock_began + picture.at, 2)
+                        pictures.add_metric([id_, room, role, name], came)
+        yield from (wanted, states, restarts, pictures)
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"fleet_{name}", documentation, labels=["station", *labels])
+
+
+def _counter(name: str, documentation: str, counts: Counter[str]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, documentation, labels=["kind"])
+    for kind, count in sorted(counts.items()):
+        family.add_metric([kind], count)
+    return family

@@ -1,0 +1,161 @@
+"""Serves the page: its files, the board as JSON and as a stream of events, the thumbnails.
+
+The stream says something at least every other second, and only while the board is being made: a
+page that hears nothing knows that what it shows is old.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import attrs
+from aiohttp import web
+
+from fleet.manager.web.page.look import Look
+from fleet.wire import dumps
+
+log = logging.getLogger(__name__)
+
+_FILES: Final = {
+    "/": ("index.html", "text/html"),
+    "/page/style.css": ("style.css", "text/css"),
+    "/page/page.js": ("page.js", "text/javascript"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_TICK: Final = 1.0
+_IDLE: Final = 10.0
+"""Seconds between two boards while nobody watches: when troubles began is still known."""
+_SHARE: Final = 4.0
+"""How many times longer to rest than a board took to make: a large fleet has other work."""
+_IDLE_SHARE: Final = 50.0
+_LONGEST: Final = 3.0
+
+
+class Page:
+    """Makes the board about once a second while somebody watches, and hands it out."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._board = b""
+        self._made = -_TICK
+        self._cost = 0.0
+        self._watchers = 0
+        self._ended = False
+        self._making = asyncio.Lock()
+        self._ticked = asyncio.Event()
+        self._wake = asyncio.Event()
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve it as part of `app`."""
+        here = Path(__file__).parent
+        for path, (name, kind) in _FILES.items():
+            app.router.add_get(path, _File((here / name).read_bytes(), kind).serve)
+        app.router.add_get("/rooms.json", self._rooms)
+        app.router.add_get("/events", self._events)
+        app.router.add_get("/thumbnail/{station}/{role}/{instance}.jpg", self._thumbnail)
+        app.cleanup_ctx.append(self._run)
+        app.on_shutdown.append(self._end)
+
+    async def _run(self, _: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._keep())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _end(self, _: web.Application) -> None:
+        self._ended = True
+        self._ticked.set()
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._make()
+            except Exception:  # whoever watches hears nothing more, and says so
+                log.exception("the board cannot be made")
+            else:
+                ticked, self._ticked = self._ticked, asyncio.Event()
+                ticked.set()
+            watched = max(_TICK, min(_SHARE * self._cost, _LONGEST))
+            pace = watched if self._watchers else max(_IDLE, _IDLE_SHARE * self._cost)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pace):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    async def _make(self) -> None:
+        async with self._making:
+            began = time.monotonic()
+            board = await self._look.board()
+            self._board = await asyncio.to_thread(lambda: dumps(attrs.asdict(board)))
+            self._made = time.monotonic()
+            self._cost = self._made - began
+
+    async def _fresh(self) -> bytes:
+        """The board, made anew where it is old."""
+        if time.monotonic() - self._made >= _TICK and not self._making.locked():
+            await self._make()
+        async with self._making:
+            return self._board
+
+    async def _rooms(self, _: web.Request) -> web.Response:
+        body = await self._fresh()
+        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        headers = {**_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        self._watchers += 1
+        self._wake.set()  # the next board is a second away, not ten
+        shown = b""
+        try:
+            await response.write(b"retry: 1000\n\n")
+            board = await self._fresh()
+            while not self._ended:
+                now = self._look.now()
+                if board == shown:
+                    event = b"event: beat\ndata: %.3f\n\n" % now
+                else:
+                    event = b'event: board\ndata: {"now":%.3f,"board":%s}\n\n' % (now, board)
+                    shown = board
+                await response.write(event)
+                await self._ticked.wait()
+                board = self._board
+        except ConnectionResetError:
+            pass  # the browser has gone
+        finally:
+            self._watchers -= 1
+        return response
+
+    async def _thumbnail(self, request: web.Request) -> web.Response:
+        part = request.match_info
+        jpeg = self._look.picture(part["station"], part["role"], part["instance"])
+        if jpeg is None:
+            raise web.HTTPNotFound(text="no picture has come from there\n", headers=_HEADERS)
+        return web.Response(body=jpeg, content_type="image/jpeg", headers=_HEADERS)
+
+
+class _File:
+    """A file of the page, read once."""
+
+    def __init__(self, body: bytes, kind: str) -> None:
+        self._body = body
+        self._kind = kind
+
+    async def serve(self, _: web.Request) -> web.Response:
+        """The file as it is."""
+        return web.Response(
+            body=self._body, content_type=self._kind, charset="utf-8", headers=_HEADERS
+        )

@@ -1,0 +1,61 @@
+"""What the manager serves over HTTP: the page, `/metrics` for Prometheus, `/healthz`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from fleet.manager.web.page.routes import Page
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the text says why and what to do."""
+
+
+@asynccontextmanager
+async def serve(
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    ailing: Callable[[], Awaitable[str | None]],
+    page: Page,
+) -> AsyncIterator[str]:
+    """Serve while inside; gives the address, `http://127.0.0.1:9700`.
+
+    `ailing` says why the manager cannot do its work, None while it can. Port 0 takes a free one.
+
+    Raises:
+        CannotListen: the port is taken or the host is not one of ours.
+    """
+
+    async def metrics(_: web.Request) -> web.Response:
+        body = generate_latest(registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        reason = await ailing()
+        if reason is None:
+            return web.Response(text="ok\n")
+        return web.Response(text=f"{reason}\n", status=503)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
+    page.add_to(app)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, host, port)
+            await site.start()
+        except OSError as error:
+            raise CannotListen(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; "
+                "give another address with --http"
+            ) from None
+        bound = runner.addresses[0]
+        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        yield f"http://{shown}:{bound[1]}"
+    finally:
+        await runner.cleanup()

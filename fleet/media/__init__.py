@@ -1,0 +1,1 @@
+"""What roles share: sources, targets, devices, segments, ffmpeg and GStreamer."""

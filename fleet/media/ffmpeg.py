@@ -1,0 +1,245 @@
+"""A role that is one ffmpeg: its progress becomes metrics, its last words become reasons."""
+
+import asyncio
+import re
+import time
+from abc import abstractmethod
+from signal import SIGINT
+from typing import TypeVar
+
+from fleet.media.child import ChildRole
+from fleet.media.progress import Metrics, Report
+from fleet.role import Failed, Host
+
+S = TypeVar("S")
+
+_AGAIN_SECONDS = 0.5
+_PRIVATE = "muxed as a private data stream"
+"""ffmpeg's word for what it writes and nobody can read."""
+_COMMON = (
+    *("-hide_banner", "-nostdin", "-loglevel", "level+warning"),
+    *("-nostats", "-stats_period", "1", "-progress", "pipe:1"),
+)
+
+
+class FfmpegRole(ChildRole[S]):
+    """Runs `ffmpeg` with `arguments()`; it has started when the first output is there."""
+
+    stop_signal = SIGINT  # ffmpeg then writes what it holds and closes its files
+    grace = 10.0
+    report = True
+    start_seconds = 15.0
+    """How long the first output may take."""
+    output = "ffmpeg"
+    """What the metrics of the output are named after: `fleet_<output>_bytes_total`."""
+
+    def __init__(self, host: Host, settings: S) -> None:
+        super().__init__(host, settings)
+        self._metrics = Metrics(host, self.output)
+        self._report: Report | None = None
+        self._work = 0
+        self._ended = False
+        self._started = False
+        self._failure: Failed | None = None
+        """Why it ended, where that was not its end."""
+        self.encoded: frozenset[str] = frozenset()
+        """Which of `video` and `audio` is encoded because its copy did not fit the output."""
+
+    @abstractmethod
+    def arguments(self) -> list[str]:
+        """What ffmpeg is told, without the program and how it is to report."""
+
+    @abstractmethod
+    def source(self) -> str:
+        """What it reads, as messages name it."""
+
+    @abstractmethod
+    def target(self) -> str:
+        """Where it writes, as messages name it."""
+
+    def argv(self) -> list[str]:
+        """The whole command line."""
+        return ["ffmpeg", *_COMMON, *self.arguments()]
+
+    def written(self) -> tuple[int | None, float | None]:
+        """Bytes this role has seen written, and when last (Unix time); None where unknown."""
+        size = (self._report.values if self._report else {}).get("total_size", "")
+        return (int(size), time.time()) if size.isdecimal() else (None, None)
+
+    def copied(self) -> frozenset[str]:
+        """Which of `video` and `audio` is copied now and may be encoded instead."""
+        return frozenset()
+
+    async def unfit(self) -> frozenset[str]:
+        """Which of them does not fit the output after all, now that some of it is there."""
+        return self.copied() if _PRIVATE in self.child.last_words(20) else frozenset()
+
+    async def start(self) -> None:
+        """Start or take over ffmpeg and wait for its first output.
+
+        What may be copied is copied first: only the output tells whether it fits, and many a
+        source does not bear being looked at before.
+        """
+        deadline = time.monotonic() + self.start_seconds
+        while not self._started:
+            try:
+                await self.begin()
+                unfit = await self.unfit()
+                if not unfit and self._failure is not None:
+                    raise self._failure
+                self._started = not unfit
+            except Failed as failure:
+                again = self.encoded and failure.reason.endswith("Unreachable")
+                unfit = self.copied() if failure.reason == "CodecUnsuitable" else frozenset()
+                if not unfit and not (again and time.monotonic() < deadline):
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)  # some serve one at a time, and begin anew
+            self.encoded |= unfit
+            if unfit:
+                await self.stop()
+
+    async def begin(self) -> None:
+        """One attempt at a start."""
+        self._work, self._ended, self._failure, self._report = 0, False, None, None
+        await super().start()
+        try:
+            self.spawned()
+            await self._first_output()
+        except Failed:
+            await self.stop()
+            raise
+
+    async def _first_output(self) -> None:
+        deadline = time.monotonic() + self.start_seconds
+        while not self._ended:
+            self.tick()
+            if self._work:
+                return
+            self.host.progress()  # the deadline here is the one that counts
+            if time.monotonic() > deadline:
+                raise Failed(
+                    "SourceUnreachable",
+                    f"nothing came from {self.source()} in {self.start_seconds:g} s: "
+                    "check that it sends",
+                )
+            await asyncio.sleep(0.05)
+        if self._failure is not None:
+            raise self._failure
+
+    def spawned(self) -> None:
+        """The child runs: get hold of what it is doing."""
+        self._report = Report(self.child.output)
+
+    def tick(self) -> None:
+        """See what ffmpeg has done since the last time."""
+        if self._report is None:
+            return
+        self._report.read()
+        size, at = self.written()
+        self._metrics.show(self._report.values, size, at)
+        work = self._report.frames if size is None else size
+        if work > self._work:
+            self._work = work
+            self.host.progress()
+
+    def finished(self, status: int | None) -> bool:
+        """Whether ffmpeg came to the end of what it had to do."""
+        clean = self._report is not None and self._report.values.get("progress") == "end"
+        return clean and not status
+
+    def exited(self, status: int | None) -> None:
+        """Its last words say why."""
+        if self._report is not None:
+            self._report.read()
+        self._ended = True
+        if self.finished(status):
+            self.host.complete(f"{self.source()} came to its end")
+        else:
+            self._failure = self.failure(status)
+            if self._started:  # else it is raised, or tried otherwise
+                self.host.fail(self._failure.reason, self._failure.message)
+
+    def failure(self, status: int | None) -> Failed:
+        """What its end means."""
+        killed = status is not None and status < 0
+        words = "" if killed else self.child.last_words(20)
+        return diagnose(words, self.source(), self.target()) or super().failure(status)
+
+
+_REASONS = (
+    (
+        r"Device or resource busy",
+        "DeviceBusy",
+        "{source} is in use: let an ingest open it, and all others read that",
+    ),
+    (
+        r"(?i:cannot open (?:video device|audio device|display) .*|No such device)",
+        "DeviceMissing",
+        "{source} is not there: plug it in, or correct its name",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        "DiskFull",
+        "no space is left for {target}: delete or move recordings",
+    ),
+    (
+        r"Read-only file system",
+        "NotWritable",
+        "{target} is read-only: check its disk, remount it",
+    ),
+    (
+        r"(?:av_interleaved_write_frame\(\)|Error writing trailer of .*?): .*",
+        "NotWritable",
+        "{target} cannot be written to: check its disk",
+    ),
+    (
+        r"Unknown (?:en|de)coder '.*'",
+        "CodecMissing",
+        "this station's ffmpeg lacks a codec: choose another or install one that has it",
+    ),
+    (
+        r".*(?:codec not currently supported in container|Could not find tag for codec"
+        r"|is not supported by the .* muxer|Could not write header).*",
+        "CodecUnsuitable",
+        "what {source} sends does not fit the container: choose another codec or container",
+    ),
+    (
+        r"Invalid data found when processing input|does not contain any stream"
+        r"|matches no streams|moov atom not found",
+        "SourceUnreadable",
+        "what {source} sends is no picture or sound that ffmpeg can read: check it",
+    ),
+    (
+        r"Connection refused|Connection timed out|Operation timed out|No route to host"
+        r"|Network is unreachable|Connection reset by peer|Failed to resolve hostname .*"
+        r"|Server returned .*|HTTP error .*|Input/output error|Broken pipe"
+        r"|Cannot assign requested address|Immediate exit requested",
+        "SourceUnreachable",
+        "{source} cannot be read: check its address and that it sends",
+    ),
+    (
+        r"No such file or directory",
+        "FileMissing",
+        "{source} is not on this station: put it there or correct the path",
+    ),
+    (
+        r"Permission denied|Operation not permitted",
+        "NotPermitted",
+        "{source} or {target} is not open to the agent: give it to the agent's user",
+    ),
+)
+
+
+_DEVICE = r"\[(?:video4linux2,v4l2|alsa|x11grab) @ "
+
+
+def diagnose(words: str, source: str, target: str) -> Failed | None:
+    """The reason in ffmpeg's last words: what it says of a device, or the last line understood."""
+    lines = words.splitlines()
+    for line in [*filter(re.compile(_DEVICE).search, lines), *reversed(lines)]:
+        for pattern, reason, advice in _REASONS:
+            found = re.search(pattern, line)
+            if found:
+                advice = advice.format(source=source, target=target)
+                return Failed(reason, f"{advice} ({found[0].strip()})")
+    return None

@@ -1,0 +1,108 @@
+"""What an ingest captures, and how GStreamer reads it.
+
+What a person wrote never becomes part of a pipeline's text: it is set as a property.
+"""
+
+from typing import Annotated, Literal
+
+from attrs import frozen
+from msgspec import Meta
+
+from fleet.media.devices import AlsaInput, Properties, ScreenInput, V4l2Input
+from fleet.media.sources import address, file
+from fleet.role import Host
+
+_SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps", "http", "https", "udp", "rtp")
+
+
+@frozen
+class TestInput:
+    """Colour bars with noise and a running clock; a tone of 440 Hz at -18 dBFS."""
+
+    type: Literal["test"]
+    picture = "videotestsrc name=device is-live=true ! timeoverlay"
+    sound = "audiotestsrc is-live=true freq=440 volume=0.125"
+    missing = "NoSignal"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """None."""
+        return {}
+
+    def __str__(self) -> str:
+        return "the test input"
+
+
+@frozen
+class DecklinkInput:
+    """A Blackmagic card; with the sound embedded in the signal where both come from one."""
+
+    type: Literal["decklink"]
+    device: Annotated[int, Meta(ge=0, le=15, description="number of the input")] = 0
+    picture = "decklinkvideosrc name=device drop-no-signal-frames=true"
+    sound = "decklinkaudiosrc name=sound-device"
+    missing = "DeviceMissing"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Which one it is."""
+        number = {"device-number": self.device}
+        return {"device": number, "sound-device": number}
+
+    def __str__(self) -> str:
+        return f"the decklink input {self.device}"
+
+
+def _url(url: str) -> None:
+    address(url, _SCHEMES)
+
+
+@frozen
+class UrlInput:
+    """What another machine sends, read once where picture and sound name the same."""
+
+    type: Literal["url"]
+    url: Annotated[
+        str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), _url
+    ]
+    picture = sound = "uridecodebin name=decoder"
+    missing = "SourceUnreachable"
+
+    def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
+        """Where it is."""
+        return {"decoder": {"uri": self.url}}
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@frozen
+class FileInput:
+    """A file on the station, played over and over."""
+
+    type: Literal["file"]
+    path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
+    picture = sound = "uridecodebin name=decoder"
+    missing = "FileMissing"
+
+    def properties(self, host: Host) -> Properties:
+        """Where it is."""
+        return {"decoder": {"uri": (host.recordings.absolute() / self.path).as_uri()}}
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@frozen
+class NoInput:
+    """Left out of what is offered."""
+
+    type: Literal["none"]
+    missing = "NoSignal"
+
+
+NOTHING = NoInput("none")
+
+
+Picture = TestInput | V4l2Input | DecklinkInput | ScreenInput | UrlInput | FileInput | NoInput
+Sound = TestInput | AlsaInput | DecklinkInput | UrlInput | FileInput | NoInput
+Input = TestInput | V4l2Input | DecklinkInput | ScreenInput | AlsaInput | UrlInput | FileInput
+"""One that gives something."""

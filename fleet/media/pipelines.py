@@ -1,0 +1,140 @@
+"""The GStreamer pipelines of an ingest, as the capture program takes them. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fleet.media.inputs import Input, NoInput, Picture, Sound
+from fleet.role import Host
+
+WAIT = 200_000_000
+"""Nanoseconds the mixers wait for what is on its way."""
+_PATIENCE = 3_000_000_000
+"""Nanoseconds the muxer waits for the slower of picture and sound, as on a busy start."""
+_REPEAT = 1_000_000_000
+"""Nanoseconds the last picture stands before it is black."""
+_TOGETHER = 40_000_000
+"""Nanoseconds the picture is held: AAC delays sound by 21 ms, and a picture is shown from the
+frame it falls into, so by half a frame too early."""
+_BEHIND, _LOST = 3_000_000_000, 6_000_000_000
+"""Nanoseconds a reader may be behind before it skips to a key frame, and before it is dropped."""
+_QUIET = 10_000_000_000
+"""Nanoseconds after which a reader that takes nothing is dropped."""
+_PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
+# Without a latency of its own, a feed that nothing came through yet would hold up the mixers.
+_FEED = (
+    "is-live=true min-latency=0 format=time max-bytes=0 max-time=3000000000 leaky-type=downstream"
+)
+_TAKE = "emit-signals=true async=false drop=true"
+_VIDEO = {
+    # No parser: it takes the frame after the first for a key frame, and both repeat their headers
+    # before each key frame; from x265's own kind of those (open-gop) nobody can begin.
+    "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency"
+    " ! video/x-h264,stream-format=byte-stream,alignment=au ! identity name=encoded",
+    "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
+    " option-string=repeat-headers=1:open-gop=0"
+    " ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
+}
+_AUDIO = {
+    "aac": "avenc_aac bitrate={bit} ! aacparse",
+    "mp2": "avenc_mp2 bitrate={bit} ! mpegaudioparse",
+}
+PACKAGES = {
+    "x264enc": "gstreamer1.0-plugins-ugly",
+    "avenc_": "gstreamer1.0-libav",
+    "alsasrc": "gstreamer1.0-alsa",
+    "timeoverlay": "gstreamer1.0-x",
+    "mpegtsmux": "gstreamer1.0-plugins-bad",
+    "decklink": "gstreamer1.0-plugins-bad",
+    "x265enc": "gstreamer1.0-plugins-bad",
+    "v4l2src": "gstreamer1.0-plugins-good",
+    "ximagesrc": "gstreamer1.0-plugins-good",
+    "deinterlace": "gstreamer1.0-plugins-good",
+    "aacparse": "gstreamer1.0-plugins-good",
+    "mpegaudioparse": "gstreamer1.0-plugins-good",
+    "bindings": "python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0",
+}
+"""What an element's name begins with -> the Debian package that has it."""
+
+
+def raw(size: str, rate: int) -> str:
+    """The picture between capture and encoder."""
+    width, height = size.split("x")
+    return (
+        f"video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,"
+        "pixel-aspect-ratio=1/1"
+    )
+
+
+def output(
+    picture: str | None,
+    *,
+    sound: bool,
+    video: tuple[str, int],
+    audio: tuple[str, int],
+    listen: str,
+    port: int,
+) -> str:
+    """From pictures and sound to whoever connects.
+
+    `picture`: as `raw` gives it, None for none; `video`, `audio`: codec and bit/s.
+    """
+    wait = f"latency={WAIT} ignore-inactive-pads=true"
+    parts = []
+    if picture:
+        codec, bit = video
+        encoder = _VIDEO[codec].format(bit=bit, kbit=bit // 1000)
+        parts += [
+            f"compositor name=pictures background=black {wait}"
+            f" sink_1::max-last-buffer-repeat={_REPEAT} sink_1::offset={_TOGETHER}"
+            f" ! {picture} ! {encoder} ! queue ! mux.",
+            f"videotestsrc is-live=true pattern=black ! {picture} ! pictures.sink_0",
+            f"appsrc name=picture {_FEED} caps={picture} ! pictures.sink_1",
+        ]
+    if sound:
+        codec, bit = audio
+        parts += [
+            f"audiomixer name=sounds {wait} ! {_PCM}"
+            f" ! audioconvert ! {_AUDIO[codec].format(bit=bit)} ! queue ! mux.",
+            f"audiotestsrc is-live=true wave=silence ! {_PCM} ! sounds.sink_0",
+            f"appsrc name=sound {_FEED} caps={_PCM} ! sounds.sink_1",
+        ]
+    server = (
+        f"tcpserversink name=server host={listen} port={port} sync=false"
+        f" sync-method=latest-keyframe recover-policy=keyframe unit-format=time"
+        f" units-soft-max={_BEHIND} units-max={_LOST} timeout={_QUIET}"
+    )
+    return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", server])
+
+
+def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[str, Any]]:
+    """A pipeline for each thing to be opened: one, where picture and sound come from the same."""
+    image = (
+        f"videoconvert name=seen ! deinterlace ! videorate name=rate skip-to-first=true"
+        f" ! videoscale add-borders=true ! {caps} ! appsink name=picture max-buffers=8 {_TAKE}"
+    )
+    tone = f"audioconvert ! audioresample ! {_PCM} ! appsink name=sound max-buffers=100 {_TAKE}"
+    if isinstance(picture, NoInput):
+        return [] if isinstance(sound, NoInput) else [_source(sound, [(sound.sound, tone)], host)]
+    if isinstance(sound, NoInput):
+        return [_source(picture, [(picture.picture, image)], host)]
+    if picture == sound:
+        return [_source(picture, [(picture.picture, image), (sound.sound, tone)], host)]
+    return [
+        _source(picture, [(picture.picture, image)], host),
+        _source(sound, [(sound.sound, tone)], host),
+    ]
+
+
+def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[str, Any]:
+    heads = {head for head, _ in chains}
+    if len(heads) == 1 and len(chains) == 2:  # one element that gives both
+        (head,) = heads
+        pipeline = " ".join([head, *(f"decoder. ! {tail}" for _, tail in chains)])
+    else:
+        pipeline = " ".join(f"{head} ! {tail}" for head, tail in chains)
+    properties = {
+        element: values
+        for element, values in one.properties(host).items()
+        if f"name={element}" in pipeline.split()
+    }
+    return {"pipeline": pipeline, "set": properties, "what": str(one)}

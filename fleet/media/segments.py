@@ -1,0 +1,227 @@
+"""Recordings in segments, none of which is ever opened for writing when it already exists.
+
+ffmpeg's segment muxer overwrites what is there. So it writes numbered files into a hidden
+directory made for this one run, and each gets its public name while it is being written: the
+name is reserved, then the segment renamed over its own reservation (which every file system
+can do, and the writer does not notice). A segment's time is when it was opened: the begin of
+the run, then the last write of the one before, so it is also right when the agent was away.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from attrs import define, field
+
+from fleet.role import Failed, Host
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_LEAST = 4 * 1024 * 1024
+"""Bytes that must be free to begin: a full disk is not to be littered with tiny recordings."""
+_GIB = 1024**3
+_LAST = "last"
+"""In the run's directory: the name of the segment published last."""
+
+
+def public_name(
+    room: str | None, station: str, instance: str, opened: datetime, suffix: str
+) -> str:
+    """The flat name of a recording opened at `opened`.
+
+    >>> public_name("hall1", "hall1-cam", "main", datetime(2026, 2, 1, 9, 30, tzinfo=UTC), ".ts")
+    'hall1-hall1-cam-main-20260201T093000Z.ts'
+    """
+    parts = [_plain(part) for part in (room, station, instance) if part]
+    return "-".join([*parts, opened.astimezone(UTC).strftime(_STAMP)]) + suffix
+
+
+def _plain(part: str) -> str:
+    """Part of a file name: no slash, not hidden, never too long."""
+    plain = re.sub(r"[^\w.-]", "_", part).lstrip(".")
+    return plain.encode()[:70].decode(errors="ignore")
+
+
+def _own(host: Host) -> str:
+    """What the names of this instance's runs begin with."""
+    # Dots are in no station's id and no instance's name, so no run is taken for another's.
+    return f".{host.station}.{host.role}.{host.instance}"
+
+
+def refused(error: OSError, directory: Path) -> Failed:
+    """Why nothing can be recorded in `directory`, and what to do about it."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return Failed("DiskFull", f"no space is left in {directory}: delete or move recordings")
+        case errno.EROFS:
+            return Failed("NotWritable", f"{directory} is read-only: check its disk, remount it")
+        case errno.EACCES | errno.EPERM:
+            return Failed("NotWritable", f"{directory} may not be written to: give it to the agent")
+        case errno.ENOENT | errno.ENOTDIR | errno.EEXIST:
+            return Failed(
+                "DirectoryMissing", f"{directory} is no directory and cannot be made: {error}"
+            )
+    return Failed("NotWritable", f"{directory} cannot be written to ({error}): check its disk")
+
+
+def short_of(minimum: float, directory: Path) -> str | None:
+    """Where less than `minimum` GiB are free for `directory`, which may have to be made: how much.
+
+    >>> short_of(0, Path("/"))
+    """
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free / _GIB
+    return f"{free:.1f} GiB are free, less than {minimum:g}" if free < minimum else None
+
+
+@define
+class Segments:
+    """The segments of one run; `publish` names those that have appeared."""
+
+    host: Host
+    run: Path
+    """The hidden directory the writer writes into, beside the public files."""
+    suffix: str
+    written: int = 0
+    """Bytes seen to be written so far."""
+    last_write: datetime | None = None
+    current: Path | None = None
+    """The segment published last."""
+    _size: int = field(default=0, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    @classmethod
+    def begin(cls, host: Host, directory: Path, suffix: str) -> Self:
+        """Make the directory of a new run in `directory`, which is made too where missing.
+
+        Raises:
+            Failed: it cannot be made.
+        """
+        stem = f"{_own(host)}.{datetime.now(UTC).strftime(_STAMP)}"
+        run = directory.absolute() / stem
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(directory).free < _LEAST:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            for again in range(1, 1000):
+                with contextlib.suppress(FileExistsError):
+                    run.mkdir()
+                    break
+                run = run.with_name(f"{stem}.{again}")
+        except OSError as error:
+            raise refused(error, directory) from None
+        return cls(host, run, suffix)
+
+    @classmethod
+    def of(cls, host: Host, file: Path) -> Self:
+        """The run of an earlier agent that `file` is or was to be one segment of."""
+        segments = cls(host, file.parent, file.suffix)
+        with contextlib.suppress(OSError):
+            last = segments.directory / (segments.run / _LAST).read_text()
+            if last.stat().st_size:
+                segments.current, segments._size = last, last.stat().st_size
+            else:
+                last.unlink()  # reserved, and the agent died before it was used
+        return segments
+
+    @property
+    def pattern(self) -> str:
+        """Where the writer is to write, as ffmpeg's segment muxer wants it."""
+        return f"{str(self.run).replace('%', '%%')}/%09d{self.suffix}"
+
+    @property
+    def directory(self) -> Path:
+        """Where the public files are."""
+        return self.run.parent
+
+    def publish(self) -> None:
+        """Name the segments that have appeared and see how much was written.
+
+        Raises:
+            Failed: a segment cannot be named, or what is being written was removed.
+        """
+        if self._closed:
+            return
+        try:
+            self._name()
+            self._look()
+            self.run.stat()
+        except FileNotFoundError as error:
+            removed = "FileRemoved" if self.run.is_dir() else "DirectoryMissing"
+            raise Failed(
+                removed, f"{error.filename} was removed while recording; a new file is begun"
+            ) from None
+        except OSError as error:
+            raise refused(error, self.directory) from None
+
+    def close(self) -> None:
+        """Publish what a writer that is gone has left, and remove the run's directory.
+
+        What cannot be published now is kept for a later `sweep`.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._name()
+            for segment in self._waiting():
+                segment.unlink()  # opened, but nothing came
+            (self.run / _LAST).unlink(missing_ok=True)
+            self.run.rmdir()
+            self._look()
+
+    def discard(self) -> None:
+        """Close, without what was published last: what nobody can read is no recording."""
+        self.close()
+        if self.current is not None:
+            self.current.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Close the runs of this instance that ended while no agent was there."""
+        with contextlib.suppress(OSError):
+            for run in self.host.recordings.rglob(f"{_own(self.host)}.*"):
+                if run != self.run:
+                    for suffix in {path.suffix for path in run.glob("[0-9]*")} or {self.suffix}:
+                        Segments.of(self.host, run / f"0{suffix}").close()
+
+    def _waiting(self) -> list[Path]:
+        return sorted(self.run.glob(f"[0-9]*{self.suffix}"))
+
+    def _name(self) -> None:
+        for segment in self._waiting():
+            with contextlib.suppress(FileNotFoundError):  # whoever collects files may be fast
+                self._look()
+            stat = segment.stat()
+            if not stat.st_size:
+                return
+            opened = self.last_write or datetime.fromtimestamp(stat.st_mtime, UTC)
+            path = self._reserve(self._begun() if int(segment.stem) == 0 else opened)
+            with contextlib.suppress(OSError):  # only an agent that comes later would miss it
+                (self.run / _LAST).write_text(path.name)
+            self.current, self._size = segment.rename(path), 0
+
+    def _look(self) -> None:
+        if self.current is None:
+            return
+        stat = self.current.stat()
+        self.written += stat.st_size - self._size
+        self._size = stat.st_size
+        self.last_write = datetime.fromtimestamp(stat.st_mtime, UTC)
+
+    def _reserve(self, opened: datetime) -> Path:
+        host = self.host
+        while True:
+            name = public_name(host.room, host.name, host.instance, opened, self.suffix)
+            try:
+                os.close(os.open(self.directory / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+                return self.directory / name
+            except FileExistsError:
+                opened += timedelta(seconds=1)
+
+    def _begun(self) -> datetime:
+        return datetime.strptime(self.run.name.split(".")[4], _STAMP).replace(tzinfo=UTC)

@@ -1,0 +1,241 @@
+"""Where a role gets picture and sound from: the sources that record, stream and monitor share.
+
+A source is read by ffmpeg. What another role offers is written as a reference; it reaches the
+station with host and port filled in, and the host's address is looked up at each connect, so a
+box may change its address and the order in which things start does not matter.
+"""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from msgspec import Meta
+
+from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
+from fleet.role import Host
+
+TIMEOUT = 3_000_000
+"""Microseconds an input may be silent before it counts as gone."""
+PORT = 9710
+"""Where an ingest offers what it captures, unless the conference file says otherwise."""
+_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
+_PIXELS = r"[1-9][0-9]{0,2}[02468]"
+_EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
+
+
+def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
+    """Check that `url` is an address without a user's name and password.
+
+    Raises:
+        ValueError: it is not; the text says what was expected.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"expected an address such as rtsp://camera/main: {error}") from None
+    if "@" in parts.netloc:
+        raise ValueError(
+            "expected an address without user name and password: they would stand in the config, "
+            "in the list of processes and in logs for all to read"
+        )
+    if parts.scheme not in schemes or not parts.netloc or re.search(r"[\s\0]", url):
+        raise ValueError(
+            f"expected an address such as {schemes[0]}://example/main ({', '.join(schemes)}), "
+            f"got {url!r}"
+        )
+
+
+def file(path: str) -> None:
+    """Check that `path` can be that of a file.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not path or "\0" in path:
+        raise ValueError(f"expected the path of a file, got {path!r}")
+
+
+def below(directory: str) -> None:
+    """Check that `directory` stays below the one it is relative to.
+
+    Raises:
+        ValueError: it does not.
+    """
+    path = PurePosixPath(directory)
+    if path.is_absolute() or ".." in path.parts or "\0" in directory:
+        raise ValueError(
+            'expected a directory below the station\'s recordings, relative and without "..", '
+            f"got {directory!r}"
+        )
+
+
+Size = Annotated[
+    str,
+    Meta(
+        pattern=f"^{_PIXELS}x{_PIXELS}$",
+        title="a size in even numbers such as 1280x720",
+        description="width x height",
+        extra_json_schema={"unit": "px"},
+    ),
+]
+Rate = Annotated[
+    int, Meta(ge=1, le=120, description="frames a second", extra_json_schema={"unit": "Hz"})
+]
+VideoBitrate = Annotated[
+    int,
+    Meta(
+        ge=50_000,
+        le=200_000_000,
+        description="of the picture, where it is encoded",
+        extra_json_schema={"unit": "bit/s"},
+    ),
+]
+AudioBitrate = Annotated[
+    int,
+    Meta(
+        ge=16_000,
+        le=512_000,
+        description="of the sound, where it is encoded",
+        extra_json_schema={"unit": "bit/s"},
+    ),
+]
+
+
+@frozen
+class SyntheticSource:
+    """A moving picture with a running clock and frame counter, and a tone."""
+
+    type: Literal["test"]
+    size: Size = "1280x720"
+    rate: Rate = 25
+    raw = True
+
+    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg reads it."""
+        picture = f"testsrc2=size={self.size}:rate={self.rate}"
+        sound = "sine=frequency=440:sample_rate=48000:beep_factor=4"
+        return [  # no long queues here: of raw pictures they would take 700 MB
+            *("-re", "-f", "lavfi", "-i", picture),
+            *("-re", "-f", "lavfi", "-i", sound),
+            *("-map", "0:v", "-map", "1:a"),
+        ]
+
+    def __str__(self) -> str:
+        return "the test picture"
+
+
+@frozen
+class DeviceSource:
+    """A camera or screen, a sound card or both, which nothing else on the station may use."""
+
+    type: Literal["device"]
+    picture: V4l2Input | ScreenInput | None = None
+    sound: AlsaInput | None = None
+    raw = True
+
+    def __attrs_post_init__(self) -> None:
+        if self.picture is None and self.sound is None:
+            raise ValueError("has neither picture nor sound: expected at least one")
+
+    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg reads it: the clocks of both are one, so their times are not to be moved."""
+        if self.picture is None or self.sound is None:
+            one = self.picture or self.sound
+            return one.inputs() if one else []
+        return [
+            *(*self.picture.inputs(), "-isync", "0", *self.sound.inputs()),
+            *("-map", "0:v", "-map", "1:a"),
+        ]
+
+    def __str__(self) -> str:
+        return " and ".join(str(one) for one in (self.picture, self.sound) if one)
+
+
+@frozen
+class UrlSource:
+    """What another machine sends."""
+
+    type: Literal["url"]
+    url: Annotated[
+        str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), address
+    ]
+    raw = False
+
+    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg reads it."""
+        timeout = ["-rw_timeout", str(TIMEOUT)]
+        if self.url.startswith("rtsp"):
+            timeout = ["-rtsp_transport", "tcp", "-timeout", str(TIMEOUT)]
+        return [*timeout, *QUEUE, "-i", self.url, *_EVERY_STREAM]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@frozen
+class FileSource:
+    """A file on the station, read as fast as it would be played."""
+
+    type: Literal["file"]
+    path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
+    loop: Annotated[bool, Meta(description="begin again at its end")] = True
+    raw = False
+
+    def inputs(self, host: Host) -> list[str]:
+        """How ffmpeg reads it."""
+        path = host.recordings.absolute() / self.path
+        loop = ["-stream_loop", "-1"] if self.loop else []
+        return [*loop, "-re", *QUEUE, "-i", f"file:{path}", *_EVERY_STREAM]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def reading(url: str) -> list[str]:
+    """How ffmpeg reads what another role offers, without a long look at what it is first."""
+    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "2000000", *QUEUE, "-i", url]
+
+
+@frozen
+class Reference:
+    """What another role offers on a port: `{role = "ingest", seat = "cam"}`.
+
+    A conference file names the role; host and port are filled in from that file.
+    """
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[\w.:%-]+$",
+            description="of the station that offers it; a conference file names its role instead",
+        ),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65535, description="where it is offered (TCP)")] = PORT
+    role: str | None = None
+    instance: str | None = None
+    station: str | None = None
+    seat: str | None = None
+    output: str | None = None
+    raw = False
+
+    @property
+    def url(self) -> str:
+        """Where it is offered."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"
+
+    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg reads it."""
+        return [*reading(self.url), *_EVERY_STREAM]
+
+    def __str__(self) -> str:
+        named = f"{self.role}/{self.instance or 'main'} at " if self.role else ""
+        return f"{named}{self.host}:{self.port}"
+
+
+Source = SyntheticSource | DeviceSource | UrlSource | FileSource | Reference
+"""`raw`: not encoded yet, so there is nothing to copy."""

@@ -1,0 +1,132 @@
+"""Where a stream goes, and how ffmpeg gets it there.
+
+A key never stands on a command line, which everybody on the station can read: it is an option
+in a file that only ffmpeg reads.
+"""
+
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import frozen
+from msgspec import Meta
+
+from fleet.media.sources import address, below
+from fleet.role import Host, Secret
+
+_PATIENCE = ("-rw_timeout", "10000000")
+"""Microseconds a target may take nothing before it counts as gone."""
+
+
+def _rtmp(url: str) -> None:
+    address(url, ("rtmp", "rtmps"))
+
+
+def _srt(url: str) -> None:
+    address(url, ("srt",))
+    for setting in ("passphrase", "streamid"):
+        if setting in parse_qs(urlsplit(url).query):
+            raise ValueError(
+                f"expected an address without {setting}, which all could read: set "
+                f'{"key" if setting == "streamid" else setting} = {{secret = "…"}} beside it'
+            )
+
+
+@frozen
+class IcecastTarget:
+    """A mount of an icecast server: `webm` with a picture, `ogg` with sound alone."""
+
+    type: Literal["icecast"]
+    host: Annotated[str, Meta(pattern=r"^[\w.:-]+$", description="name or address of the server")]
+    mount: Annotated[str, Meta(pattern=r"^/[\w./-]+$", description="such as /hall1.webm")]
+    password: Annotated[Secret, Meta(description="of the server's sources")]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8000
+    user: Annotated[str, Meta(pattern=r"^\w+$")] = "source"
+    format: Literal["webm", "ogg"] = "webm"
+
+    @property
+    def url(self) -> str:
+        """As ffmpeg and its messages name it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = "" if self.user == "source" else f"{self.user}@"
+        return f"icecast://{user}{host}:{self.port}{self.mount}"
+
+    def outputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg gets there."""
+        kind = "video/webm" if self.format == "webm" else "application/ogg"
+        return [*_PATIENCE, "-content_type", kind, "-f", self.format, self.url]
+
+    def secrets(self) -> dict[str, Secret]:
+        """ffmpeg's option -> what it is set to."""
+        return {"password": self.password}
+
+
+@frozen
+class RtmpTarget:
+    """An RTMP server; with a key, `url` ends with the application."""
+
+    type: Literal["rtmp"]
+    url: Annotated[str, Meta(description="such as rtmp://live.example.org/app"), _rtmp]
+    key: Annotated[Secret | None, Meta(description="of the stream")] = None
+
+    def outputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg gets there."""
+        application = ["-rtmp_app", urlsplit(self.url).path.strip("/")] if self.key else []
+        return [*_PATIENCE, *application, "-f", "flv", self.url]
+
+    def secrets(self) -> dict[str, Secret]:
+        """ffmpeg's option -> what it is set to."""
+        return {"rtmp_playpath": self.key} if self.key else {}
+
+
+@frozen
+class SrtTarget:
+    """An SRT listener."""
+
+    type: Literal["srt"]
+    url: Annotated[str, Meta(description="such as srt://live.example.org:9000"), _srt]
+    key: Annotated[Secret | None, Meta(description="the stream id")] = None
+    passphrase: Annotated[Secret | None, Meta(description="10 to 64 characters")] = None
+
+    def outputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg gets there."""
+        return [*_PATIENCE, "-pkt_size", "1316", "-f", "mpegts", self.url]
+
+    def secrets(self) -> dict[str, Secret]:
+        """ffmpeg's option -> what it is set to."""
+        named = {"streamid": self.key, "passphrase": self.passphrase}
+        return {option: secret for option, secret in named.items() if secret}
+
+
+@frozen
+class HlsTarget:
+    """A playlist and its segments in a directory, for a web server to show."""
+
+    type: Literal["hls"]
+    directory: Annotated[
+        str, Meta(description="where to, below the station's recordings"), below
+    ] = "hls"
+    segment_seconds: Annotated[int, Meta(ge=1, le=60, extra_json_schema={"unit": "s"})] = 2
+    segments: Annotated[int, Meta(ge=3, le=1000, description="kept, the older are deleted")] = 10
+
+    @property
+    def url(self) -> str:
+        """As messages name it."""
+        return self.directory
+
+    def outputs(self, host: Host) -> list[str]:
+        """How ffmpeg gets there."""
+        directory = (host.recordings / self.directory).absolute()
+        stem = f"{directory}/{host.instance}".replace("%", "%%")
+        return [
+            *("-f", "hls", "-hls_time", str(self.segment_seconds)),
+            *("-hls_list_size", str(self.segments), "-hls_start_number_source", "epoch"),
+            *("-hls_flags", "delete_segments+append_list+omit_endlist+temp_file"),
+            *("-hls_segment_filename", f"{stem}-%09d.ts", f"{directory}/{host.instance}.m3u8"),
+        ]
+
+    def secrets(self) -> dict[str, Secret]:
+        """None."""
+        return {}
+
+
+Target = IcecastTarget | RtmpTarget | SrtTarget | HlsTarget

@@ -1,0 +1,287 @@
+"""What a role is, and what it is given; role authors import it from `fleet.roles`.
+
+Roles know nothing of MQTT: they see their settings and a `Host`.
+"""
+
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+
+from attrs import field, frozen
+from prometheus_client import CollectorRegistry
+
+from fleet.model import is_name
+
+THUMBNAIL_BYTES = 64 * 1024
+
+S = TypeVar("S")
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Failed(Exception):
+    """This running of the role cannot go on; it is tried again later.
+
+    `reason` is a short CamelCase code (`DeviceMissing`, `DiskFull`), `message` a sentence that
+    says what to mend.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+@frozen
+class Secret:
+    """A setting that names a secret of the station, `{secret = "stream-key"}` in the file.
+
+    `Host.secret` gives its value; the value itself never stands in a config.
+    """
+
+    secret: str
+
+
+@frozen
+class Command:
+    """Something that can be asked of a running role.
+
+    `arguments` and `result` are attrs classes; `handler` takes the first and gives the second.
+    """
+
+    name: str
+    arguments: type
+    result: type
+    handler: Callable[[Any], Awaitable[Any]] = field(repr=False)
+
+
+class Child(ABC):
+    """A child process of an instance, started by this agent or by one before it."""
+
+    pid: int
+    argv: Sequence[str]
+    since: datetime
+    """When it was started."""
+    adopted: bool
+    """Whether an earlier agent started it."""
+    output: Path
+    """The file its standard output is appended to; with `spawn(report=True)` its own, which is
+    empty when it starts and is emptied when it has grown long."""
+
+    @abstractmethod
+    async def wait(self) -> int | None:
+        """Its exit status (negative: the signal that ended it), None if it was adopted."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Stop signal, grace, SIGTERM, SIGKILL; returns when the whole group is gone."""
+
+    @abstractmethod
+    def last_words(self, lines: int = 5) -> str:
+        """The last lines it wrote to its log, none of an earlier child's."""
+
+
+class Host(ABC):
+    """What the station offers to one instance of a role."""
+
+    role: str
+    instance: str
+    station: str
+    """The station's id."""
+    name: str
+    """The station's name in the conference file, its id without one."""
+    room: str | None
+    recordings: Path
+    """Where recordings go."""
+    state: Path
+    """A directory of this instance's own, kept over restarts of instance and agent."""
+    registry: CollectorRegistry
+    """Register prometheus_client metrics here; the agent ships them."""
+
+    @abstractmethod
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str = "main",
+        env: Mapping[str, str] | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        grace: float = 5.0,
+        report: bool = False,
+    ) -> Child:
+        """Start a child process, or take over the one an earlier agent left running.
+
+        It gets a session of its own, a minimal environment plus `env`, and files for its
+        output, so that it outlives the agent. `name` tells several children of one instance
+        apart. `report`: standard output is a report for the role to read, not log lines.
+        `grace`: seconds between the stop signal and SIGTERM.
+
+        Raises:
+            Failed: the program is missing or cannot be run.
+        """
+
+    @abstractmethod
+    def secret(self, secret: Secret) -> str:
+        """The value of a secret. Log lines and messages of this instance show `…` for it.
+
+        Raises:
+            Failed: `SecretMissing`, it is not on this station or others can read it.
+        """
+
+    @abstractmethod
+    def progress(self) -> None:
+        """Say that work goes on; without it for `Role.stall_seconds` the role is restarted."""
+
+    @abstractmethod
+    def note(self, reason: str | None, message: str | None = None) -> None:
+        """Say what is not as it should be while the role runs on (`NoSound`); None: all well."""
+
+    @abstractmethod
+    def thumbnail(self, jpeg: bytes) -> None:
+        """Show what the instance sees: a JPEG of at most `THUMBNAIL_BYTES`.
+
+        Raises:
+            ValueError: it is larger.
+        """
+
+    @abstractmethod
+    def fail(self, reason: str, message: str) -> None:
+        """End this running: it is stopped, and tried again later."""
+
+    @abstractmethod
+    def complete(self, message: str | None = None) -> None:
+        """End this running: its work is done and it is not started again."""
+
+    @abstractmethod
+    def register(self, command: Command) -> None:
+        """Offer a command by hand; those marked with `@command` are offered by themselves."""
+
+    @abstractmethod
+    def deregister(self, name: str) -> None:
+        """Take a command back."""
+
+
+def command(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Marks a method of a role as a command, named as the method is.
+
+    Its one parameter and its result are annotated with attrs classes. It can be called exactly
+    while the role runs.
+    """
+    method.fleet_command = True  # type: ignore[attr-defined]
+    return method
+
+
+class Role(Generic[S]):
+    """One instance of a role. Subclasses say what starting, updating and stopping mean."""
+
+    stall_seconds: float | None = None
+    """Seconds without `Host.progress` after which a running role counts as `Stalled`."""
+
+    def __init__(self, host: Host, settings: S) -> None:
+        self.host = host
+        self.settings = settings
+
+    async def start(self) -> None:
+        """Begin; returns when the work is really being done.
+
+        Raises:
+            Failed: it cannot begin now.
+        """
+
+    async def update(self, settings: S) -> bool:  # noqa: ARG002 (for subclasses)
+        """Take new settings while running: True if done, False to be restarted instead."""
+        return False
+
+    async def stop(self) -> None:
+        """End, so that what was written is whole.
+
+        Called once `start` has returned or was cut short; a start that raises has tidied up
+        after itself. Children that are left afterwards are stopped by the agent.
+        """
+
+    def tick(self) -> None:
+        """Called about once a second from start to stop, also while starting.
+
+        Raises:
+            Failed: this running cannot go on.
+        """
+
+    @classmethod
+    def declared_commands(cls) -> dict[str, tuple[type, type]]:
+        """Name -> classes of arguments and result of each method marked with `@command`.
+
+        Raises:
+            TypeError: a marked method is not annotated as `command` asks, or badly named.
+        """
+        found: dict[str, tuple[type, type]] = {}
+        for name in dir(cls):
+            method = getattr(cls, name)
+            if not getattr(method, "fleet_command", False):
+                continue
+            hints = get_type_hints(method)
+            result = hints.pop("return", None)
+            if len(hints) != 1 or not isinstance(result, type) or not is_name(name):
+                raise TypeError(
+                    f"{cls.__name__}.{name}: a command has one annotated parameter and result"
+                )
+            (arguments,) = hints.values()
+            found[name] = (arguments, result)
+        return found
+
+    def commands(self) -> tuple[Command, ...]:
+        """The commands declared on the class, tied to this instance."""
+        return tuple(
+            Command(name, arguments, result, getattr(self, name))
+            for name, (arguments, result) in self.declared_commands().items()
+        )
+
+
+class RoleFactory(Generic[S]):
+    """What a station has for a role it can run."""
+
+    instances: int = 0
+    """How many may run at once; 0 = no limit."""
+    settings: type[S]
+    """An attrs class; `Annotated[int, Meta(ge=1, description="…")]` states ranges and units."""
+    role: ClassVar[type[Role[Any]]] = Role
+    """The class to build; its commands are those the registration tells of."""
+    tools: Mapping[str, str] = {}
+    """Programs the role needs -> the Debian package that has them."""
+
+    def build(self, host: Host, settings: S) -> Role[S]:
+        """One instance, not started yet."""
+        return self.role(host, settings)
+
+
+class DuplicateRole(Exception):
+    """Two factories claim one name."""
+
+
+factories: dict[str, RoleFactory[Any]] = {}
+"""Every factory registered so far, by the role's name."""
+
+
+def register_factory(name: str, factory: RoleFactory[Any]) -> None:
+    """Make `factory` known under `name`, which is case-sensitive.
+
+    Raises:
+        DuplicateRole: the name is taken; the first keeps it.
+        ValueError: it cannot be a role's name, or is the reserved `station`.
+    """
+    if not is_name(name) or name == "station":
+        raise ValueError(f"{name!r} cannot be the name of a role")
+    if name in factories:
+        raise DuplicateRole(
+            f"the role {name!r} of {_source(factory)} is already provided by "
+            f"{_source(factories[name])}"
+        )
+    factories[name] = factory
+
+
+def _source(factory: RoleFactory[Any]) -> str:
+    module = type(factory).__module__
+    return getattr(sys.modules.get(module), "__file__", None) or module
