@@ -32,10 +32,10 @@ some stations at a time takes the way round by `manager.rollouts.model` (pure) a
 `manager.rollouts.engine`.
 
 Below them: `mqtt` (the only module that speaks MQTT), `settings` (files and passwords), `notify`
-(systemd), `role` (what a role is and is given), `media` (what media roles share), `wire` (bytes
-<-> `model`), `topics`, `schema` (classes -> JSON Schema), `operations` (what `fleet` asks the
-manager), `station` (what everybody can ask a station), `strict` (JSON values -> classes, no
-coercion).
+(systemd), `guard` (tasks that live on, and who holds the loop), `role` (what a role is and is
+given), `media` (what media roles share), `wire` (bytes <-> `model`), `topics`, `schema` (classes
+-> JSON Schema), `operations` (what `fleet` asks the manager), `station` (what everybody can ask a
+station), `strict` (JSON values -> classes, no coercion).
 """
 
 from fleet.version import __version__

@@ -1,0 +1,229 @@
+"""Keeps a program's long-lived tasks alive, and says who holds up its event loop.
+
+A task that dies unasked is logged with its traceback and started again, or ends the program, as
+whoever starts it says. A thread looks on from beside the loop, so that what holds it is named
+while it does: afterwards it may be too late.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE: Final = 1.0
+"""Seconds between the first death of a task and its new start; doubled for each one after it."""
+LONGEST_PAUSE: Final = 30.0
+STEADY: Final = 60.0
+"""Seconds a task has to live for its earlier deaths to be forgotten."""
+
+HELD: Final = 1.0
+"""Seconds the event loop may be held before it is said by whom."""
+BEAT: Final = 0.5
+"""Seconds between two looks at how late the loop is."""
+_WINDOW: Final = 30.0
+_FRAMES: Final = 12
+"""Of what holds the loop, innermost ones that are logged."""
+
+Work = Callable[[], Awaitable[None]]
+
+
+class TaskDied(Exception):
+    """A task that the program cannot do without has died."""
+
+
+def describe(error: BaseException) -> str:
+    """The error's type and what it says, also of one that cannot say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}: (its text cannot be made)"
+
+
+class Guard:
+    """The long-lived tasks of a program.
+
+    `end` is called with a `TaskDied` when one dies that the program relies on. A task that
+    returns has done what it was for, and is not started again.
+    """
+
+    def __init__(
+        self,
+        end: Callable[[TaskDied], None],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.deaths: Counter[str] = Counter()
+        """How often each task died, by name."""
+        self._end = end
+        self._sleep = sleep
+        self._now = now
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def keep(self, name: str, work: Work) -> asyncio.Task[None]:
+        """Have `work()` done, and again after a pause each time it dies."""
+        return self._start(name, self._again(name, work))
+
+    def rely_on(self, name: str, work: Work) -> asyncio.Task[None]:
+        """Have `work()` done; the program ends if it dies."""
+        return self._start(name, self._once(name, work))
+
+    async def close(self) -> None:
+        """Cancel all that still lives, and wait until it is gone."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _again(self, name: str, work: Work) -> None:
+        in_a_row = 0
+        while True:
+            began = self._now()
+            died = await self._death(name, work)
+            if died is None:
+                return
+            in_a_row = 0 if self._now() - began >= STEADY else in_a_row
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(in_a_row, 16))
+            in_a_row += 1
+            log.error("%s died and starts again in %g s", name, pause, exc_info=died)
+            await self._sleep(pause)
+
+    async def _once(self, name: str, work: Work) -> None:
+        died = await self._death(name, work)
+        if died is not None:
+            log.error("%s died, and the program ends with it", name, exc_info=died)
+            self._end(TaskDied(f"{name} died: {describe(died)}"))
+
+    async def _death(self, name: str, work: Work) -> BaseException | None:
+        """What `work` died of, None where it returned."""
+        task = asyncio.current_task()
+        try:
+            await work()
+        except asyncio.CancelledError as error:
+            if task is not None and task.cancelling():
+                raise
+            died: BaseException = error  # of something it awaited: nobody asked this task to end
+        except (Exception, SystemExit) as error:
+            died = error
+        else:
+            return None
+        self.deaths[name] += 1
+        return died
+
+
+class LoopWatch:
+    """Knows how late the event loop is, and logs who holds it for more than `HELD` seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._due: float | None = None
+        """When the loop was to be here again."""
+        self._whose: str | None = None
+        self._holder: str | None = None
+        """Who was seen to hold it since it was here last."""
+        self._longest = [0.0, 0.0]
+        self._window_began = now()
+
+    @contextmanager
+    def working_for(self, whose: str) -> Iterator[None]:
+        """Name who the loop works for, where no task has the name; nothing may be awaited."""
+        before, self._whose = self._whose, whose
+        try:
+            yield
+        finally:
+            self._whose = before
+
+    @property
+    def lag(self) -> float:
+        """Seconds the loop was late at most in the last half minute (or a whole one)."""
+        self._turn()
+        overdue = 0.0 if self._due is None else self._now() - self._due
+        return max(*self._longest, overdue)
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        loop = asyncio.get_running_loop()
+        over = threading.Event()
+        thread = threading.get_ident()
+        threading.Thread(
+            target=self._look_on, args=(over, loop, thread), name="loop watch", daemon=True
+        ).start()
+        try:
+            while True:
+                self._due = self._now() + BEAT
+                await asyncio.sleep(BEAT)
+                self.here()
+        finally:
+            over.set()
+            self._due = None
+
+    def here(self) -> None:
+        """The loop is here again: note how late."""
+        if self._due is None:
+            return
+        self._turn()
+        late = self._now() - self._due
+        self._longest[1] = max(self._longest[1], late)
+        holder, self._holder = self._holder, None
+        if late > HELD:
+            # Whoever lets no thread look either is a call into C, or a machine with no time.
+            by = holder or "what let no other thread run, or the machine gave no time"
+            log.warning("the event loop was held for %.1f s by %s", late, by)
+
+    def look(self, holder: Callable[[], tuple[str, str]]) -> None:
+        """From beside the loop: say who holds it, once. `holder`: gives a name, and where."""
+        due = self._due
+        if self._holder is not None or due is None or self._now() - due <= HELD:
+            return
+        self._holder, where = holder()
+        held = self._now() - due
+        log.warning("the event loop is held for %.1f s by %s:\n%s", held, self._holder, where)
+
+    def _turn(self) -> None:
+        now = self._now()
+        if now - self._window_began >= _WINDOW:
+            quiet = now - self._window_began >= 2 * _WINDOW
+            self._longest = [0.0 if quiet else self._longest[1], 0.0]
+            self._window_began = now
+
+    def _look_on(self, over: threading.Event, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        before = self._now()
+        while not over.wait(BEAT):
+            now = self._now()
+            if now - before < 2 * BEAT:  # else nobody was let run: not the loop's fault alone
+                self.look(lambda: self._seen(loop, _frame(thread)))
+            before = now
+
+    def _seen(self, loop: asyncio.AbstractEventLoop, frame: FrameType | None) -> tuple[str, str]:
+        name = self._whose
+        if name is None:
+            task = asyncio.current_task(loop)
+            name = "a callback" if task is None else _name(task)
+        where = "".join(traceback.format_stack(frame)[-_FRAMES:]) if frame else ""
+        return name, where.rstrip()
+
+
+def _frame(thread: int) -> FrameType | None:
+    return sys._current_frames().get(thread)  # noqa: SLF001 (documented, in spite of its name)
+
+
+def _name(task: "asyncio.Task[Any]") -> str:
+    name, number = task.get_name(), task.get_name().removeprefix("Task-")
+    if not number.isdigit():
+        return name
+    return getattr(task.get_coro(), "__qualname__", name)

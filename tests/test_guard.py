@@ -1,0 +1,169 @@
+"""Long-lived tasks that die, and an event loop that is held."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from fleet import guard
+from fleet.guard import FIRST_PAUSE, HELD, LONGEST_PAUSE, STEADY, Guard, LoopWatch, TaskDied
+
+
+class Time:
+    """Passes by being slept away."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.pauses: list[float] = []
+
+    def now(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def _guard(time: Time, ends: list[TaskDied] | None = None) -> Guard:
+    ends = [] if ends is None else ends
+    return Guard(ends.append, sleep=time.sleep, now=time.now)
+
+
+async def test_a_task_that_dies_is_logged_counted_and_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time, left = Time(), [ValueError("once"), Mute(), SystemExit(3)]
+    kept = _guard(time)
+
+    async def work() -> None:
+        if left:
+            raise left.pop(0)
+
+    await kept.keep("the work", work)
+    assert kept.deaths == {"the work": 3}
+    assert time.pauses == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 3
+    assert "ValueError: once" in caplog.text
+    assert "in work" in caplog.text  # its traceback
+
+
+async def test_the_pause_is_bounded_and_a_steady_life_forgives() -> None:
+    time, deaths = Time(), 0
+
+    async def work() -> None:
+        nonlocal deaths
+        deaths += 1
+        if deaths == 12:
+            time.seconds += STEADY
+        if deaths == 14:
+            return
+        raise ValueError
+
+    await _guard(time).keep("the work", work)
+    assert max(time.pauses) == LONGEST_PAUSE
+    assert time.pauses[10:] == [LONGEST_PAUSE, FIRST_PAUSE, 2 * FIRST_PAUSE]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_death_and_one_asked_for_is_none() -> None:
+    time = Time()
+    kept = _guard(time)
+    hold = asyncio.Event()
+
+    async def work() -> None:
+        if not time.pauses:
+            other = asyncio.create_task(asyncio.sleep(3600))
+            other.cancel()
+            await other
+        hold.set()
+        await asyncio.Event().wait()
+
+    task = kept.keep("the work", work)
+    await hold.wait()
+    assert kept.deaths == {"the work": 1}
+    await kept.close()
+    assert task.cancelled()
+    assert kept.deaths == {"the work": 1}
+
+
+async def test_a_task_that_the_program_relies_on_ends_it() -> None:
+    ends: list[TaskDied] = []
+
+    async def work() -> None:
+        raise Mute
+
+    await _guard(Time(), ends).rely_on("the work", work)
+    assert [str(end) for end in ends] == ["the work died: Mute: (its text cannot be made)"]
+
+
+def test_the_lag_is_the_longest_of_late_and_is_forgotten() -> None:
+    time = Time()
+    watch = LoopWatch(time.now)
+    assert watch.lag == 0
+    watch._due = 10.0
+    time.seconds = 10.4
+    watch.here()
+    watch._due = None
+    assert watch.lag == pytest.approx(0.4)
+    time.seconds = 45.0
+    assert watch.lag == pytest.approx(0.4)
+    time.seconds = 80.0
+    assert watch.lag == 0
+
+
+def test_while_the_loop_is_held_its_lag_shows_and_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time = Time()
+    watch = LoopWatch(time.now)
+    watch._due, time.seconds = 10.0, 10.0 + HELD
+    watch.look(lambda: ("record/main", "its line"))
+    assert caplog.text == ""
+    time.seconds = 12.0
+    assert watch.lag == pytest.approx(2)
+    for _ in range(3):
+        watch.look(lambda: ("record/main", "its line"))
+    watch.here()
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "the event loop is held for 2.0 s by record/main:\nits line",
+        "the event loop was held for 2.0 s by record/main",
+    ]
+
+
+async def test_who_holds_the_loop_is_named_with_the_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "BEAT", 0.05)
+    monkeypatch.setattr(guard, "HELD", 0.2)
+    caplog.set_level(logging.WARNING)
+    watch = LoopWatch()
+    watching = asyncio.create_task(watch.run())
+
+    async def of_a_task() -> None:
+        time.sleep(0.6)  # noqa: ASYNC251 (this is what must be noticed)
+
+    await asyncio.sleep(0.1)
+    await asyncio.create_task(of_a_task(), name="command record/split")
+    await asyncio.sleep(0.1)
+    await asyncio.create_task(of_a_task())
+    await asyncio.sleep(0.1)
+    with watch.working_for("monitor/sound"):
+        time.sleep(0.6)  # noqa: ASYNC251
+    await asyncio.sleep(0.1)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    held = [r.getMessage() for r in caplog.records if "is held for" in r.getMessage()]
+    assert [one.partition(" by ")[2].partition(":\n")[0] for one in held] == [
+        "command record/split",
+        "test_who_holds_the_loop_is_named_with_the_line.<locals>.of_a_task",
+        "monitor/sound",
+    ]
+    assert all("test_guard.py" in one and "time.sleep(0.6)" in one for one in held)
+    assert watch.lag >= 0.2
