@@ -5,8 +5,8 @@ from datetime import datetime
 
 from attrs import evolve
 
+from fleet.manager.conference.hours import Override
 from fleet.manager.stations.inventory import Heard, Inventory
-from fleet.manager.store import Said
 from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import (
     Ack,
@@ -67,7 +67,7 @@ def station_status(
     )
 
 
-def maintenance(said: Said | None) -> str | None:
+def maintenance(said: Override | None) -> str | None:
     """`maintenance of the room hall1 until 10:30Z, says ann`."""
     if said is None:
         return None

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from fleet.manager.conference import export, plan
 from fleet.manager.conference import file as conference
-from fleet.manager.conference.file import Header, Room
 from fleet.manager.conference.schemas import HIDDEN, problems, without_secrets
-from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.manager.conference.wanted import DesiredState, Facts, Header, Room
 from fleet.model import Factory, Registration, Roles
 from fleet.roles import Secret
 from fleet.schema import json_schema
@@ -38,7 +37,7 @@ roles = st.dictionaries(
 @given(
     st.lists(
         st.builds(
-            lambda number, room, seat, where, given: Wanted(
+            lambda number, room, seat, where, given: DesiredState(
                 f"box-{number}", Facts(f"name{number}", room, seat, where), given
             ),
             st.integers(0, 50),
@@ -51,7 +50,7 @@ roles = st.dictionaries(
         unique_by=lambda one: one.id,
     )
 )
-def test_an_exported_file_says_what_is_wanted(stations: list[Wanted]) -> None:
+def test_an_exported_file_says_what_is_wanted(stations: list[DesiredState]) -> None:
     header = Header("democon", "Demo", "Europe/Brussels")
     written, left_out = export.conference(header, {"x1": Room("X", ("09:00-10:00",))}, stations)
     assert left_out == []
@@ -66,10 +65,10 @@ def test_an_exported_file_says_what_is_wanted(stations: list[Wanted]) -> None:
 
 def test_what_a_file_cannot_name_is_left_out_and_said() -> None:
     stations = [
-        Wanted("adopted", Facts(), {}),
-        Wanted("old", Facts("cam", "hall1"), {}),
-        Wanted("twin", Facts("cam", "hall1"), {}),
-        Wanted("odd", Facts("odd", "hall1"), {"record": {"main": {"source": None}}}),
+        DesiredState("adopted", Facts(), {}),
+        DesiredState("old", Facts("cam", "hall1"), {}),
+        DesiredState("twin", Facts("cam", "hall1"), {}),
+        DesiredState("odd", Facts("odd", "hall1"), {"record": {"main": {"source": None}}}),
     ]
     written, left_out = export.conference(Header(), {}, stations)
     assert list(conference.read(written, "f").stations) == ["old"]

@@ -1,10 +1,10 @@
 """A room's hours are local to the conference."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from fleet.manager.conference.hours import Maintenance, Talk, in_use, talk_on
+from fleet.manager.conference.hours import Talk, in_use, talk_on
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,3 @@ def test_a_room_is_in_use_in_its_hours(
 def test_what_somebody_said_goes_before_the_hours(talk: Talk, hour: int, expected: bool) -> None:
     at = datetime(2026, 7, 4, hour, tzinfo=UTC)
     assert talk_on(talk, ("09:00-19:00",), None, at) is expected
-
-
-def test_maintenance_ends_by_itself() -> None:
-    at = datetime(2026, 7, 4, 10, tzinfo=UTC)
-    work = Maintenance.begin("ann", at, timedelta(minutes=30))
-    assert work.on(at + timedelta(minutes=29))
-    assert not work.on(at + timedelta(minutes=30))
-
-
-def test_maintenance_without_length_lasts() -> None:
-    at = datetime(2026, 7, 4, 10, tzinfo=UTC)
-    assert Maintenance.begin("ann", at, None).on(at + timedelta(days=9))

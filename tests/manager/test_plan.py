@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager.conference.plan import changes, same, station_change, warnings
-from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Factory, Registration
 from fleet.operations import Change
 
@@ -15,7 +15,7 @@ FACTS = Facts("hall1-cam", "hall1", "cam")
 
 
 def planned(then: Any, now: Any, *running: tuple[str, str]) -> list[Change]:
-    return list(changes(Wanted("b1", FACTS, then), now, frozenset(running)))
+    return list(changes(DesiredState("b1", FACTS, then), now, frozenset(running)))
 
 
 def shown(then: Any, now: Any) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_change_says_whether_the_instance_runs() -> None:
 
 
 def test_a_new_name_or_room_is_a_change_of_the_station_alone() -> None:
-    then = Wanted("b1", Facts("hall1-cam", "hall2", "cam"), {})
+    then = DesiredState("b1", Facts("hall1-cam", "hall2", "cam"), {})
     change = station_change(then, Facts("cam", "hall1", None), new=False)
     assert change is not None
     assert change.detail == "name cam -> hall1-cam, room hall1 -> hall2, seat none -> cam"
@@ -87,7 +87,7 @@ def test_what_a_station_would_refuse_is_a_warning() -> None:
         "mix": {"main": {}},
         "mystic": {"main": {}},
     }
-    assert list(warnings(Wanted("b1", FACTS, roles), registration)) == [
+    assert list(warnings(DesiredState("b1", FACTS, roles), registration)) == [
         "hall1-cam runs at most 1 of the role 'record', 2 are wanted",
         "hall1-cam blocks the role 'stream'",
         "hall1-cam cannot run the role 'mix': install voctomix",

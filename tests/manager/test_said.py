@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from fleet.manager.conference.file import Header, Room
+from fleet.manager.conference import file
+from fleet.manager.conference.hours import Override
 from fleet.manager.conference.rooms import Rooms, rooms_of
-from fleet.manager.store import Said
+from fleet.manager.conference.wanted import Header, Room
 from tests.manager.boxes import rollout_ends, status_of
 from tests.manager.conftest import Place
 from tests.manager.station import apply, ask, conference
@@ -25,15 +26,15 @@ TEXT = (
 )
 
 
-def rooms(*said: Said) -> Rooms:
+def rooms(*said: Override) -> Rooms:
     made = Rooms()
     made.learn(*rooms_of(TEXT))
     made.all_said(said)
     return made
 
 
-def talk(state: Any, until: datetime | None = None) -> Said:
-    return Said("talk", "hall1", state, "ann", AT, until)
+def talk(state: Any, until: datetime | None = None) -> Override:
+    return Override("talk", "hall1", state, "ann", AT, until)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +49,26 @@ def talk(state: Any, until: datetime | None = None) -> Said:
     ],
 )
 def test_a_talk_is_on_as_somebody_said_or_as_the_hours_say(
-    said: list[Said], at: datetime, on: bool
+    said: list[Override], at: datetime, on: bool
 ) -> None:
     assert rooms(*said).talk_on("hall1", at) is on
+
+
+def test_of_a_file_that_would_be_refused_now_what_is_right_still_holds() -> None:
+    header, found = rooms_of(
+        '[conference]\nid = "c"\ntimezone = "Mars/Olympus"\n'
+        '[rooms.hall1]\nhours = ["9-19", "10:00-18:00"]\n[rooms.hall2]\nhours = 5\n'
+        "[stations.cam]\nid = 7\n"
+    )
+    assert header == Header("c")
+    assert found == {"hall1": Room(hours=("10:00-18:00",)), "hall2": Room()}
+    assert rooms_of("[rooms") == (Header(), {})
+
+
+def test_a_text_is_read_once_for_plan_apply_and_start() -> None:
+    read = file.read(TEXT, "file.toml")
+    assert file.read(TEXT, "other.toml") is read
+    assert rooms_of(TEXT)[1] is read.rooms
 
 
 def test_a_room_without_hours_is_always_in_use() -> None:
@@ -59,8 +77,8 @@ def test_a_room_without_hours_is_always_in_use() -> None:
 
 
 def test_maintenance_of_a_room_is_that_of_its_stations() -> None:
-    of_room = Said("room", "hall1", "on", "ann", AT, AT + HOUR)
-    of_station = Said("station", "cam1", "on", "ben", AT, None)
+    of_room = Override("room", "hall1", "on", "ann", AT, AT + HOUR)
+    of_station = Override("station", "cam1", "on", "ben", AT, None)
     made = rooms(of_room, of_station)
     assert made.maintenance("cam2", "hall1", AT) == of_room
     assert made.maintenance("cam1", "hall1", AT) == of_station

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from fleet.manager.conference.hours import Override
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Outcome, Phase, Rollout, Target
 from fleet.manager.rollouts.revisions import issue
-from fleet.manager.store import BadStore, Conference, Issue, Said, Store, Writing
+from fleet.manager.store import BadStore, Conference, Issue, Store, Writing
 from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
@@ -260,8 +261,8 @@ def test_a_retired_station_keeps_its_history_and_its_numbers(store: Store, place
 
 
 def test_what_was_said_of_a_room_is_kept_until_it_is_taken_back(store: Store, place: Place) -> None:
-    said = Said("talk", "hall1", "on", "ann", AT, AT + timedelta(hours=1))
-    forever = Said("station", "cam1", "on", "ben", AT, None)
+    said = Override("talk", "hall1", "on", "ann", AT, AT + timedelta(hours=1))
+    forever = Override("station", "cam1", "on", "ben", AT, None)
     store.say("talk", "hall1", evolve(said, state="off"))
     store.say("talk", "hall1", said)
     store.say("station", "cam1", forever)

@@ -6,19 +6,18 @@ from typing import Any
 import tomlkit
 from tomlkit.items import InlineTable, Table
 
-from fleet.manager.conference.file import Header, Room
-from fleet.manager.conference.wanted import Wanted
+from fleet.manager.conference.wanted import DesiredState, Header, Room
 from fleet.model import Roles, is_name
 
 
 def conference(
-    header: Header, rooms: Mapping[str, Room], stations: Sequence[Wanted]
+    header: Header, rooms: Mapping[str, Room], stations: Sequence[DesiredState]
 ) -> tuple[str, list[str]]:
     """The text of the file, and the stations that a file cannot name, with why."""
     left_out: list[str] = []
-    named: dict[str, Wanted] = {}
-    for one in sorted(stations, key=lambda one: (one.facts.room or "", one.facts.name or one.id)):
-        name = one.facts.name or one.id
+    named: dict[str, DesiredState] = {}
+    for one in sorted(stations, key=lambda one: (one.facts.room or "", one.name)):
+        name = one.name
         why = _unfit(one, name, named)
         if why is None:
             named[name] = one
@@ -46,7 +45,7 @@ def roles_text(roles: Roles) -> str:
     return tomlkit.dumps(file)
 
 
-def _unfit(one: Wanted, name: str, named: Mapping[str, Wanted]) -> str | None:
+def _unfit(one: DesiredState, name: str, named: Mapping[str, DesiredState]) -> str | None:
     if one.facts.room is None:
         return "it has no room, for no file ever named it"
     if not is_name(name):
@@ -87,7 +86,7 @@ def _room(room: Room) -> Table:
     return table
 
 
-def _station(one: Wanted) -> Table:
+def _station(one: DesiredState) -> Table:
     table = tomlkit.table()
     table["id"] = one.id
     for key, value in _table(one.facts, "room", "seat", "where", "address").items():

@@ -7,14 +7,15 @@ are merged (profiles in their order, then the station), then placeholders are fi
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from fleet.manager.conference import references
 from fleet.manager.conference.merging import PlaceholderMistake, fill, merge
-from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts, Header, Room
 from fleet.model import (
     MAX_PAYLOAD,
     NAME_RULE,
@@ -37,32 +38,6 @@ _DEEPEST: Final = 50
 """Levels of settings that travel safely; payloads may have a few more."""
 _ENVELOPE: Final = 512
 """Bytes of a payload besides the roles, at most."""
-
-
-@frozen
-class Room:
-    """A room as the file names it. `hours`: when it is in use, `09:00-19:00`."""
-
-    title: str | None = None
-    hours: tuple[str, ...] = ()
-
-
-@frozen
-class Header:
-    """The table `[conference]`."""
-
-    id: str | None = None
-    title: str | None = None
-    timezone: str | None = None
-
-
-@frozen
-class Conference:
-    """A conference file without mistakes; stations by id."""
-
-    header: Header
-    rooms: Mapping[str, Room]
-    stations: Mapping[str, Wanted]
 
 
 @frozen
@@ -124,16 +99,18 @@ class _Reader:
             hint = close_match(value, known) or f" (known: {', '.join(sorted(known)) or 'none'})"
             self.wrong(f"there is no {what} {value!r} in this file{hint}", *path)
 
-    def read(self, text: str) -> Conference | None:
+    def toml(self, text: str) -> Table:
         try:
-            value = tomllib.loads(text)
+            return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             end = f"at the end, line {text.count(chr(10)) + 1}"
             self.wrong(f"this is not TOML: {str(error).replace('at end of document', end)}")
-            return None
         except RecursionError:
             self.wrong("the file is nested too deep to be read")
-            return None
+        return {}
+
+    def read(self, text: str) -> ConferenceFile:
+        value = self.toml(text)
         self.structure(value, _File)
         header = self.header(_table(value, "conference"))
         rooms = {
@@ -151,9 +128,8 @@ class _Reader:
         resolved = references.resolve([one for one in wanted if one is not None], self.wrong)
         for one in resolved:
             self.size(one)
-        if self.problems:
-            return None
-        return Conference(header, rooms, {one.id: one for one in resolved})
+        stations = {one.id: one for one in resolved}
+        return ConferenceFile(header, rooms, stations, tuple(self.problems))
 
     def header(self, table: Table) -> Header:
         header = self.structure(table, Header, "conference") or Header(
@@ -166,6 +142,7 @@ class _Reader:
                 ZoneInfo(zone)
             except (ValueError, OSError, KeyError):
                 self.timezone(zone)
+                return evolve(header, timezone=None)
         return header
 
     def timezone(self, zone: str) -> None:
@@ -176,15 +153,16 @@ class _Reader:
     def room(self, name: str, table: Any) -> Room | None:
         self.name(name, "the name of a room", "rooms", name)
         room = self.structure(table, Room, "rooms", name) if isinstance(table, dict) else None
-        hours = _table(table, "hours", list)
-        for index, one in enumerate(hours):
+        wrong = []
+        for index, one in enumerate(_table(table, "hours", list)):
             if isinstance(one, str) and (not _HOURS.fullmatch(one) or one[:5] == one[6:]):
+                wrong.append(one)
                 self.wrong(
                     f'expected hours such as "09:00-19:00" (a second time before the first is '
                     f"that of the next day), got {show(one)}",
                     *("rooms", name, "hours", str(index)),
                 )
-        return room
+        return evolve(room, hours=tuple(set(room.hours) - set(wrong))) if room and wrong else room
 
     def profile(self, name: str, table: Any) -> None:
         self.name(name, "the name of a profile", "profiles", name)
@@ -242,7 +220,7 @@ class _Reader:
 
     def merged(
         self, name: str, table: Table, profiles: Mapping[str, Any], header: Header
-    ) -> Wanted | None:
+    ) -> DesiredState | None:
         """What is wanted of a station, as far as the file lets it be known."""
         id_, room = table.get("id"), table.get("room")
         seat = table.get("seat")
@@ -266,7 +244,7 @@ class _Reader:
             return None
         text = {key: table[key] for key in ("where", "address") if isinstance(table.get(key), str)}
         facts = Facts(name, room, places["seat"], text.get("where"), text.get("address"))
-        return Wanted(id_, facts, _enabled(roles))
+        return DesiredState(id_, facts, _enabled(roles))
 
     def filled(
         self, roles: Table, places: Mapping[str, str | None], station: str, *path: str
@@ -286,7 +264,7 @@ class _Reader:
         assert isinstance(filled, dict)  # noqa: S101 (a table is filled as a table)
         return filled
 
-    def size(self, wanted: Wanted) -> None:
+    def size(self, wanted: DesiredState) -> None:
         try:
             size = len(dumps(wanted.roles)) + _ENVELOPE
         except (TypeError, ValueError, RecursionError):
@@ -294,7 +272,7 @@ class _Reader:
         if size > MAX_PAYLOAD:
             self.wrong(
                 f"its config would have {size} bytes; at most {MAX_PAYLOAD} travel",
-                *("stations", wanted.facts.name or wanted.id, "roles"),
+                *("stations", wanted.name, "roles"),
             )
 
 
@@ -339,18 +317,26 @@ def _enabled(roles: Table) -> Roles:
     return kept
 
 
-def read(text: str, name: str) -> Conference:
+@lru_cache(maxsize=4)
+def examine(text: str) -> ConferenceFile:
+    """The conference file `text` with all its mistakes.
+
+    A text is read once, however often it is planned, applied and looked at again.
+    """
+    return _Reader().read(text)
+
+
+def read(text: str, name: str) -> ConferenceFile:
     """The conference file `text`; `name` is what to call it in messages.
 
     Raises:
         InvalidConfiguration: with every mistake as a problem, `path` being the dotted path.
     """
-    reader = _Reader()
-    conference = reader.read(text)
-    if conference is None:
-        count = len(reader.problems)
+    found = examine(text)
+    if found.problems:
+        count = len(found.problems)
         raise InvalidConfiguration(
             f"{name} has {count} mistake{'s' if count > 1 else ''}; nothing was applied",
-            tuple(reader.problems),
+            found.problems,
         )
-    return conference
+    return found

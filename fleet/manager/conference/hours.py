@@ -1,7 +1,7 @@
-"""When a room is in use: whether talks are on, and whether a person should be called. Pure."""
+"""When a room is in use, and what people say above its hours. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -38,22 +38,21 @@ def talk_on(talk: Talk, hours: Sequence[str], timezone: str | None, at: datetime
     return talk == "on" or (talk == "auto" and in_use(hours, timezone, at))
 
 
+OverrideKind = Literal["talk", "room", "station"]
+"""A talk in a room; maintenance of a room or of a station."""
+
+
 @frozen
-class Maintenance:
-    """Somebody works on a room or station: nobody is to be called for it.
+class Override:
+    """What somebody said of a room or station, until it is over. `until`: None without an end."""
 
-    `until`: None where it has no end.
-    """
-
+    kind: OverrideKind
+    name: str
+    state: Literal["on", "off"]
     by: str
     since: datetime
     until: datetime | None
 
-    @classmethod
-    def begin(cls, by: str, at: datetime, length: timedelta | None) -> "Maintenance":
-        """From `at` on, for `length` or until it is ended."""
-        return cls(by, at, at + length if length is not None else None)
-
-    def on(self, at: datetime) -> bool:
-        """Whether it still lasts."""
+    def holds(self, at: datetime) -> bool:
+        """Whether it is not over yet."""
         return self.until is None or at < self.until

@@ -1,12 +1,13 @@
 """What applying a conference file would change, instance by instance. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fleet.manager.conference.schemas import problems
-from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Registration, Roles, Settings
 from fleet.operations import Change, StationChange
+from fleet.wire import dumps
 
 _LONGEST: Final = 30
 """Characters of a value that are shown."""
@@ -14,7 +15,9 @@ _MOST: Final = 4
 """Differences that are shown in one detail."""
 
 
-def changes(then: Wanted, now: Roles, running: frozenset[tuple[str, str]]) -> Iterator[Change]:
+def changes(
+    then: DesiredState, now: Roles, running: frozenset[tuple[str, str]]
+) -> Iterator[Change]:
     """What changes on one station; `running`: the (role, instance) pairs that run there."""
     old, new = _flat(now), _flat(then.roles)
     for key in sorted(old.keys() | new.keys()):
@@ -29,7 +32,7 @@ def changes(then: Wanted, now: Roles, running: frozenset[tuple[str, str]]) -> It
             action, detail = "~", _difference(old[key], new[key])
         yield Change(
             then.id,
-            then.facts.name or then.id,
+            then.name,
             then.facts.room,
             role,
             instance,
@@ -39,7 +42,7 @@ def changes(then: Wanted, now: Roles, running: frozenset[tuple[str, str]]) -> It
         )
 
 
-def station_change(then: Wanted, now: Facts, *, new: bool) -> StationChange | None:
+def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChange | None:
     """What changes of a station besides its instances."""
     if new:
         detail = "new"
@@ -51,18 +54,41 @@ def station_change(then: Wanted, now: Facts, *, new: bool) -> StationChange | No
         )
     if not detail:
         return None
-    return StationChange(then.id, then.facts.name or then.id, then.facts.room, detail)
+    return StationChange(then.id, then.name, then.facts.room, detail)
 
 
-def warnings(then: Wanted, registration: Registration) -> Iterator[str]:
+def warnings(then: DesiredState, registration: Registration) -> Iterator[str]:
     """What the station, as it describes itself, would refuse."""
-    name = then.facts.name or then.id
+    name = then.name
     for problem in problems(then.roles, registration):
         if problem.instance is None:
             yield f"{name} {problem.message}"
         else:
             where = " ".join(filter(None, (f"{problem.role}/{problem.instance}", problem.path)))
             yield f"{name} {where}: {problem.message}"
+
+
+def unwatched(chosen: Iterable[DesiredState], file: Iterable[DesiredState]) -> Iterator[str]:
+    """The recordings of the `chosen` stations whose source no monitor in the `file` reads."""
+    watched = {
+        dumps(settings.get("source"))
+        for one in file
+        for settings in one.roles.get("monitor", {}).values()
+    }
+    for one in chosen:
+        for instance, settings in one.roles.get("record", {}).items():
+            source = settings.get("source")
+            if _type(source) != "test" and dumps(source) not in watched:
+                yield (
+                    f"{one.name} record/{instance}: nobody watches what it "
+                    "records, so silence or a black picture goes unnoticed: "
+                    + (
+                        "let an ingest open the device, which only one can, and a monitor read "
+                        "that too"
+                        if _type(source) == "device"
+                        else "add a monitor with the same source"
+                    )
+                )
 
 
 def same(one: Any, other: Any) -> bool:
@@ -112,3 +138,7 @@ def _short(value: Any) -> str:
         case _:
             text = str(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _type(source: Any) -> Any:
+    return source.get("type") if isinstance(source, dict) else "test"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from fleet.manager.conference.wanted import Wanted
+from fleet.manager.conference.wanted import DesiredState
 from fleet.strict import Mistakes, structure
 
 Wrong = Callable[..., None]
@@ -31,9 +31,9 @@ class _Reference:
     output: str | None = None
 
 
-def resolve(stations: Sequence[Wanted], wrong: Wrong) -> list[Wanted]:
+def resolve(stations: Sequence[DesiredState], wrong: Wrong) -> list[DesiredState]:
     """`stations` with every reference resolved; those that cannot be are given to `wrong`."""
-    by_name = {one.facts.name or one.id: one for one in stations}
+    by_name = {one.name: one for one in stations}
     targets: dict[Node, Node] = {}
     references: dict[Node, _Reference] = {}
     for name, one in by_name.items():
@@ -71,7 +71,7 @@ def _reference(value: Any, node: Node, wrong: Wrong) -> _Reference | None:
 
 
 def _target(
-    reference: _Reference, node: Node, by_name: Mapping[str, Wanted], wrong: Wrong
+    reference: _Reference, node: Node, by_name: Mapping[str, DesiredState], wrong: Wrong
 ) -> Node | None:
     own = by_name[node[0]]
     if reference.station is not None:
@@ -118,11 +118,11 @@ def _circular(start: Node, targets: Mapping[Node, Node]) -> bool:
 
 def _resolved(
     name: str,
-    one: Wanted,
-    by_name: Mapping[str, Wanted],
+    one: DesiredState,
+    by_name: Mapping[str, DesiredState],
     references: Mapping[Node, _Reference],
     targets: Mapping[Node, Node],
-) -> Wanted:
+) -> DesiredState:
     roles = {}
     for role, instances in one.roles.items():
         roles[role] = dict(instances)
@@ -135,7 +135,7 @@ def _resolved(
     return evolve(one, roles=roles)
 
 
-def _source(station: Wanted, target: Node, output: str | None) -> dict[str, Any]:
+def _source(station: DesiredState, target: Node, output: str | None) -> dict[str, Any]:
     name, role, instance = target
     source: dict[str, Any] = {"host": station.facts.address or f"{name}.local"}
     port = station.roles[role][instance].get("port")

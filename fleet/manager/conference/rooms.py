@@ -1,20 +1,17 @@
 """What is known of the rooms: their hours, talks, and where somebody works. Pure."""
 
 import logging
-import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from attrs import define, field
 
-from fleet.manager.conference.file import Header, Room
-from fleet.manager.conference.hours import Talk, in_use, talk_on
-from fleet.manager.store import Said, SaidKind
-from fleet.strict import Mistakes, structure
+from fleet.manager.conference import file
+from fleet.manager.conference.hours import Override, OverrideKind, Talk, in_use, talk_on
+from fleet.manager.conference.wanted import Header, Room
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 TALK_HOLDS: Final = timedelta(hours=12)
 """How long a word about a talk holds: one forgotten in the evening calls nobody at night."""
@@ -28,23 +25,23 @@ class Rooms:
 
     header: Header = _NO_HEADER
     rooms: dict[str, Room] = field(factory=dict)
-    _said: dict[tuple[SaidKind, str], Said] = field(factory=dict)
+    _said: dict[tuple[OverrideKind, str], Override] = field(factory=dict)
 
     def learn(self, header: Header, rooms: Mapping[str, Room]) -> None:
         """A conference file was applied."""
         self.header, self.rooms = header, dict(rooms)
 
-    def say(self, kind: SaidKind, name: str, said: Said | None) -> None:
+    def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
         """Somebody said something of a room or station; None takes it back."""
         self._said.pop((kind, name), None)
         if said is not None:
             self._said[kind, name] = said
 
-    def all_said(self, said: Iterable[Said]) -> None:
+    def all_said(self, said: Iterable[Override]) -> None:
         """All that was said before."""
         self._said = {(one.kind, one.name): one for one in said}
 
-    def holding(self, kind: SaidKind, name: str, at: datetime) -> Said | None:
+    def holding(self, kind: OverrideKind, name: str, at: datetime) -> Override | None:
         """What was said and holds at `at`."""
         said = self._said.get((kind, name))
         return said if said is not None and said.holds(at) else None
@@ -62,7 +59,7 @@ class Rooms:
         """Whether the room's hours have `at` in them."""
         return in_use(self._hours(room), self.header.timezone, at)
 
-    def maintenance(self, station: str, room: str | None, at: datetime) -> Said | None:
+    def maintenance(self, station: str, room: str | None, at: datetime) -> Override | None:
         """Whether somebody works on the station (its id) or its room."""
         own = self.holding("station", station, at)
         return own or (self.holding("room", room, at) if room else None)
@@ -71,21 +68,10 @@ class Rooms:
         return self.rooms.get(room, _NO_ROOM).hours
 
 
-def rooms_of(text: str) -> tuple[Header, dict[str, Room]]:
+def rooms_of(text: str) -> tuple[Header, Mapping[str, Room]]:
     """Header and rooms of a file that was applied; what this release cannot read is left out."""
-    try:
-        value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        log.warning("the conference file applied last cannot be read any more: %s", error)
-        return Header(), {}
-    rooms = {name: _as(table, Room) for name, table in value.get("rooms", {}).items()}
-    header = _as(value.get("conference", {}), Header)
-    return header or Header(), {name: room or Room() for name, room in rooms.items()}
-
-
-def _as(table: Any, cls: type[T]) -> T | None:
-    try:
-        return structure(table, cls)
-    except Mistakes as mistakes:
-        log.warning("the conference file applied last: %s", mistakes)
-        return None
+    found = file.examine(text)
+    if found.problems:
+        told = "; ".join(": ".join(filter(None, (one.path, one.message))) for one in found.problems)
+        log.warning("the conference file applied last would be refused now: %s", told)
+    return found.header, found.rooms

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from fleet.manager.conference import file as conference
 from fleet.manager.conference import plan
-from fleet.manager.conference.file import Conference
 from fleet.manager.conference.schemas import problems
-from fleet.manager.conference.wanted import Wanted
+from fleet.manager.conference.wanted import ConferenceFile, DesiredState
 from fleet.manager.operations.comparing import Comparison, compare
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Kind, Rollout, Target
@@ -42,7 +41,7 @@ async def validate(desk: Desk, caller: str, asked: ValidateArguments) -> Validat
     doubts: list[Doubt] = []
     unheard: list[str] = []
     for one in file.stations.values():
-        name, heard = one.facts.name or one.id, desk.inventory.get(one.id)
+        name, heard = one.name, desk.inventory.get(one.id)
         if heard is None or heard.registration is None:
             unheard.append(name)
         else:
@@ -97,7 +96,7 @@ async def rollback(desk: Desk, caller: str, asked: RollbackArguments) -> ApplyRe
     return ApplyResult(found.plan, revisions, rollout.number)
 
 
-async def _read(text: str, name: str) -> Conference:
+async def _read(text: str, name: str) -> ConferenceFile:
     return await asyncio.to_thread(conference.read, text, name)
 
 
@@ -188,7 +187,7 @@ def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
     targets: list[Target] = []
     for station, then in roles.items():
         entry, heard = desk.ledger[station], desk.inventory.get(station)
-        wanted = Wanted(station, entry.facts, then)
+        wanted = DesiredState(station, entry.facts, then)
         now = entry.config.roles if entry.config else {}
         own = list(plan.changes(wanted, now, desk.running(station)))
         if own:

@@ -6,9 +6,8 @@ from typing import Final
 from attrs import evolve, frozen
 
 from fleet.manager import report
-from fleet.manager.conference import advice, plan
-from fleet.manager.conference.file import Conference
-from fleet.manager.conference.wanted import Facts, Wanted
+from fleet.manager.conference import plan
+from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Target
 from fleet.manager.store.ledger import Entry
@@ -31,7 +30,7 @@ class Comparison:
 
 def compare(
     desk: Desk,
-    file: Conference,
+    file: ConferenceFile,
     room: str | None = None,
     station: str | None = None,
     *,
@@ -52,7 +51,7 @@ def compare(
     given_away = _given_away(desk, file)
     chosen = _chosen(file, room, station)
     if warn:
-        warnings += advice.unwatched(chosen, file.stations.values())
+        warnings += plan.unwatched(chosen, file.stations.values())
     for one in chosen:
         entry, heard = desk.ledger[one.id], desk.inventory.get(one.id)
         own = list(
@@ -99,7 +98,7 @@ def compare(
     return Comparison(result, tuple(targets), facts, replaced)
 
 
-def _chosen(file: Conference, room: str | None, station: str | None) -> list[Wanted]:
+def _chosen(file: ConferenceFile, room: str | None, station: str | None) -> list[DesiredState]:
     chosen = list(file.stations.values())
     if room is not None:
         if room not in file.rooms:
@@ -107,7 +106,7 @@ def _chosen(file: Conference, room: str | None, station: str | None) -> list[Wan
             raise InvalidArguments(f"the file has no room {room!r}{hint}")
         chosen = [one for one in chosen if one.facts.room == room]
     if station is not None:
-        names = [one.facts.name or one.id for one in chosen]
+        names = [one.name for one in chosen]
         chosen = [one for one in chosen if station in (one.id, one.facts.name)]
         if not chosen:
             hint = close_match(station, names)
@@ -116,7 +115,7 @@ def _chosen(file: Conference, room: str | None, station: str | None) -> list[Wan
     return chosen
 
 
-def _given_away(desk: Desk, file: Conference) -> dict[str | None, list[str]]:
+def _given_away(desk: Desk, file: ConferenceFile) -> dict[str | None, list[str]]:
     """Name -> the boxes that have it and are not in the file, so that another may take it."""
     found: dict[str | None, list[str]] = {}
     for id_ in desk.ledger:
@@ -126,24 +125,24 @@ def _given_away(desk: Desk, file: Conference) -> dict[str | None, list[str]]:
     return found
 
 
-def _emptied(desk: Desk, old: str, by: Wanted) -> list[Change]:
+def _emptied(desk: Desk, old: str, by: DesiredState) -> list[Change]:
     entry = desk.ledger[old]
     roles = entry.config.roles if entry.config else {}
-    gone = plan.changes(Wanted(old, entry.facts, {}), roles, desk.running(old))
+    gone = plan.changes(DesiredState(old, entry.facts, {}), roles, desk.running(old))
     return [evolve(one, detail=f"on {old}, which {by.id} replaces") for one in gone]
 
 
-def _station_change(one: Wanted, entry: Entry, olds: list[str]) -> StationChange | None:
+def _station_change(one: DesiredState, entry: Entry, olds: list[str]) -> StationChange | None:
     change = plan.station_change(one, entry.facts, new=entry.config is None)
     if not olds:
         return change
     takes = f"replaces the box {' and '.join(olds)}"
     if change is None:
-        return StationChange(one.id, one.facts.name or one.id, one.facts.room, takes)
+        return StationChange(one.id, one.name, one.facts.room, takes)
     return evolve(change, detail=f"{change.detail}, {takes}")
 
 
-def _moves(wanted: Wanted, entry: Entry) -> bool:
+def _moves(wanted: DesiredState, entry: Entry) -> bool:
     """Whether the station needs a new revision even if no instance changes."""
     config, facts = entry.config, wanted.facts
     return config is None or (config.name, config.room) != (facts.name, facts.room)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fleet.manager.conference import export, plan
 from fleet.manager.conference.schemas import without_secrets
-from fleet.manager.conference.wanted import Wanted
+from fleet.manager.conference.wanted import DesiredState
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import Issue, Past
 from fleet.model import Config, InvalidArguments, Roles
@@ -72,7 +72,7 @@ async def diff(desk: Desk, caller: str, asked: DiffArguments) -> DiffResult:  # 
     said = _said(desk, station)
     _, old = await _revision(desk, station, asked.old)
     _, new = await _revision(desk, station, asked.new)
-    then = Wanted(station, desk.ledger[station].facts, without_secrets(new.roles, said))
+    then = DesiredState(station, desk.ledger[station].facts, without_secrets(new.roles, said))
     changes = plan.changes(then, without_secrets(old.roles, said), frozenset())
     return DiffResult(station, desk.name(station), tuple(changes))
 
@@ -81,7 +81,7 @@ async def export_file(desk: Desk, caller: str, asked: Any) -> ExportResult:  # n
     """A conference file of what is wanted now."""
     ledger = desk.ledger
     wanted = [
-        Wanted(id_, ledger[id_].facts, without_secrets(config.roles, _said(desk, id_)))
+        DesiredState(id_, ledger[id_].facts, without_secrets(config.roles, _said(desk, id_)))
         for id_ in ledger
         if (config := ledger[id_].config) is not None and ledger[id_].replaced_by is None
     ]
@@ -117,6 +117,6 @@ def _event(one: Past, text: str | None) -> Event:
 
 def _summary(desk: Desk, station: str, old: Roles, new: Roles) -> str:
     """`+1 ~2` instances."""
-    wanted = Wanted(station, desk.ledger[station].facts, new)
+    wanted = DesiredState(station, desk.ledger[station].facts, new)
     counts = Counter(one.action for one in plan.changes(wanted, old, frozenset()))
     return " ".join(f"{action}{counts[action]}" for action in _ACTIONS if counts[action])

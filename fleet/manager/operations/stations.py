@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from fleet.manager import report
+from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.convergence import next_revision
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.rollouts.revisions import issue
-from fleet.manager.store import Said, SaidKind
 from fleet.model import CommandFailed, InvalidArguments, PresenceState
 from fleet.operations import (
     AdoptArguments,
@@ -120,7 +120,9 @@ async def talk(desk: Desk, caller: str, asked: TalkArguments) -> SaidResult:
     return SaidResult("room", room, asked.talk, said.until if said else None)
 
 
-def _said(kind: SaidKind, name: str, state: Any, caller: str, seconds: float | None) -> Said:
+def _said(
+    kind: OverrideKind, name: str, state: Any, caller: str, seconds: float | None
+) -> Override:
     at = datetime.now(UTC)
     until = at + timedelta(seconds=seconds) if seconds is not None else None
-    return Said(kind, name, state, caller, at, until)
+    return Override(kind, name, state, caller, at, until)

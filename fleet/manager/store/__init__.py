@@ -13,6 +13,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
+from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
 from fleet.manager.store import history, rollouts, rows
@@ -23,8 +24,6 @@ from fleet.manager.store.records import (
     Issue,
     Known,
     Past,
-    Said,
-    SaidKind,
     Writing,
 )
 from fleet.manager.store.tables import ACK, PRESENCE, RETIREMENT, REVISION, SAID, STATION
@@ -37,8 +36,6 @@ __all__ = [
     "Issue",
     "Known",
     "Past",
-    "Said",
-    "SaidKind",
     "Store",
     "Writing",
 ]
@@ -160,7 +157,7 @@ class Store:
             retirement = {"station": station, "at": format_time(at), "by": by}
             connection.execute(sa.insert(RETIREMENT).values(retirement))
 
-    def say(self, kind: SaidKind, name: str, said: Said | None) -> None:
+    def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
         """Keep what was said of a room or station; None: nothing holds any more.
 
         Raises:
@@ -171,11 +168,11 @@ class Store:
             if said is not None:
                 connection.execute(sa.insert(SAID).values(to_json(said)))
 
-    def said(self) -> list[Said]:
+    def said(self) -> list[Override]:
         """All that was said, also what is over."""
         with self._reading() as connection:
             return [
-                Said(
+                Override(
                     row.kind,
                     row.name,
                     row.state,

@@ -14,10 +14,11 @@ from typing import Final, ParamSpec, Self, TypeVar
 
 from attrs import define
 
+from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Phase, Rollout
-from fleet.manager.store import BadStore, Conference, Issue, Past, Said, SaidKind, Store, Writing
+from fleet.manager.store import BadStore, Conference, Issue, Past, Store, Writing
 from fleet.model import Ack, Config, PresenceState
 from fleet.wire import decode
 
@@ -174,7 +175,7 @@ class Ledger:
         entry.retired, entry.config, entry.payload, entry.replaced_by = True, None, None, None
         self.replacing.discard(station)
 
-    async def say(self, kind: SaidKind, name: str, said: Said | None) -> None:
+    async def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
         """Keep what was said of a room or station; None: nothing holds any more.
 
         Raises:

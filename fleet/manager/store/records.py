@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
 
 from attrs import Factory, frozen
 
@@ -67,26 +66,6 @@ class Writing:
     rollout: Rollout | None = None
     targets: frozenset[str] | None = None
     replaced: Mapping[str, str | None] = Factory(dict)
-
-
-SaidKind = Literal["talk", "room", "station"]
-"""A talk in a room; maintenance of a room or of a station."""
-
-
-@frozen
-class Said:
-    """What somebody said of a room or station, until it is over. `until`: None without an end."""
-
-    kind: SaidKind
-    name: str
-    state: Literal["on", "off"]
-    by: str
-    since: datetime
-    until: datetime | None
-
-    def holds(self, at: datetime) -> bool:
-        """Whether it is not over yet."""
-        return self.until is None or at < self.until
 
 
 @frozen
