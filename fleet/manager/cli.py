@@ -108,7 +108,7 @@ async def _run(
     from fleet.manager.stations.inventory import Inventory
     from fleet.manager.stations.telemetry import Figures
     from fleet.manager.stations.thumbnails import Thumbnails
-    from fleet.manager.store import BadStore, Store
+    from fleet.manager.store import BadStore, ManagerStore
     from fleet.manager.store.ledger import Ledger
     from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
     from fleet.manager.web.page.look import Look
@@ -118,7 +118,9 @@ async def _run(
     from fleet.notify import Notifier
     from fleet.topics import Topics
 
-    ledger = await Ledger.open(lambda: Store.at(store) if store else Store.in_directory(state_dir))
+    ledger = await Ledger.open(
+        lambda: ManagerStore.at(store) if store else ManagerStore.in_directory(state_dir)
+    )
     inventory, figures, counts = Inventory(), Figures(RESERVED), Counts()
     thumbnails = Thumbnails()
     session = ManagerSession(Topics(prefix), ledger, inventory, figures, thumbnails, counts)

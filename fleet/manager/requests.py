@@ -65,7 +65,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 }
 
 
-class Requests:
+class OperatorRequests:
     """Answers requests at one desk."""
 
     def __init__(self, desk: Desk) -> None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.operations.desk import Desk
-from fleet.manager.requests import Requests
+from fleet.manager.requests import OperatorRequests
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.rollouts.pusher import Pusher
 from fleet.manager.stations.complaints import Complaints
@@ -83,7 +83,7 @@ class ManagerSession:
         self._complaints = Complaints()
         self._pusher = Pusher(topics, ledger, inventory)
         self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
-        self._requests = Requests(
+        self._requests = OperatorRequests(
             Desk(ledger, inventory, self._rollouts, self._pusher.changed, self._clear, self.boot)
         )
         self._tasks: set[asyncio.Task[None]] = set()

@@ -73,14 +73,14 @@ class Boxes:
 
 
 async def rollout(stranger: Stranger, **arguments: Any) -> Any:
-    """How far the last roll-out is."""
+    """How far the last rollout is."""
     reply = await ask(stranger, "rollout", **arguments)
     assert reply["error"] is None, reply
     return reply["result"]["rollout"]
 
 
 async def rollout_ends(stranger: Stranger, timeout: float = 15) -> Any:
-    """The last roll-out once it is over."""
+    """The last rollout once it is over."""
     async with asyncio.timeout(timeout):
         while True:
             found = await rollout(stranger)
@@ -90,7 +90,7 @@ async def rollout_ends(stranger: Stranger, timeout: float = 15) -> Any:
 
 
 async def rollout_is(stranger: Stranger, **outcomes: str) -> Any:
-    """The last roll-out once its stations have these outcomes."""
+    """The last rollout once its stations have these outcomes."""
     async with asyncio.timeout(15):
         while True:
             found = await rollout(stranger)

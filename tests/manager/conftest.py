@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from attrs import define, field
 
-from fleet.manager.store import Store
+from fleet.manager.store import ManagerStore
 from tests.manager.boxes import Boxes
 from tests.manager.postgres import Postgres, serve
 from tests.stranger import Stranger
@@ -30,11 +30,11 @@ class Place:
 
     directory: Path
     url: str | None
-    _opened: list[Store] = field(factory=list)
+    _opened: list[ManagerStore] = field(factory=list)
 
-    def open(self) -> Store:
+    def open(self) -> ManagerStore:
         """The store, made where it is not there yet."""
-        store = Store.at(self.url) if self.url else Store.in_directory(self.directory)
+        store = ManagerStore.at(self.url) if self.url else ManagerStore.in_directory(self.directory)
         self._opened.append(store)
         return store
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleet.manager.rollouts.convergence import Convergence, Need, need, next_revision
+from fleet.manager.rollouts.convergence import Convergence, Need, need
+from fleet.manager.rollouts.revisions import next_revision
 from fleet.manager.stations.inventory import Heard
 from fleet.model import MAX_REVISION, Ack, Config, Error, InForce, PresenceState, Result, Roles
 

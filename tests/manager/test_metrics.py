@@ -15,7 +15,7 @@ from fleet.manager.rollouts.revisions import issue
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import JPEG_BEGINS, Thumbnails
-from fleet.manager.store import Store
+from fleet.manager.store import ManagerStore
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
 from fleet.model import (
@@ -69,7 +69,7 @@ class Shown:
 
 @pytest.fixture
 async def shown(tmp_path: Path) -> Shown:
-    ledger = await Ledger.open(lambda: Store.in_directory(tmp_path))
+    ledger = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
     revision = issue("cam1", 3, {"record": {"main": {}}}, FACTS, at=AT, by="ann", message=None)
     await ledger.write([revision], [("cam1", FACTS)])
     await ledger.close()

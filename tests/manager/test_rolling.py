@@ -1,4 +1,4 @@
-"""Roll-outs by a real manager over a real broker: batches, health, stops, kills."""
+"""Rollouts by a real manager over a real broker: batches, health, stops, kills."""
 
 from typing import Any
 
@@ -150,15 +150,15 @@ async def test_another_apply_is_refused_naming_whose_is_running_until_it_is_stop
     await boxes.add("a", "b", "c", behaviour=ignore)
     await begin(stranger, **file(), batch=2)
     why = await refusal(stranger, "apply", **file(60))
-    assert why.startswith("the roll-out 1 of democon.toml, begun by tester at ")
+    assert why.startswith("the rollout 1 of democon.toml, begun by tester at ")
     assert "0 of 3 stations done, is running" in why
     assert "fleet rollout --stop" in why
-    assert "has its part in the roll-out 1" in await refusal(
+    assert "has its part in the rollout 1" in await refusal(
         stranger, "retire", station="three", force=True
     )
     stopped = await rollout(stranger, stop=True)
     assert (stopped["phase"], stopped["why"]) == ("stopped", "stopped by tester")
-    assert "no roll-out is running" in await refusal(stranger, "rollout", stop=True)
+    assert "no rollout is running" in await refusal(stranger, "rollout", stop=True)
     boxes.behaviour = dict.fromkeys("abc", obey)
     found = await begin(stranger, **file(60))
     assert found["rollout"] == 2
@@ -178,7 +178,7 @@ async def test_one_to_everybody_at_once_refuses_another_too_until_all_have_answe
     await begin(stranger, **file(180, NAMES[0]))
     for operation, arguments in (("apply", file(60, NAMES[0])), ("rollback", {"station": None})):
         why = await refusal(stranger, operation, **arguments)
-        assert why.startswith("the roll-out 1 of democon.toml, begun by tester at "), operation
+        assert why.startswith("the rollout 1 of democon.toml, begun by tester at "), operation
         assert "0 of 1 stations done, is running" in why
     assert len(boxes.given("a")) == 1
     await boxes.stations["a"].obey(boxes.given("a")[-1])
@@ -207,7 +207,7 @@ async def test_who_looked_at_an_older_plan_is_refused(stranger: Stranger, boxes:
     assert plan["revision"] == 0
     await begin(stranger, **file(), check_revision=0)
     why = await refusal(stranger, "apply", **file(60), check_revision=0)
-    assert why.startswith("somebody applied in between: the roll-out 1 is by tester, not 0")
+    assert why.startswith("somebody applied in between: the rollout 1 is by tester, not 0")
     assert (await begin(stranger, **file(60), check_revision=1))["rollout"] == 2
 
 

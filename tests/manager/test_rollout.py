@@ -1,4 +1,4 @@
-"""A roll-out goes batch by batch, waits for health, and stops at the first failure."""
+"""A rollout goes batch by batch, waits for health, and stops at the first failure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from fleet.manager.rollouts.model import (
     Outcome,
     Phase,
     Rollout,
-    Seen,
-    Target,
+    RolloutTarget,
+    TargetSeen,
     Undo,
     Wait,
     judge,
@@ -40,12 +40,14 @@ AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
 ROLES: Mapping[str, Mapping[str, Mapping[str, object]]] = {"record": {"main": {}}}
 
 
-def _target(station: str = "a", outcome: Outcome = Outcome.BEGUN, revision: int = 2) -> Target:
+def _target(
+    station: str = "a", outcome: Outcome = Outcome.BEGUN, revision: int = 2
+) -> RolloutTarget:
     begun = None if outcome is Outcome.WAITING else revision
-    return Target(station, Facts(), ROLES, before=1, revision=begun, outcome=outcome)
+    return RolloutTarget(station, Facts(), ROLES, before=1, revision=begun, outcome=outcome)
 
 
-def _rollout(*targets: Target, **changes: Any) -> Rollout:
+def _rollout(*targets: RolloutTarget, **changes: Any) -> Rollout:
     return evolve(Rollout(1, AT, "ann", None, targets), **changes)
 
 
@@ -56,11 +58,11 @@ def _seen(
     result: Result = Result.ACCEPTED,
     acked: int = 2,
     named: int = 2,
-) -> Seen:
+) -> TargetSeen:
     error = Error("BlockedRole", "record is blocked") if result is Result.REJECTED else None
     ack = Ack(acked, "b", AT, result, error, InForce(acked, ROLES))
     instance = InstanceStatus(state, AT, 0, "DiskFull", "no room")
-    return Seen(presence, ack, Status("b", AT, named, {"record": {"main": instance}}))
+    return TargetSeen(presence, ack, Status("b", AT, named, {"record": {"main": instance}}))
 
 
 @pytest.mark.parametrize(
@@ -79,12 +81,12 @@ def _seen(
         (_seen(result=Result.REJECTED, presence=PresenceState.LOST), Outcome.REJECTED),
         (_seen(presence=PresenceState.LOST), Outcome.PENDING),
         (_seen(presence=PresenceState.OFFLINE), Outcome.PENDING),
-        (Seen(PresenceState.ONLINE, None, None), Outcome.BEGUN),
-        (Seen(PresenceState.UNKNOWN, None, None), Outcome.PENDING),
+        (TargetSeen(PresenceState.ONLINE, None, None), Outcome.BEGUN),
+        (TargetSeen(PresenceState.UNKNOWN, None, None), Outcome.PENDING),
     ],
     ids=str,
 )
-def test_only_what_names_the_revision_counts(seen: Seen, outcome: Outcome) -> None:
+def test_only_what_names_the_revision_counts(seen: TargetSeen, outcome: Outcome) -> None:
     assert judge(_target(), seen)[0] is outcome
 
 
@@ -152,7 +154,7 @@ def test_with_healthy_or_absent_stations_it_ends_with_everyone_changed_once(
     rollout = _rollout(*targets, batch=batch)
     begun: list[str] = []
 
-    def see(station: str) -> Seen:
+    def see(station: str) -> TargetSeen:
         gone = int(station[1:]) in away
         return _seen(presence=PresenceState.LOST if gone else PresenceState.ONLINE)
 

@@ -9,9 +9,9 @@ from attrs import evolve
 
 from fleet.manager.conference.hours import Override
 from fleet.manager.conference.wanted import Facts
-from fleet.manager.rollouts.model import Outcome, Phase, Rollout, Target
+from fleet.manager.rollouts.model import Outcome, Phase, Rollout, RolloutTarget
 from fleet.manager.rollouts.revisions import issue
-from fleet.manager.store import BadStore, Conference, Issue, Store, Writing
+from fleet.manager.store import AppliedFile, BadStore, Issue, ManagerStore, Writing
 from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
@@ -31,13 +31,15 @@ def ack(revision: int | None, at: datetime = AT) -> Ack:
 
 
 @pytest.fixture
-def store(place: Place) -> Store:
+def store(place: Place) -> ManagerStore:
     return place.open()
 
 
-def test_what_was_issued_is_wanted_with_the_very_same_bytes(store: Store, place: Place) -> None:
+def test_what_was_issued_is_wanted_with_the_very_same_bytes(
+    store: ManagerStore, place: Place
+) -> None:
     one, config = made("cam1", 7)
-    store.write(Writing([one], {"cam1": FACTS}, Conference(AT, "ann", "f.toml", None, "text")))
+    store.write(Writing([one], {"cam1": FACTS}, AppliedFile(AT, "ann", "f.toml", None, "text")))
     store.close()
     known = place.open().load()["cam1"]
     assert known.payload == one.payload
@@ -45,13 +47,13 @@ def test_what_was_issued_is_wanted_with_the_very_same_bytes(store: Store, place:
     assert (known.highest, known.facts, known.retired, known.answered) == (7, FACTS, False, False)
 
 
-def test_facts_alone_make_a_station_known(store: Store) -> None:
+def test_facts_alone_make_a_station_known(store: ManagerStore) -> None:
     store.write(Writing(facts={"cam1": FACTS}))
     known = store.load()["cam1"]
     assert (known.payload, known.highest, known.facts) == (None, 0, FACTS)
 
 
-def test_a_later_revision_replaces_what_is_wanted(store: Store) -> None:
+def test_a_later_revision_replaces_what_is_wanted(store: ManagerStore) -> None:
     for revision in (1, 2, 9):
         store.write(Writing([made("cam1", revision)[0]], {"cam1": FACTS}))
     known = store.load()["cam1"]
@@ -59,7 +61,7 @@ def test_a_later_revision_replaces_what_is_wanted(store: Store) -> None:
     assert known.payload == made("cam1", 9)[0].payload
 
 
-def test_a_number_used_twice_is_refused_and_nothing_of_it_is_kept(store: Store) -> None:
+def test_a_number_used_twice_is_refused_and_nothing_of_it_is_kept(store: ManagerStore) -> None:
     store.write(Writing([made("cam1", 1)[0]]))
     with pytest.raises(BadStore, match="could not be written"):
         store.write(Writing([made("cam2", 1)[0], made("cam1", 1, {})[0]], {"cam2": FACTS}))
@@ -68,7 +70,7 @@ def test_a_number_used_twice_is_refused_and_nothing_of_it_is_kept(store: Store) 
     assert known["cam1"].payload == made("cam1", 1)[0].payload
 
 
-def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: Store) -> None:
+def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: ManagerStore) -> None:
     for station in ("answered", "foreign", "empty", "unreadable"):
         store.write(Writing([made(station, 3)[0]]))
     acks = [
@@ -81,7 +83,7 @@ def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: Store) -> None:
     assert [name for name, known in store.load().items() if known.answered] == ["answered"]
 
 
-def test_old_acks_and_presence_go_but_the_last_ack_stays(store: Store, place: Place) -> None:
+def test_old_acks_and_presence_go_but_the_last_ack_stays(store: ManagerStore, place: Place) -> None:
     store.write(Writing([made("cam1", 1)[0]]))
     old = AT - timedelta(days=40)
     store.note([("cam1", ack(1, old)), ("cam1", ack(1, old)), ("cam2", ack(0))], [])
@@ -104,11 +106,11 @@ def test_a_store_is_opened_again_as_it_was(place: Place) -> None:
 def test_a_damaged_store_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "manager.sqlite").write_bytes(b"garbage" * 1000)
     with pytest.raises(BadStore, match=r"manager\.sqlite is damaged .*backup"):
-        Store.in_directory(tmp_path)
+        ManagerStore.in_directory(tmp_path)
 
 
 def test_a_damaged_page_is_found_at_the_start(tmp_path: Path) -> None:
-    store = Store.in_directory(tmp_path)
+    store = ManagerStore.in_directory(tmp_path)
     store.write(Writing([made(f"cam{number}", 1)[0] for number in range(300)]))
     store.close()
     path = tmp_path / "manager.sqlite"
@@ -116,7 +118,7 @@ def test_a_damaged_page_is_found_at_the_start(tmp_path: Path) -> None:
     content[20_000:40_000] = b"\xff" * 20_000
     path.write_bytes(content)
     with pytest.raises(BadStore, match="is damaged"):
-        Store.in_directory(tmp_path)
+        ManagerStore.in_directory(tmp_path)
 
 
 def test_a_store_of_a_newer_release_is_refused_with_what_to_do(place: Place) -> None:
@@ -129,7 +131,7 @@ def test_a_store_of_a_newer_release_is_refused_with_what_to_do(place: Place) -> 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadStore, match="cannot be written: Not a directory"):
-        Store.in_directory(tmp_path / "file" / "state")
+        ManagerStore.in_directory(tmp_path / "file" / "state")
 
 
 async def test_the_ledger_is_in_step_with_its_store(place: Place) -> None:
@@ -179,9 +181,9 @@ def test_a_store_of_the_release_before_is_brought_up_with_all_that_is_in_it(
     assert place.open().load()["cam1"].highest == 3
 
 
-def test_a_rollout_comes_back_as_it_was_written(store: Store, place: Place) -> None:
-    target = Target("cam1", FACTS, ROLES, None, replaces="old", replaced=4)
-    waiting = Target("cam2", FACTS, ROLES, 7, Facts("before"))
+def test_a_rollout_comes_back_as_it_was_written(store: ManagerStore, place: Place) -> None:
+    target = RolloutTarget("cam1", FACTS, ROLES, None, replaces="old", replaced=4)
+    waiting = RolloutTarget("cam2", FACTS, ROLES, 7, Facts("before"))
     rollout = Rollout(
         1, AT, "ann", "why", (target, waiting), 1, 2.5, True, kind="apply", file="f.toml"
     )
@@ -209,9 +211,9 @@ def test_a_rollout_comes_back_as_it_was_written(store: Store, place: Place) -> N
 
 
 def test_a_step_of_a_rollout_and_its_revisions_are_written_together_or_not_at_all(
-    store: Store,
+    store: ManagerStore,
 ) -> None:
-    target = Target("cam1", FACTS, ROLES, None)
+    target = RolloutTarget("cam1", FACTS, ROLES, None)
     store.write(Writing([made("cam1", 1)[0]], rollout=Rollout(1, AT, "ann", None, (target,))))
     found = store.rollout()
     assert found is not None
@@ -223,7 +225,7 @@ def test_a_step_of_a_rollout_and_its_revisions_are_written_together_or_not_at_al
     assert found.phase is Phase.RUNNING
 
 
-def test_history_has_who_when_and_why_and_what_came_of_it(store: Store) -> None:
+def test_history_has_who_when_and_why_and_what_came_of_it(store: ManagerStore) -> None:
     for revision in (1, 2):
         store.write(Writing([made("cam1", revision)[0]]))
     refused = Error("BlockedRole", "record is blocked here")
@@ -243,7 +245,9 @@ def test_history_has_who_when_and_why_and_what_came_of_it(store: Store) -> None:
     assert store.revisions({"cam1": 2, "cam2": 9}).keys() == {"cam1"}
 
 
-def test_a_retired_station_keeps_its_history_and_its_numbers(store: Store, place: Place) -> None:
+def test_a_retired_station_keeps_its_history_and_its_numbers(
+    store: ManagerStore, place: Place
+) -> None:
     store.write(Writing([made("cam1", 4)[0]], {"cam1": FACTS}))
     store.retire("cam1", AT, "ann")
     store.retire("never-heard", AT + timedelta(seconds=1), "ben")
@@ -260,7 +264,9 @@ def test_a_retired_station_keeps_its_history_and_its_numbers(store: Store, place
     assert [one.station for one in store.past(None, 1)] == ["never-heard"]
 
 
-def test_what_was_said_of_a_room_is_kept_until_it_is_taken_back(store: Store, place: Place) -> None:
+def test_what_was_said_of_a_room_is_kept_until_it_is_taken_back(
+    store: ManagerStore, place: Place
+) -> None:
     said = Override("talk", "hall1", "on", "ann", AT, AT + timedelta(hours=1))
     forever = Override("station", "cam1", "on", "ben", AT, None)
     store.say("talk", "hall1", evolve(said, state="off"))
@@ -283,5 +289,5 @@ def test_a_server_that_cannot_be_used_is_a_sentence_without_the_password(
     url: str, why: str
 ) -> None:
     with pytest.raises(BadStore, match=why) as caught:
-        Store.at(url)
+        ManagerStore.at(url)
     assert "hunter2" not in str(caught.value)

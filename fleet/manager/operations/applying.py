@@ -11,8 +11,8 @@ from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
 from fleet.manager.operations.comparing import Comparison, compare
 from fleet.manager.operations.desk import Desk
-from fleet.manager.rollouts.model import Kind, Rollout, Target
-from fleet.manager.store import Conference as AppliedFile
+from fleet.manager.rollouts.model import Rollout, RolloutKind, RolloutTarget
+from fleet.manager.store import AppliedFile
 from fleet.model import CommandFailed, InvalidArguments, Roles
 from fleet.operations import (
     ApplyArguments,
@@ -105,7 +105,7 @@ async def _may_begin(desk: Desk, check_revision: int | None) -> None:
     last = desk.ledger.rollout
     number = last.number if last else 0
     if check_revision is not None and check_revision != number:
-        whose = f"the roll-out {number} is by {last.by}" if last else "there was none"
+        whose = f"the rollout {number} is by {last.by}" if last else "there was none"
         raise CommandFailed(
             f"somebody applied in between: {whose}, not {check_revision}; look at fleet history "
             "and at fleet plan again"
@@ -122,10 +122,10 @@ def _spare_recordings(planned: PlanResult, *, interrupt: bool) -> None:
 
 def _new(
     desk: Desk,
-    targets: tuple[Target, ...],
+    targets: tuple[RolloutTarget, ...],
     caller: str,
     at: datetime,
-    kind: Kind,
+    kind: RolloutKind,
     *,
     message: str | None,
     file: str | None = None,
@@ -184,7 +184,7 @@ async def _roles_after(desk: Desk, number: int | None) -> dict[str, Roles]:
 def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
     changes: list[Change] = []
     warnings: list[str] = []
-    targets: list[Target] = []
+    targets: list[RolloutTarget] = []
     for station, then in roles.items():
         entry, heard = desk.ledger[station], desk.inventory.get(station)
         wanted = DesiredState(station, entry.facts, then)
@@ -192,7 +192,7 @@ def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
         own = list(plan.changes(wanted, now, desk.running(station)))
         if own:
             before = entry.config.revision if entry.config else None
-            targets.append(Target(station, entry.facts, then, before, entry.facts))
+            targets.append(RolloutTarget(station, entry.facts, then, before, entry.facts))
         changes += own
         if heard is not None and heard.registration is not None:
             warnings += plan.warnings(wanted, heard.registration)

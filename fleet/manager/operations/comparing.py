@@ -9,7 +9,7 @@ from fleet.manager import report
 from fleet.manager.conference import plan
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts
 from fleet.manager.operations.desk import Desk
-from fleet.manager.rollouts.model import Target
+from fleet.manager.rollouts.model import RolloutTarget
 from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
 from fleet.operations import Change, PlanResult, StationChange
@@ -23,7 +23,7 @@ class Comparison:
     """What is to be done. `facts`, `replaced`: what is written at once, whatever the batches."""
 
     plan: PlanResult
-    targets: tuple[Target, ...]
+    targets: tuple[RolloutTarget, ...]
     facts: Mapping[str, Facts]
     replaced: Mapping[str, str | None]
 
@@ -44,7 +44,7 @@ def compare(
     changes: list[Change] = []
     warnings: list[str] = []
     stations: list[StationChange] = []
-    targets: list[Target] = []
+    targets: list[RolloutTarget] = []
     facts: dict[str, Facts] = {}
     replaced: dict[str, str | None] = {}
     taken_over: set[str] = set()
@@ -74,7 +74,9 @@ def compare(
         if own or _moves(one, entry):
             before = entry.config.revision if entry.config else None
             replaces = olds.pop() if olds else None
-            targets.append(Target(one.id, one.facts, one.roles, before, entry.facts, replaces))
+            targets.append(
+                RolloutTarget(one.id, one.facts, one.roles, before, entry.facts, replaces)
+            )
             if entry.facts == _NOBODY:
                 facts[one.id] = one.facts  # it may have to wait, and has a name meanwhile
         elif entry.facts != one.facts:

@@ -27,7 +27,7 @@ _ACTIONS: Final[tuple[Action, ...]] = ("+", "~", "-")
 
 
 async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryResult:  # noqa: ARG001
-    """What happened to a station, or which roll-outs and retirements there were."""
+    """What happened to a station, or which rollouts and retirements there were."""
     if asked.station is None:
         past = await desk.ledger.past(None, asked.limit)
         events = [_event(one, desk.name(one.station) if one.station else one.text) for one in past]

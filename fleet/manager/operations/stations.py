@@ -8,9 +8,8 @@ from fleet.manager import report
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
-from fleet.manager.rollouts.convergence import next_revision
 from fleet.manager.rollouts.model import Outcome
-from fleet.manager.rollouts.revisions import issue
+from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.model import CommandFailed, InvalidArguments, PresenceState
 from fleet.operations import (
     AdoptArguments,
@@ -46,7 +45,7 @@ async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResu
             for one in running.targets
         ):
             raise CommandFailed(
-                f"{name} has its part in the roll-out {running.number}, which is running; wait "
+                f"{name} has its part in the rollout {running.number}, which is running; wait "
                 "for it (fleet rollout), or end it with: fleet rollout --stop"
             )
         highest = desk.ledger[station].highest

@@ -1,4 +1,4 @@
-"""How far a roll-out is, and its end before its time."""
+"""How far a rollout is, and its end before its time."""
 
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout
@@ -7,7 +7,7 @@ from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus, Tar
 
 
 async def rollout(desk: Desk, caller: str, asked: RolloutArguments) -> RolloutResult:
-    """The roll-out asked for, or the last one."""
+    """The rollout asked for, or the last one."""
     if asked.stop:
         await desk.rollouts.stop(caller)
     if asked.number is None:
@@ -16,7 +16,7 @@ async def rollout(desk: Desk, caller: str, asked: RolloutArguments) -> RolloutRe
         found = await desk.ledger.rollout_of(asked.number)
         if found is None:
             raise InvalidArguments(
-                f"there is no roll-out {asked.number}; fleet history shows those there were"
+                f"there is no rollout {asked.number}; fleet history shows those there were"
             )
     return RolloutResult(_status(found) if found else None)
 

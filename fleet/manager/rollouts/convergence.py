@@ -9,8 +9,9 @@ monotonic seconds.
 from enum import Enum, auto
 from typing import Final
 
+from fleet.manager.rollouts.revisions import station_number
 from fleet.manager.stations.inventory import Heard
-from fleet.model import MAX_REVISION, Ack, Config, PresenceState, Result
+from fleet.model import Config, PresenceState, Result
 
 NO_ACK: Final = 5.0
 """Seconds an online station may take to its first ack."""
@@ -64,17 +65,6 @@ def need(
     ):
         return Need.REISSUE
     return Need.NOTHING
-
-
-def station_number(ack: Ack | None) -> int:
-    """The highest revision a station is known to know."""
-    return max(ack.revision or 0, ack.in_force.revision) if ack else 0
-
-
-def next_revision(highest: int, ack: Ack | None) -> int | None:
-    """The number of a new revision; None where none is left."""
-    number = 1 + max(highest, station_number(ack))
-    return number if number <= MAX_REVISION else None
 
 
 class Convergence:

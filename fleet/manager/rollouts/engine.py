@@ -1,4 +1,4 @@
-"""Takes the running roll-out from step to step, and boxes that are replaced to their end.
+"""Takes the running rollout from step to step, and boxes that are replaced to their end.
 
 `rollout` says what comes next; here it is done. Progress is written with the revisions of each
 step, in one transaction; what only the stations say is looked at anew by the next manager.
@@ -24,15 +24,15 @@ from fleet.manager.rollouts.model import (
     Outcome,
     Phase,
     Rollout,
-    Seen,
-    Target,
+    RolloutTarget,
+    TargetSeen,
     Undo,
     look,
     what_next,
 )
-from fleet.manager.rollouts.steps import Step
+from fleet.manager.rollouts.revisions import Draft
 from fleet.manager.stations.inventory import Inventory
-from fleet.manager.store import BadStore, Conference
+from fleet.manager.store import AppliedFile, BadStore
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CommandFailed, PresenceState, Roles
 
@@ -44,7 +44,7 @@ _NOTHING_WANTED: Final[Roles] = {}
 
 
 class Rollouts:
-    """One roll-out after another; `publish` is given the stations whose config has changed."""
+    """One rollout after another; `publish` is given the stations whose config has changed."""
 
     def __init__(
         self, ledger: Ledger, inventory: Inventory, publish: Callable[[Iterable[str]], None]
@@ -62,10 +62,10 @@ class Rollouts:
         self._connected_at = time.monotonic()
 
     async def refuse_another(self) -> None:
-        """Make sure that a roll-out may begin now; `ledger.writing` is held.
+        """Make sure that a rollout may begin now; `ledger.writing` is held.
 
         Raises:
-            CommandFailed: a roll-out is running; the text says whose.
+            CommandFailed: a rollout is running; the text says whose.
         """
         while await self._step():
             pass
@@ -81,9 +81,9 @@ class Rollouts:
         rollout: Rollout,
         facts: Mapping[str, Facts],
         replaced: Mapping[str, str | None],
-        conference: Conference | None,
+        conference: AppliedFile | None,
     ) -> dict[str, int]:
-        """Write a new roll-out with its first batch, and publish that; its revisions.
+        """Write a new rollout with its first batch, and publish that; its revisions.
 
         `ledger.writing` is held, and none is running.
 
@@ -91,17 +91,17 @@ class Rollouts:
             BadStore: it could not be written; nothing has begun.
         """
         self._calm = Calm()
-        step = self._new_step(rollout)
-        step.facts |= facts
-        step.replaced |= replaced
-        rollout = self._begun(rollout, rollout.targets[: rollout.batch], step)
+        draft = self._draft(rollout)
+        draft.facts |= facts
+        draft.replaced |= replaced
+        rollout = self._begun(rollout, rollout.targets[: rollout.batch], draft)
         if not rollout.targets:
             rollout = evolve(rollout, phase=Phase.DONE)
-        await self._write(rollout, step, conference, new=True)
-        return {one.station: one.revision for one, _ in step.issues}
+        await self._write(rollout, draft, conference, new=True)
+        return {one.station: one.revision for one, _ in draft.issues}
 
     async def stop(self, caller: str) -> None:
-        """End the running roll-out; what it has begun stays begun.
+        """End the running rollout; what it has begun stays begun.
 
         Raises:
             CommandFailed: none is running.
@@ -109,9 +109,9 @@ class Rollouts:
         async with self._ledger.writing:
             running = self._ledger.running
             if running is None:
-                raise CommandFailed("no roll-out is running; fleet history shows those that were")
+                raise CommandFailed("no rollout is running; fleet history shows those that were")
             stopped = evolve(running, phase=Phase.STOPPED, why=f"stopped by {caller}")
-            await self._write(stopped, self._new_step(stopped))
+            await self._write(stopped, self._draft(stopped))
 
     async def work(self) -> None:
         """Do what can be done now."""
@@ -125,11 +125,11 @@ class Rollouts:
                 self._error = None
             except BadStore as error:
                 if str(error) != self._error:
-                    log.error("the roll-out waits: %s", error)
+                    log.error("the rollout waits: %s", error)
                 self._error = str(error)
 
     async def _step(self) -> bool:
-        """Take the next step of the running roll-out; whether there may be another."""
+        """Take the next step of the running rollout; whether there may be another."""
         rollout = self._ledger.running
         if rollout is None or self._unsure(rollout):
             return False
@@ -137,18 +137,18 @@ class Rollouts:
         rollout = look(self._followed(rollout), self._see, partial(self._calm.believe, now))
         self._calm.note(rollout, now)
         self._ledger.rollout = rollout
-        step = self._new_step(rollout)
+        draft = self._draft(rollout)
         match what_next(rollout, self._calm.since, now):
             case Begin(targets):
-                await self._write(self._begun(rollout, targets, step), step)
+                await self._write(self._begun(rollout, targets, draft), draft)
             case Undo(targets):
-                await self._write(await self._undone(rollout, targets, step), step)
+                await self._write(await self._undone(rollout, targets, draft), draft)
             case End(phase):
                 ended = evolve(rollout, phase=phase, why=rollout.why or _why(rollout))
                 log.info(
                     "%s is %s%s", describe(ended), phase, f", {ended.why}" if ended.why else ""
                 )
-                await self._write(ended, step)
+                await self._write(ended, draft)
             case _:
                 return False
         return True
@@ -168,7 +168,7 @@ class Rollouts:
         )
 
     def _followed(self, rollout: Rollout) -> Rollout:
-        """The roll-out with the numbers under which its configs are wanted by now."""
+        """The rollout with the numbers under which its configs are wanted by now."""
         changed = []
         for one in rollout.targets:
             config = self._ledger[one.station].config
@@ -178,19 +178,19 @@ class Rollouts:
                 changed.append(evolve(one, revision=config.revision))
         return rollout.with_targets(changed) if changed else rollout
 
-    def _see(self, station: str) -> Seen:
+    def _see(self, station: str) -> TargetSeen:
         heard = self._inventory.get(station)
         presence = self._inventory.presence(station)
         if heard is None:
-            return Seen(presence, None, None)
-        return Seen(presence, heard.ack, heard.status, heard.conflict)
+            return TargetSeen(presence, None, None)
+        return TargetSeen(presence, heard.ack, heard.status, heard.conflict)
 
-    def _begun(self, rollout: Rollout, targets: Iterable[Target], step: Step) -> Rollout:
+    def _begun(self, rollout: Rollout, targets: Iterable[RolloutTarget], draft: Draft) -> Rollout:
         begun = []
         for one in targets:
             entry = self._ledger[one.station]
             before = entry.config.revision if entry.config else None
-            number = step.add(one.station, one.roles, one.facts)
+            number = draft.add(one.station, one.roles, one.facts)
             if number is None:
                 why = "it claims the highest revision there is; remove its state directory"
                 begun.append(evolve(one, outcome=Outcome.FAILED, why=why))
@@ -199,9 +199,9 @@ class Rollouts:
             if one.replaces is not None:
                 old = self._ledger[one.replaces].config
                 replaced = old.revision if old else None
-                step.replaced[one.replaces] = one.station
+                draft.replaced[one.replaces] = one.station
             if entry.replaced_by is not None:
-                step.replaced[one.station] = None
+                draft.replaced[one.station] = None
             begun.append(
                 evolve(
                     one,
@@ -214,64 +214,66 @@ class Rollouts:
             )
         return rollout.with_targets(begun)
 
-    async def _undone(self, rollout: Rollout, targets: Iterable[Target], step: Step) -> Rollout:
+    async def _undone(
+        self, rollout: Rollout, targets: Iterable[RolloutTarget], draft: Draft
+    ) -> Rollout:
         targets = tuple(targets)
         numbers = {one.station: one.before for one in targets if one.before is not None}
         numbers |= {one.replaces: one.replaced for one in targets if one.replaces and one.replaced}
         old = {id_: config for id_, (_, config) in (await self._ledger.revisions(numbers)).items()}
-        message = f"as before the roll-out {rollout.number}, which failed"
+        message = f"as before the rollout {rollout.number}, which failed"
         undone = []
         for one in targets:
             if one.revision is not None:
                 roles = old[one.station].roles if one.station in old else _NOTHING_WANTED
-                step.add(one.station, roles, one.facts_before, message)
+                draft.add(one.station, roles, one.facts_before, message)
             if one.replaces is not None and one.revision is not None:
                 if self._ledger[one.replaces].replaced_by == one.station:
-                    step.replaced[one.replaces] = None
+                    draft.replaced[one.replaces] = None
                 elif one.replaces in old:
                     roles = old[one.replaces].roles
-                    step.add(one.replaces, roles, one.facts, message)
+                    draft.add(one.replaces, roles, one.facts, message)
             why = f"{one.outcome}: {one.why}" if one.outcome in BROKEN else None
             undone.append(evolve(one, outcome=Outcome.UNDONE, why=why))
         return evolve(rollout.with_targets(undone), why=_why(rollout))
 
     async def _replace(self) -> None:
-        step = replacing.next_step(self._ledger, self._inventory, self._connected_at)
-        if step is not None:
-            await self._ledger.write(step.issues, step.facts.items(), replaced=step.replaced)
-            self._publish(step.stations)
+        draft = replacing.next_draft(self._ledger, self._inventory, self._connected_at)
+        if draft is not None:
+            await self._ledger.write(draft.issues, draft.facts.items(), replaced=draft.replaced)
+            self._publish(draft.stations)
 
-    def _new_step(self, rollout: Rollout) -> Step:
+    def _draft(self, rollout: Rollout) -> Draft:
         at = datetime.now(UTC)
-        return Step(self._ledger, self._inventory, at, rollout.by, rollout.message)
+        return Draft(self._ledger, self._inventory, at, rollout.by, rollout.message)
 
     async def _write(
         self,
         rollout: Rollout,
-        step: Step,
-        conference: Conference | None = None,
+        draft: Draft,
+        conference: AppliedFile | None = None,
         *,
         new: bool = False,
     ) -> None:
         targets = None if new else _changed(self._saved, rollout)
         await self._ledger.write(
-            step.issues,
-            step.facts.items(),
+            draft.issues,
+            draft.facts.items(),
             conference,
             rollout=rollout,
             targets=targets,
-            replaced=step.replaced,
+            replaced=draft.replaced,
         )
         self._saved = rollout
-        self._publish(step.stations)
+        self._publish(draft.stations)
 
 
 def describe(rollout: Rollout) -> str:
-    """`the roll-out 7 of democon.toml, begun by ann at 09:12:03Z, 3 of 12 stations done`."""
+    """`the rollout 7 of democon.toml, begun by ann at 09:12:03Z, 3 of 12 stations done`."""
     of = f" of {rollout.file}" if rollout.file else " back" if rollout.kind == "rollback" else ""
     done = sum(one.outcome not in (Outcome.WAITING, Outcome.BEGUN) for one in rollout.targets)
     return (
-        f"the roll-out {rollout.number}{of}, begun by {rollout.by} at {rollout.at:%H:%M:%S}Z, "
+        f"the rollout {rollout.number}{of}, begun by {rollout.by} at {rollout.at:%H:%M:%S}Z, "
         f"{done} of {len(rollout.targets)} stations done"
     )
 

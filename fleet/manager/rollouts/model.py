@@ -1,6 +1,6 @@
 """How a change is rolled out: batches, health, what comes next. Pure: time is passed in.
 
-A roll-out holds a target for each station it changes. A station's wanted revision changes only
+A rollout holds a target for each station it changes. A station's wanted revision changes only
 when its batch begins; the next batch begins when every station of this one is healthy, for
 `settle` seconds without a break, or cannot be waited for. The first rejection or failure stops
 it, and undoes it where that was asked for.
@@ -8,7 +8,7 @@ it, and undoes it where that was asked for.
     waiting ──► begun ──► healthy
                   │  └──► pending    not online: it has its config and is not waited for
                   ├─────► rejected ┐
-                  └─────► failed   ┴─ the roll-out stops; with roll back: ──► undone
+                  └─────► failed   ┴─ the rollout stops; with roll back: ──► undone
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,12 +21,12 @@ from attrs import evolve, frozen
 from fleet.manager.conference.wanted import Facts
 from fleet.model import Ack, PresenceState, Result, Roles, State, Status
 
-Kind = Literal["apply", "rollback"]
+RolloutKind = Literal["apply", "rollback"]
 _NOWHERE: Final = Facts()
 
 
 class Phase(StrEnum):
-    """How far a roll-out is."""
+    """How far a rollout is."""
 
     RUNNING = "running"
     DONE = "done"
@@ -57,7 +57,7 @@ PATIENCE: Final = 60.0
 
 
 @frozen
-class Target:
+class RolloutTarget:
     """What one station shall have, and what it had. `before`: None where nothing was wanted."""
 
     station: str
@@ -78,32 +78,32 @@ class Target:
 
 @frozen
 class Rollout:
-    """One roll-out. `batch`: stations at once, None for all; `settle`: seconds."""
+    """One rollout. `batch`: stations at once, None for all; `settle`: seconds."""
 
     number: int
     at: datetime
     by: str
     message: str | None
-    targets: tuple[Target, ...]
+    targets: tuple[RolloutTarget, ...]
     batch: int | None = None
     settle: float = 0.0
     undo_on_failure: bool = False
     phase: Phase = Phase.RUNNING
-    kind: Kind = "apply"
+    kind: RolloutKind = "apply"
     file: str | None = None
     """What the conference file was called."""
     why: str | None = None
     """Why it was stopped."""
 
-    def with_targets(self, changed: Iterable[Target]) -> "Rollout":
+    def with_targets(self, changed: Iterable[RolloutTarget]) -> "Rollout":
         """The same with these targets in place of those of the same stations."""
         by_station = {target.station: target for target in changed}
         return evolve(self, targets=tuple(by_station.get(one.station, one) for one in self.targets))
 
 
 @frozen
-class Seen:
-    """What is known of a station a roll-out has begun. `conflict`: two boxes use its id."""
+class TargetSeen:
+    """What is known of a station a rollout has begun. `conflict`: two boxes use its id."""
 
     presence: PresenceState
     ack: Ack | None
@@ -122,19 +122,19 @@ class Wait:
 class Begin:
     """The next batch: give these stations their config."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[RolloutTarget, ...]
 
 
 @frozen
 class Undo:
     """Put back what these stations had."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[RolloutTarget, ...]
 
 
 @frozen
 class End:
-    """The roll-out is over."""
+    """The rollout is over."""
 
     phase: Phase
 
@@ -142,7 +142,7 @@ class End:
 Next = Wait | Begin | Undo | End
 
 
-def judge(target: Target, seen: Seen) -> tuple[Outcome, str | None]:
+def judge(target: RolloutTarget, seen: TargetSeen) -> tuple[Outcome, str | None]:
     """What became of a target that was begun, and why, as far as can be said now.
 
     Only a status that names the target's revision counts: an older one speaks of what ran before.
@@ -171,19 +171,19 @@ def judge(target: Target, seen: Seen) -> tuple[Outcome, str | None]:
     return (Outcome.BEGUN, ", ".join(waiting)) if waiting else (Outcome.HEALTHY, None)
 
 
-Verdict = tuple[Outcome, str | None]
+Judgement = tuple[Outcome, str | None]
 
 
-def _at_once(_: str, outcome: Outcome, why: str | None) -> Verdict:
+def _at_once(_: str, outcome: Outcome, why: str | None) -> Judgement:
     return outcome, why
 
 
 def look(
     rollout: Rollout,
-    see: Callable[[str], Seen],
-    believe: Callable[[str, Outcome, str | None], Verdict] = _at_once,
+    see: Callable[[str], TargetSeen],
+    believe: Callable[[str, Outcome, str | None], Judgement] = _at_once,
 ) -> Rollout:
-    """The roll-out with the outcome of every target that was begun brought up to date.
+    """The rollout with the outcome of every target that was begun brought up to date.
 
     `believe` turns (station, outcome, why) as seen into what is taken for true.
     """
@@ -197,7 +197,7 @@ def look(
 
 
 def what_next(rollout: Rollout, healthy_since: Mapping[str, float], now: float) -> Next:
-    """The next step of a running roll-out whose targets are up to date.
+    """The next step of a running rollout whose targets are up to date.
 
     `healthy_since`: since when (monotonic seconds) each healthy target has been so.
     """
@@ -228,7 +228,7 @@ def what_next(rollout: Rollout, healthy_since: Mapping[str, float], now: float) 
 
 
 class Calm:
-    """Since when each station of a roll-out has been as it is; a restart begins anew."""
+    """Since when each station of a rollout has been as it is; a restart begins anew."""
 
     def __init__(self) -> None:
         self.since: dict[str, float] = {}
@@ -236,7 +236,7 @@ class Calm:
         self._failed: dict[str, float] = {}
         self._begun: dict[str, float] = {}
 
-    def believe(self, now: float, station: str, outcome: Outcome, why: str | None) -> Verdict:
+    def believe(self, now: float, station: str, outcome: Outcome, why: str | None) -> Judgement:
         """A failure counts once it is steady, and slowness once it is too long."""
         if outcome is not Outcome.FAILED:
             self._failed.pop(station, None)

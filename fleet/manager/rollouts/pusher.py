@@ -4,22 +4,28 @@
 again under a higher number. Whatever gets a new number is written to the store first.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import Final
 
-from fleet.manager.rollouts.convergence import Convergence, Need, need, next_revision
-from fleet.manager.rollouts.outbox import Outbox
-from fleet.manager.rollouts.revisions import issue
+from fleet.manager.rollouts.convergence import Convergence, Need, need
+from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.stations.inventory import Heard, Inventory
 from fleet.manager.store import BadStore, Issue
 from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, PresenceState
-from fleet.mqtt import Link
+from fleet.mqtt import Disconnected, Link
 from fleet.topics import Topics
 
 log = logging.getLogger(__name__)
+
+_IN_FLIGHT: Final = 100
+"""Configs that may be on their way to the broker at once."""
 
 
 class Pusher:
@@ -29,7 +35,7 @@ class Pusher:
         self._ledger = ledger
         self._inventory = inventory
         self._convergence = Convergence()
-        self._outbox = Outbox(lambda station: ledger[station].payload, topics.config)
+        self._outbox = _Outbox(lambda station: ledger[station].payload, topics.config)
         self._withheld: set[str] = set()
         """Stations that have not got what is wanted because two boxes use the id."""
 
@@ -151,3 +157,61 @@ class Pusher:
                 station, revision, entry.config.roles, entry.facts, at=at, by=by, message=message
             )
         return None
+
+
+class _Outbox:
+    """Configs on their way to the broker: a bounded number at once, the newest of each station.
+
+    What waits is a station, not a payload: when its turn comes it gets what is wanted then.
+
+    `payload` gives what is wanted of a station, None where nothing is; `topic` where it goes.
+    """
+
+    def __init__(self, payload: Callable[[str], bytes | None], topic: Callable[[str], str]) -> None:
+        self._payload = payload
+        self._topic = topic
+        self._link: Link | None = None
+        self._queue: deque[str] = deque()
+        self._waiting: set[str] = set()
+        """What is in the queue, so that nobody stands in it twice."""
+        self._in_flight = 0
+
+    def connect(self, link: Link) -> None:
+        """Publish over `link` from now on."""
+        self._link, self._in_flight = link, 0
+
+    def disconnect(self) -> None:
+        """Forget what waits: whoever still needs it is found again after the next connect."""
+        self._link = None
+        self._queue.clear()
+        self._waiting.clear()
+
+    def push(self, stations: Iterable[str]) -> None:
+        """Publish what is wanted of each of `stations`; without a link nothing waits."""
+        if self._link is None:
+            return
+        for station in stations:
+            if station not in self._waiting:
+                self._waiting.add(station)
+                self._queue.append(station)
+        self._pump()
+
+    def _pump(self) -> None:
+        link = self._link
+        while link is not None and self._queue and self._in_flight < _IN_FLIGHT:
+            station = self._queue.popleft()
+            self._waiting.discard(station)
+            payload = self._payload(station)
+            if payload is None:
+                continue
+            self._in_flight += 1
+            sent = asyncio.ensure_future(link.publish(self._topic(station), payload, retain=True))
+            sent.add_done_callback(partial(self._sent, link))
+
+    def _sent(self, link: Link, done: asyncio.Future[int]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not isinstance(error, Disconnected):
+            log.error("a config could not be published: %s", error)
+        if link is self._link:
+            self._in_flight -= 1
+            self._pump()

@@ -1,6 +1,6 @@
 """Sees boxes that are replaced to their end: their successor has accepted, or they are gone.
 
-That may be long after the roll-out that began it: the new box may still be in its carton.
+That may be long after the rollout that began it: the new box may still be in its carton.
 """
 
 import time
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fleet.manager.conference.wanted import Facts
-from fleet.manager.rollouts.steps import Step
+from fleet.manager.rollouts.revisions import Draft
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Ledger
 from fleet.model import Config, PresenceState, Result, Roles
@@ -19,25 +19,25 @@ _NOTHING_WANTED: Final[Roles] = {}
 _NOWHERE: Final = Facts()
 
 
-def next_step(ledger: Ledger, inventory: Inventory, connected_at: float) -> Step | None:
+def next_draft(ledger: Ledger, inventory: Inventory, connected_at: float) -> Draft | None:
     """Empty the boxes whose time has come; None where there are none.
 
     `connected_at`: the monotonic second since which stations can be heard.
     """
-    step = Step(ledger, inventory, datetime.now(UTC), "manager", None)
+    draft = Draft(ledger, inventory, datetime.now(UTC), "manager", None)
     for station in sorted(ledger.replacing):
         successor = ledger[station].replaced_by
         config = ledger[successor].config if successor else None
         if successor is None or config is None:
-            step.replaced[station] = None
+            draft.replaced[station] = None
         elif _has_accepted(inventory, successor, config) or _is_gone(
             inventory, station, connected_at
         ):
-            step.replaced[station] = None
-            step.facts[station] = _NOWHERE
+            draft.replaced[station] = None
+            draft.facts[station] = _NOWHERE
             if ledger[station].config is not None:
-                step.add(station, _NOTHING_WANTED, _NOWHERE, f"replaced by {successor}")
-    return step if step.replaced else None
+                draft.add(station, _NOTHING_WANTED, _NOWHERE, f"replaced by {successor}")
+    return draft if draft.replaced else None
 
 
 def _has_accepted(inventory: Inventory, station: str, config: Config) -> bool:

@@ -19,8 +19,8 @@ from fleet.manager.rollouts.model import Rollout
 from fleet.manager.store import history, rollouts, rows
 from fleet.manager.store.database import cause, open_file, open_server
 from fleet.manager.store.records import (
+    AppliedFile,
     BadStore,
-    Conference,
     Issue,
     Known,
     Past,
@@ -31,17 +31,17 @@ from fleet.model import Ack
 from fleet.wire import format_time, to_json
 
 __all__ = [
+    "AppliedFile",
     "BadStore",
-    "Conference",
     "Issue",
     "Known",
+    "ManagerStore",
     "Past",
-    "Store",
     "Writing",
 ]
 
 
-class Store:
+class ManagerStore:
     """An open store. Every method is one transaction, and blocks."""
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -183,18 +183,18 @@ class Store:
                 for row in connection.execute(sa.select(SAID))
             ]
 
-    def conference(self) -> Conference | None:
+    def conference(self) -> AppliedFile | None:
         """The conference file applied last."""
         with self._reading() as connection:
             return history.conference(connection)
 
     def rollout(self, number: int | None = None) -> Rollout | None:
-        """The roll-out `number`, or the last one."""
+        """The rollout `number`, or the last one."""
         with self._reading() as connection:
             return rollouts.load(connection, number)
 
     def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
-        """Station -> (the revision wanted before roll-out `since` or later, the one given then)."""
+        """Station -> (the revision wanted before rollout `since` or later, the one given then)."""
         with self._reading() as connection:
             return rollouts.befores(connection, since)
 
@@ -209,7 +209,7 @@ class Store:
             return history.before(connection, station, revision)
 
     def past(self, station: str | None, limit: int) -> list[Past]:
-        """The last `limit` things that happened to a station, or roll-outs and retirements."""
+        """The last `limit` things that happened to a station, or rollouts and retirements."""
         with self._reading() as connection:
             if station is None:
                 return history.of_all(connection, limit)

@@ -1,11 +1,11 @@
-"""What was: revisions, acks, presence changes and roll-outs, as the store has them."""
+"""What was: revisions, acks, presence changes and rollouts, as the store has them."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from fleet.manager.store.records import Conference, Issue, Past
+from fleet.manager.store.records import AppliedFile, Issue, Past
 from fleet.manager.store.tables import (
     ACK,
     CONFERENCE,
@@ -47,12 +47,6 @@ def before(connection: sa.Connection, station: str, number: int) -> Issue | None
     return next(found, None)
 
 
-def called(connection: sa.Connection, station: str) -> bool:
-    """Whether there ever was a revision of `station`."""
-    some = sa.select(REVISION.c.revision).where(REVISION.c.station == station).limit(1)
-    return connection.execute(some).first() is not None
-
-
 def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past]:
     """The last `limit` things that happened to a station, the oldest first."""
     issued = [
@@ -88,7 +82,7 @@ def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past
 
 
 def of_all(connection: sa.Connection, limit: int) -> list[Past]:
-    """The last `limit` roll-outs and retirements, the oldest first."""
+    """The last `limit` rollouts and retirements, the oldest first."""
     count = (
         sa.select(TARGET.c.rollout, sa.func.count().label("stations"))
         .group_by(TARGET.c.rollout)
@@ -120,14 +114,14 @@ def _retired(
         yield Past(at, "retired", None, row.by, None, station=row.station)
 
 
-def conference(connection: sa.Connection) -> Conference | None:
+def conference(connection: sa.Connection) -> AppliedFile | None:
     """The conference file applied last."""
     row = connection.execute(
         sa.select(CONFERENCE).order_by(CONFERENCE.c.number.desc()).limit(1)
     ).one_or_none()
     if row is None:
         return None
-    return Conference(datetime.fromisoformat(row.at), row.by, row.name, row.message, row.text)
+    return AppliedFile(datetime.fromisoformat(row.at), row.by, row.name, row.message, row.text)
 
 
 def _issues(

@@ -18,7 +18,7 @@ from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Phase, Rollout
-from fleet.manager.store import BadStore, Conference, Issue, Past, Store, Writing
+from fleet.manager.store import AppliedFile, BadStore, Issue, ManagerStore, Past, Writing
 from fleet.model import Ack, Config, PresenceState
 from fleet.wire import decode
 
@@ -56,7 +56,7 @@ _UNKNOWN: Final = Entry()
 class Ledger:
     """What is wanted; `write` first to the store, then here."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ManagerStore) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(1, "store")
         self._entries: dict[str, Entry] = {}
@@ -66,12 +66,12 @@ class Ledger:
         """Held from reading what is wanted to writing what follows from it."""
         self.rooms = Rooms()
         self.rollout: Rollout | None = None
-        """The last roll-out."""
+        """The last rollout."""
         self.replacing: set[str] = set()
         """Stations whose name another box takes over."""
 
     @classmethod
-    async def open(cls, make: Callable[[], Store]) -> Self:
+    async def open(cls, make: Callable[[], ManagerStore]) -> Self:
         """Open the store with `make` and read it.
 
         Raises:
@@ -119,7 +119,7 @@ class Ledger:
 
     @property
     def running(self) -> Rollout | None:
-        """The roll-out that is not over."""
+        """The rollout that is not over."""
         return self.rollout if self.rollout and self.rollout.phase is Phase.RUNNING else None
 
     async def check(self) -> None:
@@ -134,7 +134,7 @@ class Ledger:
         self,
         issues: Sequence[tuple[Issue, Config]],
         facts: Iterable[tuple[str, Facts]] = (),
-        conference: Conference | None = None,
+        conference: AppliedFile | None = None,
         *,
         rollout: Rollout | None = None,
         targets: frozenset[str] | None = None,
@@ -203,7 +203,7 @@ class Ledger:
         return (found, decode(found.payload, Config)) if found else None
 
     async def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
-        """Station -> (the revision wanted before roll-out `since` or later, the one given then).
+        """Station -> (the revision wanted before rollout `since` or later, the one given then).
 
         Raises:
             BadStore: it could not be read.
@@ -211,7 +211,7 @@ class Ledger:
         return await self._run(self._store.befores, since)
 
     async def past(self, station: str | None, limit: int) -> list[Past]:
-        """The last `limit` things that happened to a station, or roll-outs and retirements.
+        """The last `limit` things that happened to a station, or rollouts and retirements.
 
         Raises:
             BadStore: it could not be read.
@@ -220,7 +220,7 @@ class Ledger:
         return await self._run(self._store.past, station, limit)
 
     async def rollout_of(self, number: int) -> Rollout | None:
-        """The roll-out with this number.
+        """The rollout with this number.
 
         Raises:
             BadStore: it could not be read.

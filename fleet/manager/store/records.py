@@ -14,7 +14,7 @@ class BadStore(Exception):
 
 
 @frozen
-class Conference:
+class AppliedFile:
     """A conference file that was applied."""
 
     at: datetime
@@ -57,12 +57,12 @@ class Writing:
     """What changes together: all of it is written, or nothing.
 
     `replaced`: station -> the box that takes its name over, None for no more. `targets`: the
-    stations of `rollout` whose targets have changed, None where the roll-out is new.
+    stations of `rollout` whose targets have changed, None where the rollout is new.
     """
 
     issues: Sequence[Issue] = ()
     facts: Mapping[str, Facts] = Factory(dict)
-    conference: Conference | None = None
+    conference: AppliedFile | None = None
     rollout: Rollout | None = None
     targets: frozenset[str] | None = None
     replaced: Mapping[str, str | None] = Factory(dict)

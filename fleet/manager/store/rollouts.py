@@ -1,4 +1,4 @@
-"""Roll-outs in the store: written with the revisions they begin, read back by a new manager."""
+"""Rollouts in the store: written with the revisions they begin, read back by a new manager."""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from fleet.manager.conference.wanted import Facts
-from fleet.manager.rollouts.model import Outcome, Phase, Rollout, Target
+from fleet.manager.rollouts.model import Outcome, Phase, Rollout, RolloutTarget
 from fleet.manager.store.tables import REVISION, ROLLOUT, TARGET
 from fleet.model import Config
 from fleet.strict import structure
@@ -14,7 +14,7 @@ from fleet.wire import decode, dumps, format_time, loads, to_json
 
 
 def save(connection: sa.Connection, rollout: Rollout, targets: frozenset[str] | None) -> None:
-    """Write a new roll-out (`targets` None), or what has changed of one."""
+    """Write a new rollout (`targets` None), or what has changed of one."""
     if targets is None:
         connection.execute(sa.insert(ROLLOUT).values(_row(rollout)))
         rows = [
@@ -49,7 +49,7 @@ def save(connection: sa.Connection, rollout: Rollout, targets: frozenset[str] | 
 
 
 def load(connection: sa.Connection, number: int | None = None) -> Rollout | None:
-    """The roll-out `number`, or the last one; None where there is none."""
+    """The rollout `number`, or the last one; None where there is none."""
     if number is None:
         number = connection.execute(sa.select(sa.func.max(ROLLOUT.c.number))).scalar()
     row = connection.execute(sa.select(ROLLOUT).where(ROLLOUT.c.number == number)).one_or_none()
@@ -81,7 +81,7 @@ def load(connection: sa.Connection, number: int | None = None) -> Rollout | None
 
 
 def befores(connection: sa.Connection, since: int) -> dict[str, tuple[int | None, int]]:
-    """Station -> (the revision wanted before roll-out `since` or later, the one it was given)."""
+    """Station -> (the revision wanted before rollout `since` or later, the one it was given)."""
     rows = connection.execute(
         sa.select(TARGET.c.station, TARGET.c.before, TARGET.c.revision)
         .where(TARGET.c.rollout >= since, TARGET.c.revision.is_not(None))
@@ -109,7 +109,7 @@ def _row(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _fixed(target: Target) -> dict[str, Any]:
+def _fixed(target: RolloutTarget) -> dict[str, Any]:
     facts = before = _text(target.facts)
     if target.facts_before != target.facts:
         before = _text(target.facts_before)
@@ -120,7 +120,7 @@ def _text(facts: Facts) -> str:
     return dumps(to_json(facts)).decode()
 
 
-def _progress(target: Target) -> dict[str, Any]:
+def _progress(target: RolloutTarget) -> dict[str, Any]:
     # Once there is a revision, it has the roles.
     waits = target.revision is None
     return {
@@ -133,12 +133,12 @@ def _progress(target: Target) -> dict[str, Any]:
     }
 
 
-def _target(row: Any) -> Target:
+def _target(row: Any) -> RolloutTarget:
     if row.roles is not None:
         roles = loads(row.roles.encode())
     else:
         roles = decode(row.config.encode(), Config).roles if row.config else {}
-    return Target(
+    return RolloutTarget(
         row.station,
         structure(loads(row.facts.encode()), Facts),
         roles,

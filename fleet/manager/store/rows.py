@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from fleet.manager.conference.wanted import Facts
-from fleet.manager.store.records import Conference, Issue
+from fleet.manager.store.records import AppliedFile, Issue
 from fleet.manager.store.tables import CONFERENCE, STATION
 from fleet.model import Ack
 from fleet.wire import dumps, format_time, to_json
@@ -14,7 +14,7 @@ from fleet.wire import dumps, format_time, to_json
 _FACTS: Final = ("name", "room", "seat", "where", "address")
 
 
-def insert_conference(connection: sa.Connection, conference: Conference) -> int:
+def insert_conference(connection: sa.Connection, conference: AppliedFile) -> int:
     """Keep a conference file; its number."""
     row = to_json(conference)
     inserted = connection.execute(sa.insert(CONFERENCE).values(row)).inserted_primary_key

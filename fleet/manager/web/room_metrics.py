@@ -1,4 +1,4 @@
-"""The part of the metrics that people say: talks, hours, maintenance, roll-outs."""
+"""The part of the metrics that people say: talks, hours, maintenance, rollouts."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -46,11 +46,11 @@ def families(ledger: Ledger, stations: Iterable[str], at: datetime) -> Iterator[
         used.add_metric([room], ledger.rooms.in_use(room, at))
     yield from (talk, used, maintenance)
     yield GaugeMetricFamily(
-        "fleet_rollout_running", "Whether a roll-out is going on.", ledger.running is not None
+        "fleet_rollout_running", "Whether a rollout is going on.", ledger.running is not None
     )
     targets = GaugeMetricFamily(
         "fleet_rollout_targets",
-        "Stations of the last roll-out, by what became of them.",
+        "Stations of the last rollout, by what became of them.",
         labels=["outcome"],
     )
     counts = Counter(one.outcome for one in ledger.rollout.targets) if ledger.rollout else None

@@ -1,4 +1,4 @@
-"""Roll-outs with their targets, boxes being replaced, what is said of rooms and stations."""
+"""Rollouts with their targets, boxes being replaced, what is said of rooms and stations."""
 
 import sqlalchemy as sa
 from alembic import op
