@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ _FRAMES: Final = 12
 """Of what holds the loop, innermost ones that are logged."""
 
 Work = Callable[[], Awaitable[None]]
+T = TypeVar("T")
 
 
 class TaskDied(Exception):
@@ -48,16 +49,33 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__}: (its text cannot be made)"
 
 
+async def contained(work: Awaitable[T]) -> T:
+    """`work`, of which `sys.exit()` and a cancellation unasked for are errors like any other.
+
+    Raises:
+        RuntimeError: in the place of either.
+    """
+    task = asyncio.current_task()
+    try:
+        return await work
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+    except asyncio.CancelledError as error:
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("what it waited for was cancelled") from error
+
+
 class Guard:
     """The long-lived tasks of a program.
 
-    `end` is called with a `TaskDied` when one dies that the program relies on. A task that
-    returns has done what it was for, and is not started again.
+    `end` is called with a `TaskDied` when one dies that the program relies on; without it no task
+    can be relied on. A task that returns has done what it was for, and is not started again.
     """
 
     def __init__(
         self,
-        end: Callable[[TaskDied], None],
+        end: Callable[[TaskDied], None] | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
@@ -75,7 +93,9 @@ class Guard:
 
     def rely_on(self, name: str, work: Work) -> asyncio.Task[None]:
         """Have `work()` done; the program ends if it dies."""
-        return self._start(name, self._once(name, work))
+        if self._end is None:
+            raise TypeError("this guard was not told how to end the program")
+        return self._start(name, self._once(name, work, self._end))
 
     async def close(self) -> None:
         """Cancel all that still lives, and wait until it is gone."""
@@ -103,27 +123,20 @@ class Guard:
             log.error("%s died and starts again in %g s", name, pause, exc_info=died)
             await self._sleep(pause)
 
-    async def _once(self, name: str, work: Work) -> None:
+    async def _once(self, name: str, work: Work, end: Callable[[TaskDied], None]) -> None:
         died = await self._death(name, work)
         if died is not None:
             log.error("%s died, and the program ends with it", name, exc_info=died)
-            self._end(TaskDied(f"{name} died: {describe(died)}"))
+            end(TaskDied(f"{name} died: {describe(died)}"))
 
-    async def _death(self, name: str, work: Work) -> BaseException | None:
+    async def _death(self, name: str, work: Work) -> Exception | None:
         """What `work` died of, None where it returned."""
-        task = asyncio.current_task()
         try:
-            await work()
-        except asyncio.CancelledError as error:
-            if task is not None and task.cancelling():
-                raise
-            died: BaseException = error  # of something it awaited: nobody asked this task to end
-        except (Exception, SystemExit) as error:
-            died = error
-        else:
-            return None
-        self.deaths[name] += 1
-        return died
+            await contained(work())
+        except Exception as error:
+            self.deaths[name] += 1
+            return error
+        return None
 
 
 class LoopWatch:

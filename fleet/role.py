@@ -3,10 +3,11 @@
 Roles know nothing of MQTT: they see their settings and a `Host`.
 """
 
+import asyncio
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
@@ -21,6 +22,7 @@ THUMBNAIL_BYTES = 64 * 1024
 S = TypeVar("S")
 A = TypeVar("A")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Failed(Exception):
@@ -155,6 +157,13 @@ class Host(ABC):
     @abstractmethod
     def complete(self, message: str | None = None) -> None:
         """End this running: its work is done and it is not started again."""
+
+    @abstractmethod
+    def task(self, work: Coroutine[Any, Any, T], name: str = "task") -> "asyncio.Task[T]":
+        """Have `work` done beside the role; where it raises, this running has failed.
+
+        It is cancelled when the running ends, at the latest. `name` is for the log.
+        """
 
     @abstractmethod
     def register(self, command: Command) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from attrs import define
 
 from fleet.agent.config.validate import clip
+from fleet.guard import contained, describe
 from fleet.model import (
     MAX_PAYLOAD,
     CommandFailed,
@@ -70,7 +71,8 @@ class Commands:
         if asked is None:
             seconds = DEADLINE if message.expiry is None else float(message.expiry)
             self._asked[key] = _Asked(now + seconds)
-            task = asyncio.create_task(self._answer(key, role, name, message.payload, seconds))
+            answering = self._answer(key, role, name, message.payload, seconds)
+            task = asyncio.create_task(answering, name=f"the command {role}/{name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif asked.reply is not None:
@@ -98,14 +100,14 @@ class Commands:
             reply = _encoded(result)
         except Refusal as refusal:
             reply = encode(Reply(None, refusal.error))
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             if timeout.expired():
                 refused: Refusal = DeadlineExceeded(f"not done within {seconds:g} s")
             elif isinstance(error, Failed):
                 refused = CommandFailed(str(error))
             else:
                 log.exception("the command %s/%s broke", role, name)
-                refused = CommandFailed(f"{type(error).__name__}: {clip(str(error))}")
+                refused = CommandFailed(clip(describe(error)))
             reply = encode(Reply(None, refused.error))
         if key in self._asked:
             self._asked[key].reply = reply
@@ -123,7 +125,7 @@ class Commands:
             command = self._stations_own(name)
         else:
             command = self._find(role, request.instance, name)
-        return await command.handler(arguments(role, request, command))
+        return await contained(command.handler(arguments(role, request, command)))
 
     def _stations_own(self, name: str) -> Command:
         if name not in self._own:

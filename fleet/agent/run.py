@@ -15,7 +15,7 @@ from attrs import frozen
 from prometheus_client import CollectorRegistry
 
 from fleet.agent.box import machine
-from fleet.agent.box.figures import MachineFigures, clock_offset
+from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
 from fleet.agent.config import catalogue
 from fleet.agent.config.store import Store
 from fleet.agent.engine.supervisor import Supervisor
@@ -24,8 +24,9 @@ from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.session import Identity, Session
 from fleet.agent.settings import AgentSettings
 from fleet.agent.station import StationCommands
+from fleet.guard import Guard, LoopWatch
 from fleet.model import PresenceState
-from fleet.mqtt import BACKOFF_CAP, Broker, keep
+from fleet.mqtt import Broker, keep
 from fleet.notify import Notifier
 from fleet.role import Command
 from fleet.station import RestartArguments, RestartResult
@@ -71,13 +72,17 @@ class Agent:
             settings.adopt,
         )
         self._offset: float | None = None
+        self._guard, self._watch = Guard(), LoopWatch()
         own = CollectorRegistry()
         own.register(MachineFigures({"recordings": self._place.recordings}, lambda: self._offset))
+        own.register(AgentFigures(self._guard, self._watch))
         self._supervisor = Supervisor(
             self._place,
             changed=self._changed,
             lines=lambda line: self._session.line(line),
             thumbnail=lambda key, jpeg: self._session.thumbnail(key, jpeg),
+            guard=self._guard,
+            watch=self._watch,
         )
         commands = StationCommands(self._place, self._supervisor)
         blocked = frozenset(settings.blocked_roles)
@@ -95,6 +100,7 @@ class Agent:
             lambda: catalogue.offer(broken, blocked),
             own,
             commands.all(),
+            self._guard,
         )
         local = (
             Command("status", _Nothing, LocalStatus, self._status),
@@ -109,20 +115,21 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.end, number)
         log.info("fleet-agent %s, station %s", __version__, self._place.station)
+        keep = self._guard.keep
+        keep("the watch over the loop", self._watch.run)
         await self._supervisor.take_over()
         await self._session.begin()
         await self._local.start()
         self._notifier.ready()
-        talking = asyncio.create_task(self._talk())
-        works = (self._notifier.keep_alive(), self._watch_clock(), self._session.look_around())
-        others = [asyncio.create_task(one) for one in works]
+        talking = keep("the conversation with the broker", self._talk)
+        keep("the watchdog's feeding", self._notifier.keep_alive)
+        keep("the look at the clock", self._watch_clock)
+        keep("the look at the box", self._session.look_around)
         try:
             number = await self._ending
             await self._finish(number, talking)
         finally:
-            for task in (talking, *others):
-                task.cancel()
-            await asyncio.gather(talking, *others, return_exceptions=True)
+            await self._guard.close()
             await self._local.close()
         return number
 
@@ -141,13 +148,7 @@ class Agent:
                 await asyncio.wait_for(talking, _GOODBYE)
 
     async def _talk(self) -> None:
-        while True:
-            try:
-                await keep(self._broker, f"fleet-agent-{self._place.station}", self._session)
-                return
-            except Exception:  # whatever it is, what is being recorded comes first
-                log.exception("the conversation with the broker broke")
-                await asyncio.sleep(BACKOFF_CAP)
+        await keep(self._broker, f"fleet-agent-{self._place.station}", self._session)
 
     async def _watch_clock(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from attrs import evolve, frozen
 from prometheus_client import CollectorRegistry, Counter
@@ -24,6 +24,7 @@ from fleet.agent.config.received import Configs
 from fleet.agent.config.store import Store
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.engine.wanted import Key
+from fleet.guard import Guard
 from fleet.model import MAX_PAYLOAD, Ack, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.role import Command
@@ -61,11 +62,13 @@ class Session:
         catalogue: Callable[[], Catalogue],
         own: CollectorRegistry,
         commands: Mapping[str, Command],
+        guard: Guard,
     ) -> None:
         self._me = identity
         self._supervisor = supervisor
         self._catalogue = catalogue
         self._own = own
+        self._guard = guard
         self._commands = Commands(supervisor.command, commands, self._reply)
         self.link: Link | None = None
         """None while there is no broker."""
@@ -163,21 +166,19 @@ class Session:
             self.link = None
 
     async def _talk(self) -> None:
-        work = [
-            *(self._handle(), self._heartbeat()),
-            *(self._ship_lines(), self._ship_figures()),
+        tasks = [
+            self._guard.keep("the handling of messages", self._handle),
+            self._guard.keep("the heartbeat", self._heartbeat),
+            self._guard.keep("the sending of log lines", self._ship_lines),
+            self._guard.keep("the sending of figures", self._ship_figures),
         ]
-        tasks: list[asyncio.Future[Any]] = [asyncio.create_task(one) for one in work]
         try:
-            await asyncio.wait([*tasks, self._farewell], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    await task  # it never ends by itself: let its error be seen
+            presence = await asyncio.shield(self._farewell)
         finally:
             for task in tasks:  # nothing comes after the goodbye
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        await self._say_goodbye(self._farewell.result())
+        await self._say_goodbye(presence)
 
     async def _say_goodbye(self, presence: PresenceState | None) -> None:
         if self.link is None or presence is None:
@@ -241,8 +242,6 @@ class Session:
                     await self._introduce(self.link)
             except Disconnected:
                 continue  # who talks hears of it too
-            except Exception:  # the next look may be luckier
-                log.exception("what is new on this box could not be seen")
 
     async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""

@@ -54,7 +54,7 @@ class ChildRole(Role[S]):
             grace=self.grace,
             report=self.report,
         )
-        self._watch = asyncio.create_task(self._until_exit())
+        self._watch = self.host.task(self._until_exit(), "watch")
 
     async def _until_exit(self) -> None:
         self.exited(await self.child.wait())

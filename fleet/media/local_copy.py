@@ -76,7 +76,7 @@ class LocalCopy:
         """Begin, now or when it can be."""
         if self._settings.enabled:
             self._stopped = False
-            self._task = asyncio.create_task(self._keep_on())
+            self._task = self._host.task(self._keep_on(), "local copy")
 
     async def stop(self) -> None:
         """End, so that the last segment is whole."""

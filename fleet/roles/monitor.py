@@ -194,7 +194,7 @@ class Monitor(Role[MonitorSettings]):
     async def start(self) -> None:
         """Returns with the first measurement, or once it is known that the source is away."""
         await self._spawn()
-        self._task = asyncio.create_task(self._keep_on())
+        self._task = self.host.task(self._keep_on(), "look")
         deadline = time.monotonic() + self.start_seconds
         while not self._measured and self._away is None and time.monotonic() < deadline:
             if self._task.done():
@@ -243,7 +243,7 @@ class Monitor(Role[MonitorSettings]):
             self._metrics.updated.set_to_current_time()
         if not signal and self._child is not None and now - self._begun > 2 * STALE_SECONDS:
             self._begun = now
-            asyncio.get_running_loop().create_task(self._child.stop())
+            self.host.task(self._child.stop(), "stop")
         self._metrics.show(self._meter, now, signal)
         self._show()
         self.host.progress()

@@ -92,6 +92,10 @@ class Fake(Role[dict[str, Any]]):
         error = self.settings.get(what)
         if isinstance(error, (Exception, SystemExit)):
             raise error
+        if error == "cancels itself":
+            other = asyncio.create_task(asyncio.sleep(3600))
+            other.cancel()
+            await other
 
     async def start(self) -> None:
         await self._do("start")
@@ -112,7 +116,7 @@ class Fake(Role[dict[str, Any]]):
 
     def tick(self) -> None:
         error = self.settings.get("tick")
-        if isinstance(error, (Exception, SystemExit)):
+        if isinstance(error, (Exception, SystemExit, asyncio.CancelledError)):
             raise error
 
 

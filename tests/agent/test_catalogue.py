@@ -31,6 +31,7 @@ register_factory("{name}", WorkFactory())
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue.load(None)  # else our own roles would register, once for all tests, in here
     monkeypatch.setattr(fleet.role, "factories", {})
     for module in [name for name in sys.modules if name.startswith("roles_dir.")]:
         monkeypatch.delitem(sys.modules, module)

@@ -7,8 +7,9 @@ import pytest
 
 from fleet.agent.engine.wanted import Key
 from fleet.model import State
-from fleet.roles import THUMBNAIL_BYTES, Command, Failed, Host, Secret
-from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle
+from fleet.roles import THUMBNAIL_BYTES, Failed, Host, Secret
+from fleet.roles import Command as Asked
+from tests.agent.engine import ChildFactory, Command, FakeClock, FakeFactory, Station, Text, settle
 from tests.processes import until
 
 MAIN = Key("fake", "main")
@@ -75,6 +76,27 @@ async def test_systemd_credentials_serve_where_the_station_has_no_own(
     assert host.secret(KEY) == "own"
 
 
+class Clumsy(Command):
+    def failure(self, status: int | None) -> Failed:
+        raise ZeroDivisionError
+
+
+async def test_a_role_whose_own_word_about_its_childs_end_fails_is_not_shown_as_running(
+    station: Station,
+) -> None:
+    class Factory(ChildFactory):
+        role = Clumsy
+
+    await station.supervisor.apply({MAIN: Factory().wanted("false")})
+    await until(lambda: station.state(MAIN) == State.BACKOFF)
+    assert station.status(MAIN).reason == "RoleCrashed"
+
+
+async def test_what_a_role_notes_is_text_whatever_it_gives(station: Station, host: Host) -> None:
+    host.note("Odd", b"bytes")  # type: ignore[arg-type]
+    assert station.status(MAIN).message == "b'bytes'"
+
+
 async def test_a_thumbnail_reaches_the_station_with_whose_it_is(
     station: Station, host: Host
 ) -> None:
@@ -88,14 +110,14 @@ async def test_commands_can_be_offered_and_taken_back_by_hand(station: Station, 
     async def split(asked: Text) -> Text:
         return asked
 
-    host.register(Command("split", Text, Text, split))
+    host.register(Asked("split", Text, Text, split))
     assert station.supervisor.command("fake", None, "split").handler is split
     host.deregister("split")
     host.deregister("split")
     with pytest.raises(Exception, match="no command 'split'"):
         station.supervisor.command("fake", None, "split")
     with pytest.raises(ValueError, match="name of a command"):
-        host.register(Command("no/slash", Text, Text, split))
+        host.register(Asked("no/slash", Text, Text, split))
 
 
 async def test_several_children_go_by_name_and_all_end_with_the_instance(

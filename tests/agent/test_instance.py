@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fleet.agent.engine.instance import STOP_SECONDS
 from fleet.agent.engine.wanted import Key, Unrunnable
 from fleet.model import NoSuchInstance, State, UnknownCommand
 from fleet.roles import Failed
+from fleet.wire import encode
 from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle
 
 MAIN, OTHER = Key("fake", "main"), Key("fake", "other")
@@ -223,14 +226,92 @@ async def test_a_role_that_exits_ends_itself_and_not_the_agent(
     assert station.state(OTHER) is State.RUNNING
 
 
-async def test_a_stop_that_raises_or_hangs_does_not_keep_it(
-    station: Station, factory: FakeFactory
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *({"tick": asyncio.CancelledError()}, {"tick": Mute()}, {"stall_seconds": "10"}),
+        *({"start": Mute()}, {"start": "cancels itself"}),
+        *({"start": Failed("Odd", ValueError("no text"))}, {"start": Failed(None, b"no text")}),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+async def test_whatever_a_role_does_it_is_that_instance_that_failed_and_the_others_tick_on(
+    station: Station, factory: FakeFactory, clock: FakeClock, broken: Any
 ) -> None:
-    await station.supervisor.apply({MAIN: factory.wanted(stop=RuntimeError("no"))})
+    other = factory.wanted(stall_seconds=5)
+    await station.supervisor.apply({MAIN: factory.wanted(**broken), OTHER: other})
+    await clock.pass_(0.3)
+    assert station.state(MAIN) in (State.BACKOFF, State.FAILED)
+    assert isinstance(station.status(MAIN).message, str)
+    assert len(encode(station.status(MAIN))) > 0
+    assert station.state(OTHER) is State.RUNNING
+    await clock.pass_(10)
+    assert station.status(OTHER).restarts >= 1  # it stalled: its ticks went on
+
+
+async def test_a_task_of_a_role_that_dies_fails_its_running(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    async def work() -> None:
+        raise KeyError("it")
+
+    await station.supervisor.apply({MAIN: factory.wanted(), OTHER: factory.wanted()})
+    await settle()
+    task = factory.made[0].host.task(work())
+    await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.BACKOFF, "RoleCrashed")
+    assert status.message == "KeyError: 'it'"
+    assert task.done()
+    lasting = factory.made[1].host.task(asyncio.sleep(3600), "wait")
+    assert lasting.get_name() == "fake/other wait"
+    await station.supervisor.apply({})
+    await settle()
+    assert lasting.cancelled()
+
+
+async def test_a_fault_of_the_engine_ends_the_running_and_it_begins_anew(
+    station: Station, factory: FakeFactory, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    with monkeypatch.context() as patch:
+        patch.setattr("fleet.agent.engine.instance.decide", lambda *_: 1 / 0)
+        factory.made[0].host.fail("Odd", "it says")
+        await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.message) == (State.FAILED, "ZeroDivisionError: division by zero")
+    await clock.pass_(2)
+    assert station.state(MAIN) is State.RUNNING
+
+
+@pytest.mark.parametrize("stop", [RuntimeError("no"), "cancels itself"], ids=repr)
+async def test_a_stop_that_raises_does_not_keep_it(
+    station: Station, factory: FakeFactory, stop: Any
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(stop=stop)})
     await settle()
     await station.supervisor.apply({})
     await settle()
     assert station.state(MAIN) is None
+
+
+async def test_a_stop_that_hangs_keeps_it_for_a_minute_at_most(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(hang="stop")})
+    await settle()
+    await station.supervisor.apply({})
+    await clock.pass_(STOP_SECONDS - 1)
+    assert station.state(MAIN) is State.STOPPING
+    await clock.pass_(2)
+    assert station.state(MAIN) is None
+    assert factory.made[0].calls == ["start", "stop", "stop cut short"]
 
 
 async def test_a_role_whose_start_failed_is_not_stopped(

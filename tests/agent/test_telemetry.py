@@ -3,9 +3,12 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from fleet.agent.box.figures import MachineFigures, parse_clock_offset
 from fleet.agent.box.telemetry import MAX_SERIES, gather
@@ -47,6 +50,52 @@ def test_a_role_past_its_series_loses_the_rest_and_says_so() -> None:
     got = _samples(gather("b", AT, {Key("beep", "main"): registry}, CollectorRegistry()))
     assert len(got["fleet_many"]) == MAX_SERIES
     assert got["fleet_role_series_omitted"][0].value == 7
+
+
+class Odd(Collector):
+    """A collector as somebody might write it."""
+
+    def __init__(self, *found: Any) -> None:
+        self.found = found
+
+    def collect(self) -> Any:
+        return list(self.found)
+
+
+def _odd_value(value: Any) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("fleet_odd", "Odd.", labels=["x"])
+    family.add_metric(["1"], value)
+    return family
+
+
+@pytest.mark.parametrize(
+    "found",
+    [None, "text", _odd_value("much"), _odd_value(None), _odd_value(object())],
+    ids=["none", "text", "a text as value", "no value", "an object as value"],
+)
+def test_figures_of_a_role_that_are_none_cost_nobody_else_theirs(found: Any) -> None:
+    good, odd = CollectorRegistry(), CollectorRegistry()
+    Gauge("fleet_good", "Good.", registry=good).set(1)
+    odd.register(Odd(_odd_value(1.0), found))
+    registries = {Key("good", "main"): good, Key("odd", "main"): odd}
+    got = _samples(gather("b", AT, registries, CollectorRegistry()))
+    assert [sample.value for sample in got["fleet_good"]] == [1.0]
+
+
+def test_figures_of_the_machine_that_cannot_be_read_cost_none_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    def broken() -> Any:
+        raise OSError(5, "a sensor that is broken")
+
+    monkeypatch.setattr("psutil.sensors_temperatures", broken)
+    figures = MachineFigures({"recordings": tmp_path}, lambda: 0.0)
+    for _ in range(2):
+        names = {metric.name for metric in figures.collect()}
+    assert "fleet_station_disk_free_bytes" in names
+    assert [record.getMessage() for record in caplog.records] == [
+        "no figures of temperature: [Errno 5] a sensor that is broken"
+    ]
 
 
 def test_a_payload_never_outgrows_the_wire() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleet.agent.box.figures import MachineFigures
+from fleet.agent.box.figures import AgentFigures, MachineFigures
+from fleet.guard import Guard, LoopWatch
 from tests.board.page import Metric, metrics
 from tests.manager.station import apply
 from tests.processes import Mosquitto, Programs, free_port, until
@@ -50,7 +51,11 @@ def _of_a_machine_that_tells_all(directory: Path) -> dict[str, tuple[str, frozen
             metric.type,
             own | set(getattr(metric, "_labelnames", ())),
         )
-        for metric in MachineFigures({"recordings": directory}, lambda: 0.1).collect()
+        for collector in (
+            MachineFigures({"recordings": directory}, lambda: 0.1),
+            AgentFigures(Guard(), LoopWatch()),
+        )
+        for metric in collector.collect()
     }
 
 

@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 from prometheus_client import CollectorRegistry
 
 from fleet.roles import Child, Command, Failed, Host, Secret
+
+T = TypeVar("T")
 
 
 class RealChild(Child):
@@ -134,6 +137,9 @@ class RealHost(Host):
 
     def complete(self, message: str | None = None) -> None:
         self.completed = True
+
+    def task(self, work: Coroutine[Any, Any, T], name: str = "task") -> asyncio.Task[T]:
+        return asyncio.create_task(work, name=name)
 
     def register(self, command: Command) -> None:
         pass

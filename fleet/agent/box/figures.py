@@ -1,6 +1,7 @@
-"""The machine's own figures: processor, memory, disk, temperature, network, clock."""
+"""The machine's own figures (processor, memory, disk, temperature, network, clock), the agent's."""
 
 import csv
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,10 @@ import psutil
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from fleet.guard import Guard, LoopWatch
+
+log = logging.getLogger(__name__)
 
 _CLOCK_COMMANDS: Final = (
     ("chronyc", "-c", "tracking"),
@@ -33,27 +38,29 @@ class MachineFigures(Collector):
     ) -> None:
         self._directories = directories
         self._clock_offset = clock_offset
-        self._process = psutil.Process()
+        self._silent: set[str] = set()
+        """Parts that cannot be read: said once."""
         psutil.cpu_percent()
 
     def collect(self) -> Iterator[Metric]:
         """The families, some absent where the machine does not tell."""
-        memory = psutil.virtual_memory()
-        yield _gauge("cpu_usage_ratio", "Share of all processors in use.", _cpu())
-        yield _gauge("cpus", "Processors.", psutil.cpu_count() or 1)
-        yield _gauge("load5", "Load average over five minutes.", os.getloadavg()[1])
-        yield _gauge("memory_total_bytes", "Memory.", memory.total)
-        yield _gauge("memory_available_bytes", "Memory that can be had.", memory.available)
-        yield _gauge("boot_timestamp_seconds", "When the machine started.", psutil.boot_time())
-        yield self._temperature()
-        yield from self._disks()
-        yield from _links()
+        for part in (_load, self._temperature, self._disks, _links, self._clock):
+            try:
+                found = list(part())
+            except Exception as error:  # drivers say many a thing
+                if part.__name__ not in self._silent:
+                    log.warning("no figures of%s: %s", part.__name__.replace("_", " "), error)
+                self._silent.add(part.__name__)
+                continue
+            self._silent.discard(part.__name__)
+            yield from found
+
+    def _clock(self) -> Iterator[Metric]:
         offset = self._clock_offset()
         if offset is not None:
             yield _gauge("clock_offset_seconds", "How far this clock is off.", offset)
-        yield from self._agent()
 
-    def _temperature(self) -> Metric:
+    def _temperature(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "fleet_station_temperature_celsius", "Temperature, by sensor.", labels=["sensor"]
         )
@@ -63,7 +70,7 @@ class MachineFigures(Collector):
                 hottest[chip] = max(sensor.current, hottest.get(chip, sensor.current))
         for chip, celsius in hottest.items():
             family.add_metric([chip], celsius)
-        return family
+        yield family
 
     def _disks(self) -> Iterator[Metric]:
         total = GaugeMetricFamily(
@@ -82,25 +89,49 @@ class MachineFigures(Collector):
         yield total
         yield free
 
-    def _agent(self) -> Iterator[Metric]:
+
+class AgentFigures(Collector):
+    """The metrics `fleet_agent_*`."""
+
+    def __init__(self, guard: Guard, watch: LoopWatch) -> None:
+        self._guard = guard
+        self._watch = watch
+        self._process = psutil.Process()
+
+    def collect(self) -> Iterator[Metric]:
+        """The families; one that lists tasks has no sample as long as none has died."""
         with self._process.oneshot():
             times = self._process.cpu_times()
-            yield CounterMetricFamily(
-                "fleet_agent_cpu_seconds", "Processor time of the agent.", times.user + times.system
-            )
-            yield GaugeMetricFamily(
-                "fleet_agent_resident_memory_bytes",
-                "Memory of the agent.",
-                self._process.memory_info().rss,
-            )
+            memory = self._process.memory_info().rss
+        yield CounterMetricFamily(
+            "fleet_agent_cpu_seconds", "Processor time of the agent.", times.user + times.system
+        )
+        yield GaugeMetricFamily("fleet_agent_resident_memory_bytes", "Memory of the agent.", memory)
+        yield GaugeMetricFamily(
+            "fleet_agent_loop_lag_seconds",
+            "How late the agent's event loop was at most, of late.",
+            self._watch.lag,
+        )
+        deaths = CounterMetricFamily(
+            "fleet_agent_task_deaths", "Deaths of tasks that then began again.", labels=["task"]
+        )
+        for task, count in sorted(self._guard.deaths.items()):
+            deaths.add_metric([task], count)
+        yield deaths
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"fleet_station_{name}", text, value)
 
 
-def _cpu() -> float:
-    return psutil.cpu_percent() / 100
+def _load() -> Iterator[Metric]:
+    memory, used = psutil.virtual_memory(), psutil.cpu_percent() / 100
+    yield _gauge("cpu_usage_ratio", "Share of all processors in use.", used)
+    yield _gauge("cpus", "Processors.", psutil.cpu_count() or 1)
+    yield _gauge("load5", "Load average over five minutes.", os.getloadavg()[1])
+    yield _gauge("memory_total_bytes", "Memory.", memory.total)
+    yield _gauge("memory_available_bytes", "Memory that can be had.", memory.available)
+    yield _gauge("boot_timestamp_seconds", "When the machine started.", psutil.boot_time())
 
 
 def _links() -> Iterator[Metric]:

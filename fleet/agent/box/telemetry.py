@@ -31,17 +31,16 @@ def gather(
     `fleet_role_series_omitted` says how many.
     """
     families = _Families()
-    for metric in own.collect():
-        families.add(metric, metric.samples, {})
+    for metric, samples in _collect(own, {}):
+        families.add(metric, samples)
     omitted: dict[str, int] = {}
     series: dict[str, int] = {}
     for key, registry in sorted(roles.items()):
         omitted.setdefault(key.role, 0)
         labels = {"role": key.role, "role_instance": key.instance}
-        for metric in _collect(registry):
-            samples = [s for s in metric.samples if not s.name.endswith("_created")]
+        for metric, samples in _collect(registry, labels):
             room = MAX_SERIES - series.get(key.role, 0)
-            families.add(metric, samples[:room], labels)
+            families.add(metric, samples[:room])
             series[key.role] = series.get(key.role, 0) + len(samples[:room])
             omitted[key.role] += len(samples[room:])
     while True:
@@ -52,12 +51,26 @@ def gather(
             omitted[role] = omitted.get(role, 0) + count
 
 
-def _collect(registry: CollectorRegistry) -> Iterable[Metric]:
-    """A role's metrics; one that raises has none this time."""
+def _collect(
+    registry: CollectorRegistry, labels: Mapping[str, str]
+) -> list[tuple[Metric, list[Sample]]]:
+    """A role's metrics; where one raises, or is no metric, there are none this time."""
     try:
-        return list(registry.collect())
+        return [
+            (metric, [_sample(one, labels) for one in metric.samples if not _created(one)])
+            for metric in registry.collect()
+        ]
     except (Exception, SystemExit):
         return []
+
+
+def _sample(one: prometheus.Sample, labels: Mapping[str, str]) -> Sample:
+    own = {str(name): str(value) for name, value in one.labels.items()}
+    return Sample(str(one.name), {**own, **labels}, float(one.value))
+
+
+def _created(one: prometheus.Sample) -> bool:
+    return one.name.endswith("_created")
 
 
 def _omitted(omitted: Mapping[str, int]) -> Family:
@@ -75,15 +88,13 @@ class _Families:
     def __init__(self) -> None:
         self._by_name: dict[str, tuple[Metric, list[Sample]]] = {}
 
-    def add(
-        self, metric: Metric, samples: Iterable[prometheus.Sample], labels: Mapping[str, str]
-    ) -> None:
+    def add(self, metric: Metric, samples: Iterable[Sample]) -> None:
         _, mine = self._by_name.setdefault(metric.name, (metric, []))
-        mine.extend(Sample(s.name, {**s.labels, **labels}, float(s.value)) for s in samples)
+        mine.extend(samples)
 
     def made(self) -> Iterator[Family]:
         for name, (metric, samples) in self._by_name.items():
-            yield Family(name, metric.type, metric.documentation, tuple(samples))
+            yield Family(str(name), str(metric.type), str(metric.documentation), tuple(samples))
 
     def halve(self) -> dict[str, int]:
         """Drop the second half of the largest family; how many series went, by role."""

@@ -6,9 +6,11 @@ clock only tells people since when.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Timer(Protocol):
@@ -32,3 +34,30 @@ class Clock:
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` from the event loop in `delay` seconds."""
         return asyncio.get_running_loop().call_later(delay, callback)
+
+    async def sleep(self, delay: float) -> None:
+        """Wait for `delay` seconds."""
+        over = asyncio.Event()
+        timer = self.call_later(delay, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+
+    async def within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled, and left to itself, where it takes longer.
+
+        Raises:
+            TimeoutError: it did.
+        """
+        task, over = asyncio.create_task(work), asyncio.Event()
+        task.add_done_callback(lambda _: over.set())
+        timer = self.call_later(seconds, over.set)
+        try:
+            await over.wait()
+            if task.done():
+                return task.result()
+            raise TimeoutError(f"not done within {seconds:g} s")
+        finally:
+            timer.cancel()
+            task.cancel()

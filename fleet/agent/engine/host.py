@@ -1,26 +1,31 @@
 """What one running of an instance gets from the station: the `Host` that roles are given."""
 
 import asyncio
+import logging
 import os
 import random
 import signal
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from attrs import define, frozen
 from prometheus_client import CollectorRegistry
 
 from fleet.agent.engine.clock import Clock
-from fleet.agent.engine.policy import Ending
+from fleet.agent.engine.policy import ROLE_CRASHED, Ending
 from fleet.agent.engine.wanted import Key, Place
 from fleet.agent.processes.adoption import Adoption, logs
 from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process
+from fleet.guard import Guard, LoopWatch, contained, describe
 from fleet.model import LogLine, is_name
 from fleet.role import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 """The variable by which systemd says where a service's credentials are."""
@@ -44,6 +49,8 @@ class Surroundings:
     """Called when a status is another than before."""
     lines: Callable[[LogLine], None]
     thumbnail: Callable[[Key, bytes], None]
+    guard: Guard
+    watch: LoopWatch
     jitter: Callable[[], float] = random.random
     """Gives a number from 0 to 1."""
     name: str = ""
@@ -94,6 +101,7 @@ class InstanceHost(Host):
         self._noted = noted
         self._picture = around.thumbnail
         self._closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._make_state()
 
     async def spawn(
@@ -161,7 +169,8 @@ class InstanceHost(Host):
 
     def note(self, reason: str | None, message: str | None = None) -> None:
         """Shown with the state `running`."""
-        message = message and self._logs.without_secrets(message)
+        reason = None if reason is None else _text(reason)
+        message = None if message is None else self._shown(message)
         if self.shown != (reason, message):
             self.shown = (reason, message)
             self._noted()
@@ -175,16 +184,42 @@ class InstanceHost(Host):
 
     def fail(self, reason: str, message: str) -> None:
         """The first word counts."""
-        self._end(Ending(reason, self._logs.without_secrets(message)))
+        self._end(Ending(_text(reason), self._shown(message)))
 
     def complete(self, message: str | None = None) -> None:
         """The first word counts."""
-        self._end(Completed(message and self._logs.without_secrets(message)))
+        self._end(Completed(None if message is None else self._shown(message)))
+
+    def _shown(self, message: object) -> str:
+        return self._logs.without_secrets(_text(message))
 
     def _end(self, ending: Ending | Completed) -> None:
         if self.ending is None and not self._closed:
             self.ending = ending
             self._ended()
+
+    def crashed(self, error: BaseException) -> None:
+        """The role's own code failed."""
+        log.error("%s: its role failed", self.key, exc_info=error)
+        self.fail(ROLE_CRASHED, describe(error))
+
+    def task(self, work: Coroutine[Any, Any, T], name: str = "task") -> asyncio.Task[T]:
+        """Named after the instance, too."""
+        task = asyncio.create_task(self._beside(work), name=f"{self.key} {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _beside(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await contained(work)
+        except Failed as failed:
+            self.fail(failed.reason, failed.message)
+            raise
+        except Exception as error:
+            self.crashed(error)
+            raise
 
     def register(self, command: Command) -> None:
         """Offered while the instance runs."""
@@ -211,6 +246,7 @@ class InstanceHost(Host):
         """End what this running still has: its commands, and every child of it."""
         self._closed = True
         self.commands.clear()
+        self._end_tasks()
         living = [child.stop() for child in self.children.values() if not child.ended]
         if living:
             await asyncio.gather(*living)
@@ -219,8 +255,21 @@ class InstanceHost(Host):
     def let_go(self) -> None:
         """Leave the children to a later agent."""
         self._closed = True
+        self._end_tasks()
         for child in self.children.values():
             child.let_go()
+
+    def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def _text(said: object) -> str:
+    """What a role said, as text: it may have given an exception, or bytes."""
+    try:
+        return str(said)
+    except Exception:
+        return f"(a {type(said).__name__} without words)"
 
 
 def _read_private(path: Path) -> str:

@@ -20,6 +20,7 @@ already. `stopping` is also shown when something must be stopped before it can b
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -29,6 +30,7 @@ from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
 from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
 from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
 from fleet.agent.processes.output import Logs
+from fleet.guard import contained, describe
 from fleet.model import InstanceStatus, State
 from fleet.role import Failed, Role
 
@@ -45,12 +47,8 @@ class _Woken(Exception):
     """Something else is to be done than what is being done."""
 
 
-async def _contained(work: Coroutine[Any, Any, T]) -> T:
-    """`work`, whose `sys.exit()` is an exception like any other: it must not end the agent."""
-    try:
-        return await work
-    except SystemExit as error:
-        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+async def _ended(task: "asyncio.Task[Any]") -> None:
+    await asyncio.wait({task})
 
 
 class Instance:
@@ -85,7 +83,7 @@ class Instance:
         self._history: History = ()
         self._again = False
         self._wake = asyncio.Event()
-        self._task = asyncio.create_task(self._live(), name=f"instance {key}")
+        self._task = around.guard.keep(f"instance {key}", self._live)
 
     def want(self, target: Wanted | Unrunnable | None) -> None:
         """Want something else of it; what it is doing is cut short where it does not fit."""
@@ -111,24 +109,40 @@ class Instance:
 
     def tick(self) -> bool:
         """Read what it wrote, let the role look, see whether it stalls; True: look again soon."""
-        much = self.logs.read()
-        role, host = self._role, self.host
-        if role is None or host is None or host.ending is not None:
-            return much
-        try:
-            role.tick()
-        except Failed as failed:
-            host.fail(failed.reason, failed.message)
-        except (Exception, SystemExit) as error:
-            self._crashed(host, error)
+        with self._around.watch.working_for(str(self.key)):
+            much = self.logs.read()
+            role, host = self._role, self.host
+            if role is None or host is None or host.ending is not None:
+                return much
+            try:
+                self._look(role, host)
+            except Failed as failed:
+                host.fail(failed.reason, failed.message)
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                host.crashed(error)
+            return much or self.status.state is State.STARTING
+
+    def _look(self, role: Role[Any], host: InstanceHost) -> None:
+        role.tick()
         for child in host.children.values():
             child.trim()
         quiet = self._clock.monotonic() - host.progressed
         if role.stall_seconds is not None and quiet > role.stall_seconds:
             host.fail(STALLED, f"made no progress for {quiet:.0f} s")
-        return much or self.status.state is State.STARTING
 
     async def _live(self) -> None:
+        """What `guard` keeps going: a fault of the engine itself ends this running, no more."""
+        try:
+            await self._life()
+        except Exception as error:
+            self._role = None
+            if self.host is not None:
+                await self.host.close()
+            self.host = self._running_since = None
+            self._show(State.FAILED, ROLE_CRASHED, describe(error))
+            raise
+
+    async def _life(self) -> None:
         while (target := self.target) is not None:
             self._wake.clear()
             self._again = False
@@ -186,7 +200,7 @@ class Instance:
         except Failed as failed:
             host.fail(failed.reason, failed.message)
         except (Exception, SystemExit) as error:
-            self._crashed(host, error)
+            host.crashed(error)
         ending = host.ending
         if isinstance(ending, Ending) and self._running_since is not None:
             ending = evolve(ending, ran=self._clock.monotonic() - self._running_since)
@@ -236,7 +250,7 @@ class Instance:
             self._show(State.STOPPING, reason, message)
         if stop is not None:
             try:
-                await asyncio.wait_for(_contained(stop()), STOP_SECONDS)
+                await self._clock.within(STOP_SECONDS, contained(stop()))
             except Exception:
                 log.exception("%s: its stop failed; its children are stopped", self.key)
         await host.close()
@@ -263,24 +277,21 @@ class Instance:
 
     async def _unless_woken(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cut short with `_Woken` where it is in the way."""
-        task = asyncio.create_task(_contained(work))
+        task = asyncio.create_task(contained(work), name=str(self.key))
         wake = asyncio.create_task(self._wake.wait())
         try:
             await asyncio.wait({task, wake}, return_when=asyncio.FIRST_COMPLETED)
             if task.done() and not task.cancelled():
                 return task.result()
             task.cancel()
-            await asyncio.wait({task}, timeout=STOP_SECONDS)
+            with suppress(TimeoutError):
+                await self._clock.within(STOP_SECONDS, _ended(task))
             if task.done() and not task.cancelled() and (error := task.exception()):
                 log.warning("%s: was cut short: %s", self.key, error)
             raise _Woken
         finally:
             wake.cancel()
             task.cancel()
-
-    def _crashed(self, host: InstanceHost, error: BaseException) -> None:
-        log.error("%s: its role failed", self.key, exc_info=error)
-        host.fail(ROLE_CRASHED, f"{type(error).__name__}: {error}")
 
     def _noted(self) -> None:
         if self.status.state is State.RUNNING and self.host is not None:

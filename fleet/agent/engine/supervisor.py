@@ -18,6 +18,7 @@ from fleet.agent.engine.instance import Instance
 from fleet.agent.engine.reconcile import Start, Stop, Update, reconcile
 from fleet.agent.engine.wanted import Key, Place, Unrunnable, Wanted
 from fleet.agent.processes.adoption import Adoption
+from fleet.guard import Guard, LoopWatch
 from fleet.model import InstanceStatus, LogLine, NoSuchInstance, State, UnknownCommand
 from fleet.role import Command, factories
 from fleet.strict import close_match
@@ -45,13 +46,24 @@ class Supervisor:
         lines: Callable[[LogLine], None],
         thumbnail: Callable[[Key, bytes], None] = lambda key, jpeg: None,  # noqa: ARG005
         clock: Clock | None = None,
+        guard: Guard | None = None,
+        watch: LoopWatch | None = None,
     ) -> None:
         clock = clock or Clock()
         place = evolve(
             place, state_dir=place.state_dir.resolve(), recordings=place.recordings.absolute()
         )
         self._adoption = Adoption(place)
-        self._around = Surroundings(place, clock, self._adoption, self._changed, lines, thumbnail)
+        self._around = Surroundings(
+            place,
+            clock,
+            self._adoption,
+            self._changed,
+            lines,
+            thumbnail,
+            guard or Guard(sleep=clock.sleep, now=clock.monotonic),
+            watch or LoopWatch(),
+        )
         self._report = changed
         self._clock = clock
         self._instances: dict[Key, Instance] = {}
@@ -228,9 +240,13 @@ class Supervisor:
 
     def _tick(self) -> None:
         self._timer = None
-        soon = [instance.tick() for instance in list(self._instances.values())]
-        if soon and not self._over:
-            self._arm(SOON if any(soon) else TICK)
+        soon = []
+        try:
+            for instance in list(self._instances.values()):
+                soon.append(instance.tick())  # noqa: PERF401 (what was looked at counts)
+        finally:  # whatever one of them did, the others are looked at again
+            if self._instances and not self._over:
+                self._arm(SOON if any(soon) else TICK)
 
     def _quiet(self) -> None:
         if self._timer is not None:
