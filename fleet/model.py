@@ -52,6 +52,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def counted(number: int, what: str, several: str | None = None) -> str:
+    """`1 station`, `2 stations`; `several`: the plural where it is not made with an s."""
+    return f"{number} {what if number == 1 else several or f'{what}s'}"
+
+
 class Refusal(Exception):
     """Somebody asked for something that cannot be; the class name is the type on the wire."""
 
@@ -141,7 +146,7 @@ class Result(StrEnum):
 
 @frozen
 class Problem:
-    """One thing wrong, said so that it can be mended without the station's logs.
+    """One thing wrong, said so that it can be fixed without the station's logs.
 
     `path` is a JSON Pointer into the settings or arguments; None where the role or instance
     as a whole is meant.

@@ -86,10 +86,10 @@ class Broker:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise BadBroker(f"{url!r} is no address of a broker: {error}") from None
+            raise BadBroker(f"{url!r} is not the address of a broker: {error}") from None
         tls = parts.scheme == "mqtts"
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise BadBroker(f"{url!r} is no address of a broker: expected mqtt://HOST:PORT")
+            raise BadBroker(f"{url!r} is not the address of a broker: expected mqtt://HOST:PORT")
         if "@" in parts.netloc:
             raise BadBroker(
                 "a broker's address holds no user: give FLEET_USERNAME and FLEET_PASSWORD_FILE"
@@ -300,7 +300,7 @@ class Link:
         """Subscribe to all `filters` at once.
 
         Raises:
-            Refused: the broker granted one of them not.
+            Refused: the broker did not grant one of them.
             Disconnected: the connection broke.
         """
         wanted = [

@@ -29,7 +29,7 @@ class Failed(Exception):
     """This running of the role cannot go on; it is tried again later.
 
     `reason` is a short CamelCase code (`DeviceMissing`, `DiskFull`), `message` a sentence that
-    says what to mend.
+    says what to fix.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -113,7 +113,7 @@ def _of(type_: Any) -> dict[str, Any]:
         return {"enum": [member.value for member in type_]}
     if attrs.has(type_):
         return dict(json_schema(type_))
-    raise TypeError(f"{type_} is no type a setting can have")
+    raise TypeError(f"{type_} is not a type a setting can have")
 
 
 def _annotated(base: Any, notes: Sequence[Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def alerts(severity: str, matcher: str) -> table.Panel:
     shown = ["name", "where", "alertname", "room", "role", "role_instance", "station"]
     return rows(
         _TITLES[severity],
-        "Alerts that fire, with the box to walk to. What each means and how to mend it is in "
+        "Alerts that fire, with the box to walk to. What each means and how to fix it is in "
         "docs/runbook.md.",
         {"firing": f"max by ({', '.join(shown)}) ({which})"},
         {

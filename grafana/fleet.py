@@ -1,4 +1,4 @@
-"""The fleet: versions, revisions, roll-outs, and how manager and broker fare."""
+"""The fleet: versions, revisions, rollouts, and how manager and broker fare."""
 
 from grafana_foundation_sdk.models import dashboard as models
 
@@ -96,9 +96,9 @@ def _now() -> list[tuple[int, Panel]]:
         (
             3,
             tiles(
-                "Roll-out",
+                "Rollout",
                 "Whether one is running.",
-                {"roll-out": "fleet_rollout_running"},
+                {"rollout": "fleet_rollout_running"},
                 words=yes_no("under way", "none", good=None),
             ),
         ),
@@ -145,8 +145,8 @@ def _versions() -> Panel:
 
 def _targets() -> Panel:
     return graph(
-        "Roll-out",
-        "Stations of the roll-out by what became of them.",
+        "Rollout",
+        "Stations of the rollout by what became of them.",
         {"{{outcome}}": "fleet_rollout_targets"},
         "none",
         low=0,

@@ -22,7 +22,7 @@ _PATIENCE = 20.0
 
 
 class PartFailed(Exception):
-    """A part did not start, or ended by itself; the text says which and its last words."""
+    """A part did not start, or ended by itself; the text says which and its last output."""
 
 
 @define
@@ -39,7 +39,7 @@ class Part:
         if status is not None:
             words = self.log.read_text(errors="replace").splitlines()[-10:]
             text = "\n".join(f"    {line}" for line in words) or "    (it said nothing)"
-            raise PartFailed(f"{self.name} ended with status {status}; its last words:\n{text}")
+            raise PartFailed(f"{self.name} ended with status {status}; its last output:\n{text}")
 
     async def port(self) -> int:
         """The TCP port it was given when it asked for any, once it listens.

@@ -106,7 +106,7 @@ class Commands:
             elif isinstance(error, Failed):
                 refused = CommandFailed(str(error))
             else:
-                log.exception("the command %s/%s broke", role, name)
+                log.exception("the command %s/%s failed", role, name)
                 refused = CommandFailed(clip(describe(error)))
             reply = encode(Reply(None, refused.error))
         if key in self._asked:

@@ -37,10 +37,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help=with_examples(
-        "Says what the stations of a conference shall do, and shows what they do.",
+        "Says what the stations of a conference should do, and shows what they do.",
         "fleet status                       which room needs you",
         "fleet watch hall1                  what happens there, as it happens",
-        "fleet doctor                       what needs mending, and how",
+        "fleet doctor                       what needs fixing, and how",
         "fleet plan conference.toml         what applying the file would change",
         "fleet apply conference.toml        change it",
         "fleet wait --timeout 120           until every station does what is wanted",

@@ -47,7 +47,7 @@ def typed(given: Iterable[str], schema: JsonSchema | None) -> dict[str, Any]:
     for one in given:
         key, equals, text = one.partition("=")
         if not equals:
-            mistakes.append(f"{one!r} is no argument: expected key=value")
+            mistakes.append(f"{one!r} is not an argument: expected key=value")
         elif key in found:
             mistakes.append(f"{key} is given twice")
         elif known is not None and key not in known:

@@ -48,7 +48,7 @@ def show(plan: PlanResult) -> None:
     for warning in plan.warnings:
         say(f"warning: {clean(warning)}", "yellow")
     if plan.unnamed:
-        say(f"left as they are, for the file does not name them: {names(plan.unnamed)}")
+        say(f"left as they are, because the file does not name them: {names(plan.unnamed)}")
     if plan.recording and not plan.is_empty:
         say(f"recording right now: {names(plan.recording)}")
     say(summary(plan))
@@ -64,7 +64,7 @@ def summary(plan: PlanResult) -> str:
     """`2 to add, 1 to change`, or that there is nothing to do."""
     actions = [action for action, *_ in _cells(plan)]
     counts = (f"{actions.count(a)} {word}" for a, word in _WORDS.items() if a in actions)
-    return ", ".join(counts) or "nothing to do: the stations are wanted as the file says"
+    return ", ".join(counts) or "nothing to do: what is wanted is what the file says"
 
 
 def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:

@@ -108,14 +108,14 @@ class Manager:
                 raise Denied(reply.error)
             return from_json(reply.result, cls)
         except NobodyListening:
-            raise Unreachable("the manager has just gone; is fleet-manager running?") from None
+            raise Unreachable("the manager has just gone away; is fleet-manager running?") from None
         except TimeoutError:
             raise Unreachable(
                 f"the manager gave no answer within {ANSWER:.0f} s; look at fleet-manager's log"
             ) from None
         except Refused as refused:
             raise Unreachable(
-                f"the broker lets {caller!r} not ask the manager ({refused.reason}); "
+                f"the broker does not let {caller!r} ask the manager ({refused.reason}); "
                 f"see operators.acl and FLEET_USERNAME"
             ) from None
         except (Undecodable, Mistakes) as error:

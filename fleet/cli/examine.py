@@ -39,7 +39,7 @@ class BrokerFacts:
     """What was found; None where the broker does not let us look."""
 
     version: str | None
-    nameless: bool | None
+    anonymous: bool | None
     """Whether it lets in somebody without a user."""
     open: bool | None
     """Whether we could write a station's config ourselves."""
@@ -82,7 +82,7 @@ async def examine(access: Access) -> BrokerFacts:
         version=next(
             (m.payload.decode(errors="replace") for m in kept if m.topic == _VERSION), None
         ),
-        nameless=await _lets_in_nameless(access),
+        anonymous=await _lets_in_anonymous(access),
         # The manager's user may write every config.
         open=None if access.caller == "manager" and is_open else is_open,
         round_trip=round_trip,
@@ -246,7 +246,7 @@ async def _refused(access: Access, topic: str) -> int | None:
     return None
 
 
-async def _lets_in_nameless(access: Access) -> bool | None:
+async def _lets_in_anonymous(access: Access) -> bool | None:
     if access.broker.username is None:
         return True
     nobody = evolve(access, broker=evolve(access.broker, username=None, password=None))

@@ -1,4 +1,4 @@
-"""Judges what `fleet doctor` found: what is wrong, and how to mend it. Pure."""
+"""Judges what `fleet doctor` found: what is wrong, and how to fix it. Pure."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.cli.examine import BURST, BrokerFacts
-from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState
+from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState, counted
 from fleet.mqtt import Broker
 from fleet.operations import DoctorResult, StationFacts
 from fleet.topics import Topics
@@ -28,12 +28,12 @@ _CONFIG: Final = "mosquitto/mosquitto.conf shows it all"
 
 @frozen
 class Finding:
-    """One thing to mend. `kind`: a CamelCase code; `subject`: what or who it is about."""
+    """One thing to fix. `kind`: a CamelCase code; `subject`: what or who it is about."""
 
     kind: str
     subject: str
     message: str
-    mend: str
+    fix: str
 
 
 @frozen
@@ -56,7 +56,7 @@ class Seen:
 
 
 def findings(seen: Seen) -> tuple[Finding, ...]:
-    """Everything to mend: the broker, the manager, then station after station."""
+    """Everything to fix: the broker, the manager, then station after station."""
     found = [*_broker(seen), *_manager(seen)]
     for station in seen.facts.stations:
         found += _station(station, seen)
@@ -65,26 +65,26 @@ def findings(seen: Seen) -> tuple[Finding, ...]:
 
 def _broker(seen: Seen) -> Iterator[Finding]:
     facts, subject = seen.examined, "broker"
-    if facts.nameless:
+    if facts.anonymous:
         yield Finding(
             "OpenBroker",
             subject,
-            "whoever reaches it is let in without a user",
+            "anyone who reaches it is let in without a user",
             f"set allow_anonymous false and make users with mosquitto_passwd; {_CONFIG}",
         )
     if facts.open:
         yield Finding(
             "OpenTopics",
             subject,
-            "whoever is let in may say what every station has to do",
+            "anyone who is let in may tell every station what to do",
             f"set acl_file to mosquitto/operators.acl and stations.acl; {_CONFIG}",
         )
     if facts.kept is not None and facts.kept < BURST:
         yield Finding(
             "QueueLimit",
             subject,
-            f"of {BURST} messages for a busy reader it kept {facts.kept} and dropped the others "
-            "in silence",
+            f"of {BURST} messages for a busy reader it kept {facts.kept} and silently dropped the "
+            "others",
             f"set max_queued_messages 0 and restart it; {_CONFIG}",
         )
     if facts.refused is not None:
@@ -145,7 +145,7 @@ def _station(one: StationFacts, seen: Seen) -> Iterator[Finding]:
             "DuplicateId",
             one.name,
             f"two boxes, {' and '.join(one.hostnames)}, use the id {one.id}",
-            "on the box that shall have another: set FLEET_STATION, or remove its state "
+            "on the box that should have another: set FLEET_STATION, or remove its state "
             "directory if it is a copy; then systemctl restart fleet-agent",
         )
     is_online = one.presence is PresenceState.ONLINE
@@ -170,7 +170,7 @@ def _station(one: StationFacts, seen: Seen) -> Iterator[Finding]:
             yield Finding(
                 "StationAbsent",
                 one.name,
-                f"it was not heard for {silent.days} days",
+                f"it has not been heard from for {counted(silent.days, 'day')}",
                 f"switch it on, or forget it: fleet retire {shlex.quote(one.name)}",
             )
     yield from _address(one, seen.resolved)

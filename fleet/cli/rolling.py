@@ -1,4 +1,4 @@
-"""A roll-out from the asking to the end, for `apply` and `rollback`; the work is the manager's."""
+"""A rollout from the asking to the end, for `apply` and `rollback`; the work is the manager's."""
 
 import asyncio
 import shlex
@@ -16,6 +16,7 @@ from fleet.cli.following import Verdicts, follow
 from fleet.cli.sync import Standing, judge_all, matching
 from fleet.cli.terminal import Exit, ask, messages, print_json, say, stop
 from fleet.cli.view import clean
+from fleet.model import counted
 from fleet.operations import (
     ApplyResult,
     PlanResult,
@@ -31,7 +32,7 @@ PATIENCE: Final = 60.0
 STEADY: Final = 3.0
 """Seconds an instance stays failed before it is believed: the next try may go well."""
 _AFTERWARDS: Final = 10.0
-"""Seconds to see how the others end when a roll-out was stopped."""
+"""Seconds to see how the others end when a rollout was stopped."""
 _PACE: Final = 0.25
 
 Tell = Callable[[RolloutStatus], None]
@@ -46,11 +47,11 @@ def agree(plan: PlanResult, *, yes: bool, interrupt: bool) -> bool:
         return interrupt
     spared = () if interrupt else plan.interrupted
     if spared:
-        say(f"this interrupts what records now: {names(spared)}", "bold red")
+        say(f"this interrupts what is recording now: {names(spared)}", "bold red")
         if not sys.stdin.isatty():
             typed = shlex.join(("fleet", *sys.argv[1:]))
             stop(f"that needs --interrupt; type: {typed} --interrupt")
-        if not typer.confirm(f"Interrupt {len(spared)} running recordings?", err=True):
+        if not typer.confirm(f"Interrupt {counted(len(spared), 'running recording')}?", err=True):
             stop("nothing was applied", Exit.NO)
         return True
     if not yes and not typer.confirm("Apply?", err=True):
@@ -67,7 +68,7 @@ class _Outcome:
 
 @frozen
 class _Journey:
-    """`numbers`: the roll-out's, once it has begun."""
+    """`numbers`: the rollout's, once it has begun."""
 
     begin: Callable[[Manager], Awaitable[ApplyResult]]
     tell: Tell
@@ -91,7 +92,7 @@ def see_through(
     only: str | None,
     json: bool,
 ) -> None:
-    """Begin a roll-out, show how it goes, and end with the exit code that follows.
+    """Begin a rollout, show how it goes, and end with the exit code that follows.
 
     `only`: the one room or station that it is about.
 
@@ -123,7 +124,7 @@ async def _until_over(manager: Manager, number: int, tell: Tell) -> RolloutStatu
         tell(result.rollout)
         if result.rollout.phase != "running":
             return result.rollout
-        # A roll-out that is large to describe is asked for less often.
+        # A rollout that is large to describe is asked for less often.
         await asyncio.sleep(max(_PACE, 4 * (loop.time() - asked)))
 
 
@@ -180,12 +181,17 @@ def _conclude(verdicts: Verdicts, rollout: RolloutStatus | None) -> None:
             say(clean(str(one)))
     stopped = rollout is not None and rollout.phase in ("stopped", "undone")
     if rollout is not None and stopped:
-        words = "stopped" if rollout.phase == "stopped" else "stopped, and put back what it changed"
-        say(clean(f"the roll-out {rollout.number} was {words}: {rollout.why or 'somebody did'}"))
+        how = (
+            "ended early"
+            if rollout.phase == "stopped"
+            else "failed, and what it changed is put back"
+        )
+        why = f": {rollout.why}" if rollout.why else ""
+        say(clean(f"rollout {rollout.number} {how}{why}"))
         waiting = [one.station for one in rollout.targets if one.outcome == "waiting"]
         if waiting:
             say(f"not begun: {names(waiting)}")
     ready = sum(one.standing is Standing.IN_SYNC for one in verdicts)
-    say(f"{ready} of {len(verdicts)} stations in sync")
+    say(f"{ready} of {counted(len(verdicts), 'station')} in sync")
     if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in verdicts):
         raise typer.Exit(Exit.NO)

@@ -182,7 +182,8 @@ async def ask(
             f"see how it is: fleet status {station.name}"
         ) from None
     except Refused as refused:
-        why = f"the broker lets {access.caller!r} not do this ({refused.reason}); see operators.acl"
+        caller = access.caller
+        why = f"the broker does not let {caller!r} do this ({refused.reason}); see operators.acl"
         return Reply(None, Error(Forbidden.__name__, why))
     except Undecodable as error:
         raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None

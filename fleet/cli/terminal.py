@@ -126,5 +126,5 @@ def stop_denied(denied: Denied, file: str) -> NoReturn:
         else:
             say(f"{file}: {clean(problem_text(problem))}")
     is_file = bool(denied.error.problems) and not file.startswith("fleet ")
-    mend = f"; mend it, then: fleet validate {shlex.quote(file)}" if is_file else ""
-    stop(clean(denied.error.message) + mend)
+    fix = f"; fix it, then: fleet validate {shlex.quote(file)}" if is_file else ""
+    stop(clean(denied.error.message) + fix)

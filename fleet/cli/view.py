@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fleet.cli.sync import is_healthy, problem_text, reason_text
-from fleet.model import InstanceStatus, PresenceState, State
+from fleet.model import InstanceStatus, PresenceState, State, counted
 from fleet.operations import StationStatus
 
 HEADER = (
@@ -168,7 +168,7 @@ def _moved(line: Line, moved: Sequence[int]) -> Line:
 
 
 def _several(restarts: str) -> str:
-    return f"{restarts} restarts" if restarts not in ("0", _NOTHING) else ""
+    return counted(int(restarts), "restart") if restarts not in ("0", _NOTHING) else ""
 
 
 def _stacked(found: Sequence[Line]) -> Iterator[Line]:
@@ -211,5 +211,5 @@ def rooms(stations: Iterable[StationStatus]) -> tuple[str, ...]:
 def summary(stations: Sequence[StationStatus]) -> str:
     """One sentence on how many need somebody."""
     ill = sum(not is_healthy(station) for station in stations)
-    count = f"{len(stations)} station{'' if len(stations) == 1 else 's'}"
+    count = counted(len(stations), "station")
     return f"{count}, {ill} not well" if ill else f"{count}, all well"

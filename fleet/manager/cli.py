@@ -114,7 +114,7 @@ async def _run(
     from fleet.manager.web.page.look import Look
     from fleet.manager.web.page.routes import Page
     from fleet.manager.web.server import serve
-    from fleet.model import PresenceState
+    from fleet.model import PresenceState, counted
     from fleet.notify import Notifier
     from fleet.topics import Topics
 
@@ -137,7 +137,7 @@ async def _run(
 
     def how_it_goes() -> str:
         online = sum(heard.state is PresenceState.ONLINE for _, heard in inventory)
-        return session.ailing or f"{online} of {len(inventory.stations)} stations online"
+        return session.ailing or f"{online} of {counted(len(inventory.stations), 'station')} online"
 
     page = Page(Look(ledger, inventory, figures, thumbnails))
     notifier = Notifier()

@@ -88,8 +88,8 @@ class OperatorRequests:
         except BadStore as error:
             reply = encode(Reply(None, CommandFailed(str(error)).error))
         except Exception as error:
-            log.exception("the operation %s, asked by %s, broke", operation, caller)
-            failed = CommandFailed(f"the manager broke over this ({error!r}); its log says more")
+            log.exception("the operation %s, asked by %s, failed", operation, caller)
+            failed = CommandFailed(f"the manager failed at this ({error!r}); its log says more")
             reply = encode(Reply(None, failed.error))
         if len(reply) > MAX_REQUEST:
             failed = CommandFailed(

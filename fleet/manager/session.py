@@ -34,6 +34,7 @@ from fleet.model import (
     Registration,
     Status,
     Telemetry,
+    counted,
 )
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.topics import Address, Topics
@@ -124,7 +125,7 @@ class ManagerSession:
         )
         await self._say(link, PresenceState.ONLINE)
         await self._catch_up()
-        log.info("connected; %d stations heard of", len(self._inventory.stations))
+        log.info("connected; %s heard of", counted(len(self._inventory.stations), "station"))
         for station in list(self._inventory.stations):
             if self._ledger[station].retired and not self._is_online(station):
                 with suppress(CommandFailed):
@@ -157,7 +158,7 @@ class ManagerSession:
         address = self._parse(message.topic)
         if address is None:
             kind = message.topic.split("/")[-1]
-            self._ignore(kind if kind in _STATION else "request", message, "no valid topic")
+            self._ignore(kind if kind in _STATION else "request", message, "not a valid topic")
         elif address.station is not None and address.kind == "thumbnail":
             self._see(address.station, address.rest, message)
         elif address.station is not None:
@@ -248,7 +249,7 @@ class ManagerSession:
         kept = message.retain or not message.payload
         jpeg, now = message.payload, time.monotonic()
         if not kept and not self._thumbnails.fold(station, role, instance, jpeg, now):
-            self._ignore("thumbnail", message, "no JPEG of at most 64 KiB")
+            self._ignore("thumbnail", message, "not a JPEG of at most 64 KiB")
 
     def _hear_manager(self, message: Message) -> None:
         self._counts.messages["manager_presence"] += 1
@@ -265,7 +266,10 @@ class ManagerSession:
             if said.epoch == self._epoch:
                 self._caught_up.set()
         elif (said.at, said.boot) > (self._began, self.boot):
-            log.error("a manager that began later (boot %s) is here: leaving to it", said.boot)
+            log.error(
+                "a manager that began later (boot %s) is here: leaving the stations to it",
+                said.boot,
+            )
             self.displaced = True
             self._pusher.disconnect()
             self._caught_up.set()

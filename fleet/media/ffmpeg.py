@@ -1,4 +1,4 @@
-"""A role that is one ffmpeg: its progress becomes metrics, its last words become reasons."""
+"""A role that is one ffmpeg: its progress becomes metrics, its last output becomes reasons."""
 
 import asyncio
 import re
@@ -148,7 +148,7 @@ class FfmpegRole(ChildRole[S]):
         return clean and not status
 
     def exited(self, status: int | None) -> None:
-        """Its last words say why."""
+        """Its last output say why."""
         if self._report is not None:
             self._report.read()
         self._ended = True
@@ -207,7 +207,7 @@ _REASONS = (
         r"Invalid data found when processing input|does not contain any stream"
         r"|matches no streams|moov atom not found",
         "SourceUnreadable",
-        "what {source} sends is no picture or sound that ffmpeg can read: check it",
+        "what {source} sends is not a picture or sound that ffmpeg can read: check it",
     ),
     (
         r"Connection refused|Connection timed out|Operation timed out|No route to host"
@@ -234,7 +234,7 @@ _DEVICE = r"\[(?:video4linux2,v4l2|alsa|x11grab) @ "
 
 
 def diagnose(words: str, source: str, target: str) -> Failed | None:
-    """The reason in ffmpeg's last words: what it says of a device, or the last line understood."""
+    """The reason in ffmpeg's last output: what it says of a device, or the last line understood."""
     lines = words.splitlines()
     for line in [*filter(re.compile(_DEVICE).search, lines), *reversed(lines)]:
         for pattern, reason, advice in _REASONS:

@@ -63,7 +63,7 @@ def refused(error: OSError, directory: Path) -> Failed:
             return Failed("NotWritable", f"{directory} may not be written to: give it to the agent")
         case errno.ENOENT | errno.ENOTDIR | errno.EEXIST:
             return Failed(
-                "DirectoryMissing", f"{directory} is no directory and cannot be made: {error}"
+                "DirectoryMissing", f"{directory} is not a directory and cannot be made: {error}"
             )
     return Failed("NotWritable", f"{directory} cannot be written to ({error}): check its disk")
 

@@ -1,4 +1,4 @@
-"""What `fleet doctor` asks the manager: the facts about each station that may need mending."""
+"""What `fleet doctor` asks the manager: the facts about each station that may need fixing."""
 
 from datetime import datetime
 

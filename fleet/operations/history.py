@@ -20,7 +20,7 @@ class HistoryArguments:
 
 @frozen
 class Event:
-    """One thing that happened. `number`: of the roll-out or revision, None where it has none."""
+    """One thing that happened. `number`: of the rollout or revision, None where it has none."""
 
     at: datetime
     kind: str

@@ -63,7 +63,7 @@ class PlanResult:
     recording: tuple[str, ...] = ()
     """What records right now, anywhere: `hall1-cam record/main`."""
     revision: int = 0
-    """The number of the last roll-out: a higher one later means that somebody applied since."""
+    """The number of the last rollout: a higher one later means that somebody applied since."""
 
     @property
     def is_empty(self) -> bool:

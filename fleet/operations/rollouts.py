@@ -1,4 +1,4 @@
-"""Roll-outs: how one is begun, how far it is, how it is stopped."""
+"""Rollouts: how one is begun, how far it is, how it is stopped."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ class ApplyArguments:
 
     `room`, `station`: only this part of the file. `batch`: stations at once, None for all;
     `settle`: seconds they must be healthy before the next begin. `check_revision`: the number of
-    the last roll-out that is known of. `interrupt`: whether running recordings may be.
+    the last rollout that is known of. `interrupt`: whether running recordings may be.
     """
 
     text: str
@@ -41,7 +41,7 @@ class ApplyResult:
     plan: PlanResult
     revisions: Mapping[str, int]
     rollout: int = 0
-    """The number of the roll-out, 0 for none."""
+    """The number of the rollout, 0 for none."""
 
 
 @frozen
@@ -49,7 +49,7 @@ class RollbackArguments:
     """Operation `rollback`: the roles of an earlier time under a new revision.
 
     `station`: a name or id, None for all. `to`: a revision of that station, or with all the
-    number of the roll-out after which things are to be again; None for what was before the last.
+    number of the rollout after which things are to be again; None for what was before the last.
     `dry_run`: only the plan.
     """
 
@@ -63,7 +63,7 @@ class RollbackArguments:
 
 @frozen
 class RolloutArguments:
-    """Operation `rollout`: the roll-out `number`, or the last one; `stop`: end it."""
+    """Operation `rollout`: the rollout `number`, or the last one; `stop`: end it."""
 
     number: int | None = None
     stop: bool = False
@@ -71,7 +71,7 @@ class RolloutArguments:
 
 @frozen
 class TargetStatus:
-    """What became of one station of a roll-out."""
+    """What became of one station of a rollout."""
 
     id: str
     station: str
@@ -85,7 +85,7 @@ class TargetStatus:
 
 @frozen
 class RolloutStatus:
-    """How far a roll-out is. `batch`, `settle`: as in `ApplyArguments`."""
+    """How far a rollout is. `batch`, `settle`: as in `ApplyArguments`."""
 
     number: int
     kind: Literal["apply", "rollback"]

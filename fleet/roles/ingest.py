@@ -182,7 +182,7 @@ class Ingest(ChildRole[IngestSettings]):
         return reason, f"{said}; check cable and device: it comes back by itself"
 
     def exited(self, status: int | None) -> None:
-        """Its last words say why."""
+        """Its last output says why."""
         self._failure = self.failure(status)
         self.host.fail(self._failure.reason, self._failure.message)
 
@@ -196,7 +196,7 @@ class Ingest(ChildRole[IngestSettings]):
                 f"port {settings.port} is taken by another program: give this ingest another port",
             )
         if "assign requested address" in words:
-            return Failed("NotPermitted", f"{settings.listen} is no address of this station")
+            return Failed("NotPermitted", f"{settings.listen} is not an address of this station")
         if "no element" in words.lower():
             package = next((has for part, has in PACKAGES.items() if part in words), "")
             return Failed("ToolMissing", f"{words.strip()}: apt install {package}".rstrip(": "))

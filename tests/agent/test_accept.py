@@ -297,7 +297,7 @@ def test_ack_never_outgrows_a_payload_and_says_what_it_leaves_out() -> None:
     assert len(payload) <= MAX_PAYLOAD
     assert ack.error is not None
     assert len(ack.error.problems) > 100
-    assert "more problems are left out" in ack.error.problems[-1].message
+    assert "more problems left out" in ack.error.problems[-1].message
     assert len(encode(current_ack(memory, "boot", AT))) <= MAX_PAYLOAD
 
 

@@ -57,7 +57,7 @@ def test_each_alert_says_how_bad_it_is_what_to_do_and_where_that_is_written(name
     _, section, rest = RUNBOOK.partition(f"\n### {name}\n")
     assert section, "no section in the runbook"
     section = rest.partition("\n### ")[0]
-    assert [word for word in ("*Meaning.*", "*Look.*", "*Mend.*") if word not in section] == []
+    assert [word for word in ("*Meaning.*", "*Look.*", "*Fix.*") if word not in section] == []
 
 
 @pytest.mark.parametrize("name", ALERTS)

@@ -33,7 +33,7 @@ async def test_online_stations_in_sync_are_exit_code_0(
     found = await fleet("apply", "--yes", file(CAM))
     assert found.code == 0
     assert found.lines == ["+ hall1-cam  record/main"]
-    assert "1 of 1 stations in sync" in found.err
+    assert "1 of 1 station in sync" in found.err
 
 
 async def test_a_station_that_is_away_is_pending_and_no_failure(

@@ -127,7 +127,7 @@ async def test_what_cannot_be_right_is_said_before_anything_is_sent(
     assert "txt is not known (did you mean 'text'?)" in found.err
     assert "colour (one of red, green)" in found.err
     assert "count: expected integer 1 to 9, got 'many'" in found.err
-    assert "'loud' is no argument: expected key=value" in found.err
+    assert "'loud' is not an argument: expected key=value" in found.err
     assert "text is missing: expected string" in found.err
     found = await fleet("call", STATION, "station", "restart", "role=drill", "instanze=a")
     assert found.code == 2
@@ -310,7 +310,7 @@ async def test_what_the_broker_forbids_is_forbidden(
         args = ("--broker", broker.url, "call", STATION, "station", "info")
         found = await fleet(*args)
     assert (found.code, found.out) == (1, "")
-    assert "Forbidden: the broker lets 'anonymous' not do this" in found.err
+    assert "Forbidden: the broker does not let 'anonymous' do this" in found.err
 
 
 @pytest.mark.parametrize(

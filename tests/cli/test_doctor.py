@@ -27,9 +27,9 @@ DEFAULTS = "listener {port} 127.0.0.1\nallow_anonymous true\n"
 
 
 def kinds(found: Outcome) -> set[tuple[str, str]]:
-    """Kind and subject of each finding; each says how to mend it."""
+    """Kind and subject of each finding; each says how to fix it."""
     said = json.loads(found.out)["findings"]
-    assert all(one["mend"] and one["message"] for one in said)
+    assert all(one["fix"] and one["message"] for one in said)
     return {(one["kind"], one["subject"]) for one in said}
 
 
@@ -55,13 +55,13 @@ async def test_nothing_is_found_where_all_is_as_the_repository_configures_it(
     assert value["findings"] == []
     broker = value["broker"]
     assert broker["version"].startswith("mosquitto version")
-    assert (broker["nameless"], broker["open"], broker["kept"]) == (False, False, 1200)
+    assert (broker["anonymous"], broker["open"], broker["kept"]) == (False, False, 1200)
     assert broker["refused"] is None
     assert broker["delivery"] is not None
     assert broker["managers"]
 
 
-async def test_a_broker_with_defaults_is_found_out_and_mended_in_words(
+async def test_a_broker_with_defaults_is_found_out_and_fixed_in_words(
     fleet: Fleet, programs: Programs, brokers: Callable[[str], Mosquitto]
 ) -> None:
     broker = brokers(DEFAULTS)
@@ -69,13 +69,13 @@ async def test_a_broker_with_defaults_is_found_out_and_mended_in_words(
     await manager.says("connected")
     found = await fleet("doctor", env={"FLEET_BROKER": broker.url})
     assert found.code == 1
-    heads = {line.split(":")[0]: mend for line, mend in pairwise(found.lines)}
+    heads = {line.split(":")[0]: fix for line, fix in pairwise(found.lines)}
     assert "allow_anonymous false" in heads["OpenBroker broker"]
     assert "acl_file" in heads["OpenTopics broker"]
     assert "max_queued_messages 0" in heads["QueueLimit broker"]
     assert "set_tcp_nodelay true" in heads["HeldBack broker"]
     assert "PacketLimit broker" not in heads, "Mosquitto takes up to 256 MiB by default"
-    assert "kept 1020 and dropped the others" in found.out
+    assert "kept 1020 and silently dropped the others" in found.out
     assert "there and back" in found.err
 
 
@@ -94,7 +94,7 @@ async def test_a_broker_that_takes_only_small_messages_is_found_out(
     manager = programs.manager(broker)
     await manager.says("connected")
     found = await fleet("doctor", env={"FLEET_BROKER": broker.url})
-    heads = {line.split(":")[0]: mend for line, mend in pairwise(found.lines)}
+    heads = {line.split(":")[0]: fix for line, fix in pairwise(found.lines)}
     assert "max_packet_size 17825792" in heads["PacketLimit broker"]
     assert f"a message of {size} is too large for it" in found.out
 
@@ -152,9 +152,9 @@ async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_ar
     }
     said = {one["subject"]: one for one in json.loads(found.out)["findings"]}
     assert "host-one and host-other" in said["double"]["message"]
-    assert "fleet retire absent" in said["absent"]["mend"]
-    assert 'address = "192.0.2.7"' in said["hall1-moved"]["mend"]
-    assert f"-r -n -t {left}" in said["b827eb00dead"]["mend"]
+    assert "fleet retire absent" in said["absent"]["fix"]
+    assert 'address = "192.0.2.7"' in said["hall1-moved"]["fix"]
+    assert f"-r -n -t {left}" in said["b827eb00dead"]["fix"]
 
 
 async def test_a_second_manager_is_found(fleet: Fleet, play: Play, stranger: Stranger) -> None:
@@ -191,7 +191,7 @@ FINE = Seen(
     facts=DoctorResult("boot", "1.0", NOW, ()),
     examined=BrokerFacts(
         version="mosquitto version 2.0.11",
-        nameless=False,
+        anonymous=False,
         open=False,
         round_trip=0.001,
         delivery=0.001,
@@ -217,7 +217,7 @@ FINE = Seen(
             ["OldBroker"],
         ),
         (
-            evolve(FINE, examined=evolve(FINE.examined, delivery=None, kept=None, nameless=None)),
+            evolve(FINE, examined=evolve(FINE.examined, delivery=None, kept=None, anonymous=None)),
             [],
         ),
         (evolve(FINE, examined=evolve(FINE.examined, delivery=0.031, round_trip=0.03)), []),

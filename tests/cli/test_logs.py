@@ -167,7 +167,7 @@ async def test_following_says_how_many_lines_were_left_out(talker: Talker, follo
     (*_, first) = await following.until("here")
     assert json.loads(first)["text"] == "here"
     talker.say(talker.a, *(f"noise {number}" for number in range(2000)))
-    await following.told("lines of this station were left out")
+    await following.told("of this station left out")
 
 
 async def test_following_goes_on_when_the_station_and_the_broker_were_away(

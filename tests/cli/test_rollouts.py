@@ -30,7 +30,7 @@ async def test_batches_stop_at_the_first_rejection_and_what_was_begun_is_put_bac
     )
     found, _ = await asyncio.gather(applying, reject(bad, 1))
     assert found.code == 1
-    assert "the roll-out 1 was stopped, and put back what it changed: hall1-slides" in found.err
+    assert "rollout 1 failed, and what it changed is put back: hall1-slides" in found.err
     assert "expected 1 to 86400, got 0" in found.err or "rejected: 1 problem" in found.err
     history = await fleet("history")
     assert history.code == 0
@@ -61,7 +61,7 @@ async def test_a_running_one_is_shown_named_to_others_and_can_be_stopped(
     assert json.loads(stopped.out)["rollout"]["phase"] == "stopped"
     first = await applying
     assert first.code == 1
-    assert "the roll-out 1 was stopped: stopped by anonymous" in first.err
+    assert "rollout 1 ended early: stopped by anonymous" in first.err
     assert "not begun: hall1-slides" in first.err
 
 
@@ -73,11 +73,11 @@ async def test_yes_does_not_interrupt_a_recording_and_interrupt_does(
     path = file(CAM, seconds=60)
     found = await fleet("apply", "--yes", path)
     assert found.code == 2
-    assert "this interrupts what records now: hall1-cam record/main" in found.err
+    assert "this interrupts what is recording now: hall1-cam record/main" in found.err
     assert f"type: fleet apply --yes {path} --interrupt" in found.err
     code, seen = await fleet.on_terminal("apply", "--yes", path, types="n\n")
     assert code == 1
-    assert "Interrupt 1 running recordings? [y/N]" in seen
+    assert "Interrupt 1 running recording? [y/N]" in seen
     assert "recording right now: hall1-cam record/main" in seen
     assert (await fleet("apply", "--yes", "--interrupt", path)).code == 0
     back = await fleet("rollback", "hall1-cam", "--yes")
@@ -115,7 +115,7 @@ async def test_only_the_room_or_station_asked_for_is_applied_and_judged(
     path = file(CAM, SLIDES)
     found = await fleet("apply", "--yes", "--station", "hall1-cam", path)
     assert found.code == 0
-    assert "1 of 1 stations in sync" in found.err
+    assert "1 of 1 station in sync" in found.err
     assert "slides" not in found.out
     found = await fleet("apply", "--yes", "--room", "hall9", path)
     assert found.code == 2
@@ -146,4 +146,4 @@ async def test_on_a_terminal_a_bar_shows_how_far_it_is(
     code, seen = await fleet.on_terminal("apply", file(CAM), types="y\n")
     assert code == 0
     assert "1/1" in seen
-    assert "1 of 1 stations in sync" in seen
+    assert "1 of 1 station in sync" in seen

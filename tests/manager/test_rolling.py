@@ -179,7 +179,7 @@ async def test_one_to_everybody_at_once_refuses_another_too_until_all_have_answe
     for operation, arguments in (("apply", file(60, NAMES[0])), ("rollback", {"station": None})):
         why = await refusal(stranger, operation, **arguments)
         assert why.startswith("the rollout 1 of democon.toml, begun by tester at "), operation
-        assert "0 of 1 stations done, is running" in why
+        assert "0 of 1 station done, is running" in why
     assert len(boxes.given("a")) == 1
     await boxes.stations["a"].obey(boxes.given("a")[-1])
     boxes.behaviour["a"] = obey
@@ -189,7 +189,7 @@ async def test_one_to_everybody_at_once_refuses_another_too_until_all_have_answe
 
 
 @pytest.mark.usefixtures("manager")
-async def test_a_mistake_that_a_station_rejects_is_mended_at_once(
+async def test_a_mistake_that_a_station_rejects_is_fixed_at_once(
     stranger: Stranger, boxes: Boxes
 ) -> None:
     await boxes.add("a", behaviour=reject)
@@ -221,7 +221,7 @@ async def test_what_records_is_not_interrupted_unless_told_so(
     plan = (await ask(stranger, "plan", **file(60)))["result"]
     assert plan["recording"] == ["one record/main", "two record/main", "three record/main"]
     why = await refusal(stranger, "apply", **file(60), interrupt=False)
-    assert why.startswith("this would interrupt what records now: one record/main, ")
+    assert why.startswith("this would interrupt what is recording now: one record/main, ")
     assert "--interrupt" in why
     await begin(stranger, **file(60), interrupt=True)
 

@@ -123,7 +123,7 @@ NO_ROLES: Roles = {"beep": {"main": {}}}
         (seen(measured=readings((FREE, 10, {}), (TOTAL, 100, {}))), "disk 90% full",
          "look look look"),
         (seen(measured=readings(("fleet_monitor_last_update_timestamp_seconds", NOW - 31,
-                                 MONITOR))), "does not meter", "look look fine"),
+                                 MONITOR))), "is not metering", "look look fine"),
         (seen(measured=readings(("fleet_station_temperature_celsius", 76, {"sensor": "cpu"}))),
          "too hot", "look look look"),
         (seen(measured=readings(("fleet_station_link_bytes_per_second", 12.5e6, {}))),

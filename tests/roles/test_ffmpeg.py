@@ -1,4 +1,4 @@
-"""ffmpeg's report and last words."""
+"""ffmpeg's report and last output."""
 
 from collections.abc import Callable
 from pathlib import Path

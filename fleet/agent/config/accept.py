@@ -26,6 +26,7 @@ from fleet.model import (
     Problem,
     Result,
     Revision,
+    counted,
 )
 from fleet.strict import Mistakes, show
 from fleet.wire import Undecodable, encode, from_json, loads
@@ -183,7 +184,9 @@ def _error(problems: Sequence[Problem], shown: Sequence[Problem] | None = None) 
         message = f"{len(problems)} problems, such as: {message}"
     if shown is None:
         return Error(kind, message, tuple(problems))
-    more = invalid(f"{len(problems) - len(shown)} more problems are left out, mend these first")
+    more = invalid(
+        f"{counted(len(problems) - len(shown), 'more problem')} left out, fix these first"
+    )
     return Error(kind, message, (*shown, more))
 
 

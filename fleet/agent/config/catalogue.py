@@ -90,9 +90,9 @@ def describe(factory: RoleFactory[Any]) -> Factory:
         TypeError: its settings or commands are not declared as `fleet.roles` asks.
     """
     if not isinstance(factory, RoleFactory):
-        raise TypeError(f"{factory!r} is no RoleFactory")
+        raise TypeError(f"{factory!r} is not a RoleFactory")
     if not attrs.has(factory.settings):
-        raise TypeError(f"the settings of {factory!r} are no attrs class")
+        raise TypeError(f"the settings of {factory!r} are not an attrs class")
     if not isinstance(factory.instances, int) or factory.instances < 0:
         raise TypeError(f"instances must be 0 (no limit) or more, got {factory.instances!r}")
     role = getattr(factory, "role", None)
@@ -124,7 +124,7 @@ def _providers(roles_dir: Path | None) -> Iterator[tuple[str, Callable[[], objec
         yield file.stem, partial(importlib.import_module, f"fleet.roles.{file.stem}")
     if roles_dir is not None:
         if not roles_dir.is_dir():
-            log.error("roles_dir %s is no directory: no role is loaded from it", roles_dir)
+            log.error("roles_dir %s is not a directory: no role is loaded from it", roles_dir)
         for file in _files(roles_dir):
             yield file.stem, partial(_import_file, file)
     for entry in sorted(importlib.metadata.entry_points(group=_GROUP), key=lambda e: e.name):

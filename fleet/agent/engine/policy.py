@@ -21,7 +21,7 @@ BASE: Final = 1.0
 CAP: Final = 60.0
 """Seconds a new start waits at most after a mere death."""
 EXPLAINED_CAP: Final = 10.0
-"""Seconds it waits at most where it is known what to mend: somebody may just have mended it."""
+"""Seconds it waits at most where it is known what to fix: somebody may just have fixed it."""
 LOOP: Final = 5
 """Ends in a row that make a crash loop."""
 
@@ -30,7 +30,7 @@ ROLE_CRASHED: Final = "RoleCrashed"
 STALLED: Final = "Stalled"
 CRASH_LOOP: Final = "CrashLoop"
 _UNEXPLAINED: Final = frozenset({CHILD_EXITED, ROLE_CRASHED, STALLED})
-"""Reasons that say what happened, not what is to be mended: they count towards a crash loop."""
+"""Reasons that say what happened, not what is to be fixed: they count towards a crash loop."""
 
 
 @frozen
@@ -66,7 +66,7 @@ def remember(history: History, ending: Ending) -> History:
 def decide(history: History, jitter: float) -> Verdict:
     """What follows the last ending of `history`; `jitter` is random, from 0 to 1.
 
-    An ending that names what to mend (`DeviceMissing`) is shown as `failed` at once, under its
+    An ending that names what to fix (`DeviceMissing`) is shown as `failed` at once, under its
     own reason; one that is a mere death is `backoff` until it is a crash loop.
     """
     last, ends = history[-1], len(history)

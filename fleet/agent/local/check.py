@@ -89,7 +89,7 @@ def _roles(settings: AgentSettings, memory: Memory) -> Iterator[Finding]:
     offer = catalogue.offer(broken, frozenset(settings.blocked_roles))
     needed = set(memory.in_force.roles) if memory.in_force else set()
     if settings.roles is not None and not settings.roles.is_dir():
-        yield Finding("missing", "roles_dir", f"{settings.roles} is no directory")
+        yield Finding("missing", "roles_dir", f"{settings.roles} is not a directory")
     for role in sorted({*offer.factories, *offer.broken, *needed}):
         subject = f"role {role}"
         if role in offer.broken:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.local.socket import LocalStatus
-from fleet.model import JsonSchema, State
+from fleet.model import JsonSchema, State, counted
 from fleet.schema import kind
 
 _WELL = (State.STARTING, State.RUNNING, State.COMPLETED)
@@ -47,9 +47,10 @@ def status(status: LocalStatus) -> Iterator[str]:
 def roles(catalogue: Catalogue) -> Iterator[str]:
     """Each role with its limit, settings and commands; then what is broken or blocked."""
     for name, factory in catalogue.described.items():
-        limit = f"at most {factory.instances}" if factory.instances else "any number of"
+        most = factory.instances
+        limit = f"at most {counted(most, 'instance')}" if most else "any number of instances"
         blocked = ", blocked by this station's settings" if name in catalogue.blocked else ""
-        yield f"{name} ({limit} instances{blocked})"
+        yield f"{name} ({limit}{blocked})"
         yield from table(_rows(factory.settings, "  "))
         for command, schema in factory.commands.items():
             yield f"  command {command}"

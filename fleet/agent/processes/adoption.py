@@ -12,6 +12,7 @@ from pathlib import Path
 from fleet.agent.engine.wanted import Key, Place
 from fleet.agent.processes.left_behind import leaders_and_orphans, scan
 from fleet.agent.processes.process import Process, kill
+from fleet.model import counted
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Adoption:
         """Look who is there; grandchildren whose parent is gone are killed."""
         leaders, orphans = leaders_and_orphans(scan(self._place.state_dir))
         if orphans:
-            log.warning("killing %d orphans of children that are gone", len(orphans))
+            log.warning("killing %s of children that are gone", counted(len(orphans), "orphan"))
             ids = {orphan.mark.id for orphan in orphans}
             await kill(
                 lambda: [one.stat.pid for one in scan(self._place.state_dir) if one.mark.id in ids]
@@ -70,7 +71,11 @@ class Adoption:
         """Begin to stop what was left of one instance."""
         mine = [self._left.pop(at) for at in list(self._left) if at[0] == key]
         if mine:
-            log.info("stopping %d children an earlier agent left of %s", len(mine), key)
+            log.info(
+                "stopping %s an earlier agent left of %s",
+                counted(len(mine), "child", "children"),
+                key,
+            )
             before = self._stops.get(key)
             self._stops[key] = asyncio.create_task(_stop_all(mine, before))
 

@@ -10,7 +10,9 @@ from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
 from fleet.cli.view import clean
 from fleet.operations import AdoptArguments, StationResult
 
-ABOUT: Final = "Want of a station what it runs; for one that was retired and is back."
+ABOUT: Final = (
+    "Make what a station runs what is wanted of it; for one that was retired and is back."
+)
 HELP: Final = with_examples(
     f"{ABOUT} Nothing on it is touched.",
     "fleet adopt hall1-cam",
@@ -34,4 +36,8 @@ def run(
     if json:
         print_json(found)
     else:
-        say(clean(f"what {found.name} runs is wanted of it, as revision {found.revision}"))
+        say(
+            clean(
+                f"what {found.name} runs is now what is wanted of it, as revision {found.revision}"
+            )
+        )

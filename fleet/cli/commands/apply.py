@@ -14,7 +14,7 @@ from fleet.cli.rolling import agree, see_through
 from fleet.cli.terminal import ask, print_json, stop, stop_denied, with_examples
 from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
 
-ABOUT: Final = "Make a conference file what is wanted of the stations."
+ABOUT: Final = "Make the stations do what a conference file says."
 HELP: Final = with_examples(
     f"{ABOUT} Shows the plan, asks, and waits until every station that is online does what is "
     f"wanted; the others get it when they come back. The manager does the work: it goes on when "
@@ -52,7 +52,7 @@ def run(
     check_revision: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=0, help="Refuse if N is not the last roll-out: somebody was faster."
+            metavar="N", min=0, help="Refuse if N is not the last rollout: somebody was faster."
         ),
     ] = None,
     message: Annotated[
@@ -80,7 +80,7 @@ def run(
             conference.show(plan)
         if check_revision not in (None, plan.revision):
             stop(
-                f"somebody applied in between: the last roll-out is {plan.revision}, not "
+                f"somebody applied in between: the last rollout is {plan.revision}, not "
                 f"{check_revision}; look at: fleet history"
             )
         if dry_run:

@@ -57,7 +57,7 @@ def run(
     """Find the station, type the arguments, ask, and show the answer."""
     for name in (role, command, *([instance] if instance is not None else [])):
         if not is_name(name):
-            stop(f"{name!r} can be no name: it is {NAME_RULE}")
+            stop(f"{name!r} cannot be a name: expected {NAME_RULE}")
 
     async def work(line: Line) -> Reply:
         found = await find(line, station)

@@ -1,4 +1,4 @@
-"""`fleet doctor`: what needs mending in broker, manager and stations, and how."""
+"""`fleet doctor`: what needs fixing in broker, manager and stations, and how."""
 
 import asyncio
 import socket
@@ -25,15 +25,16 @@ from fleet.cli.terminal import (
     with_examples,
 )
 from fleet.cli.view import clean
+from fleet.model import counted
 from fleet.mqtt import Disconnected
 from fleet.operations import DoctorResult
 from fleet.version import __version__
 
-ABOUT: Final = "Look for what needs mending, and say how."
+ABOUT: Final = "Look for what needs fixing, and say how."
 HELP: Final = with_examples(
     f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), clocks, "
     f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "
-    f"nothing to mend, 1 if there is, 4 if there is no manager or no broker.",
+    f"nothing to fix, 1 if there is, 4 if there is no manager or no broker.",
     "fleet doctor",
     "fleet doctor --json | jq -r '.findings[] | .kind + \" \" + .subject'",
 )
@@ -107,14 +108,13 @@ def _show(found: tuple[Finding, ...], seen: Seen) -> None:
             text = Text(clean(head))
             text.stylize("bold red", 0, len(one.kind))
             console.print(text)
-            console.print(Padding(Text(clean(one.mend), "cyan"), (0, 0, 0, 4)))
+            console.print(Padding(Text(clean(one.fix), "cyan"), (0, 0, 0, 4)))
         else:
-            print(clean(head), f"    {clean(one.mend)}", sep="\n")
+            print(clean(head), f"    {clean(one.fix)}", sep="\n")
     sys.stdout.flush()
     for line in _measured(seen):
         say(line)
-    count = f"{len(found)} finding{'' if len(found) == 1 else 's'}"
-    say(count if found else "nothing to mend")
+    say(counted(len(found), "finding") if found else "nothing to fix")
 
 
 def _measured(seen: Seen) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _measured(seen: Seen) -> tuple[str, ...]:
         f"broker: {clean(facts.version or 'version unknown')} at {seen.broker}",
         f"messages: there and back {_ms(facts.round_trip)}, delivered in {_ms(facts.delivery)}",
         f"queue: {kept} messages kept",
-        f"stations: {len(seen.facts.stations)}, {len(offsets)} clocks heard{largest}",
+        f"stations: {len(seen.facts.stations)}, {counted(len(offsets), 'clock')} heard{largest}",
     )
 
 

@@ -11,7 +11,7 @@ from fleet.cli.terminal import ask, data, print_json, say, stop_denied, with_exa
 from fleet.cli.view import clean
 from fleet.operations import Event, HistoryArguments, HistoryResult
 
-ABOUT: Final = "Show the roll-outs and retirements, or all that happened to one station."
+ABOUT: Final = "Show the rollouts and retirements, or all that happened to one station."
 HELP: Final = with_examples(
     f"{ABOUT} Revisions are kept for ever, answers and presence for 30 days.",
     "fleet history",

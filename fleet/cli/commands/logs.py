@@ -14,7 +14,7 @@ from fleet.cli.connection import Access, Line, Unreachable, connect
 from fleet.cli.station import NoSuchStation, Station, absence, ask, find
 from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, Error, Log, Presence, PresenceState, is_name
+from fleet.model import NAME_RULE, Error, Log, Presence, PresenceState, counted, is_name
 from fleet.mqtt import Filter, Message
 from fleet.station import MOST_LINES, STATION, LogsResult
 from fleet.strict import Mistakes
@@ -80,7 +80,7 @@ def run(
     role, _, instance = (which or "").partition("/")
     for name in filter(None, (role, instance)):
         if not is_name(name):
-            stop(f"{which!r} is no ROLE[/INSTANCE]: a name is {NAME_RULE}")
+            stop(f"{which!r} is not a ROLE[/INSTANCE]: a name is {NAME_RULE}")
     wish = Wish(station, role or None, instance or None, lines, follow, json)
     try:
         _follow(ctx.obj.access(), wish)
@@ -167,7 +167,7 @@ class _Reader:
             if self.wish.is_for(one.role, one.instance):
                 self._print(one.role, one.instance, one.text, at=one.at, stream=one.stream)
         if log.dropped:
-            say(f"{log.dropped} lines of this station were left out: too many at once")
+            say(f"{counted(log.dropped, 'line')} of this station left out: too many at once")
 
     def _print(self, role: str, instance: str, text: str, **more: Any) -> None:
         if self.wish.json:

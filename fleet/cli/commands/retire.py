@@ -10,7 +10,7 @@ from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
 from fleet.cli.view import clean
 from fleet.operations import RetireArguments, StationResult
 
-ABOUT: Final = "Want nothing of a station any more, and forget it; its history stays."
+ABOUT: Final = "Want nothing more of a station, and forget it; its history stays."
 HELP: Final = with_examples(
     f"{ABOUT} If it comes back it is new, and what it runs is left alone until fleet adopt.",
     "fleet retire hall1-cam",

@@ -15,12 +15,12 @@ from fleet.operations import ApplyResult, RollbackArguments
 
 ABOUT: Final = "Put back what was wanted before, of one station or of all."
 HELP: Final = with_examples(
-    f"{ABOUT} Shows the plan, asks and waits as fleet apply does; the past gets a new number. "
-    f"Ends as fleet apply.",
+    f"{ABOUT} Shows the plan, asks and waits as fleet apply does; what is put back gets a new "
+    f"number. Ends as fleet apply does.",
     "fleet rollback hall1-cam           what it had before its last revision",
     "fleet rollback hall1-cam --to 7    its revision 7, see: fleet history hall1-cam",
-    "fleet rollback --all               everything as before the last roll-out",
-    "fleet rollback --all --to 12       everything as after the roll-out 12, see: fleet history",
+    "fleet rollback --all               everything as before the last rollout",
+    "fleet rollback --all --to 12       everything as after the rollout 12, see: fleet history",
 )
 
 
@@ -33,7 +33,7 @@ def run(
     everything: Annotated[bool, typer.Option("--all", help="Of all stations.")] = False,
     to: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="A revision of the station; with --all a roll-out."),
+        typer.Option(metavar="N", min=0, help="A revision of the station; with --all a rollout."),
     ] = None,
     message: Annotated[
         str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")

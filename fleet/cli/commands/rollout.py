@@ -1,4 +1,4 @@
-"""`fleet rollout`: how far the running roll-out is, and its end before its time."""
+"""`fleet rollout`: how far the running rollout is, and its end before its time."""
 
 from typing import Annotated, Final
 
@@ -8,9 +8,10 @@ from fleet.cli import view
 from fleet.cli.connection import Denied
 from fleet.cli.terminal import ask, data, print_json, say, stop_denied, with_examples
 from fleet.cli.view import clean
+from fleet.model import counted
 from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus
 
-ABOUT: Final = "Show the running roll-out, or the last one; stop it."
+ABOUT: Final = "Show the running rollout, or the last one; stop it."
 HELP: Final = with_examples(
     f"{ABOUT} What a stopped one has begun stays begun: fleet rollback --all puts it back.",
     "fleet rollout",
@@ -65,6 +66,6 @@ def _show(one: RolloutStatus) -> None:
     say(
         clean(
             f"{one.kind} {one.number}{of} by {one.by} at {one.at:%Y-%m-%d %H:%M:%S}Z: {one.phase}"
-            f"{why}; {one.settled} of {len(one.targets)} stations done"
+            f"{why}; {one.settled} of {counted(len(one.targets), 'station')} done"
         )
     )

@@ -90,7 +90,7 @@ def pick(found: StatusResult, name: str | None) -> StatusResult:
 
 def _show(found: StatusResult) -> None:
     if not found.stations:
-        say("no station was heard yet, and no file applied; start fleet-agent on a box")
+        say("no station has been heard from yet, and no file applied; start fleet-agent on a box")
         return
     for room in view.rooms(found.stations):
         say(room)

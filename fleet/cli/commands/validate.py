@@ -10,6 +10,7 @@ from fleet.cli.connection import Denied
 from fleet.cli.sync import problem_text
 from fleet.cli.terminal import Exit, ask, print_json, say, stop_denied, with_examples
 from fleet.cli.view import clean
+from fleet.model import counted
 from fleet.operations import ValidateArguments, ValidateResult
 from fleet.wire import to_json
 
@@ -52,6 +53,7 @@ def _show(found: ValidateResult) -> None:
     for doubt in found.doubts:
         print(clean(f"{doubt.station}: {problem_text(doubt.problem)}"))
     if found.unheard:
-        say(f"not compared, for they were never heard: {conference.names(found.unheard)}")
+        say(f"not compared, because they were never heard from: {conference.names(found.unheard)}")
     wrong = len({doubt.id for doubt in found.doubts})
-    say(f"{found.stations} stations, {wrong} would refuse" if wrong else "nothing is wrong with it")
+    of = counted(found.stations, "station")
+    say(f"{wrong} of {of} would refuse it" if wrong else "nothing is wrong with it")

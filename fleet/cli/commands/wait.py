@@ -9,6 +9,7 @@ from fleet.cli.following import Verdicts, follow
 from fleet.cli.sync import Standing, judge_all
 from fleet.cli.terminal import Exit, ask, progress, say, stop_denied, with_examples
 from fleet.cli.view import clean
+from fleet.model import counted
 
 ABOUT: Final = "Wait until every station does what is wanted of it."
 HELP: Final = with_examples(
@@ -41,8 +42,10 @@ def run(
     for one in lagging:
         say(clean(str(one)))
     if not lagging:
-        say(f"all in sync: {len(verdicts)} stations")
+        say(f"all in sync: {counted(len(verdicts), 'station')}")
         return
     if not any(one.standing is Standing.REJECTED for one in lagging):
-        say(f"{len(lagging)} of {len(verdicts)} stations not in sync after {timeout:g} s")
+        say(
+            f"{len(lagging)} of {counted(len(verdicts), 'station')} not in sync after {timeout:g} s"
+        )
     raise typer.Exit(Exit.NO)

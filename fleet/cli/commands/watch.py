@@ -32,6 +32,7 @@ from fleet.cli.following import status
 from fleet.cli.happenings import Happening, general, happenings
 from fleet.cli.sync import matching
 from fleet.cli.terminal import Options, ask, data, print_json, say, stop_denied, with_examples
+from fleet.model import counted
 from fleet.mqtt import Filter, Link, Message, Will, keep
 from fleet.operations import StationStatus, StatusResult
 
@@ -73,9 +74,9 @@ def run(
             stop_denied(denied, "fleet watch")
         if first.stations or name:
             count = len(pick(first, name).stations)
-            say(f"watching {count} station{'' if count == 1 else 's'}; Ctrl-C ends")
+            say(f"watching {counted(count, 'station')}; Ctrl-C ends it")
         else:
-            say("watching; no station was heard yet; Ctrl-C ends")
+            say("watching; no station has been heard from yet; Ctrl-C ends it")
         asyncio.run(_watch(options.access(), first, name, _print_json if json else _print))
 
 

@@ -47,13 +47,13 @@ def roles_text(roles: Roles) -> str:
 
 def _unfit(one: DesiredState, name: str, named: Mapping[str, DesiredState]) -> str | None:
     if one.facts.room is None:
-        return "it has no room, for no file ever named it"
+        return "it has no room, because no file ever named it"
     if not is_name(name):
         return "its id cannot be a name"
     if name in named:
         return f"{named[name].id} has its name {name!r} too"
     if _has_null(one.roles):
-        return "its settings have a null, for which a file has no word"
+        return "its settings hold a null, which a file cannot express"
     return None
 
 

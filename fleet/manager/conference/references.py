@@ -46,7 +46,7 @@ def resolve(stations: Sequence[DesiredState], wrong: Wrong) -> list[DesiredState
                     references[node], targets[node] = reference, target
     for node in targets:
         if _circular(node, targets):
-            wrong("refers round in a circle, back to this instance", *_path(node))
+            wrong("refers in a circle, back to this instance", *_path(node))
     return [_resolved(name, one, by_name, references, targets) for name, one in by_name.items()]
 
 

@@ -1,4 +1,4 @@
-"""Plan, validate, apply, roll back: from a file, or from the past, to a roll-out."""
+"""Plan, validate, apply, roll back: from a file, or from the past, to a rollout."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from fleet.manager.operations.comparing import Comparison, compare
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout, RolloutKind, RolloutTarget
 from fleet.manager.store import AppliedFile
-from fleet.model import CommandFailed, InvalidArguments, Roles
+from fleet.model import CommandFailed, InvalidArguments, Roles, counted
 from fleet.operations import (
     ApplyArguments,
     ApplyResult,
@@ -72,7 +72,8 @@ async def apply(desk: Desk, caller: str, asked: ApplyArguments) -> ApplyResult:
         applied = AppliedFile(at, caller, asked.name, asked.message, asked.text)
         revisions = await desk.rollouts.begin(rollout, found.facts, found.replaced, applied)
         desk.ledger.rooms.learn(file.header, file.rooms)
-    log.info("%s applied %s: %d stations change", caller, asked.name, len(found.targets))
+    changed = counted(len(found.targets), "station")
+    log.info("%s applied %s: %s to change", caller, asked.name, changed)
     return ApplyResult(found.plan, revisions, rollout.number)
 
 
@@ -92,7 +93,8 @@ async def rollback(desk: Desk, caller: str, asked: RollbackArguments) -> ApplyRe
         at = datetime.now(UTC)
         rollout = _new(desk, found.targets, caller, at, "rollback", message=asked.message)
         revisions = await desk.rollouts.begin(rollout, {}, {}, None)
-    log.info("%s rolled %s back: %d stations", caller, asked.station or "all", len(revisions))
+    back = counted(len(revisions), "station")
+    log.info("%s rolled %s back: %s", caller, asked.station or "all", back)
     return ApplyResult(found.plan, revisions, rollout.number)
 
 
@@ -115,7 +117,7 @@ async def _may_begin(desk: Desk, check_revision: int | None) -> None:
 def _spare_recordings(planned: PlanResult, *, interrupt: bool) -> None:
     if planned.interrupted and not interrupt:
         raise CommandFailed(
-            f"this would interrupt what records now: {', '.join(planned.interrupted)}; add "
+            f"this would interrupt what is recording now: {', '.join(planned.interrupted)}; add "
             "--interrupt if it may"
         )
 
@@ -168,13 +170,13 @@ async def _roles_of(desk: Desk, station: str, to: int | None) -> dict[str, Roles
 
 
 async def _roles_after(desk: Desk, number: int | None) -> dict[str, Roles]:
-    """What every station shall have as it was after the roll-out `number`."""
+    """What every station shall have as it was after the rollout `number`."""
     last = desk.ledger.rollout
     if last is None:
         raise InvalidArguments("nothing was ever rolled out, so nothing can be put back")
     to = last.number - 1 if number is None else number
     if not 0 <= to <= last.number:
-        raise InvalidArguments(f"there is no roll-out {to}; fleet history shows those there were")
+        raise InvalidArguments(f"there is no rollout {to}; fleet history shows those there were")
     befores = await desk.ledger.befores(to + 1)
     there = {id_: one for id_, one in befores.items() if not desk.retired(id_)}
     old = await desk.ledger.revisions({id_: one for id_, (one, _) in there.items() if one})

@@ -1,4 +1,4 @@
-"""What a conference file would change: the plan people see, and the targets of a roll-out."""
+"""What a conference file would change: the plan people see, and the targets of a rollout."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Tells what the manager knows that may need mending; judging it is the command's part."""
+"""Tells what the manager knows that may need fixing; judging it is the command's part."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -34,7 +34,7 @@ from fleet.manager.rollouts.revisions import Draft
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import AppliedFile, BadStore
 from fleet.manager.store.ledger import Ledger
-from fleet.model import CommandFailed, PresenceState, Roles
+from fleet.model import CommandFailed, PresenceState, Roles, counted
 
 log = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ def describe(rollout: Rollout) -> str:
     done = sum(one.outcome not in (Outcome.WAITING, Outcome.BEGUN) for one in rollout.targets)
     return (
         f"the rollout {rollout.number}{of}, begun by {rollout.by} at {rollout.at:%H:%M:%S}Z, "
-        f"{done} of {len(rollout.targets)} stations done"
+        f"{done} of {counted(len(rollout.targets), 'station')} done"
     )
 
 

@@ -18,7 +18,7 @@ from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.stations.inventory import Heard, Inventory
 from fleet.manager.store import BadStore, Issue
 from fleet.manager.store.ledger import Ledger
-from fleet.model import Ack, Config, PresenceState
+from fleet.model import Ack, Config, PresenceState, counted
 from fleet.mqtt import Disconnected, Link
 from fleet.topics import Topics
 
@@ -121,7 +121,7 @@ class Pusher:
             try:
                 await self._ledger.write(renewed)
             except BadStore as error:
-                log.error("%d stations get no new revision: %s", len(renewed), error)
+                log.error("%s get no new revision: %s", counted(len(renewed), "station"), error)
                 return
         self._push([one.station for one, _ in renewed])
 

@@ -15,7 +15,7 @@ from fleet.manager.store.tables import (
     ROLLOUT,
     TARGET,
 )
-from fleet.model import Error
+from fleet.model import Error, counted
 from fleet.wire import decode
 
 
@@ -96,7 +96,7 @@ def of_all(connection: sa.Connection, limit: int) -> list[Past]:
     )
     found = []
     for row in rows:
-        said = (row.file, f"{row.stations or 0} stations", row.phase, row.why, row.message)
+        said = (row.file, counted(row.stations or 0, "station"), row.phase, row.why, row.message)
         text = ", ".join(part for part in said if part)
         found.append(Past(datetime.fromisoformat(row.at), row.kind, row.number, row.by, text))
     past = [*found[::-1], *_retired(connection, limit=limit)]

@@ -146,7 +146,7 @@ function tally() {
   list.replaceChildren(...counts.map(([level, count]) => {
     const item = document.createElement("li");
     item.dataset.level = level;
-    item.textContent = `${count} ${WORDS[level]}`;
+    item.textContent = `${WORDS[level]}: ${count}`;
     return item;
   }));
 }

@@ -19,7 +19,7 @@ _UNEXPLAINED: Final = frozenset({"ChildExited", "RoleCrashed", "Stalled", "Crash
 def restarted(before: Totals, one: InstanceStatus, now: float) -> Totals:
     """What is remembered after `one` was seen: the window, and the total it began with.
 
-    An instance that says what to mend and tries again is in no crash loop.
+    An instance that says what to fix and tries again is in no crash loop.
     """
     total = one.restarts
     if one.state in (State.BACKOFF, State.FAILED) and one.reason not in _UNEXPLAINED:

@@ -223,7 +223,7 @@ def _figures(
             looked = readings.moment("fleet_monitor_last_update_timestamp_seconds", role, name)
             if looked is not None and now - looked > METER_SECONDS and not one.reason:
                 level = Level.LOOK if use.in_use else Level.FINE
-                yield _of(seen, Kind.METER, level, "does not meter", None, instance, looked)
+                yield _of(seen, Kind.METER, level, "is not metering", None, instance, looked)
 
 
 def _machine(seen: Seen, use: Use) -> Iterator[Trouble]:
