@@ -3,9 +3,14 @@
 export PATH := $(PATH):/usr/sbin:/sbin
 BIN := .venv/bin
 DURATION ?=
+# The tests wait for programs more than they compute.
+WORKERS ?= $(shell echo $$((4 * $$(nproc))))
+
+# Without byte code on disk each worker, and each program that it starts, compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parts demo test check bench soak picture constraints clean
+.PHONY: help setup parts demo test long check bench soak picture constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +25,10 @@ demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends 
 	@$(BIN)/python -m scripts.demo $(if $(DURATION),--duration $(DURATION))
 
 test: check ## everything that is promised, with real parts
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest --numprocesses $(WORKERS) --maxschedchunk 2 --durations 20
+
+long: parts ## the tests that kill at random, for as long as it takes to trust them
+	$(BIN)/pytest --numprocesses $(WORKERS) --durations 20 -m long --long
 
 check: parts ## style, types and the import contract
 	$(BIN)/ruff check

@@ -38,6 +38,18 @@ settings.register_profile("fleet", deadline=None)  # the machine is shared; time
 settings.load_profile("fleet")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="kill at random for as long as it takes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones begin first, one a worker (each is given two tests to begin with)."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = [item for item in items if not item.get_closest_marker("long")]
+    items[:] = [item for pair in zip(long, short, strict=False) for item in pair]
+    items += long[len(short) :] + short[len(long) :]
+
+
 def pytest_sessionstart() -> None:
     lacking = {package for tool, package in _NEEDED.items() if not shutil.which(tool)}
     if binaries() is None:
@@ -57,6 +69,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             text = log.read_text(errors="replace")
             report.sections.append((log.name, text[-20_000:]))  # type: ignore[attr-defined]
     return report
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that tries its luck may do so for long."""
+    return bool(request.config.getoption("--long"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from attrs import frozen
 
 from tests.manager.boxes import Boxes, rollout_ends
@@ -59,6 +60,7 @@ async def answer(command: Command, programs: Programs, broker: Mosquitto, place:
     return out.decode()
 
 
+@pytest.mark.long
 async def test_every_command_answers_what_the_page_says(
     broker: Mosquitto, stranger: Stranger, programs: Programs, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ def stamp(file: Path) -> timedelta:
     return named - datetime.now(UTC)
 
 
+@pytest.mark.long
 async def test_a_stepped_clock_leaves_recording_names_and_heartbeats_alone(
     broker: Mosquitto,
     stranger: Stranger,

@@ -40,6 +40,7 @@ def chosen(expression: str) -> str:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.long
 async def test_on_a_bad_day_every_alert_fires_and_no_panel_is_empty(
     broker: Mosquitto,
     stranger: Stranger,

@@ -24,21 +24,19 @@ def restart(manager: Program, programs: Programs, broker: Mosquitto, place: Plac
     return programs.manager(broker, *place.arguments)
 
 
-@pytest.mark.parametrize(
-    ("place", "rounds"), [("sqlite", 10), ("postgresql", 3)], indirect=["place"]
-)
+@pytest.mark.long
 async def test_killed_at_random_it_comes_back_consistent_and_converges(
     broker: Mosquitto,
     stranger: Stranger,
     programs: Programs,
     boxes: Boxes,
     place: Place,
-    rounds: int,
+    long: bool,
 ) -> None:
     chance = random.Random(SEED)
     manager = programs.manager(broker, *place.arguments)
     await boxes.add(*(id_ for _, id_ in NAMES))
-    for number in range(rounds):
+    for number in range(10 if long else 3):
         await ask(stranger, "status")
         await ask(stranger, "rollout", stop=True)  # whatever the last round left
         text, batch = conference(*NAMES, seconds=100 + number), chance.choice([None, 1, 3])

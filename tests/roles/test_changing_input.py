@@ -54,6 +54,7 @@ def reading(role: Ingest) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.long
 async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_a_recording(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ async def test_a_recording_copies_what_fits_and_encodes_what_does_not(
     assert host.failed is None
 
 
+@pytest.mark.long
 async def test_a_sender_that_takes_one_reader_at_a_time_is_waited_for(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def boss(stranger: Stranger) -> Boss:
     return Boss(stranger, STATION)
 
 
+@pytest.mark.long
 async def test_a_camera_is_captured_once_and_recorded_streamed_and_metered(
     boss: Boss, broker: Mosquitto, programs: Programs, tmp_path: Path
 ) -> None:

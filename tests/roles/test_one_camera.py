@@ -33,6 +33,7 @@ def ticks(one: bytes, other: bytes) -> bool:
     return any(abs(a - b) > 60 for a, b in zip(one[:rows], other[:rows], strict=True))
 
 
+@pytest.mark.long
 async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
     stranger: Stranger, broker: Mosquitto, programs: Programs, tmp_path: Path
 ) -> None:

@@ -60,21 +60,23 @@ async def state(boss: Boss, state: str, reason: str | None = None) -> Any:
     return await boss.stranger.expect(boss.topic("status"), shown, after=boss.since, timeout=40)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("segment_seconds", [86400, 2], ids=["one-file", "segments"])
-async def test_ten_agents_killed_at_random_leave_one_unbroken_recording(
+async def test_agents_killed_at_random_leave_one_unbroken_recording(
     boss: Boss,
     agent: Callable[[], Awaitable[Program]],
     programs: Programs,
     recordings: Path,
     tmp_path: Path,
     segment_seconds: int,
+    long: bool,
 ) -> None:
     chance = random.Random(segment_seconds)
     program = await agent()
     await boss.push(1, wanted(segment_seconds=segment_seconds), name="cam", room="hall1")
     recorders = writers(programs)
     assert len(recorders) == 1
-    for _ in range(10):
+    for _ in range(10 if long else 4):
         await asyncio.sleep(chance.uniform(0, 0.6))  # the moment is the test
         program.kill()
         await asyncio.sleep(chance.uniform(0, 0.6))
