@@ -31,6 +31,8 @@ Boot = Annotated[str, Meta(min_length=1, max_length=64)]
 Revision = Annotated[int, Meta(ge=1, le=MAX_REVISION)]
 RevisionOrNone = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
 """0 stands for no revision at all."""
+MAX_INSTANCES: Final = 1000
+"""Instances a station can have: more do not fit into one status."""
 INTERVAL: Final = 10.0
 """Seconds between two heartbeats, unless the station says otherwise."""
 SILENT_INTERVALS: Final = 3

@@ -46,6 +46,7 @@ class Secret:
     """
 
     secret: str
+    private = 'a secret by its name, {secret = "…"}: its value stands on the station alone'
 
 
 @frozen

@@ -4,7 +4,8 @@ cattrs does the walking; the hooks here refuse what it would quietly convert (`"
 int, `1` for a bool, a string for a list) and check the bounds a class states in its
 annotations, as `Annotated[int, Meta(ge=1)]`. The same annotations make the JSON Schema. A
 function among them, `Annotated[str, relative]`, is called with the value and refuses it by a
-ValueError.
+ValueError. A class with an attribute `private` is never shown in a message: the attribute says
+what was expected.
 """
 
 import difflib
@@ -280,6 +281,17 @@ def _only(kind: type, expected: str, inner: Hook) -> Hook:
     return hook
 
 
+def _unshown(kind: type, expected: str, inner: Hook) -> Hook:
+    """As `_only`, of what may be a secret: the message does not say what was got."""
+
+    def hook(value: Any, type_: Any) -> Any:
+        if not isinstance(value, kind):
+            raise _Wrong(f"expected {expected}")
+        return inner(value, type_)
+
+    return hook
+
+
 def _origin(type_: Any) -> Any:
     return get_origin(type_)
 
@@ -295,9 +307,9 @@ def make_converter(*, forbid_extra_keys: bool) -> Converter:
     converter.register_structure_hook(datetime, _time)
     converter.register_structure_hook_factory(
         attrs.has,
-        lambda t: _only(
+        lambda t: (_unshown if hasattr(t, "private") else _only)(
             dict,
-            "a table",
+            getattr(t, "private", "a table"),
             make_dict_structure_fn(t, converter, _cattrs_forbid_extra_keys=forbid_extra_keys),
         ),
     )

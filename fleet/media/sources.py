@@ -28,6 +28,8 @@ _EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
 def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
     """Check that `url` is an address without a user's name and password.
 
+    A multicast group may stand as in `udp://@239.1.1.1:5004`: there is nobody before the `@`.
+
     Raises:
         ValueError: it is not; the text says what was expected.
     """
@@ -35,15 +37,16 @@ def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
         parts = urlsplit(url)
     except ValueError as error:
         raise ValueError(f"expected an address such as rtsp://camera/main: {error}") from None
-    if "@" in parts.netloc:
+    user, at, place = parts.netloc.rpartition("@")
+    if user or (at and parts.scheme not in ("udp", "rtp")):
         raise ValueError(
             "expected an address without user name and password: they would stand in the config, "
             "in the list of processes and in logs for all to read"
         )
-    if parts.scheme not in schemes or not parts.netloc or re.search(r"[\s\0]", url):
+    if parts.scheme not in schemes or not place or re.search(r"[\s\0]", url):
         raise ValueError(
             f"expected an address such as {schemes[0]}://example/main ({', '.join(schemes)}), "
-            f"got {url!r}"
+            f"got {url.partition('?')[0]!r}"
         )
 
 

@@ -107,6 +107,6 @@ class ValidateResult:
 
     doubts: tuple[Doubt, ...]
     unheard: tuple[str, ...]
-    """Stations that never said what they can run, so that nothing could be compared."""
+    """Stations that never said what they can run: only roles that come with fleet were judged."""
     stations: int
     """How many stations the file names."""

@@ -1,19 +1,11 @@
 """What is exported, applied again, changes nothing; what is shown has no secret in it."""
 
-from typing import Any
-
-from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager.conference import export, plan
 from fleet.manager.conference import file as conference
-from fleet.manager.conference.schemas import HIDDEN, problems, without_secrets
 from fleet.manager.conference.wanted import DesiredState, Facts, Header, Room
-from fleet.model import Factory, Registration, Roles
-from fleet.roles import Secret
-from fleet.schema import json_schema
-from tests.manager.station import registration
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
@@ -79,59 +71,3 @@ def test_settings_are_shown_as_a_file_has_them() -> None:
     shown = export.roles_text({"record": {"main": {"source": {"type": "test"}, "n": 1}}})
     assert shown == '[roles.record.main]\nsource = {type = "test"}\nn = 1\n'
     assert export.roles_text({}) == ""
-
-
-@frozen
-class _Settings:
-    url: str
-    password: Secret
-    speed: int = 1
-
-
-def _registration(settings: Any, instances: int = 0) -> Registration:
-    said = registration("A") | {"blocked_roles": ("mix",), "factories": {}}
-    said["factories"] = {"stream": Factory(instances, settings, {})}
-    return Registration(**said)
-
-
-def test_a_secret_is_shown_by_its_name_alone() -> None:
-    said = _registration(json_schema(_Settings))
-    roles: Roles = {
-        "stream": {
-            "good": {"url": "srt://x", "password": {"secret": "key"}},
-            "bad": {"url": "rtmp://ann:hunter2@x/y", "password": "hunter2"},
-        }
-    }
-    shown = without_secrets(roles, said)
-    assert shown["stream"]["good"] == roles["stream"]["good"]
-    assert shown["stream"]["bad"] == {"url": "rtmp://***@x/y", "password": HIDDEN}
-    unsure = without_secrets(roles, None)
-    assert "hunter2" not in str(unsure)
-    assert unsure["stream"]["good"] == roles["stream"]["good"]
-
-
-def test_what_a_station_would_refuse_is_told_with_role_instance_and_path() -> None:
-    said = _registration(json_schema(_Settings), instances=1)
-    found = problems(
-        {
-            "stream": {"main": {"url": "x", "password": "y", "sped": 1}, "two": {"url": 5}},
-            "mix": {"main": {}},
-            "Stream": {"main": {}},
-        },
-        said,
-    )
-    told = [(one.type, one.role, one.instance, one.path) for one in found]
-    assert ("InvalidConfiguration", "stream", None, None) in told
-    assert ("InvalidConfiguration", "stream", "main", "/password") in told
-    assert ("InvalidConfiguration", "stream", "two", "/url") in told
-    assert ("BlockedRole", "mix", None, None) in told
-    assert ("MissingRoleFactory", "Stream", None, None) in told
-    messages = {one.message for one in problems({"stream": {"m": {"sped": 1}}}, said)}
-    assert "there is no setting 'sped' (did you mean 'speed'?)" in messages
-    assert "url, password is missing" in messages
-
-
-def test_a_schema_that_is_none_says_so_and_fetches_nothing() -> None:
-    for schema in ({"type": "nonsense"}, {"$ref": "http://127.0.0.1:1/x"}):
-        (one,) = problems({"stream": {"main": {}}}, _registration(schema))
-        assert "cannot be compared" in one.message

@@ -69,6 +69,18 @@ def test_a_new_name_or_room_is_a_change_of_the_station_alone() -> None:
     assert new.detail == "new"
 
 
+def test_a_changed_secret_is_a_change_that_does_not_show_it() -> None:
+    then = {"r": {"a": {"password": "hunter2", "url": "x://ann:pw1@y", "t": {"api_key": "k1"}}}}
+    now = {"r": {"a": {"password": "hunter1", "url": "x://ann:pw2@y", "t": {"api_key": "k2"}}}}
+    assert shown(then, now) == [
+        "~ r/a password (hidden) -> (hidden), t.api_key (hidden) -> (hidden), "
+        "url x://***@y -> x://***@y"
+    ]
+    assert shown(then, {"r": {"a": {}}}) == [
+        "~ r/a password none -> (hidden), t none -> {api_key = (hidden)}, url none -> x://***@y"
+    ]
+
+
 def test_what_a_station_would_refuse_is_a_warning() -> None:
     registration = Registration(
         "A",
@@ -77,21 +89,21 @@ def test_what_a_station_would_refuse_is_a_warning() -> None:
         None,
         (),
         ("stream",),
-        {"record": Factory(1, {}, {}), "stream": Factory(0, {}, {})},
+        {"hoist": Factory(1, {}, {}), "stream": Factory(0, {}, {})},
         {"mix": "install voctomix"},
         (),
     )
     roles: Any = {
-        "record": {"a": {}, "b": {}},
+        "hoist": {"a": {}, "b": {}},
         "stream": {"main": {}},
         "mix": {"main": {}},
         "mystic": {"main": {}},
     }
     assert list(warnings(DesiredState("b1", FACTS, roles), registration)) == [
-        "hall1-cam runs at most 1 of the role 'record', 2 are wanted",
+        "hall1-cam runs at most 1 of the role 'hoist', 2 are wanted",
         "hall1-cam blocks the role 'stream'",
         "hall1-cam cannot run the role 'mix': install voctomix",
-        "hall1-cam has no role 'mystic' (it has: record, stream)",
+        "hall1-cam has no role 'mystic' (it has: hoist, stream)",
     ]
 
 

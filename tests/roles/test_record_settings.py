@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fleet.roles.ingest import IngestSettings
 from fleet.roles.record import RecordSettings
 from fleet.strict import Mistakes, structure
 
@@ -63,6 +64,20 @@ def test_a_directory_stays_below_the_recordings(directory: str) -> None:
         structure({"source": TEST, "directory": directory}, RecordSettings)
     (mistake,) = caught.value.mistakes
     assert mistake.pointer == "/directory"
+
+
+@pytest.mark.parametrize(
+    "url", ["udp://@239.1.1.1:5004", "rtp://@239.1.1.1:5004", "udp://239.1.1.1:5004", "udp://:5004"]
+)
+def test_multicast_as_people_write_it_is_an_address(url: str) -> None:
+    structure({"source": {"type": "url", "url": url}}, RecordSettings)
+    structure({"picture": {"type": "url", "url": url}}, IngestSettings)
+
+
+@pytest.mark.parametrize("url", ["udp://ann@239.1.1.1:5004", "udp://@", "rtsp://@cam/1"])
+def test_with_somebody_before_the_at_or_nothing_behind_it_is_none(url: str) -> None:
+    with pytest.raises(Mistakes):
+        structure({"source": {"type": "url", "url": url}}, RecordSettings)
 
 
 def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:

@@ -14,6 +14,7 @@ from attrs import frozen
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
 from fleet.model import (
+    MAX_INSTANCES,
     NAME_RULE,
     BlockedRole,
     InvalidConfiguration,
@@ -24,8 +25,6 @@ from fleet.model import (
 from fleet.role import RoleFactory
 from fleet.strict import Mistakes, close_match, show, structure
 
-MAX_INSTANCES: Final = 1000
-"""Instances a station can have: more do not fit into one status."""
 _LONGEST_NAME: Final = 100
 _LONGEST_MESSAGE: Final = 600
 

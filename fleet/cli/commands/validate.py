@@ -53,7 +53,10 @@ def _show(found: ValidateResult) -> None:
     for doubt in found.doubts:
         print(clean(f"{doubt.station}: {problem_text(doubt.problem)}"))
     if found.unheard:
-        say(f"not compared, because they were never heard from: {conference.names(found.unheard)}")
+        say(
+            "never heard from, so only roles that come with fleet were judged: "
+            f"{conference.names(found.unheard)}"
+        )
     wrong = len({doubt.id for doubt in found.doubts})
     of = counted(found.stations, "station")
     say(f"{wrong} of {of} would refuse it" if wrong else "nothing is wrong with it")

@@ -162,7 +162,8 @@ class _Reader:
                     f"that of the next day), got {show(one)}",
                     *("rooms", name, "hours", str(index)),
                 )
-        return evolve(room, hours=tuple(set(room.hours) - set(wrong))) if room and wrong else room
+        right = tuple(one for one in room.hours if one not in wrong) if room else ()
+        return evolve(room, hours=right) if room else None
 
     def profile(self, name: str, table: Any) -> None:
         self.name(name, "the name of a profile", "profiles", name)

@@ -1,8 +1,9 @@
 """What applying a conference file would change, instance by instance. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from fleet.manager.conference.masking import HIDDEN, masked, schema_of
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Registration, Roles, Settings
@@ -16,9 +17,15 @@ _MOST: Final = 4
 
 
 def changes(
-    then: DesiredState, now: Roles, running: frozenset[tuple[str, str]]
+    then: DesiredState,
+    now: Roles,
+    running: frozenset[tuple[str, str]],
+    said: Registration | None = None,
 ) -> Iterator[Change]:
-    """What changes on one station; `running`: the (role, instance) pairs that run there."""
+    """What changes on one station, no secret being shown.
+
+    `running`: the (role, instance) pairs that run there; `said`: how it describes itself.
+    """
     old, new = _flat(now), _flat(then.roles)
     for key in sorted(old.keys() | new.keys()):
         role, instance = key
@@ -29,7 +36,10 @@ def changes(
         elif same(old[key], new[key]):
             continue
         else:
-            action, detail = "~", _difference(old[key], new[key])
+            action = "~"
+            schema = schema_of(role, said)
+            shown = masked(role, old[key], schema), masked(role, new[key], schema)
+            detail = _difference(old[key], new[key], *shown)
         yield Change(
             then.id,
             then.name,
@@ -57,10 +67,10 @@ def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChang
     return StationChange(then.id, then.name, then.facts.room, detail)
 
 
-def warnings(then: DesiredState, registration: Registration) -> Iterator[str]:
+def warnings(then: DesiredState, said: Registration | None) -> Iterator[str]:
     """What the station, as it describes itself, would refuse."""
     name = then.name
-    for problem in problems(then.roles, registration):
+    for problem in problems(then.roles, said):
         if problem.instance is None:
             yield f"{name} {problem.message}"
         else:
@@ -108,23 +118,26 @@ def _flat(roles: Roles) -> dict[tuple[str, str], Settings]:
     }
 
 
-def _difference(old: Settings, new: Settings) -> str:
-    found = list(_differences(old, new, ""))
+def _difference(old: Settings, new: Settings, was: Settings, will: Settings) -> str:
+    """What is different between `old` and `new`, in the words of `was` and `will`."""
+    found = list(_differences(old, new, was, will, ""))
     more = f", {len(found) - _MOST} more" if len(found) > _MOST else ""
     return ", ".join(found[:_MOST]) + more
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[str]:
+def _differences(
+    old: Settings, new: Settings, was: Settings, will: Settings, path: str
+) -> Iterator[str]:
     for key in sorted(old.keys() | new.keys()):
         here = f"{path}{key}"
         if key not in old:
-            yield f"{here} none -> {_short(new[key])}"
+            yield f"{here} none -> {_short(will[key])}"
         elif key not in new:
-            yield f"{here} {_short(old[key])} -> none"
+            yield f"{here} {_short(was[key])} -> none"
         elif isinstance(old[key], dict) and isinstance(new[key], dict):
-            yield from _differences(old[key], new[key], f"{here}.")
+            yield from _differences(old[key], new[key], was[key], will[key], f"{here}.")
         elif not same(old[key], new[key]):
-            yield f"{here} {_short(old[key])} -> {_short(new[key])}"
+            yield f"{here} {_short(was[key])} -> {_short(will[key])}"
 
 
 def _short(value: Any) -> str:
@@ -133,6 +146,8 @@ def _short(value: Any) -> str:
             text = "{" + ", ".join(f"{key} = {_short(one)}" for key, one in value.items()) + "}"
         case list():
             text = "[" + ", ".join(map(_short, value)) + "]"
+        case str() if value == HIDDEN:
+            text = "(hidden)"
         case bool():
             text = str(value).lower()
         case _:

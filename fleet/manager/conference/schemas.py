@@ -1,72 +1,147 @@
-"""What a station would refuse, by what it says of itself: roles, limits, settings. Pure."""
+"""What a station would refuse: of roles that come with fleet by their own code, of others by
+the schema that the station advertises. Pure.
+"""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from jsonschema.validators import extend
 from referencing import Registry
 
-from fleet.model import Factory, JsonSchema, Problem, Registration, Roles, Settings
-from fleet.strict import close_match, escape, show
+from fleet.manager.conference import known
+from fleet.manager.conference.masking import mask, masked
+from fleet.model import MAX_INSTANCES, Factory, Problem, Registration, Roles, Settings
+from fleet.strict import Mistakes, close_match, escape, show, structure
 from fleet.wire import dumps
 
 _NO_REFERENCES: Final[Registry[Any]] = Registry()  # nothing is fetched for a schema
-_USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
-_KEYS: Final = re.compile(r"(?i)password|passphrase|secret|token|stream_?key|streamid|key")
-HIDDEN: Final = '(hidden: a secret stands on the station, as {secret = "name"} here)'
+# JSON Schema takes 180.0 for an integer, a station does not.
+_Validator: Final = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+Found = tuple[tuple[str | None, str], ...]
+"""(path, message) of all that is wrong with some settings."""
 
 
-def problems(roles: Roles, said: Registration) -> Iterator[Problem]:
-    """What the station would find wrong with `roles`, as far as its registration tells."""
+def problems(roles: Roles, said: Registration | None) -> Iterator[Problem]:
+    """What the station would find wrong with `roles`.
+
+    `said`: how it describes itself, None where it was never heard: then only the settings of
+    roles that are known here are looked at.
+    """
+    count = sum(map(len, roles.values()))
+    if count > MAX_INSTANCES:
+        message = f"runs at most {MAX_INSTANCES} instances, {count} are wanted"
+        yield Problem("InvalidConfiguration", None, None, None, message)
     for role, instances in roles.items():
-        factory = said.factories.get(role)
-        if role in said.blocked_roles:
+        factory = said.factories.get(role) if said else None
+        if said is None:
+            yield from _of_role(role, instances, None)
+        elif role in said.blocked_roles:
             yield Problem("BlockedRole", role, None, None, f"blocks the role {role!r}")
+        elif factory is not None:
+            yield from _of_role(role, instances, factory)
         elif role in said.broken_roles:
             message = f"cannot run the role {role!r}: {said.broken_roles[role]}"
             yield Problem("MissingRoleFactory", role, None, None, message)
-        elif factory is None:
-            known = ", ".join(sorted(said.factories)) or "none"
-            message = f"has no role {role!r} (it has: {known})"
-            yield Problem("MissingRoleFactory", role, None, None, message)
         else:
-            yield from _of_role(role, instances, factory)
+            there = ", ".join(sorted(said.factories)) or "none"
+            hint = close_match(role, list(said.factories)) or f" (it has: {there})"
+            message = f"has no role {role!r}{hint}"
+            yield Problem("MissingRoleFactory", role, None, None, message)
 
 
-def _of_role(role: str, instances: Mapping[str, Settings], factory: Factory) -> Iterator[Problem]:
-    if factory.instances and len(instances) > factory.instances:
-        message = (
-            f"runs at most {factory.instances} of the role {role!r}, {len(instances)} are wanted"
-        )
+def _of_role(
+    role: str, instances: Mapping[str, Settings], factory: Factory | None
+) -> Iterator[Problem]:
+    own = known.factories().get(role)
+    limit = factory.instances if factory else own.instances if own else 0
+    if limit and len(instances) > limit:
+        message = f"runs at most {limit} of the role {role!r}, {len(instances)} are wanted"
         yield Problem("InvalidConfiguration", role, None, None, message)
-    schema = dumps(factory.settings)
+    schema = dumps(factory.settings) if factory else b"{}"
+    is_known = own is not None and schema in (b"{}", _own_schema(role))
     for name, settings in instances.items():
-        for path, message in _mistakes(schema, dumps(settings)):
-            yield Problem("InvalidConfiguration", role, name, path, message)
+        found = _refused(role, dumps(settings)) if is_known else _unfit(schema, dumps(settings))
+        shown = masked(role, settings, factory.settings if factory else None) if found else settings
+        for path, message in found:
+            told = mask(message, settings, shown)
+            yield Problem("InvalidConfiguration", role, name, path, told)
+
+
+@cache
+def _own_schema(role: str) -> bytes:
+    return dumps(known.schema(role))
 
 
 @lru_cache(maxsize=4096)
-def _mistakes(schema: bytes, settings: bytes) -> tuple[tuple[str | None, str], ...]:
-    """(path, message) of all that does not fit; most stations have the same schemas."""
+def _refused(role: str, settings: bytes) -> Found:
+    """What the code of a role that is known here does not take."""
+    try:
+        structure(json.loads(settings), known.factories()[role].settings)
+    except Mistakes as mistakes:
+        return tuple((one.pointer or None, one.message) for one in mistakes.mistakes)
+    return ()
+
+
+@lru_cache(maxsize=4096)
+def _unfit(schema: bytes, settings: bytes) -> Found:
+    """What does not fit a schema; most stations have the same schemas."""
     try:
         value = json.loads(settings)
+        errors = (
+            one for error in _validator(schema).iter_errors(value) for one in _told_apart(error)
+        )
         found: dict[tuple[str | None, str], None] = {}
-        for error in _validator(schema).iter_errors(value):
-            best = best_match([error]) or error
-            path = "".join(f"/{escape(str(key))}" for key in best.absolute_path) or None
-            found[path, _message(best)] = None
+        for error in errors:
+            path = "".join(f"/{escape(str(key))}" for key in error.absolute_path) or None
+            found[path, _message(error)] = None
         return tuple(found)
     except Exception as error:  # a station may advertise anything at all
         return ((None, f"cannot be compared with what the station advertises ({error!r})"),)
 
 
 @lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema), registry=_NO_REFERENCES)
+def _validator(schema: bytes) -> Any:
+    return _Validator(json.loads(schema), registry=_NO_REFERENCES)
+
+
+def _told_apart(error: Any) -> Iterator[Any]:
+    """The mistakes behind one error: those in the alternative whose `type` is named.
+
+    Where none is named, those in the one that has no `type`.
+    """
+    arms = error.validator_value if error.validator in ("oneOf", "anyOf") else ()
+    tags = [_tag(arm) for arm in arms]
+    if not any(tags) or not isinstance(error.instance, dict):
+        yield best_match([error]) or error
+        return
+    tag = error.instance.get("type")
+    if tag is not None and tag not in tags:
+        yield error
+        return
+    index = tags.index(tag) if tag in tags else None
+    inner = [one for one in error.context if one.schema_path[0] == index]
+    for one in inner:
+        yield from _told_apart(one)
+    if not inner:
+        yield error
+
+
+def _tag(schema: Any) -> Any:
+    """The `type` that settings must have to fit an alternative."""
+    try:
+        return schema["properties"]["type"]["const"]
+    except (KeyError, TypeError):
+        return None
 
 
 def _message(error: Any) -> str:
@@ -74,15 +149,23 @@ def _message(error: Any) -> str:
     rule, got = error.validator_value, show(error.instance)
     match error.validator:
         case "additionalProperties" if isinstance(error.instance, dict):
-            known = list(error.schema.get("properties", {}))
-            unknown = [key for key in error.instance if key not in known]
+            there = list(error.schema.get("properties", {}))
+            unknown = [key for key in error.instance if key not in there]
             return ", ".join(
-                f"there is no setting {key!r}{close_match(key, known)}" for key in unknown
+                f"there is no setting {key!r}{close_match(key, there)}" for key in unknown
             )
+        case "oneOf" | "anyOf" if isinstance(error.instance, dict):
+            tags = [str(tag) for arm in rule if (tag := _tag(arm)) is not None]
+            tag = error.instance.get("type")
+            got = show(tag) if "type" in error.instance else "none"
+            close = close_match(tag, tags)
+            return f"expected a type out of {', '.join(tags)}{close}, got {got}"
         case "type":
             return f"expected a value of type {rule}, got {got}"
         case "enum":
-            return f"expected one of {', '.join(map(show, rule))}, got {got}"
+            values = [str(one) for one in rule]
+            hint = close_match(error.instance, values)
+            return f"expected one of {', '.join(map(show, rule))}{hint}, got {got}"
         case "minimum":
             return f"expected at least {rule}, got {got}"
         case "maximum":
@@ -92,56 +175,3 @@ def _message(error: Any) -> str:
             return f"{', '.join(missing)} is missing"
         case _:
             return str(error.message)
-
-
-def without_secrets(roles: Roles, said: Registration | None) -> Roles:
-    """`roles` as they may be shown: a secret that stands in them as text is hidden."""
-    return {
-        role: {name: _hidden(settings, _schema(role, said)) for name, settings in instances.items()}
-        for role, instances in roles.items()
-    }
-
-
-def _schema(role: str, said: Registration | None) -> JsonSchema | None:
-    factory = said.factories.get(role) if said else None
-    return factory.settings if factory and factory.settings else None
-
-
-def _hidden(value: Any, schema: Any, key: str = "") -> Any:
-    if isinstance(value, Mapping):
-        return {
-            name: _hidden(one, _inner(schema, name), "" if _is_name_of_secret(value) else name)
-            for name, one in value.items()
-        }
-    if isinstance(value, list):
-        return [_hidden(one, None, key) for one in value]
-    if isinstance(value, str):
-        unsure = schema is None and _KEYS.fullmatch(key) is not None
-        if unsure or any(_is_secret(arm) for arm in _arms(schema)):
-            return HIDDEN
-        return _USER.sub("***@", value)
-    return value
-
-
-def _is_name_of_secret(value: Mapping[str, Any]) -> bool:
-    return value.keys() == {"secret"}
-
-
-def _arms(schema: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(schema, Mapping):
-        yield schema
-        for several in ("anyOf", "oneOf"):
-            for arm in schema.get(several, ()):
-                yield from _arms(arm)
-
-
-def _is_secret(schema: Mapping[str, Any]) -> bool:
-    return list(schema.get("properties", {})) == ["secret"]
-
-
-def _inner(schema: Any, name: str) -> Any:
-    """What is known of the setting `name`, None where nothing is."""
-    found = [arm["properties"][name] for arm in _arms(schema) if name in arm.get("properties", {})]
-    if len(found) > 1:
-        return {"anyOf": found}
-    return found[0] if found else None

@@ -41,11 +41,11 @@ async def validate(desk: Desk, caller: str, asked: ValidateArguments) -> Validat
     doubts: list[Doubt] = []
     unheard: list[str] = []
     for one in file.stations.values():
-        name, heard = one.name, desk.inventory.get(one.id)
-        if heard is None or heard.registration is None:
-            unheard.append(name)
-        else:
-            doubts += (Doubt(one.id, name, it) for it in problems(one.roles, heard.registration))
+        heard = desk.inventory.get(one.id)
+        said = heard.registration if heard else None
+        if said is None:
+            unheard.append(one.name)
+        doubts += (Doubt(one.id, one.name, it) for it in problems(one.roles, said))
     return ValidateResult(tuple(doubts), tuple(unheard), len(file.stations))
 
 
@@ -191,13 +191,13 @@ def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
         entry, heard = desk.ledger[station], desk.inventory.get(station)
         wanted = DesiredState(station, entry.facts, then)
         now = entry.config.roles if entry.config else {}
-        own = list(plan.changes(wanted, now, desk.running(station)))
+        said = heard.registration if heard else None
+        own = list(plan.changes(wanted, now, desk.running(station), said))
         if own:
             before = entry.config.revision if entry.config else None
             targets.append(RolloutTarget(station, entry.facts, then, before, entry.facts))
         changes += own
-        if heard is not None and heard.registration is not None:
-            warnings += plan.warnings(wanted, heard.registration)
+        warnings += plan.warnings(wanted, said)
     last = desk.ledger.rollout
     planned = PlanResult(
         tuple(changes),

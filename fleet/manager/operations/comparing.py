@@ -55,7 +55,12 @@ def compare(
     for one in chosen:
         entry, heard = desk.ledger[one.id], desk.inventory.get(one.id)
         own = list(
-            plan.changes(one, entry.config.roles if entry.config else {}, desk.running(one.id))
+            plan.changes(
+                one,
+                entry.config.roles if entry.config else {},
+                desk.running(one.id),
+                heard.registration if heard else None,
+            )
         )
         olds = [
             id_
@@ -69,8 +74,8 @@ def compare(
         change = _station_change(one, entry, olds)
         if change is not None:
             stations.append(change)
-        if warn and heard is not None and heard.registration is not None:
-            warnings += plan.warnings(one, heard.registration)
+        if warn:
+            warnings += plan.warnings(one, heard.registration if heard else None)
         if own or _moves(one, entry):
             before = entry.config.revision if entry.config else None
             replaces = olds.pop() if olds else None

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any, Final
 
 from fleet.manager.conference import export, plan
-from fleet.manager.conference.schemas import without_secrets
+from fleet.manager.conference.masking import without_secrets
 from fleet.manager.conference.wanted import DesiredState
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import Issue, Past
@@ -72,8 +72,8 @@ async def diff(desk: Desk, caller: str, asked: DiffArguments) -> DiffResult:  # 
     said = _said(desk, station)
     _, old = await _revision(desk, station, asked.old)
     _, new = await _revision(desk, station, asked.new)
-    then = DesiredState(station, desk.ledger[station].facts, without_secrets(new.roles, said))
-    changes = plan.changes(then, without_secrets(old.roles, said), frozenset())
+    then = DesiredState(station, desk.ledger[station].facts, new.roles)
+    changes = plan.changes(then, old.roles, frozenset(), said)
     return DiffResult(station, desk.name(station), tuple(changes))
 
 
