@@ -56,6 +56,8 @@ class Stranger:
         password: str | None = None,
     ) -> None:
         self.heard: list[Heard] = []
+        self.connections = 0
+        """How often the broker let it in."""
         self._filters = list(listen)
         self._port = port
         self._ready = asyncio.Event()
@@ -195,6 +197,7 @@ class Stranger:
     def _connected(self, code: Any) -> None:
         assert not code.is_failure, f"the broker refused the stranger: {code}"
         self._ready.set()
+        self.connections += 1
         if self._filters:
             self._subscribe(self._filters, 1)
 

@@ -118,6 +118,7 @@ async def test_a_station_cannot_push_another_off_the_broker(users: Users) -> Non
         mark = box.mark()
         await manager.publish(station(STATION, "config"), {})
         await box.expect(station(STATION, "config"), after=mark)
+        assert (box.connections, thief.connections) == (1, 1), "both stay"
 
 
 async def test_nobody_gets_in_without_a_password_or_through_the_wrong_door(

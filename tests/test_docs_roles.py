@@ -1,6 +1,7 @@
 """Every example in docs/roles.md runs in a real agent, and does what the page says of it."""
 
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -156,7 +157,11 @@ def fetched(url: str) -> bytes | None:
 
 
 async def test_an_ffmpeg_role_starts_with_its_first_output(station: Station) -> None:
-    await station.runs("tone", port=free_port())
+    with socket.socket(type=socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.setblocking(False)
+        await station.runs("tone", port=listener.getsockname()[1])
+        assert listener.recv(188)[:1] == b"G", "MPEG-TS, and no later than it is said to run"
 
 
 async def test_build_and_commands_by_hand(station: Station) -> None:

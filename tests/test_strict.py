@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from fleet.strict import Meta, Mistakes, escape, structure
 
@@ -58,25 +58,33 @@ class One:
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "meant"),
     [
-        {"flag": False},
-        {"count": 10**30},
-        {"ratio": 5},
-        {"ratio": 2.5},
-        {"words": []},
-        {"maybe": None},
-        {"mode": 1},
-        {"at": "2026-02-01T09:30:00.123Z"},
-        {"state": "newer"},
-        {"shape": {"type": "circle", "radius": 1}},
-        {"small": 3},
-        {"even": 4},
+        ({"flag": False}, One(flag=False)),
+        ({"count": 10**30}, One(count=10**30)),
+        ({"ratio": 5}, One(ratio=5.0)),
+        ({"ratio": 2.5}, One(ratio=2.5)),
+        ({"words": []}, One(words=())),
+        ({"words": ["a", "b"]}, One(words=("a", "b"))),
+        ({"maybe": None}, One(maybe=None)),
+        ({"mode": 1}, One(mode=1)),
+        (
+            {"at": "2026-02-01T09:30:00.123Z"},
+            One(at=datetime(2026, 2, 1, 9, 30, 0, 123_000, tzinfo=UTC)),
+        ),
+        ({"state": "newer"}, One(state=State.UNKNOWN)),
+        ({"shape": {"type": "circle", "radius": 1}}, One(shape=Circle("circle", 1.0))),
+        ({"small": 3}, One(small=3)),
+        ({"even": 4}, One(even=4)),
     ],
     ids=str,
 )
-def test_takes_what_is_meant(value: dict[str, Any]) -> None:
-    structure(value, One)
+def test_takes_what_is_meant(value: dict[str, Any], meant: One) -> None:
+    got = structure(value, One)
+    assert got == meant
+    assert {name: type(one) for name, one in asdict(got, recurse=False).items()} == {
+        name: type(one) for name, one in asdict(meant, recurse=False).items()
+    }
 
 
 def test_time_is_utc_and_an_unknown_state_is_unknown() -> None:

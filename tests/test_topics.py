@@ -58,6 +58,9 @@ def test_managers_topics_have_no_station() -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_parsed_or_none(topic: str) -> None:
-    Topics().parse(topic)
-    Topics().parse(f"fleet/v1/station/{topic}")
+def test_any_text_is_parsed_or_none(text: str) -> None:
+    for topic in (text, f"fleet/v1/station/{text}", f"fleet/v1/station/b1/{text}"):
+        found = Topics().parse(topic)
+        if found is not None:
+            assert found.station is not None
+            assert Topics().station(found.station, found.kind, *found.rest) == topic

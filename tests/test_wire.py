@@ -112,7 +112,7 @@ def test_missing_field_is_refused(value: Any, data: st.DataObject) -> None:
 @given(st.binary(max_size=100), st.sampled_from([model.Ack, model.Status, model.Telemetry]))
 def test_any_bytes_are_decoded_or_refused(payload: bytes, cls: type) -> None:
     with contextlib.suppress(Undecodable):
-        decode(payload, cls)
+        assert isinstance(decode(payload, cls), cls)
 
 
 def test_special_values_travel_as_words() -> None:
@@ -154,9 +154,10 @@ def test_what_is_no_strict_json_is_refused(payload: bytes, why: str) -> None:
 
 
 def test_what_is_just_allowed_is_taken() -> None:
-    loads(b"[" * 64 + b"]" * 64)
-    loads(b'"\\ud83d\\ude00"')
-    loads(b'"' + b"x" * (model.MAX_PAYLOAD - 2) + b'"')
+    nested = b"[" * 64 + b"]" * 64
+    assert json.dumps(loads(nested)).encode() == nested
+    assert loads(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+    assert loads(b'"' + b"x" * (model.MAX_PAYLOAD - 2) + b'"') == "x" * (model.MAX_PAYLOAD - 2)
 
 
 def test_name_and_room_are_left_out_where_there_are_none() -> None:

@@ -232,4 +232,8 @@ async def started(make_host: MakeHost, settings: RecordSettings) -> Any:
 async def test_stopped_before_it_began_it_stops(
     make_host: MakeHost, record_settings: Settings
 ) -> None:
-    await Record(make_host(), record_settings()).stop()
+    host = make_host()
+    await Record(host, record_settings()).stop()
+    assert host.children == []
+    assert host.failed is None
+    assert not host.recordings.exists()
