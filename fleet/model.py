@@ -229,13 +229,18 @@ class Presence:
 
 @frozen
 class InstanceStatus:
-    """What one instance does. `reason` is a CamelCase code, `message` a sentence."""
+    """What one instance does. `reason` is a CamelCase code, `message` a sentence.
+
+    `revision`: the latest whose settings are the ones this state belongs to; None where the
+    station is of an earlier release and does not say.
+    """
 
     state: State
     since: datetime
     restarts: int
     reason: str | None
     message: str | None
+    revision: RevisionOrNone | None = None
 
 
 @frozen

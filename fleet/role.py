@@ -189,7 +189,11 @@ class Role(Generic[S]):
     """One instance of a role. Subclasses say what starting, updating and stopping mean."""
 
     stall_seconds: float | None = None
-    """Seconds without `Host.progress` after which a running role counts as `Stalled`."""
+    """Seconds without `Host.progress` after which a running role counts as `Stalled`.
+
+    A role that has them is shown as `running` from the first progress it reports: what it does
+    has come out. Without, it runs as soon as `start` has returned.
+    """
 
     def __init__(self, host: Host, settings: S) -> None:
         self.host = host

@@ -34,7 +34,11 @@ from fleet.wire import encode, format_time
 log = logging.getLogger(__name__)
 
 STATUS_GAP: Final = 1.0
-"""Seconds between two statuses at least."""
+"""Seconds between two statuses in the mean, while something changes again and again."""
+STATUS_BURST: Final = 5
+"""Statuses that may go out at once when little was to be said before."""
+_GATHER: Final = 0.01
+"""Seconds in which what changes together is one status."""
 LOG_GAP: Final = 0.5
 LOOK_AROUND: Final = 60.0
 """Seconds after which new devices, addresses and installed tools are noticed."""
@@ -49,6 +53,26 @@ class Identity:
     topics: Topics
     interval: float
     name: str | None = None
+
+
+class Pace:
+    """When the next status may go: `STATUS_BURST` at once, one a `STATUS_GAP` in the mean."""
+
+    def __init__(self, now: float) -> None:
+        self._saved = float(STATUS_BURST)
+        self._at = now
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next may go."""
+        return max(0.0, (1.0 - self._refilled(now)) * STATUS_GAP)
+
+    def spend(self, now: float) -> None:
+        """One goes, whether it was its time or not."""
+        self._saved = max(0.0, self._refilled(now) - 1.0)
+        self._at = now
+
+    def _refilled(self, now: float) -> float:
+        return min(float(STATUS_BURST), self._saved + (now - self._at) / STATUS_GAP)
 
 
 class Session:
@@ -220,16 +244,16 @@ class Session:
 
     async def _heartbeat(self) -> None:
         loop = asyncio.get_running_loop()
-        last = loop.time()
+        pace = Pace(loop.time())
         while True:
             try:
-                async with asyncio.timeout_at(last + self._me.interval):
+                async with asyncio.timeout(self._me.interval):
                     await self._changed.wait()
-                await asyncio.sleep(last + STATUS_GAP - loop.time())
+                await asyncio.sleep(max(_GATHER, pace.wait(loop.time())))
             except TimeoutError:
                 pass
+            pace.spend(loop.time())
             self._publish_status()
-            last = loop.time()
 
     async def look_around(self) -> None:
         """Notice for ever what is new on this box; needs no broker."""

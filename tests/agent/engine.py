@@ -99,6 +99,8 @@ class Fake(Role[dict[str, Any]]):
 
     async def start(self) -> None:
         await self._do("start")
+        if "stall_seconds" in self.settings and not self.settings.get("silent"):
+            self.host.progress()
 
     async def update(self, settings: dict[str, Any]) -> bool:
         await self._do("update")

@@ -365,6 +365,64 @@ async def test_without_progress_it_is_restarted_as_stalled(
     assert "backoff" in station.seen[MAIN]
 
 
+async def test_a_role_that_reports_progress_runs_from_the_first_on_that_it_reports(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(stall_seconds=15, silent=True)})
+    await clock.pass_(5)
+    assert station.state(MAIN) is State.STARTING
+    factory.made[0].host.progress()
+    assert station.state(MAIN) is State.RUNNING
+    await clock.pass_(3)
+    await station.supervisor.restart(MAIN)
+    await clock.pass_(20)
+    assert station.seen[MAIN].count("running") == 1
+    assert station.status(MAIN).reason == "Stalled"
+
+
+async def test_a_status_says_which_revisions_settings_it_is_about(
+    station: Station, factory: FakeFactory
+) -> None:
+    def of(key: Key) -> tuple[State, int | None]:
+        status = station.status(key)
+        return status.state, status.revision
+
+    same = factory.wanted()
+    await station.supervisor.apply({MAIN: factory.wanted(hang="stop"), OTHER: same}, revision=3)
+    await settle()
+    assert of(MAIN) == of(OTHER) == (State.RUNNING, 3)
+    await station.supervisor.apply({MAIN: factory.wanted(n=4), OTHER: same}, revision=4)
+    assert of(MAIN) == (State.RUNNING, 3)  # it has not heard of it yet
+    assert of(OTHER) == (State.RUNNING, 4)
+    await settle()
+    assert of(MAIN) == (State.STOPPING, 3)
+    await station.supervisor.apply({MAIN: factory.wanted(n=5), OTHER: same}, revision=5)
+    await settle()
+    assert of(MAIN) == (State.STOPPING, 3)
+    factory.made[0].hold.set()
+    await settle()
+    assert of(MAIN) == (State.RUNNING, 5)
+    broken = Unrunnable("InvalidConfiguration", "wrong")
+    await station.supervisor.apply({MAIN: broken}, revision=6)
+    await settle()
+    assert of(MAIN) == (State.FAILED, 6)
+
+
+async def test_settings_taken_live_and_settings_taken_back_belong_to_the_newest_revision(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()}, revision=1)
+    await settle()
+    live = factory.wanted(live=True)
+    await station.supervisor.apply({MAIN: live}, revision=2)
+    assert station.status(MAIN).revision == 1
+    await station.supervisor.apply({MAIN: factory.wanted(n=3)}, revision=3)
+    await station.supervisor.apply({MAIN: live}, revision=4)
+    await settle()
+    assert station.status(MAIN).revision == 4
+    assert factory.made[0].calls == ["start", "update"]
+
+
 async def test_a_start_without_progress_stalls_too(
     station: Station, factory: FakeFactory, clock: FakeClock
 ) -> None:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import Store
 from fleet.agent.run import Agent
+from fleet.agent.session import STATUS_BURST, Pace
 from fleet.agent.settings import AgentSettings
 from fleet.model import Config
 from fleet.mqtt import Broker
@@ -48,6 +50,10 @@ def config(revision: int, roles: Any, **more: Any) -> dict[str, Any]:
 
 def running(instance: str = "main", role: str = "echo") -> Callable[[Any], bool]:
     return lambda s: s["roles"].get(role, {}).get(instance, {}).get("state") == "running"
+
+
+def at_revision(revision: int) -> Callable[[Any], bool]:
+    return lambda s: running()(s) and s["roles"]["echo"]["main"]["revision"] == revision
 
 
 async def online(stranger: Stranger, after: int = 0) -> Any:
@@ -135,7 +141,7 @@ async def test_runs_what_it_accepted_and_says_so(agent: Start, stranger: Strange
     status = await stranger.expect(STATUS, running())
     assert status["revision"] == 7
     assert set(status["roles"]["echo"]["main"]) == {
-        *("state", "since", "restarts", "reason", "message")
+        *("state", "since", "restarts", "reason", "message", "revision")
     }
 
 
@@ -272,18 +278,38 @@ async def test_remembers_a_rejection_over_a_restart(agent: Start, stranger: Stra
     assert ack["in_force"] == {"revision": 1, "roles": {}}
 
 
-async def test_status_is_the_heartbeat_and_never_comes_more_than_once_a_second(
+def test_statuses_go_out_in_bursts_and_one_a_second_in_the_mean() -> None:
+    pace, now = Pace(0.0), 0.0
+    gone = []
+    while now < 60:
+        now += pace.wait(now)
+        pace.spend(now)
+        gone.append(now)
+        now += 0.01
+    assert gone[:STATUS_BURST] == pytest.approx([0, 0.01, 0.02, 0.03, 0.04])
+    assert len(gone) <= 60 + STATUS_BURST
+    assert min(later - earlier for earlier, later in pairwise(gone[STATUS_BURST:])) > 0.99
+    assert pace.wait(now + 3600) == 0
+
+
+async def test_a_status_says_at_once_that_a_change_runs_and_never_more_than_a_burst_does(
     agent: Start, stranger: Stranger
 ) -> None:
     agent()
     await online(stranger)
-    for revision in range(1, 20):
+    took = []
+    for revision in (1, 2, 3):
+        begun = time.monotonic()
+        await stranger.publish(CONFIG, config(revision, {"echo": {"main": {"number": revision}}}))
+        status = await stranger.expect(STATUS, at_revision(revision))
+        took.append(time.monotonic() - begun)
+        assert status["revision"] == revision
+    assert min(took) < 0.15
+    for revision in range(4, 30):
         await stranger.publish(CONFIG, config(revision, {"echo": {f"i{revision}": {}}}))
-    await stranger.expect(STATUS, running("i19"))
-    mark = stranger.mark()
-    await stranger.expect(STATUS, after=mark)
+    await stranger.expect(STATUS, running("i29"))
     at = [m.at for m in stranger.on(STATUS)]
-    assert all(later - earlier > 0.9 for earlier, later in pairwise(at))
+    assert len(at) <= STATUS_BURST + 2 + (at[-1] - at[0])
 
 
 async def test_command_is_answered(agent: Start, stranger: Stranger) -> None:

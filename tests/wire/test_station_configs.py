@@ -324,7 +324,7 @@ async def test_every_message_of_a_station_is_as_the_page_says(boss: Boss) -> Non
     assert "segment_seconds" in json.dumps(factory["settings"])
     status = boss.stranger.latest(boss.topic("status"))
     instance = status["roles"]["record"]["main"]
-    assert set(instance) == {"state", "since", "restarts", "reason", "message"}
+    assert set(instance) == {"state", "since", "restarts", "reason", "message", "revision"}
 
 
 async def test_a_flood_of_configs_is_answered_one_by_one_and_ends_with_the_last(

@@ -77,7 +77,12 @@ class Configs:
 
     async def _apply(self, config: Config, wanted: Mapping[Key, Wanted | Unrunnable]) -> None:
         self._wanted = wanted
-        await self._supervisor.apply(wanted, name=config.name or self._name, room=config.room)
+        await self._supervisor.apply(
+            wanted,
+            name=config.name or self._name,
+            room=config.room,
+            revision=config.revision,
+        )
 
     async def close(self) -> None:
         """Take no more; what is being dealt with is finished first."""

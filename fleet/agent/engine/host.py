@@ -76,6 +76,7 @@ class InstanceHost(Host):
         logs: Logs,
         ended: Callable[[], None],
         noted: Callable[[], None],
+        first_progress: Callable[[], None],
     ) -> None:
         place = around.place
         self.role, self.instance = key
@@ -92,6 +93,8 @@ class InstanceHost(Host):
         self.commands: dict[str, Command] = {}
         self.children: dict[str, Process] = {}
         self.progressed = around.clock.monotonic()
+        self.has_progressed = False
+        """Whether the role has reported progress at all."""
         self._digest = digest
         self._place = place
         self._clock = around.clock
@@ -99,6 +102,7 @@ class InstanceHost(Host):
         self._logs = logs
         self._ended = ended
         self._noted = noted
+        self._first_progress = first_progress
         self._picture = around.thumbnail
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -166,6 +170,9 @@ class InstanceHost(Host):
     def progress(self) -> None:
         """Now."""
         self.progressed = self._clock.monotonic()
+        if not self.has_progressed:
+            self.has_progressed = True
+            self._first_progress()
 
     def note(self, reason: str | None, message: str | None = None) -> None:
         """Shown with the state `running`."""

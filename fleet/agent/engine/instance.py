@@ -28,6 +28,7 @@ from attrs import evolve
 
 from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
 from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
+from fleet.agent.engine.reconcile import same
 from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, describe
@@ -79,14 +80,29 @@ class Instance:
         self._role: Role[Any] | None = None
         self._used: Wanted | Unrunnable = target
         """What the present running, or the last, was told to do."""
+        self._started = False
+        """Whether the start of the present running is over."""
         self._running_since: float | None = None
         self._history: History = ()
         self._again = False
+        self._wanted_by = self._of = 0
         self._wake = asyncio.Event()
         self._task = around.guard.keep(f"instance {key}", self._live)
 
+    def wanted_by(self, revision: int) -> None:
+        """What it is there for is what this revision wants."""
+        self._wanted_by = revision
+
+    @property
+    def revision(self) -> int:
+        """The latest whose settings are the ones that its status is about."""
+        if self.target is not None and same(self._used, self.target):
+            self._of = self._wanted_by
+        return self._of
+
     def want(self, target: Wanted | Unrunnable | None) -> None:
         """Want something else of it; what it is doing is cut short where it does not fit."""
+        self._of = self.revision
         self.target = target
         self._history = ()
         self._wake.set()
@@ -135,7 +151,7 @@ class Instance:
         try:
             await self._life()
         except Exception as error:
-            self._role = None
+            self._role, self._started = None, False
             if self.host is not None:
                 await self.host.close()
             self.host = self._running_since = None
@@ -181,6 +197,7 @@ class Instance:
             logs=self.logs,
             ended=self._wake.set,
             noted=self._noted,
+            first_progress=self._first_progress,
         )
         stop: Callable[[], Coroutine[Any, Any, None]] | None = None
         try:
@@ -193,7 +210,10 @@ class Instance:
                 stop = role.stop
                 raise
             stop = role.stop
-            self._begun(host)
+            self._around.adoption.dismiss(self.key)
+            self._started = True
+            if role.stall_seconds is None or host.has_progressed:
+                self._begun(host)
             await self._keep(role, host, wanted)
         except _Woken:
             pass
@@ -216,9 +236,12 @@ class Instance:
             self._role = None
             raise
 
+    def _first_progress(self) -> None:
+        """A role that reports progress runs from the first on that it reports."""
+        if self.host is not None and self._started and self._running_since is None:
+            self._begun(self.host)
+
     def _begun(self, host: InstanceHost) -> None:
-        """What an earlier agent left of it and the role did not ask for is stopped."""
-        self._around.adoption.dismiss(self.key)
         self._running_since = self._clock.monotonic()
         since = [child.since for child in host.children.values() if child.adopted]
         self._show(State.RUNNING, *host.shown, since=min(since, default=None))
@@ -236,6 +259,7 @@ class Instance:
                     return
                 host.updated(target.digest)
                 self._used = wanted = target
+                self._around.changed()
 
     async def _end(
         self,
@@ -243,7 +267,7 @@ class Instance:
         stop: Callable[[], Coroutine[Any, Any, None]] | None,
         ending: Ending | Completed | None,
     ) -> None:
-        self._role = None
+        self._role, self._started = None, False
         if ending is None or not host.idle:
             reason = ending.reason if isinstance(ending, Ending) else None
             message = ending.message if ending is not None else None

@@ -82,11 +82,12 @@ class Supervisor:
         *,
         name: str | None = None,
         room: str | None = None,
+        revision: int = 0,
     ) -> None:
         """Make `wanted` what runs. Returns when that has begun; may be called again at once.
 
-        `name` and `room` are the station's in the conference file: what starts from now on has
-        them, what runs is not touched for them.
+        `revision`: the one that wants it. `name` and `room` are the station's in the conference
+        file: what starts from now on has them, what runs is not touched for them.
         """
         if self._over:
             return
@@ -108,6 +109,8 @@ class Supervisor:
                     self._instances[key].want(target)
                 case Start(key, target):
                     self._start(key, target)
+        for key in wanted:
+            self._instances[key].wanted_by(revision)
         self._changed()
 
     def _start(self, key: Key, target: Wanted | Unrunnable) -> None:
@@ -129,7 +132,8 @@ class Supervisor:
         """Role -> instance -> what it does now."""
         roles: dict[str, dict[str, InstanceStatus]] = {}
         for key, instance in sorted(self._instances.items()):
-            roles.setdefault(key.role, {})[key.instance] = instance.status
+            status = evolve(instance.status, revision=instance.revision)
+            roles.setdefault(key.role, {})[key.instance] = status
         return roles
 
     def registries(self) -> dict[Key, CollectorRegistry]:
