@@ -272,6 +272,34 @@ def _is_optional(type_: Any) -> bool:
     return get_origin(type_) in (Union, types.UnionType) and len(arms) == 2 and type(None) in arms
 
 
+def _is_number_or_text(type_: Any) -> bool:
+    """A union such as `int | Annotated[str, …]`, told apart by the value's own type."""
+    arms = get_args(type_)
+    union = get_origin(type_) in (Union, types.UnionType)
+    return union and all(_bare(arm) in (int, float, str) for arm in arms)
+
+
+def _bare(type_: Any) -> Any:
+    return get_args(type_)[0] if _is_annotated(type_) else type_
+
+
+def _number_or_text(type_: Any, converter: Converter) -> Hook:
+    arms = {_bare(arm): arm for arm in get_args(type_)}
+    titles = [
+        next((note.title for note in get_args(arm)[1:] if getattr(note, "title", None)), base)
+        for base, arm in arms.items()
+    ]
+    names = {int: "a whole number", float: "a number", str: "a string"}
+    expected = " or ".join(names.get(title, title) for title in titles)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) not in arms:
+            raise _wrong(expected, value)
+        return converter.structure(value, arms[type(value)])
+
+    return hook
+
+
 def _only(kind: type, expected: str, inner: Hook) -> Hook:
     def hook(value: Any, type_: Any) -> Any:
         if not isinstance(value, kind):
@@ -335,6 +363,9 @@ def make_converter(*, forbid_extra_keys: bool) -> Converter:
     converter.register_structure_hook_factory(
         lambda t: _is_optional(t) and not _is_union_of_classes(t),
         lambda t: _optional_hook(t, converter),
+    )
+    converter.register_structure_hook_factory(
+        _is_number_or_text, lambda t: _number_or_text(t, converter)
     )
     converter.register_structure_hook_factory(_is_annotated, lambda t: _annotated(t, converter))
     return converter

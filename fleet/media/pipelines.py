@@ -10,20 +10,21 @@ WAIT = 200_000_000
 """Nanoseconds the mixers wait for what is on its way."""
 _PATIENCE = 3_000_000_000
 """Nanoseconds the muxer waits for the slower of picture and sound, as on a busy start."""
-_REPEAT = 1_000_000_000
-"""Nanoseconds the last picture stands before it is black."""
-_TOGETHER = 40_000_000
-"""Nanoseconds the picture is held: AAC delays sound by 21 ms, and a picture is shown from the
-frame it falls into, so by half a frame too early."""
 _BEHIND, _LOST = 3_000_000_000, 6_000_000_000
 """Nanoseconds a reader may be behind before it skips to a key frame, and before it is dropped."""
 _QUIET = 10_000_000_000
 """Nanoseconds after which a reader that takes nothing is dropped."""
+LOOPBACK = "127.0.0.1"
+"""Where readers on the station itself connect, whatever becomes of its network."""
+_LOOPED = (LOOPBACK, "0.0.0.0", "::")  # noqa: S104 (compared with)
+"""Addresses to listen on that include it."""
 _PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
 # Without a latency of its own, a feed that nothing came through yet would hold up the mixers.
 _FEED = (
     "is-live=true min-latency=0 format=time max-bytes=0 max-time=3000000000 leaky-type=downstream"
 )
+_AHEAD = "queue max-size-buffers={max} max-size-bytes=0 max-size-time=0"
+"""What is decoded while the one before waits for its time."""
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
     # No parser: it takes the frame after the first for a key frame, and both repeat their headers
@@ -56,13 +57,10 @@ PACKAGES = {
 """What an element's name begins with -> the Debian package that has it."""
 
 
-def raw(size: str, rate: int) -> str:
-    """The picture between capture and encoder."""
+def raw(size: str) -> str:
+    """The picture between capture and encoder, at any rate."""
     width, height = size.split("x")
-    return (
-        f"video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,"
-        "pixel-aspect-ratio=1/1"
-    )
+    return f"video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1"
 
 
 def output(
@@ -76,7 +74,7 @@ def output(
 ) -> str:
     """From pictures and sound to whoever connects.
 
-    `picture`: as `raw` gives it, None for none; `video`, `audio`: codec and bit/s.
+    `picture`: as `raw` gives it, with a rate, None for none; `video`, `audio`: codec and bit/s.
     """
     wait = f"latency={WAIT} ignore-inactive-pads=true"
     parts = []
@@ -85,7 +83,6 @@ def output(
         encoder = _VIDEO[codec].format(bit=bit, kbit=bit // 1000)
         parts += [
             f"compositor name=pictures background=black {wait}"
-            f" sink_1::max-last-buffer-repeat={_REPEAT} sink_1::offset={_TOGETHER}"
             f" ! {picture} ! {encoder} ! queue ! mux.",
             f"videotestsrc is-live=true pattern=black ! {picture} ! pictures.sink_0",
             f"appsrc name=picture {_FEED} caps={picture} ! pictures.sink_1",
@@ -98,21 +95,30 @@ def output(
             f"audiotestsrc is-live=true wave=silence ! {_PCM} ! sounds.sink_0",
             f"appsrc name=sound {_FEED} caps={_PCM} ! sounds.sink_1",
         ]
-    server = (
-        f"tcpserversink name=server host={listen} port={port} sync=false"
-        f" sync-method=latest-keyframe recover-policy=keyframe unit-format=time"
-        f" units-soft-max={_BEHIND} units-max={_LOST} timeout={_QUIET}"
+    serve = (
+        f"port={port} sync=false sync-method=latest-keyframe recover-policy=keyframe"
+        f" unit-format=time units-soft-max={_BEHIND} units-max={_LOST} timeout={_QUIET}"
     )
-    return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", server])
+    servers = f"tcpserversink name=server host={listen} {serve}"
+    if listen not in _LOOPED:
+        servers = (
+            f"tee name=both ! queue ! {servers}"
+            f" both. ! queue ! tcpserversink name=loopback host={LOOPBACK} {serve}"
+        )
+    return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", servers])
 
 
 def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[str, Any]]:
     """A pipeline for each thing to be opened: one, where picture and sound come from the same."""
     image = (
-        f"videoconvert name=seen ! deinterlace ! videorate name=rate skip-to-first=true"
-        f" ! videoscale add-borders=true ! {caps} ! appsink name=picture max-buffers=8 {_TAKE}"
+        f"videoconvert name=seen ! deinterlace ! identity name=thin"
+        f" ! videoscale add-borders=true ! {caps} ! {_AHEAD.format(max=4)}"
+        f" ! appsink name=picture max-buffers=8 {_TAKE}"
     )
-    tone = f"audioconvert ! audioresample ! {_PCM} ! appsink name=sound max-buffers=100 {_TAKE}"
+    tone = (
+        f"audioconvert ! audioresample ! {_PCM} ! {_AHEAD.format(max=200)}"
+        f" ! appsink name=sound max-buffers=100 {_TAKE}"
+    )
     if isinstance(picture, NoInput):
         return [] if isinstance(sound, NoInput) else [_source(sound, [(sound.sound, tone)], host)]
     if isinstance(sound, NoInput):
@@ -137,4 +143,4 @@ def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[s
         for element, values in one.properties(host).items()
         if f"name={element}" in pipeline.split()
     }
-    return {"pipeline": pipeline, "set": properties, "what": str(one)}
+    return {"pipeline": pipeline, "set": properties, "stands": "name=decoder" in pipeline.split()}

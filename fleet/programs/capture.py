@@ -7,11 +7,15 @@ sound. All of them run on one clock, so sound and picture stay together.
 
 Run as `python3 capture.py SPECIFICATION`, JSON with the pipelines as GStreamer writes them:
 
-    {"output": "…", "sources": [{"pipeline": "…", "set": {"element": {"property": "value"}}}]}
+    {"output": "…", "rate": [25, 1], "sources": [
+        {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false}]}
 
-`output` has appsrc elements named `picture` and `sound` (either may lack) and one named `server`;
-a source has appsinks with the names of what it feeds. Every second it writes what it does to
-standard output, as ffmpeg's `-progress` does. It ends with status 3 where GStreamer lacks a part.
+`output` has appsrc elements named `picture` and `sound` (either may lack), the first at `sink_1`
+of one named `pictures`, and elements `server` and, where that does not take connections from the
+station itself, `loopback`; a source has appsinks with the names of what it feeds, and for pictures
+an element `thin` where spare ones are left out. `stands`: its picture may stay the same for
+seconds. Every second it writes what it does to standard output, as ffmpeg's `-progress` does. It
+ends with status 3 where GStreamer lacks a part.
 """
 
 import contextlib
@@ -21,7 +25,8 @@ import os
 import signal
 import sys
 import threading
-import time
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 try:
@@ -33,58 +38,37 @@ except (ImportError, ValueError) as missing:
     GLib = Gst = None
     unavailable = str(missing)
 
+# Nothing but its neighbours, which need no packages: this is the system's Python, not the agent's.
+sys.path.append(str(Path(__file__).parents[2]))
+from fleet.programs.feeds import SILENT_SECONDS, Pictures, Sounds
+from fleet.programs.timing import Timeline
+
 Json = dict[str, Any]
 
-LATE = 150_000_000
-"""Nanoseconds a sample may come after its time; the mixers wait 200 ms for it."""
-EARLY = 2_000_000_000
-SILENT_SECONDS = 2.0
-"""Without a sample for so long, picture or sound counts as lost."""
 STALLED_SECONDS = 8.0
 """A source that gives nothing for so long is begun anew."""
 RETRY_SECONDS = 1.0
-
-
-class Feed:
-    """Picture or sound on its way from whichever source has it to the output."""
-
-    def __init__(self, appsrc: Any) -> None:
-        self.appsrc = appsrc
-        self.samples = 0
-        self.last = 0.0
-
-    @property
-    def present(self) -> bool:
-        """Whether something came of late."""
-        return time.monotonic() - self.last < SILENT_SECONDS
-
-    def push(self, buffer: Any) -> None:
-        """Hand a buffer over; its time is that of the output."""
-        self.samples += 1
-        self.last = time.monotonic()
-        self.appsrc.emit("push-buffer", buffer)
+QUEUED = {"max-size-time": 10_000_000_000, "max-size-bytes": 1 << 25, "max-size-buffers": 1 << 20}
+"""What a decoder keeps of each stream before it is decoded: what a sender sends ahead, and what
+waits for its time. With less, the sinks would hold up what reads the network."""
 
 
 class Source:
     """A pipeline that captures, begun again whenever it ends."""
 
-    def __init__(self, specification: Json, output: Any, feeds: dict[str, Feed]) -> None:
+    def __init__(self, specification: Json, output: Any, feeds: dict[str, Any]) -> None:
         self._specification = specification
         self._output = output
-        self._all_feeds = feeds
         self._pipeline: Any = None
-        self._offset: int | None = None
+        self._timeline: Timeline | None = None
         self._lock = threading.Lock()
         self._begun = 0.0
         self._retry_at = 0.0
         self.error = ""
         """Why there is nothing."""
-        self.gives = [name for name in feeds if f"name={name}" in specification["pipeline"].split()]
-
-    @property
-    def feeds(self) -> list[Feed]:
+        parts = specification["pipeline"].split()
+        self.feeds = [feed for name, feed in feeds.items() if f"name={name}" in parts]
         """What it feeds."""
-        return [self._all_feeds[name] for name in self.gives]
 
     def begin(self) -> None:
         """Start to capture.
@@ -97,38 +81,53 @@ class Source:
             for name, value in properties.items():
                 Gst.util_set_object_arg(pipeline.get_by_name(element), name, str(value))
         pipeline.use_clock(self._output.get_clock())
-        for name in self.gives:
-            sink = pipeline.get_by_name(name)
-            sink.connect("new-sample", self._sample, self._all_feeds[name], pipeline)
+        for feed in self.feeds:
+            sink = pipeline.get_by_name(feed.kind)
+            sink.connect("new-sample", self._sample, feed, pipeline)
+            if isinstance(feed, Pictures):
+                thin = pipeline.get_by_name("thin").get_static_pad("src")
+                thin.add_probe(Gst.PadProbeType.BUFFER, feed.thin)
         decoder = pipeline.get_by_name("decoder")
         if decoder is not None:
             decoder.connect("source-setup", _set_up)
+            decoder.connect("deep-element-added", _set_up_inside)
         bus = pipeline.get_bus()
         for flushing in (True, False):  # a screen complains before it is told which one it is
             bus.set_flushing(flushing)
         bus.add_signal_watch()
         bus.connect("message::error", self._failed)
         bus.connect("message::eos", self._ended)
-        self._pipeline, self._offset = pipeline, None
-        self._begun = time.monotonic()
+        bus.connect("message::latency", _has_latency, pipeline)
+        self._pipeline, self._timeline = pipeline, None
+        self._begun = monotonic()
         pipeline.set_state(Gst.State.PLAYING)
 
     def look(self) -> None:
         """Begin again where it has ended or gives nothing."""
-        now = time.monotonic()
+        now = monotonic()
+        since = [now - feed.last for feed in self.feeds]
+        lively = min(since) < SILENT_SECONDS
+        for feed, seconds in zip(self.feeds, since, strict=True):
+            stands = feed.kind == "picture" and self._stands(lively)
+            feed.look(seconds < (STALLED_SECONDS if stands else SILENT_SECONDS))
         if self._pipeline is None:
             if now >= self._retry_at:
                 self.begin()
         elif any(feed.present for feed in self.feeds):
             self.error = ""
-        elif now - max(self._begun, *(f.last for f in self.feeds)) > STALLED_SECONDS:
+        elif min(now - self._begun, *since) > STALLED_SECONDS:
             self.error = self.error or "nothing came"
             self.end()
+
+    def _stands(self, lively: bool) -> bool:
+        """Whether it may give no new picture for a while: a shared screen nobody touches."""
+        alone = len(self.feeds) == 1
+        return self._pipeline is not None and self._specification["stands"] and (alone or lively)
 
     def end(self, retry_seconds: float = RETRY_SECONDS) -> None:
         """Let go of the device, in a thread: a driver may hang."""
         pipeline, self._pipeline = self._pipeline, None
-        self._retry_at = time.monotonic() + retry_seconds
+        self._retry_at = monotonic() + retry_seconds
         if pipeline is not None:
             pipeline.get_bus().remove_signal_watch()
             threading.Thread(target=pipeline.set_state, args=[Gst.State.NULL], daemon=True).start()
@@ -144,12 +143,7 @@ class Source:
         at = f"@{rate.value_numerator}/{rate.value_denominator}" if rate[0] else ""
         return f"{seen.get_int('width').value}x{seen.get_int('height').value}{at}"
 
-    def counts(self) -> tuple[int, int]:
-        """Frames left out and frames repeated to keep the rate."""
-        rate = self._pipeline and self._pipeline.get_by_name("rate")
-        return (rate.get_property("drop"), rate.get_property("duplicate")) if rate else (0, 0)
-
-    def _sample(self, sink: Any, feed: Feed, pipeline: Any) -> Any:
+    def _sample(self, sink: Any, feed: Any, pipeline: Any) -> Any:
         sample = sink.emit("pull-sample")
         if sample is None or pipeline is not self._pipeline:
             return Gst.FlowReturn.EOS
@@ -160,16 +154,12 @@ class Source:
         base = self._output.get_base_time()
         now = self._output.get_clock().get_time() - base
         with self._lock:
-            if self._offset is None:
-                self._offset = pipeline.get_base_time() - base
-            if not now - LATE < running + self._offset < now + EARLY:
-                # A sender's clock that is not ours; picture and sound move together.
-                self._offset = now - running
-            pts = running + self._offset
-        if pts >= 0:
-            copy = buffer.copy()
-            copy.pts, copy.dts = pts, Gst.CLOCK_TIME_NONE
-            feed.push(copy)
+            if self._timeline is None:
+                self._timeline = Timeline(pipeline.get_base_time() - base)
+            time = self._timeline.place(feed.kind, running, now)
+            settled = self._timeline.settled
+        if time is not None:
+            feed.take(buffer, time, settled)
         return Gst.FlowReturn.OK
 
     def _failed(self, bus: Any, message: Any) -> None:
@@ -181,11 +171,23 @@ class Source:
         self.end(0)
 
 
+def _has_latency(bus: Any, message: Any, pipeline: Any) -> None:
+    """A part was added or learned how long it takes; the sinks have to know."""
+    pipeline.recalculate_latency()
+
+
 SOURCES = {
     "rtspsrc": {"protocols": "tcp", "latency": "200", "tcp-timeout": "3000000"},
     "udpsrc": {"buffer-size": "4194304"},  # bytes, as far as the kernel allows
 }
 """Element that reads an address -> what it needs besides the address."""
+
+
+def _set_up_inside(decoder: Any, inner: Any, element: Any) -> None:
+    factory = element.get_factory()
+    if factory is not None and factory.get_name() == "decodebin":
+        for name, value in QUEUED.items():
+            element.set_property(name, value)
 
 
 def _set_up(decoder: Any, source: Any) -> None:
@@ -205,17 +207,28 @@ class Capture:
         # GStreamer sets the time last of all; a mixer that wakes up before is at once too late.
         self._output.set_start_time(Gst.CLOCK_TIME_NONE)
         self._output.set_base_time(clock.get_time())
-        self._server = self._output.get_by_name("server")
-        found = {name: self._output.get_by_name(name) for name in ("picture", "sound")}
-        self._feeds = {name: Feed(appsrc) for name, appsrc in found.items() if appsrc}
+        servers = map(self._output.get_by_name, ("server", "loopback"))
+        self._servers = [server for server in servers if server]
+        self._pictures, self._sounds = self._feeding(specification)
+        self._feeds = {feed.kind: feed for feed in (self._pictures, self._sounds) if feed}
         self._sources = [Source(one, self._output, self._feeds) for one in specification["sources"]]
         self._frames = 0
         self._reached = 0
-        self._reported = (0, time.monotonic())
+        self._reported = (0, monotonic())
         """Where the picture was, and when, at the last report."""
         encoded = self._output.get_by_name("encoded")
         if encoded is not None:
             encoded.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self._count)
+
+    def _feeding(self, specification: Json) -> tuple[Pictures | None, Sounds | None]:
+        picture, sound = map(self._output.get_by_name, ("picture", "sound"))
+        pictures = self._output.get_by_name("pictures")
+        return (
+            Pictures(picture, pictures.get_static_pad("sink_1"), tuple(specification["rate"]))
+            if picture
+            else None,
+            Sounds(sound) if sound else None,
+        )
 
     def run(self) -> int:
         """Until a signal, or until the output fails; the exit status."""
@@ -253,24 +266,30 @@ class Capture:
 
     def _speed(self) -> float:
         """Media time over real time since the last report."""
-        (reached, at), now = self._reported, time.monotonic()
+        (reached, at), now = self._reported, monotonic()
         self._reported = (self._reached, now)
         return (self._reached - reached) / 1e9 / (now - at)
 
     def _report(self) -> bool:
-        counts = [source.counts() for source in self._sources]
+        dropped, repeated = self._pictures.counts if self._pictures else (0, 0)
         values = {
             "frame": self._frames,
-            "drop_frames": sum(drop for drop, _ in counts),
-            "dup_frames": sum(duplicate for _, duplicate in counts),
+            "drop_frames": dropped,
+            "dup_frames": repeated,
             "speed": f"{self._speed():.2f}x",
-            "total_size": self._server.get_property("bytes-to-serve"),
-            "readers": self._server.get_property("num-handles"),
+            "total_size": self._servers[0].get_property("bytes-to-serve"),
+            "readers": sum(server.get_property("num-handles") for server in self._servers),
             "input": next(filter(None, (source.input() for source in self._sources)), ""),
         }
+        if self._pictures:
+            lost = self._pictures.lost()
+            values["pictures_dropped"], values["pictures_repeated"] = (f"{it:.4f}" for it in lost)
+        if self._sounds:
+            values["sound_lost"] = f"{self._sounds.lost():.4f}"
+            values["sound_missing_us"] = self._sounds.missing // 1000
         for name, feed in self._feeds.items():
             values[name] = "present" if feed.present else "missing"
-            errors = [source.error for source in self._sources if name in source.gives]
+            errors = [source.error for source in self._sources if feed in source.feeds]
             values[f"{name}_error"] = "" if feed.present else next(filter(None, errors), "")
         lines = [f"{name}={value}\n" for name, value in values.items()]
         print(*lines, "progress=continue\n", sep="", end="", flush=True)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from attrs import frozen
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from fleet import programs
 from fleet.media.inputs import NOTHING, NoInput, Picture, Sound
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
-from fleet.media.pipelines import PACKAGES, output, raw, sources
+from fleet.media.pipelines import LOOPBACK, PACKAGES, output, raw, sources
 from fleet.media.progress import Metrics, Report
-from fleet.media.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate
+from fleet.media.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate, fraction
 from fleet.roles import ChildRole, Failed, Host, Meta, RoleFactory, register_factory
 
 _PROGRAM = Path(programs.__file__).with_name("capture.py")
@@ -29,6 +29,8 @@ _PYTHON = "/usr/bin/python3"
 """The one that has GStreamer's bindings; ours may be in a virtual environment."""
 _PATIENCE_SECONDS = 3.0
 """How long the second of picture and sound may come after the first."""
+_LOSS = 0.01
+"""Share of pictures or sound whose loss is said."""
 
 
 @frozen
@@ -47,7 +49,11 @@ class IngestSettings:
     audio_bitrate: AudioBitrate = 128_000
     port: Annotated[int, Meta(ge=1024, le=65535, description="where readers connect (TCP)")] = PORT
     listen: Annotated[
-        str, Meta(pattern=r"^[0-9A-Fa-f.:]+$", description="the address readers connect to")
+        str,
+        Meta(
+            pattern=r"^[0-9A-Fa-f.:]+$",
+            description="where others connect; readers on the station always can",
+        ),
     ] = "0.0.0.0"  # noqa: S104 (readers are other boxes; the port carries what the room sees)
     local_copy: Annotated[LocalCopySettings, Meta(description="the copy on the station's disk")] = (
         LOCAL_COPY
@@ -82,26 +88,33 @@ class Ingest(ChildRole[IngestSettings]):
             for kind, given in (("picture", settings.picture), ("sound", settings.sound))
             if not isinstance(given, NoInput)
         }
+        self._missing = Counter(
+            "fleet_ingest_sound_missing_seconds_total",
+            "Sound that came too late, or not at all while there was some.",
+            registry=host.registry,
+        )
         self._report: Report | None = None
         self._size = 0
+        self._silent = 0.0
+        """Seconds of sound known to be missing."""
         self._failure: Failed | None = None
-        where = "127.0.0.1" if settings.listen == "0.0.0.0" else settings.listen  # noqa: S104
-        self._copy = LocalCopy(host, settings.local_copy, where, settings.port)
+        self._copy = LocalCopy(host, settings.local_copy, LOOPBACK, settings.port)
 
     def argv(self) -> list[str]:
         """The capture program with the pipelines it is to run."""
         settings = self.settings
-        caps = raw(settings.size, settings.rate)
+        shown, (over, under) = raw(settings.size), fraction(settings.rate)
         pipelines = {
             "output": output(
-                caps if "picture" in self._present else None,
+                f"{shown},framerate={over}/{under}" if "picture" in self._present else None,
                 sound="sound" in self._present,
                 video=(settings.video_codec, settings.video_bitrate),
                 audio=(settings.audio_codec, settings.audio_bitrate),
                 listen=settings.listen,
                 port=settings.port,
             ),
-            "sources": sources(settings.picture, settings.sound, caps, self.host),
+            "rate": [over, under],
+            "sources": sources(settings.picture, settings.sound, shown, self.host),
         }
         return [_PYTHON, "-I", str(_PROGRAM), json.dumps(pipelines)]
 
@@ -139,7 +152,7 @@ class Ingest(ChildRole[IngestSettings]):
         self._see()
         self._copy.tick()
         if self._report is not None:
-            lost = self._lost() or self._copy.trouble
+            lost = self._lost() or self._copy.trouble or self._choppy()
             self.host.note(*(lost or (None, None)))
 
     def _see(self) -> None:
@@ -152,6 +165,10 @@ class Ingest(ChildRole[IngestSettings]):
         if size > self._size:
             self._size = size
             self.host.progress()
+        silent = int(values.get("sound_missing_us", "0")) / 1e6
+        if silent > self._silent:
+            self._missing.inc(silent - self._silent)
+            self._silent = silent
         self._readers.set(int(values.get("readers", "0")))
         for kind, gauge in self._present.items():
             gauge.set(values.get(kind) == "present")
@@ -180,6 +197,27 @@ class Ingest(ChildRole[IngestSettings]):
             reason = "NoSignal" if said.endswith("nothing came") else inputs[kind].missing
         said = "; ".join(lost.values())
         return reason, f"{said}; check cable and device: it comes back by itself"
+
+    def _choppy(self) -> tuple[str, str] | None:
+        """What of all that comes in is not shown or heard as it came: reason and message."""
+        values = self._report.values if self._report else {}
+        shares = {
+            "of the pictures that came are left out": values.get("pictures_dropped"),
+            "of the pictures shown are repeated": values.get("pictures_repeated"),
+            "of the sound is missing": values.get("sound_lost"),
+        }
+        said = [
+            f"{float(share):.0%} {what}"
+            for what, share in shares.items()
+            if share and float(share) > _LOSS
+        ]
+        if not said:
+            return None
+        return (
+            "Choppy",
+            f"in the last half minute {' and '.join(said)}: check the network to the source, and "
+            "whether this station has processor time left",
+        )
 
     def exited(self, status: int | None) -> None:
         """Its last output says why."""

@@ -35,19 +35,22 @@ def _run(*argv: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def film(file: Path, seconds: float) -> None:
-    """Black with the number as a row of boxes; a tone of 0.2 s at each beep, and silence."""
+def film(file: Path, seconds: float, *, noise: float = 0.0) -> None:
+    """Black with the number as a row of boxes; a tone of 0.2 s at each beep, and else noise."""
     boxes = [
         f"drawbox=x={WIDTH * bit}:w={WIDTH}:color=white:thickness=fill"
         rf":enable='mod(floor(n/{2**bit})\,2)'"
         for bit in range(BITS)
     ]
     picture = ",".join([f"color=black:size={WIDTH * BITS}x180:rate={RATE}", *boxes])
-    sound = rf"aevalsrc='lt(mod(t\,{BEEP})\,0.2)*0.3*sin(2*PI*1000*t)':sample_rate=48000"
+    beep = rf"lt(mod(t\,{BEEP})\,0.2)*0.3*sin(2*PI*1000*t)"
+    channels = "|".join(f"{beep}+{noise}*(random({channel})-0.5)" for channel in (0, 1))
+    sound = f"aevalsrc='{channels}':sample_rate=48000"
+    codec = ("aac", "-b:a", "192k") if file.suffix == ".ts" else ("flac",)
     _run(
         *("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", str(seconds)),
         *("-c:v", "libx264", "-preset", "ultrafast", "-g", str(RATE), "-pix_fmt", "yuv420p"),
-        *("-c:a", "flac", str(file)),
+        *("-c:a", *codec, str(file)),
     )
 
 

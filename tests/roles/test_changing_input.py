@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from fleet.strict import structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import BARS, bars, joined, pictures, probe, public, unbroken
-from tests.roles.network import QUIET, Peer
+from tests.roles.network import QUIET, Peer, reader
 from tests.roles.numbered import film, shown
 
 MakeHost = Callable[..., RealHost]
@@ -114,6 +115,61 @@ def contains(long: list[list[str]], short: list[list[str]]) -> bool:
     """Whether all of `short` comes in `long`, in this order."""
     rest = iter(long)
     return all(one in rest for one in short)
+
+
+async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(film, tmp_path / "film.ts", 30, noise=0.03)
+    host, feed = make_host(role="ingest"), f"udp://127.0.0.1:{free_port()}"
+    source = {"type": "url", "url": feed}
+    capture = ingest(host, picture=source, sound=source)
+    with sending(tmp_path / "film.ts", f"{feed}?pkt_size=1316"):
+        await capture.start()
+        with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 11) as one:
+            await until(lambda: not one.running, capture)
+    await capture.stop()
+    found = await asyncio.to_thread(shown, tmp_path / "a.ts", 2.0)
+    assert found.pictures > 200
+    assert (found.lost, found.repeated) == (0, 0)
+    assert len(found.apart) >= 4
+    assert all(abs(apart) < 0.040 for _, apart in found.apart), found.apart
+    assert host.noted == (None, None)
+    assert host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total") == 0
+    assert host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total") == 0
+
+
+async def test_pictures_more_than_a_second_apart_leave_the_sound_alone(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    slides = r"color=black:size=320x180:rate=1/1.2,geq=lum='40+mod(N*40\,160)':cb=128:cr=128"
+    tone = "sine=frequency=1000:sample_rate=48000,volume=2"
+    every = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "1")
+    file, feed = tmp_path / "slides.ts", f"udp://127.0.0.1:{free_port()}"
+    inputs = ("-f", "lavfi", "-i", slides, "-f", "lavfi", "-i", tone, "-t", "30")
+    argv = [*QUIET, *inputs, *every, "-pix_fmt", "yuv420p", str(file)]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    host, source = make_host(role="ingest"), {"type": "url", "url": feed}
+    capture = ingest(host, picture=source, sound=source)
+    with sending(file, f"{feed}?pkt_size=1316"):
+        await capture.start()
+        await until(lambda: host.noted == (None, None), capture)
+        with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 8) as one:
+            await until(lambda: not one.running, capture)
+    await capture.stop()
+    assert await asyncio.to_thread(silent_seconds, tmp_path / "a.ts") < 0.2
+    seen = await asyncio.to_thread(pictures, tmp_path / "a.ts", 320, 180)
+    stood = [len(list(same)) for _, same in itertools.groupby(one[0] for one in seen)][1:-1]
+    assert len(stood) >= 4
+    assert all(29 <= frames <= 31 for frames in stood), "each stands until the next"
+    assert host.noted == (None, None)
+
+
+def silent_seconds(file: Path) -> float:
+    detect = ("-af", "silencedetect=noise=-40dB:duration=0.02", "-f", "null", "-")
+    argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), *detect]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+    return sum(map(float, re.findall(r"silence_duration: ([\d.]+)", said)))
 
 
 async def test_every_picture_and_its_sound_stay_together_over_segments(

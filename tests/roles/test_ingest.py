@@ -1,5 +1,6 @@
 """One capture, many readers: what leaves an ingest, whatever happens in front of it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,8 +20,9 @@ from fleet.strict import Mistakes, structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import frames, joined, probe, public, unbroken
-from tests.roles.network import reader
+from tests.roles.network import QUIET, reader
 
+NONE = {"type": "none"}
 MakeHost = Callable[..., RealHost]
 Until = Callable[..., Awaitable[None]]
 
@@ -94,6 +96,28 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
     assert host.failed is None
 
 
+@pytest.mark.parametrize("rate", ["30000/1001", "24000/1001"])
+async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
+    make_host: MakeHost, until: Until, tmp_path: Path, rate: str
+) -> None:
+    film = tmp_path / "film.mkv"
+    picture = ("-f", "lavfi", "-i", f"testsrc2=size=320x180:rate={rate}", "-t", "30")
+    argv = [*QUIET, *picture, "-c:v", "libx264", "-preset", "ultrafast", str(film)]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    source = {"type": "file", "path": str(film)}
+    host, wanted = make_host(role="ingest"), settings(picture=source, sound=NONE, rate=rate)
+    async with running(host, wanted) as role:
+        await until(lambda: (metric(host, "fleet_ffmpeg_frames_total") or 0) > 30, role)
+        with reader(url(wanted), tmp_path / "a.ts", 4) as one:
+            await until(lambda: not one.running, role)
+        assert metric(host, "fleet_ffmpeg_duplicated_frames_total") == 0
+        assert metric(host, "fleet_ffmpeg_dropped_frames_total") == 0
+    (video,) = probe(tmp_path / "a.ts")["streams"]
+    assert (video["r_frame_rate"], video["avg_frame_rate"]) == (rate, rate)
+    repeats = said(tmp_path / "a.ts", "-vf", "mpdecimate=hi=64:lo=64:frac=1,showinfo")
+    assert repeats.count(" pts_time:") == frames(tmp_path / "a.ts")
+
+
 async def test_a_slow_reader_never_hurts_another(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
@@ -144,6 +168,23 @@ async def test_a_lost_device_leaves_the_other_running(
     assert [s["codec_type"] for s in probe(tmp_path / "a.ts")["streams"]] == ["video", "audio"]
     assert shown in said(tmp_path / "a.ts", *filters)
     assert host.failed is None
+
+
+async def test_the_station_itself_reads_it_whatever_address_it_listens_on(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="ingest")
+    wanted = settings(listen="127.0.0.9", local_copy={"minimum_free_gib": 0})
+    async with running(host, wanted) as role:
+        with (
+            reader(f"tcp://127.0.0.9:{wanted.port}", tmp_path / "a.ts", 2) as there,
+            reader(url(wanted), tmp_path / "b.ts", 2) as here,
+        ):
+            await until(lambda: metric(host, "fleet_ingest_readers") == 3, role)  # and the copy
+            await until(lambda: not there.running and not here.running, role)
+        await until(lambda: metric(host, "fleet_ingest_local_copy") == 1, role)
+    assert frames(tmp_path / "a.ts") == pytest.approx(50, abs=2)
+    assert frames(tmp_path / "b.ts") == pytest.approx(50, abs=2)
 
 
 async def test_a_port_in_use_is_named(make_host: MakeHost) -> None:
@@ -224,6 +265,10 @@ async def test_an_end_of_the_program_is_a_failure(make_host: MakeHost, until: Un
         ({"picture": {"type": "url", "url": "gopher://camera/1"}}, "expected an address such as"),
         ({"picture": {"type": "alsa"}}, "expected a type out of"),
         ({"size": "321x180"}, "even numbers"),
+        ({"rate": 29.97}, 'whole number or a fraction such as "30000/1001"'),
+        ({"rate": "29.97"}, 'a fraction such as "30000/1001"'),
+        ({"rate": "1000/1"}, "expected a rate from 1 to 120"),
+        ({"rate": 121}, "1 to 120"),
         ({"video_codec": "av2"}, "expected one of"),
         ({"local_copy": {"directory": "/etc"}}, "expected a directory below"),
     ],

@@ -1,0 +1,139 @@
+"""The way of pictures and sound from whichever source has them into the output."""
+
+import contextlib
+from time import monotonic
+from typing import Any
+
+from fleet.programs.timing import Frames, Share
+
+with contextlib.suppress(ImportError, ValueError):  # the program says what lacks
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    from gi.repository import Gst
+
+TOGETHER = 21_000_000
+"""Nanoseconds the picture is held, because AAC delays sound."""
+GAP = 40_000_000
+"""Nanoseconds of sound that the mixer evens out."""
+FULL = 2_900_000_000
+"""Nanoseconds waiting for the output, above which some are dropped."""
+STANDS = 3_600_000_000_000
+"""Nanoseconds a picture is repeated while it counts as present; any time that is long."""
+SILENT_SECONDS = 2.0
+"""Without a sample for so long, picture or sound counts as lost."""
+ENOUGH, HEARD = 200, 8_000_000_000
+"""Pictures, and nanoseconds of sound, from which on a share of them says something."""
+
+
+class Feed:
+    """Picture or sound on its way from whichever source has it to the output."""
+
+    def __init__(self, appsrc: Any, kind: str) -> None:
+        self._appsrc = appsrc
+        self.kind = kind
+        self.last = 0.0
+        """When something came, on the monotonic clock."""
+        self.present = False
+        """Whether it is to be seen or heard now."""
+
+    def push(self, buffer: Any, time: int) -> bool:
+        """Hand a buffer over for a time of the output; whether another was dropped for it."""
+        copy = buffer.copy()
+        copy.pts, copy.dts = time, Gst.CLOCK_TIME_NONE
+        self.last = monotonic()
+        self._appsrc.emit("push-buffer", copy)
+        return bool(self._appsrc.get_property("current-level-time") > FULL)
+
+    def look(self, present: bool) -> None:
+        """Learn whether it is there."""
+        self.present = present
+
+
+class Pictures(Feed):
+    """Pictures, in frames of the rate that leaves."""
+
+    def __init__(self, appsrc: Any, pad: Any, rate: tuple[int, int]) -> None:
+        super().__init__(appsrc, "picture")
+        self._pad = pad
+        self._rate = rate[0] / rate[1]
+        self._frames = Frames(*rate)
+        self._least = int(0.55e9 / self._rate)
+        self._kept = 0
+        self._spare = 0
+        self._given = 0.0
+        self._shares = Share(), Share()
+        self._came = 0
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Pictures left out and pictures repeated."""
+        return self._frames.dropped + self._spare, self._frames.repeated
+
+    def thin(self, pad: Any, information: Any) -> Any:
+        """Leave out what no frame is there for, before it costs anything."""
+        time = information.get_buffer().pts
+        rate = pad.get_current_caps().get_structure(0).get_fraction("framerate")
+        self._given = rate.value_numerator / rate.value_denominator if rate[0] else 0.0
+        self._came += 1
+        if 0 <= time - self._kept < self._least:
+            self._spare += 1
+            return Gst.PadProbeReturn.DROP
+        self._kept = time
+        return Gst.PadProbeReturn.OK
+
+    def take(self, buffer: Any, time: int, settled: bool) -> None:
+        """Show it from the frame it falls into."""
+        repeated, last = self._frames.repeated, self.last
+        frame = self._frames.put(time + TOGETHER)
+        if frame is None:
+            self.last = monotonic()
+        elif self.push(buffer, max(frame, 0)):
+            self._frames.dropped += 1
+        if not (settled and self.present) or self.last - last > SILENT_SECONDS:
+            self._frames.repeated = repeated  # it was not there, or is one that stands
+
+    def look(self, present: bool) -> None:
+        """The last one stands until the picture counts as lost; then it is black."""
+        if present != self.present:
+            self._pad.set_property("max-last-buffer-repeat", STANDS if present else 0)
+        self.present = present
+
+    def lost(self) -> tuple[float, float]:
+        """Which share was left out, and which repeated, beyond what the rates make necessary."""
+        dropped, repeated = self.counts
+        given, rate = self._given or self._rate, self._rate
+        shown = self._came - dropped + repeated
+        shares = (
+            self._shares[0].of(dropped, self._came, ENOUGH) - max(0.0, 1 - rate / given),
+            self._shares[1].of(repeated, shown, ENOUGH) - max(0.0, 1 - given / rate),
+        )
+        return max(0.0, shares[0]), max(0.0, shares[1]) if self._given else 0.0
+
+
+class Sounds(Feed):
+    """Sound, without a break where it can be."""
+
+    def __init__(self, appsrc: Any) -> None:
+        super().__init__(appsrc, "sound")
+        self._end: int | None = None
+        self._share = Share()
+        self._heard = 0
+        self.missing = 0
+        """Nanoseconds left out, or silent between two that were heard."""
+
+    def take(self, buffer: Any, time: int, settled: bool) -> None:
+        """Hear it from its time on."""
+        off = 0 if self._end is None else abs(time - self._end)
+        if off > GAP:
+            buffer = buffer.copy()
+            buffer.set_flags(Gst.BufferFlags.DISCONT)  # else the mixer takes it up a second later
+            self.missing += off if settled and self.present else 0
+        if self.push(buffer, max(time, 0)):
+            self.missing += buffer.duration
+        self._end = time + buffer.duration
+        self._heard += buffer.duration
+
+    def lost(self) -> float:
+        """Which share is missing."""
+        return self._share.of(self.missing, self._heard + self.missing, HEARD)

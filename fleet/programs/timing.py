@@ -1,0 +1,99 @@
+"""When what comes in is shown and heard, and how much of it is lost on the way. Pure.
+
+Times are nanoseconds of the output unless said otherwise.
+"""
+
+from collections import deque
+
+LATE = 150_000_000
+"""Nanoseconds a sample may come after its time; the mixers wait 200 ms for it."""
+EARLY = 2_000_000_000
+SETTLING = 1_000_000_000
+"""Nanoseconds after the first sample, and of nothing but late ones, in which a source's time is
+moved so that they are not late any more."""
+MOVING = 10
+"""Pictures in that time that make a moving picture; fewer are slides, and wait for no sound."""
+_CLEARLY = 0.75
+"""Frames a picture is off from one that it does not belong to."""
+WINDOW = 30
+"""Seconds over which losses are looked at."""
+
+
+class Timeline:
+    """When what a source gives is shown: at its own time, moved by an offset. In nanoseconds.
+
+    A sender's clock is not ours, and what comes late once is late only once: the offset follows
+    when all of a kind comes late, and picture and sound move together.
+    """
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._first: int | None = None
+        self.settled = False
+        """Whether what is missing from now on is a loss."""
+        self._late: dict[str, tuple[int, int, int]] = {}
+        """Of each kind that is late: since when, how many, and by how much at least."""
+
+    def place(self, kind: str, running: int, now: int) -> int | None:
+        """The time for a sample of `kind`, `picture` or `sound`; None: it comes too late."""
+        if self._first is None:
+            self._first = now
+        self.settled = now - self._first > SETTLING
+        late = now - running - self._offset
+        if late < -EARLY or (late > LATE and not self.settled):
+            return self._move(late, running)
+        if late <= LATE:
+            self._late.pop(kind, None)
+            return running + self._offset
+        since, count, least = self._late.pop(kind, (now, 0, late))
+        if now - since < SETTLING:
+            self._late[kind] = since, count + 1, min(least, late)
+        elif kind == "sound" or count >= MOVING:
+            return self._move(min(least, late), running)
+        return now if kind == "picture" else None
+
+    def _move(self, late: int, running: int) -> int:
+        self._offset += late
+        self._late.clear()
+        return running + self._offset
+
+
+class Frames:
+    """Puts pictures into the frames of a constant rate; counts those repeated and left out."""
+
+    def __init__(self, over: int, under: int) -> None:
+        self._rate = over, under * 1_000_000_000
+        self._last: int | None = None
+        self.repeated = self.dropped = 0
+
+    def put(self, time: int) -> int | None:
+        """The begin of the frame that shows a picture of this time; None where one has it.
+
+        That is the frame after the last one, unless the picture is clearly none of it: so jitter
+        alone neither repeats nor drops.
+        """
+        over, under = self._rate
+        at = time * over / under
+        frame = round(at) if self._last is None else self._last + 1
+        if abs(at - frame) > _CLEARLY:
+            frame = round(at)
+        if self._last is not None:
+            if self._last - over < frame <= self._last:  # a second; more is another time
+                self.dropped += 1
+                return None
+            self.repeated += max(0, frame - self._last - 1)
+        self._last = frame
+        return frame * under // over
+
+
+class Share:
+    """How much of what there was to be shown or heard in the last `WINDOW` seconds was lost."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque([(0, 0)], WINDOW + 1)
+
+    def of(self, lost: float, total: float, least: float) -> float:
+        """From 0 to 1, told both since the begin once a second; 0 where less than `least` came."""
+        self._seen.append((lost, total))
+        lost, total = lost - self._seen[0][0], total - self._seen[0][1]
+        return lost / total if total >= least else 0.0
