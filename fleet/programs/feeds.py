@@ -59,7 +59,7 @@ class Pictures(Feed):
         self._rate = rate[0] / rate[1]
         self._frames = Frames(*rate)
         self._least = int(0.55e9 / self._rate)
-        self._kept = 0
+        self._kept = -self._least
         self._spare = 0
         self._given = 0.0
         self._shares = Share(), Share()
@@ -84,14 +84,15 @@ class Pictures(Feed):
 
     def take(self, buffer: Any, time: int, settled: bool) -> None:
         """Show it from the frame it falls into."""
-        repeated, last = self._frames.repeated, self.last
+        before, last = (self._frames.dropped, self._frames.repeated), self.last
         frame = self._frames.put(time + TOGETHER)
         if frame is None:
             self.last = monotonic()
         elif self.push(buffer, max(frame, 0)):
             self._frames.dropped += 1
         if not (settled and self.present) or self.last - last > SILENT_SECONDS:
-            self._frames.repeated = repeated  # it was not there, or is one that stands
+            # It was not there, or is one that stands: that is no loss.
+            self._frames.dropped, self._frames.repeated = before
 
     def look(self, present: bool) -> None:
         """The last one stands until the picture counts as lost; then it is black."""
