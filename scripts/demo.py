@@ -124,9 +124,9 @@ class Demo:
 
     async def _apply(self, broker: str) -> None:
         fleet = Path(sys.executable).with_name("fleet")
-        self.console.print(f"$ fleet apply --yes {FILE}")
+        self.console.print(f"$ fleet apply --yes --force {FILE}")
         applied = await asyncio.create_subprocess_exec(
-            *(fleet, "--broker", broker, "apply", "--yes", FILE),
+            *(fleet, "--broker", broker, "apply", "--yes", "--force", FILE),
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
         )
@@ -135,7 +135,7 @@ class Demo:
         finally:
             if applied.returncode is None:
                 applied.terminate()
-        # 1: a station rejects it, which is part of the show.
+        # 1: a station rejects it, which is part of the show, and why it has to be forced.
         if code not in (0, 1):
             raise PartFailed(f"fleet apply ended with status {code}")
         self.console.print()

@@ -1,12 +1,11 @@
 """The conference file as `plan` and `apply` send it, and the plan as both show it."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.text import Text
 
-from fleet.cli.terminal import data, say, stop
+from fleet.cli.terminal import data, instead, say, stop
 from fleet.cli.view import clean
 from fleet.operations import PlanResult
 
@@ -23,12 +22,12 @@ def read(path: Path) -> str:
     except OSError as error:
         stop(
             f"{path} cannot be read: {error.strerror}; is the path right? "
-            f"What is wanted now is written by: fleet export"
+            f"What is wanted now is written by: {instead('export')}"
         )
     except UnicodeDecodeError as error:
         stop(
             f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; "
-            f"save it as UTF-8, then: fleet validate {shlex.quote(str(path))}"
+            f"save it as UTF-8, then: {instead('validate', str(path))}"
         )
 
 

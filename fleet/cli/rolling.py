@@ -1,7 +1,6 @@
 """A rollout from the asking to the end, for `apply` and `rollback`; the work is the manager's."""
 
 import asyncio
-import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from fleet.cli.conference import names
 from fleet.cli.connection import Manager
 from fleet.cli.following import Verdicts, follow
 from fleet.cli.sync import Standing, judge_all, matching
-from fleet.cli.terminal import Exit, ask, messages, print_json, say, stop
+from fleet.cli.terminal import Exit, again, ask, messages, print_json, say, stop
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import (
@@ -49,8 +48,7 @@ def agree(plan: PlanResult, *, yes: bool, interrupt: bool) -> bool:
     if spared:
         say(f"this interrupts what is recording now: {names(spared)}", "bold red")
         if not sys.stdin.isatty():
-            typed = shlex.join(("fleet", *sys.argv[1:]))
-            stop(f"that needs --interrupt; type: {typed} --interrupt")
+            stop(f"that needs --interrupt; type: {again('--interrupt')}")
         if not typer.confirm(f"Interrupt {counted(len(spared), 'running recording')}?", err=True):
             stop("nothing was applied", Exit.NO)
         return True

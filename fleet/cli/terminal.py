@@ -112,6 +112,21 @@ def print_json(value: Any) -> None:
     print(dumps(to_json(value)).decode())
 
 
+def again(*options: str) -> str:
+    """What to type for the same with more options."""
+    typed = sys.argv[1:]
+    end = typed.index("--") if "--" in typed else len(typed)
+    return shlex.join(("fleet", *typed[:end], *options, *typed[end:]))
+
+
+def instead(*words: str) -> str:
+    """What to type for another command at the broker, and as the user, of this one."""
+    typed, end = sys.argv[1:], 0
+    while end < len(typed) and typed[end].startswith("-"):
+        end += 1 if "=" in typed[end] else 2
+    return shlex.join(("fleet", *typed[:end], *words))
+
+
 def stop(text: str, code: Exit = Exit.ERROR) -> NoReturn:
     """End the command with a message."""
     say(f"fleet: {text}", "bold red" if sys.stderr.isatty() else None)
@@ -126,5 +141,5 @@ def stop_denied(denied: Denied, file: str) -> NoReturn:
         else:
             say(f"{file}: {clean(problem_text(problem))}")
     is_file = bool(denied.error.problems) and not file.startswith("fleet ")
-    fix = f"; fix it, then: fleet validate {shlex.quote(file)}" if is_file else ""
+    fix = f"; fix it, then: {instead('validate', file)}" if is_file else ""
     stop(clean(denied.error.message) + fix)

@@ -50,6 +50,15 @@ class StationChange:
 
 
 @frozen
+class Doubt:
+    """A problem that the station `id`, called `station`, would find with its settings."""
+
+    id: str
+    station: str
+    problem: Problem
+
+
+@frozen
 class PlanResult:
     """What applying would change."""
 
@@ -64,6 +73,8 @@ class PlanResult:
     """What records right now, anywhere: `hall1-cam record/main`."""
     revision: int = 0
     """The number of the last rollout: a higher one later means that somebody applied since."""
+    doubts: tuple[Doubt, ...] = ()
+    """What stations that change would refuse, so that applying is refused too, unless forced."""
 
     @property
     def is_empty(self) -> bool:
@@ -90,15 +101,6 @@ class ValidateArguments:
 
     text: str
     name: str
-
-
-@frozen
-class Doubt:
-    """A problem that the station `id`, called `station`, would find with its settings."""
-
-    id: str
-    station: str
-    problem: Problem
 
 
 @frozen

@@ -19,7 +19,8 @@ class ApplyArguments:
 
     `room`, `station`: only this part of the file. `batch`: stations at once, None for all;
     `settle`: seconds they must be healthy before the next begin. `check_revision`: the number of
-    the last rollout that is known of. `interrupt`: whether running recordings may be.
+    the last rollout that is known of. `interrupt`: whether running recordings may be. `force`:
+    also what stations would refuse.
     """
 
     text: str
@@ -32,6 +33,7 @@ class ApplyArguments:
     check_revision: int | None = None
     interrupt: bool = True
     undo_on_failure: bool = False
+    force: bool = False
 
 
 @frozen

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.conftest import Fleet, Play, rejection
-from tests.manager.station import PretendStation
+from tests.manager.station import PretendStation, ask
 from tests.processes import Program
+from tests.stranger import Stranger
 
 File = Callable[..., Path]
 CAM = ("hall1-cam", "cam1")
@@ -66,8 +68,63 @@ async def test_where_nobody_can_be_asked_it_refuses_and_says_what_to_type(
     path = file(CAM)
     found = await fleet("apply", path)
     assert found.code == 2
-    assert f"fleet apply --yes {path}" in found.err
+    assert f"fleet apply {path} --yes" in found.err
     assert (await fleet("plan", path)).code == 1, "nothing may have been applied"
+
+
+async def test_what_it_says_to_type_keeps_every_option_given(
+    fleet: Fleet, manager: Program, file: File
+) -> None:
+    path = file(CAM, SLIDES)
+    given = ("--prefix", "fleet", "apply", "--room", "hall1", "-m", "doors open", str(path))
+    found = await fleet(*given)
+    assert found.code == 2
+    assert f"type: {shlex.join(('fleet', *given, '--yes'))}" in found.err
+    found = await fleet("--prefix=fleet", "apply", "--", path)
+    assert f"type: fleet --prefix=fleet apply --yes -- {path}" in found.err
+    path.write_text("[rooms")
+    for command in ("plan", "apply"):
+        found = await fleet(
+            "--prefix", "fleet", command, *(["--yes"] if command == "apply" else []), path
+        )
+        assert f"then: fleet --prefix fleet validate {path}" in found.err
+
+
+async def test_what_validate_refuses_is_refused_and_can_be_forced(
+    fleet: Fleet, play: Play, file: File, stranger: Stranger
+) -> None:
+    await play("cam1", blocked_roles=["record"])
+    path = file(CAM, extra="roles.hoist.main = {}\n")
+    assert (await fleet("validate", path)).code == 1
+    found = await fleet("apply", "--yes", path)
+    assert found.code == 2
+    assert "warning: hall1-cam blocks the role 'record'" in found.err
+    assert (
+        f"hall1-cam would refuse it; fix the file, or type: fleet apply --yes {path} --force"
+        in found.err
+    )
+    error = (await ask(stranger, "apply", text=path.read_text(), name="f.toml"))["error"]
+    assert error["type"] == "InvalidConfiguration"
+    assert [one["path"] for one in error["problems"]] == [
+        "stations.hall1-cam.roles.record",
+        "stations.hall1-cam.roles.hoist",
+    ]
+    assert json.loads((await fleet("status", "--json")).out)["stations"][0]["wanted"] is None
+    assert (await fleet("apply", "--yes", "--force", path)).code == 0
+    assert (await fleet("apply", "--yes", path)).code == 0, "nothing changes, so nobody is asked"
+
+
+async def test_a_setting_that_a_station_never_heard_would_refuse_is_refused(
+    fleet: Fleet, manager: Program, file: File, stranger: Stranger
+) -> None:
+    path = file(CAM, SLIDES, extra="roles.record.main.segment_seconds = 180.0\n")
+    for command in (("validate", path), ("plan", path), ("apply", "--yes", path)):
+        found = await fleet(*command)
+        assert "/segment_seconds" in found.out + found.err
+        assert "expected a whole number, got 180.0" in found.out + found.err
+        assert found.code == {"validate": 1, "plan": 1, "apply": 2}[str(command[0])]
+    found = await fleet("apply", "--yes", "--station", "hall1-cam", path)
+    assert found.code == 0, "this part of the file is right"
 
 
 async def test_on_a_terminal_it_asks(fleet: Fleet, manager: Program, file: File) -> None:

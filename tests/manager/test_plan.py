@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.conference.plan import changes, same, station_change, warnings
+from fleet.manager.conference.plan import changes, doubts, same, station_change, warning
 from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Factory, Registration
 from fleet.operations import Change
@@ -99,7 +99,7 @@ def test_what_a_station_would_refuse_is_a_warning() -> None:
         "mix": {"main": {}},
         "mystic": {"main": {}},
     }
-    assert list(warnings(DesiredState("b1", FACTS, roles), registration)) == [
+    assert list(map(warning, doubts(DesiredState("b1", FACTS, roles), registration))) == [
         "hall1-cam runs at most 1 of the role 'hoist', 2 are wanted",
         "hall1-cam blocks the role 'stream'",
         "hall1-cam cannot run the role 'mix': install voctomix",

@@ -1,6 +1,5 @@
 """`fleet apply`: make a conference file what is wanted, and see it through."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +10,7 @@ from fleet.cli import conference
 from fleet.cli.completion import rooms, stations
 from fleet.cli.connection import Denied
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import ask, print_json, stop, stop_denied, with_examples
+from fleet.cli.terminal import again, ask, instead, print_json, stop, stop_denied, with_examples
 from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
 
 ABOUT: Final = "Make the stations do what a conference file says."
@@ -62,6 +61,9 @@ def run(
     interrupt: Annotated[
         bool, typer.Option("--interrupt", help="Also restart or end running recordings.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what stations would refuse, see fleet validate.")
+    ] = False,
     rollback_on_failure: Annotated[
         bool, typer.Option("--rollback-on-failure", help="Put back what it changed if it fails.")
     ] = False,
@@ -69,7 +71,7 @@ def run(
 ) -> None:
     """Plan, ask, apply, follow."""
     if not (yes or dry_run or sys.stdin.isatty()):
-        stop(f"nobody can be asked here; type: fleet apply --yes {shlex.quote(str(file))}")
+        stop(f"nobody can be asked here; type: {again('--yes')}")
     text, name = conference.read(file), str(file)
     asked = PlanArguments(text, name, room, station)
     try:
@@ -81,10 +83,13 @@ def run(
         if check_revision not in (None, plan.revision):
             stop(
                 f"somebody applied in between: the last rollout is {plan.revision}, not "
-                f"{check_revision}; look at: fleet history"
+                f"{check_revision}; look at: {instead('history')}"
             )
         if dry_run:
             return
+        if plan.doubts and not force:
+            told = conference.names(sorted({one.station for one in plan.doubts}))
+            stop(f"{told} would refuse it; fix the file, or type: {again('--force')}")
         may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
         if check_revision is None and not yes:
             check_revision = plan.revision  # what was agreed to is what is applied
@@ -99,6 +104,7 @@ def run(
             check_revision,
             may_interrupt,
             rollback_on_failure,
+            force,
         )
         see_through(
             ctx,

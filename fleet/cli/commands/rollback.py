@@ -1,6 +1,5 @@
 """`fleet rollback`: an earlier time again, under a new revision."""
 
-import shlex
 import sys
 from typing import Annotated, Final
 
@@ -10,7 +9,7 @@ from fleet.cli import conference
 from fleet.cli.completion import stations
 from fleet.cli.connection import Denied
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import ask, print_json, say, stop, stop_denied, with_examples
+from fleet.cli.terminal import again, ask, print_json, say, stop, stop_denied, with_examples
 from fleet.operations import ApplyResult, RollbackArguments
 
 ABOUT: Final = "Put back what was wanted before, of one station or of all."
@@ -49,7 +48,7 @@ def run(
     if (station is None) != everything:
         stop("name one station, or all of them: fleet rollback STATION, fleet rollback --all")
     if not (yes or dry_run or sys.stdin.isatty()):
-        stop(f"nobody can be asked here; type: {shlex.join(('fleet', *sys.argv[1:]))} --yes")
+        stop(f"nobody can be asked here; type: {again('--yes')}")
     look = RollbackArguments(station, to, message, dry_run=True)
     try:
         plan = ask(ctx, lambda manager: manager.ask("rollback", look, ApplyResult)).plan

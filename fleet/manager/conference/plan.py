@@ -7,7 +7,7 @@ from fleet.manager.conference.masking import HIDDEN, masked, schema_of
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Registration, Roles, Settings
-from fleet.operations import Change, StationChange
+from fleet.operations import Change, Doubt, StationChange
 from fleet.wire import dumps
 
 _LONGEST: Final = 30
@@ -67,15 +67,18 @@ def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChang
     return StationChange(then.id, then.name, then.facts.room, detail)
 
 
-def warnings(then: DesiredState, said: Registration | None) -> Iterator[str]:
+def doubts(then: DesiredState, said: Registration | None) -> Iterator[Doubt]:
     """What the station, as it describes itself, would refuse."""
-    name = then.name
-    for problem in problems(then.roles, said):
-        if problem.instance is None:
-            yield f"{name} {problem.message}"
-        else:
-            where = " ".join(filter(None, (f"{problem.role}/{problem.instance}", problem.path)))
-            yield f"{name} {where}: {problem.message}"
+    return (Doubt(then.id, then.name, one) for one in problems(then.roles, said))
+
+
+def warning(doubt: Doubt) -> str:
+    """A doubt in a sentence."""
+    problem = doubt.problem
+    if problem.instance is None:
+        return f"{doubt.station} {problem.message}"
+    where = " ".join(filter(None, (f"{problem.role}/{problem.instance}", problem.path)))
+    return f"{doubt.station} {where}: {problem.message}"
 
 
 def unwatched(chosen: Iterable[DesiredState], file: Iterable[DesiredState]) -> Iterator[str]:

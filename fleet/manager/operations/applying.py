@@ -7,13 +7,21 @@ from datetime import UTC, datetime
 
 from fleet.manager.conference import file as conference
 from fleet.manager.conference import plan
+from fleet.manager.conference.file import dotted
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
 from fleet.manager.operations.comparing import Comparison, compare
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout, RolloutKind, RolloutTarget
 from fleet.manager.store import AppliedFile
-from fleet.model import CommandFailed, InvalidArguments, Roles, counted
+from fleet.model import (
+    CommandFailed,
+    InvalidArguments,
+    InvalidConfiguration,
+    Problem,
+    Roles,
+    counted,
+)
 from fleet.operations import (
     ApplyArguments,
     ApplyResult,
@@ -54,7 +62,8 @@ async def apply(desk: Desk, caller: str, asked: ApplyArguments) -> ApplyResult:
     file = await _read(asked.text, asked.name)
     async with desk.ledger.writing:
         await _may_begin(desk, asked.check_revision)
-        found = compare(desk, file, asked.room, asked.station, warn=False)
+        found = compare(desk, file, asked.room, asked.station)
+        _refuse_doubts(found.plan, asked)
         _spare_recordings(found.plan, interrupt=asked.interrupt)
         at = datetime.now(UTC)
         rollout = _new(
@@ -112,6 +121,23 @@ async def _may_begin(desk: Desk, check_revision: int | None) -> None:
             f"somebody applied in between: {whose}, not {check_revision}; look at fleet history "
             "and at fleet plan again"
         )
+
+
+def _refuse_doubts(planned: PlanResult, asked: ApplyArguments) -> None:
+    if planned.doubts and not asked.force:
+        raise InvalidConfiguration(
+            f"stations would refuse {asked.name}; nothing was applied, and is only with --force",
+            tuple(_in_file(one) for one in planned.doubts),
+        )
+
+
+def _in_file(doubt: Doubt) -> Problem:
+    """A doubt where the file says it."""
+    problem = doubt.problem
+    keys = [key.replace("~1", "/").replace("~0", "~") for key in (problem.path or "").split("/")]
+    path = ("stations", doubt.station, "roles", problem.role, problem.instance, *keys)
+    where = dotted(*filter(None, path))
+    return Problem(problem.type, None, None, where, problem.message)
 
 
 def _spare_recordings(planned: PlanResult, *, interrupt: bool) -> None:
@@ -197,7 +223,7 @@ def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
             before = entry.config.revision if entry.config else None
             targets.append(RolloutTarget(station, entry.facts, then, before, entry.facts))
         changes += own
-        warnings += plan.warnings(wanted, said)
+        warnings += map(plan.warning, plan.doubts(wanted, said))
     last = desk.ledger.rollout
     planned = PlanResult(
         tuple(changes),

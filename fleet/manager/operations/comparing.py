@@ -12,7 +12,7 @@ from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import RolloutTarget
 from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
-from fleet.operations import Change, PlanResult, StationChange
+from fleet.operations import Change, Doubt, PlanResult, StationChange
 from fleet.strict import close_match
 
 _NOBODY: Final = Facts()
@@ -33,8 +33,6 @@ def compare(
     file: ConferenceFile,
     room: str | None = None,
     station: str | None = None,
-    *,
-    warn: bool = True,
 ) -> Comparison:
     """`file`, or only one room or station of it, beside what is wanted now.
 
@@ -43,6 +41,7 @@ def compare(
     """
     changes: list[Change] = []
     warnings: list[str] = []
+    doubts: list[Doubt] = []
     stations: list[StationChange] = []
     targets: list[RolloutTarget] = []
     facts: dict[str, Facts] = {}
@@ -50,8 +49,7 @@ def compare(
     taken_over: set[str] = set()
     given_away = _given_away(desk, file)
     chosen = _chosen(file, room, station)
-    if warn:
-        warnings += plan.unwatched(chosen, file.stations.values())
+    warnings += plan.unwatched(chosen, file.stations.values())
     for one in chosen:
         entry, heard = desk.ledger[one.id], desk.inventory.get(one.id)
         own = list(
@@ -74,9 +72,10 @@ def compare(
         change = _station_change(one, entry, olds)
         if change is not None:
             stations.append(change)
-        if warn:
-            warnings += plan.warnings(one, heard.registration if heard else None)
+        wrong = list(plan.doubts(one, heard.registration if heard else None))
+        warnings += map(plan.warning, wrong)
         if own or _moves(one, entry):
+            doubts += wrong
             before = entry.config.revision if entry.config else None
             replaces = olds.pop() if olds else None
             targets.append(
@@ -101,6 +100,7 @@ def compare(
         tuple(stations),
         tuple(desk.recording()),
         last.number if last else 0,
+        tuple(doubts),
     )
     return Comparison(result, tuple(targets), facts, replaced)
 
