@@ -59,7 +59,7 @@ class Station:
                 "mac": None,
                 "addresses": [],
                 "blocked_roles": [],
-                "factories": {},
+                "factories": {"record": {"instances": 0, "settings": {}, "commands": {}}},
                 "broken_roles": {},
                 "devices": [],
             },

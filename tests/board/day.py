@@ -201,7 +201,10 @@ def conference() -> str:
         text += f'[stations.{one.name}]\nid = "{one.id}"\nroom = "{one.room}"\nseat = "{seat}"\n'
         text += f'where = "{one.name}, back wall"\n'
         for role in one.roles:
-            text += f'roles.{role}.main = {{source = {{type = "test"}}}}\n'
+            first = "picture" if role == "ingest" else "source"
+            text += f'roles.{role}.main.{first} = {{type = "test"}}\n'
+            if role == "stream":
+                text += 'roles.stream.main.target = {type = "hls"}\n'
     return text
 
 

@@ -93,7 +93,10 @@ def registration(boot: str, **more: Any) -> dict[str, Any]:
         "mac": None,
         "addresses": ["192.0.2.7"],
         "blocked_roles": [],
-        "factories": {"record": {"instances": 0, "settings": {}, "commands": {}}},
+        "factories": {
+            role: {"instances": 0, "settings": {}, "commands": {}}
+            for role in ("ingest", "monitor", "record", "stream")
+        },
         "broken_roles": {},
         "devices": [],
     } | more

@@ -109,7 +109,7 @@ async def _apply(stranger: Stranger, roles: Json) -> None:
     mark = stranger.mark()
     await stranger.publish(
         "fleet/v1/manager/request/bob/apply",
-        {"text": text, "name": "c"},
+        {"text": text, "name": "c", "force": True},
         correlation=now().encode(),
     )
     reply = await stranger.expect("fleet/v1/manager/reply/bob", after=mark)
