@@ -22,9 +22,9 @@ To understand the whole, follow one change, in this order:
 13. `roles`                     the work itself: `roles.record`, a child of
                                 `agent.processes.process`
 14. `agent.session`             says what runs, and
-15. `manager.stations.inventory`  what stations said -> what is so (pure); `manager.report` joins
-                                it with what is wanted, for people, and `manager.web.metrics` for
-                                Prometheus
+15. `manager.stations.inventory`  what stations said -> what is so (pure); `manager.health` judges
+                                it beside what is wanted (pure), `manager.report` shows both to
+                                people, and `manager.web.metrics` to Prometheus
 
 Each program begins in its `cli` (`fleet` in `cli.app`) and is put together there; the agent's
 parts in `agent.run`, the manager's messages go through `manager.session`. A change that goes to

@@ -59,6 +59,20 @@ def counted(number: int, what: str, several: str | None = None) -> str:
     return f"{number} {what if number == 1 else several or f'{what}s'}"
 
 
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """How people order names, as a key to sort by.
+
+    >>> sorted(["room10", "room3", "Foyer", "attic"], key=natural)
+    ['attic', 'Foyer', 'room3', 'room10']
+    """
+    parts = re.split(r"(\d+)", text)
+    ordered = [
+        (int(part), "") if number % 2 else (-1, part.casefold())
+        for number, part in enumerate(parts)
+    ]
+    return (*ordered, (-1, text))
+
+
 class Refusal(Exception):
     """Somebody asked for something that cannot be; the class name is the type on the wire."""
 
@@ -160,6 +174,13 @@ class Problem:
     path: str | None
     message: str
 
+    @property
+    def text(self) -> str:
+        """`InvalidConfiguration record/main /segment_seconds: expected 1 to 86400, got 0`."""
+        instance = "/".join(filter(None, (self.role, self.instance)))
+        where = " ".join(filter(None, (self.type, instance, self.path)))
+        return f"{where}: {self.message}"
+
 
 @frozen
 class Error:
@@ -241,6 +262,16 @@ class InstanceStatus:
     reason: str | None
     message: str | None
     revision: RevisionOrNone | None = None
+
+    @property
+    def text(self) -> str:
+        """`backoff (DeviceMissing: there is no /dev/video0)`."""
+        return f"{self.state.value} ({self.why})" if self.why else self.state.value
+
+    @property
+    def why(self) -> str:
+        """`DeviceMissing: there is no /dev/video0`, empty where all is well."""
+        return ": ".join(filter(None, (self.reason, self.message)))
 
 
 @frozen

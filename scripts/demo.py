@@ -26,7 +26,7 @@ from rich.text import Text
 from fleet.cli import view
 from fleet.cli.connection import Access, Manager, Unreachable, converse
 from fleet.cli.following import status
-from fleet.cli.sync import judge_all
+from fleet.cli.sync import wanted
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
@@ -184,7 +184,7 @@ class Demo:
 
     def conclude(self) -> bool:
         """A line per station; whether both recordings are whole."""
-        why = {v.station.name: v.why for v in judge_all(self._last.stations)} if self._last else {}
+        why = {one.name: one.why for one in wanted(self._last.stations)} if self._last else {}
         well = True
         print()
         for name, recording in self.recordings.items():

@@ -1,15 +1,16 @@
 """Follows the stations until they stand where they are wanted, or it is clear they will not."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from fleet.cli.connection import Manager
-from fleet.cli.sync import Standing, Verdict, judge_all
+from fleet.cli.sync import standing_text, wanted
 from fleet.cli.view import clean
-from fleet.operations import StatusResult
+from fleet.operations import Standing, StationStatus, StatusResult
 
-Verdicts = Sequence[Verdict]
+Stations = tuple[StationStatus, ...]
+"""Those of which something is wanted."""
 
 _PACE: Final = 0.25
 """Seconds between two looks, at least."""
@@ -23,7 +24,7 @@ async def status(manager: Manager) -> StatusResult:
 
 async def follow(
     manager: Manager,
-    is_over: Callable[[Verdicts], bool],
+    is_over: Callable[[Stations], bool],
     seconds: float,
     tell: Callable[[str], None],
 ) -> StatusResult:
@@ -34,16 +35,19 @@ async def follow(
         asked = loop.time()
         found = await status(manager)
         took = loop.time() - asked
-        verdicts = judge_all(found.stations)
+        stations = wanted(found.stations)
         left = end - loop.time()
-        if is_over(verdicts) or left <= 0:
+        if is_over(stations) or left <= 0:
             return found
-        tell(_waiting_for(verdicts))
+        tell(_waiting_for(stations))
         # A fleet that is large to describe is asked less often.
         await asyncio.sleep(min(left, max(_PACE, 4 * took)))
 
 
-def _waiting_for(verdicts: Verdicts) -> str:
-    lagging = [one for one in verdicts if one.standing is not Standing.IN_SYNC]
-    count = f"{len(verdicts) - len(lagging)} of {len(verdicts)} in sync"
-    return f"{count}; waiting for {clean(str(lagging[0]))}" if lagging else count
+def _waiting_for(stations: Stations) -> str:
+    lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
+    count = f"{len(stations) - len(lagging)} of {len(stations)} in sync"
+    if not lagging:
+        return count
+    more = f" (and {len(lagging) - 1} more)" if len(lagging) > 1 else ""
+    return f"{count}; waiting for {clean(standing_text(lagging[0]))}{more}"

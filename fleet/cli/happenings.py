@@ -3,16 +3,11 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import Final
 
 from attrs import frozen
 
-from fleet.cli.sync import instance_text, problem_text
 from fleet.model import InstanceStatus, PresenceState, State
 from fleet.operations import StationStatus
-
-_CONFLICT: Final = "conflict:"
-"""What the manager's note on a station begins with where two boxes use its id."""
 
 
 @frozen
@@ -75,7 +70,7 @@ def _station(was: StationStatus | None, now: StationStatus, at: datetime) -> Ite
         yield make("presence", f"{now.presence} (was {was.presence})", state=now.presence)
     if was and (was.name, was.room) != (now.name, now.room):
         yield make("station", f"was called {was.name} in the room {was.room or '-'}")
-    yield from _notes(was.note if was else None, now, at)
+    yield from _notes(was, now, at)
     if was is None:
         return
     if was.wanted != now.wanted:
@@ -85,20 +80,18 @@ def _station(was: StationStatus | None, now: StationStatus, at: datetime) -> Ite
         yield make("wanted", what, revision=now.wanted, by=now.by)
     if now.problems and (was.problems, was.wanted) != (now.problems, now.wanted):
         for problem in now.problems:
-            text = f"rejected {now.wanted}: {problem_text(problem)}"
+            text = f"rejected {now.wanted}: {problem.text}"
             yield make("rejected", text, revision=now.wanted)
     if was.running != now.running and now.running:
         yield make("accepted", f"accepted {now.running}", revision=now.running)
     yield from _instances(was, now, at)
 
 
-def _notes(was: str | None, now: StationStatus, at: datetime) -> Iterator[Happening]:
-    conflict = bool(was and was.startswith(_CONFLICT))
-    if now.note and now.note != was:
-        kind = "conflict" if now.note.startswith(_CONFLICT) else "note"
-        yield _of(now, at, kind, now.note)
-    elif conflict and not now.note:
+def _notes(was: StationStatus | None, now: StationStatus, at: datetime) -> Iterator[Happening]:
+    if was and was.conflict and not now.conflict:
         yield _of(now, at, "conflict", "one box is left on this id")
+    if now.note and now.note != (was.note if was else None):
+        yield _of(now, at, "conflict" if now.conflict else "note", now.note)
 
 
 def _instances(was: StationStatus, now: StationStatus, at: datetime) -> Iterator[Happening]:
@@ -116,13 +109,13 @@ def _instances(was: StationStatus, now: StationStatus, at: datetime) -> Iterator
 
 def _change(was: InstanceStatus | None, now: InstanceStatus) -> str | None:
     if was is None:
-        return instance_text(now)
+        return now.text
     if (was.state, was.reason) != (now.state, now.reason):
-        return f"{instance_text(now)} (was {was.state})"
+        return f"{now.text} (was {was.state})"
     if was.restarts < now.restarts:
-        return f"{instance_text(now)} again, restart {now.restarts}"
+        return f"{now.text} again, restart {now.restarts}"
     if was.since < now.since and now.state is State.RUNNING:
-        return f"{instance_text(now)} anew"
+        return f"{now.text} anew"
     return None
 
 

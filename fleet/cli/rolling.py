@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from fleet.cli.conference import names
 from fleet.cli.connection import Manager
-from fleet.cli.following import Verdicts, follow
-from fleet.cli.sync import Standing, judge_all, matching
+from fleet.cli.following import Stations, follow
+from fleet.cli.sync import matching, standing_text, wanted
 from fleet.cli.terminal import Exit, again, ask, messages, print_json, say, stop
 from fleet.cli.view import clean
 from fleet.model import counted
@@ -22,6 +22,7 @@ from fleet.operations import (
     RolloutArguments,
     RolloutResult,
     RolloutStatus,
+    Standing,
     StatusResult,
 )
 from fleet.wire import to_json
@@ -109,7 +110,7 @@ def see_through(
         more = {"rollout": to_json(outcome.rollout)}
         print_json({**to_json(outcome.applied), **to_json(outcome.found), **more})
     stations = outcome.found.stations
-    _conclude(judge_all(matching(stations, only) if only else stations), outcome.rollout)
+    _conclude(wanted(matching(stations, only) if only else stations), outcome.rollout)
 
 
 async def _until_over(manager: Manager, number: int, tell: Tell) -> RolloutStatus | None:
@@ -155,8 +156,8 @@ class _Watch:
     def __init__(self) -> None:
         self._failed_since: float | None = None
 
-    def is_over(self, verdicts: Verdicts) -> bool:
-        standings = {one.standing for one in verdicts}
+    def is_over(self, stations: Stations) -> bool:
+        standings = {one.standing for one in stations}
         now = asyncio.get_running_loop().time()
         if Standing.FAILED not in standings:
             self._failed_since = None
@@ -166,17 +167,17 @@ class _Watch:
         return Standing.WORKING not in standings and (steady or Standing.FAILED not in standings)
 
 
-def _nobody_works(verdicts: Verdicts) -> bool:
-    return all(one.standing is not Standing.WORKING for one in verdicts)
+def _nobody_works(stations: Stations) -> bool:
+    return all(one.standing is not Standing.WORKING for one in stations)
 
 
-def _conclude(verdicts: Verdicts, rollout: RolloutStatus | None) -> None:
+def _conclude(stations: Stations, rollout: RolloutStatus | None) -> None:
     """Say who stands where and end with the exit code that follows."""
-    for one in verdicts:
+    for one in stations:
         if one.standing is Standing.PENDING:
-            say(clean(f"pending: {one}; it gets its config when it comes back"))
+            say(clean(f"pending: {standing_text(one)}; it gets its config when it comes back"))
         elif one.standing is not Standing.IN_SYNC:
-            say(clean(str(one)))
+            say(clean(standing_text(one)))
     stopped = rollout is not None and rollout.phase in ("stopped", "undone")
     if rollout is not None and stopped:
         how = (
@@ -189,7 +190,7 @@ def _conclude(verdicts: Verdicts, rollout: RolloutStatus | None) -> None:
         waiting = [one.station for one in rollout.targets if one.outcome == "waiting"]
         if waiting:
             say(f"not begun: {names(waiting)}")
-    ready = sum(one.standing is Standing.IN_SYNC for one in verdicts)
-    say(f"{ready} of {counted(len(verdicts), 'station')} in sync")
-    if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in verdicts):
+    ready = sum(one.standing is Standing.IN_SYNC for one in stations)
+    say(f"{ready} of {counted(len(stations), 'station')} in sync")
+    if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in stations):
         raise typer.Exit(Exit.NO)

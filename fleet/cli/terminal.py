@@ -14,7 +14,6 @@ from attrs import frozen
 from rich.console import Console
 
 from fleet.cli.connection import Access, Denied, Manager, Unreachable, converse
-from fleet.cli.sync import problem_text
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, is_name
 from fleet.mqtt import BadBroker, Broker
@@ -139,7 +138,7 @@ def stop_denied(denied: Denied, file: str) -> NoReturn:
         if problem.role is None:
             say(f"{file}: {': '.join(filter(None, (problem.path, clean(problem.message))))}")
         else:
-            say(f"{file}: {clean(problem_text(problem))}")
+            say(f"{file}: {clean(problem.text)}")
     is_file = bool(denied.error.problems) and not file.startswith("fleet ")
     fix = f"; fix it, then: {instead('validate', file)}" if is_file else ""
     stop(clean(denied.error.message) + fix)

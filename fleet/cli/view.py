@@ -15,9 +15,8 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from fleet.cli.sync import is_healthy, problem_text, reason_text
-from fleet.model import InstanceStatus, PresenceState, State, counted
-from fleet.operations import StationStatus
+from fleet.model import InstanceStatus, PresenceState, State, counted, natural
+from fleet.operations import StationStatus, StatusResult
 
 HEADER = (
     "ROOM",
@@ -69,13 +68,11 @@ def lines(stations: Iterable[StationStatus], now: datetime) -> tuple[Line, ...]:
 def _station(station: StationStatus, now: datetime) -> Iterator[Line]:
     start = (station.room or _NOTHING, station.name, station.presence.value)
     revision = _revision(station)
-    beneath = tuple(
-        f"rejected {station.wanted}: {problem_text(problem)}" for problem in station.problems
-    )
+    beneath = tuple(f"rejected {station.wanted}: {problem.text}" for problem in station.problems)
     if station.note:
         beneath += (station.note,)
     rows: list[tuple[str, ...]] = [
-        (*start, role, instance, *_instance(one, now), revision, reason_text(one))
+        (*start, role, instance, *_instance(one, now), revision, one.why)
         for role, instances in station.roles.items()
         for instance, one in instances.items()
     ] or [(*start, *([_NOTHING] * 5), revision, "")]
@@ -194,22 +191,40 @@ def _row(cells: Sequence[str], widths: Sequence[int], style: str | None) -> Text
     return row
 
 
-def rooms(stations: Iterable[StationStatus]) -> tuple[str, ...]:
+def rooms(found: StatusResult) -> tuple[str, ...]:
     """A line a room, those that need somebody first; empty where there is but one."""
     there: dict[str, list[StationStatus]] = {}
-    for station in stations:
+    for station in found.stations:
         there.setdefault(clean(station.room or _NOTHING), []).append(station)
     if len(there) < 2:
         return ()
+    more = {clean(one.name): [clean(it.text) for it in one.findings] for one in found.rooms}
     width = max(map(cell_len, there))
-    order = sorted(there, key=lambda room: (all(map(is_healthy, there[room])), room))
-    return tuple(
-        f"{room}{' ' * (width - cell_len(room))}{_GAP}{summary(there[room])}" for room in order
+    order = sorted(
+        there,
+        key=lambda room: (all(one.well for one in there[room]), room not in more, natural(room)),
     )
+    return tuple(
+        f"{room}{' ' * (width - cell_len(room))}{_GAP}"
+        + "; ".join((summary(there[room]), *more.get(room, ())))
+        for room in order
+    )
+
+
+def conclusion(found: StatusResult) -> str:
+    """One sentence on all that is shown."""
+    only = {one.room for one in found.stations}
+    more = [
+        clean(it.text)
+        for one in found.rooms
+        for it in one.findings
+        if len(only) == 1 and one.name in only
+    ]
+    return "; ".join((summary(found.stations), *more))
 
 
 def summary(stations: Sequence[StationStatus]) -> str:
     """One sentence on how many need somebody."""
-    ill = sum(not is_healthy(station) for station in stations)
+    ill = sum(not station.well for station in stations)
     count = counted(len(stations), "station")
     return f"{count}, {ill} not well" if ill else f"{count}, all well"

@@ -104,6 +104,7 @@ async def _run(
     from prometheus_client import CollectorRegistry
 
     from fleet import mqtt
+    from fleet.manager.report import Report
     from fleet.manager.session import ManagerSession
     from fleet.manager.stations.inventory import Inventory
     from fleet.manager.stations.telemetry import Figures
@@ -123,7 +124,8 @@ async def _run(
     )
     inventory, figures, counts = Inventory(), Figures(RESERVED), Counts()
     thumbnails = Thumbnails()
-    session = ManagerSession(Topics(prefix), ledger, inventory, figures, thumbnails, counts)
+    report = Report(ledger, inventory, figures)
+    session = ManagerSession(Topics(prefix), ledger, inventory, figures, thumbnails, counts, report)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FleetCollector(ledger, inventory, figures, thumbnails, counts))
 
@@ -139,7 +141,7 @@ async def _run(
         online = sum(heard.state is PresenceState.ONLINE for _, heard in inventory)
         return session.ailing or f"{online} of {counted(len(inventory.stations), 'station')} online"
 
-    page = Page(Look(ledger, inventory, figures, thumbnails))
+    page = Page(Look(ledger, report, thumbnails))
     notifier = Notifier()
     ended = asyncio.Event()
 

@@ -1,26 +1,38 @@
-"""What is wanted and what was heard, joined into what people and Prometheus are shown. Pure."""
+"""What is wanted and what was heard, joined and judged, as people and Prometheus are shown it."""
 
+import asyncio
+import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from fleet.manager.conference.hours import Override
+from fleet.manager.health import Judge, is_well, rejections, running_revision, stand
+from fleet.manager.stations.instances import InstanceMemory
 from fleet.manager.stations.inventory import Heard, Inventory
+from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
+from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import (
-    Ack,
-    Config,
-    InstanceStatus,
-    PresenceState,
-    Problem,
-    Result,
-    State,
+from fleet.model import Config, InstanceStatus, PresenceState, State, natural
+from fleet.operations import (
+    HealthFinding,
+    InstanceReport,
+    RoomStatus,
+    Standing,
+    StationStatus,
+    StatusResult,
 )
-from fleet.operations import StationStatus, StatusResult
 
-_AT_WORK = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
-_DONE = (State.RUNNING, State.COMPLETED)
+_AT_WORK: Final = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
+_STEP: Final = 1.0
+"""Seconds by which the machine's clock may wander before moments are counted anew."""
+_CLOCK_OFF: Final = timedelta(seconds=1)
+"""What a station's clock may differ before the moments it names are corrected."""
+_BREATH: Final = 100
+"""Stations after which others get their turn."""
 
 
 def stations(ledger: Ledger, inventory: Inventory) -> list[str]:
@@ -36,104 +48,220 @@ def shown(ledger: Ledger, inventory: Inventory) -> Iterator[str]:
             yield id_
 
 
-def status(ledger: Ledger, inventory: Inventory, at: datetime) -> StatusResult:
-    """All stations, by room and name."""
-    shown = []
-    for id_ in stations(ledger, inventory):
-        entry = ledger[id_]
-        one = station_status(id_, entry, inventory.get(id_), inventory.presence(id_), at)
-        said = maintenance(ledger.rooms.maintenance(id_, entry.facts.room, at))
-        shown.append(evolve(one, note="; ".join(filter(None, (one.note, said)))) if said else one)
-    shown.sort(key=lambda one: (one.room is None, one.room or "", one.name, one.id))
-    return StatusResult(all(one.in_sync for one in shown), tuple(shown), at)
+@frozen
+class Overview:
+    """All that is known at one moment; `rooms`: '' for stations without one."""
+
+    at: datetime
+    """In the conference's time zone."""
+    stations: tuple[StationState, ...]
+    rooms: dict[str, RoomUse]
+    findings: dict[str, tuple[HealthFinding, ...]]
+    """By room: those of the room as a whole."""
+
+
+class Report:
+    """Reads ledger, inventory and figures; its judge remembers when each finding began."""
+
+    def __init__(self, ledger: Ledger, inventory: Inventory, figures: Figures) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._figures = figures
+        self._judge = Judge()
+        self._looking = asyncio.Lock()
+        self._offset = time.time() - time.monotonic()
+
+    @property
+    def connected(self) -> bool:
+        """Whether stations can be heard."""
+        return self._inventory.connected
+
+    @property
+    def offset(self) -> float:
+        """What makes Unix seconds of the monotonic ones in which everything was heard."""
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._offset) > _STEP:
+            self._offset = offset
+        return self._offset
+
+    def now(self) -> datetime:
+        """The moment, in the conference's time zone and in step with the monotonic clock."""
+        zone = ZoneInfo(self._ledger.rooms.header.timezone or "UTC")
+        return datetime.fromtimestamp(time.monotonic() + self.offset, zone)
+
+    async def look(self) -> Overview:
+        """Everything as it is now, in the order of names; a large fleet holds nobody up."""
+        async with self._looking:
+            now = self.now()
+            uses = {name: self._use(name, now) for name in self._ledger.rooms.rooms}
+            found: list[StationState] = []
+            in_room: dict[str, list[StationState]] = {}
+            for number, id_ in enumerate(stations(self._ledger, self._inventory)):
+                if number % _BREATH == _BREATH - 1:
+                    await asyncio.sleep(0)
+                room = self._ledger[id_].facts.room or ""
+                if room not in uses:
+                    uses[room] = self._use(room, now)
+                one = self._judged(self._state(id_, now), uses[room], now)
+                found.append(one)
+                in_room.setdefault(room, []).append(one)
+            findings = {
+                room: tuple(self._judge.room(room, in_room.get(room, ()), use, now))
+                for room, use in uses.items()
+            }
+            self._judge.looked()
+        found.sort(key=_by_name)
+        return Overview(now, tuple(found), uses, findings)
+
+    async def status(self) -> StatusResult:
+        """All stations, by room and name."""
+        seen = await self.look()
+        of_rooms = sorted(filter(None, seen.rooms), key=natural)
+        return StatusResult(
+            all(one.status.in_sync for one in seen.stations),
+            tuple(one.status for one in seen.stations),
+            seen.at.astimezone(UTC),
+            str(seen.at.tzinfo),
+            tuple(RoomStatus(room, found) for room in of_rooms if (found := seen.findings[room])),
+        )
+
+    def _use(self, room: str, now: datetime) -> RoomUse:
+        if not room:
+            return RoomUse(in_use=True, talk=False)
+        rooms, at = self._ledger.rooms, now.astimezone(UTC)
+        talk = rooms.talk_on(room, at)
+        return RoomUse(talk or rooms.in_use(room, at), talk)
+
+    def _judged(self, one: StationState, use: RoomUse, now: datetime) -> StationState:
+        status = one.status
+        findings = tuple(self._judge.station(one, use, now))
+        if status.wanted is None:
+            well = status.in_sync or status.presence is not PresenceState.ONLINE
+        else:
+            well = is_well(status.standing, findings)
+        return evolve(one, status=evolve(status, well=well, findings=findings))
+
+    def _state(self, id_: str, now: datetime) -> StationState:
+        entry, heard = self._ledger[id_], self._inventory.get(id_)
+        said = evolve(self._inventory.reported(id_), ever=heard is not None or entry.answered)
+        latest = self._figures.latest(id_, time.monotonic())
+        working = self._ledger.rooms.maintenance(id_, entry.facts.room, now.astimezone(UTC))
+        notes = (note(entry, heard, said, self._inventory.connected), _maintenance(working, now))
+        monotonic = time.monotonic()
+        status = evolve(
+            station_status(id_, entry, heard, said, now, self._offset),
+            note="; ".join(filter(None, notes)) or None,
+        )
+        return StationState(
+            status,
+            entry.facts.seat,
+            entry.facts.where,
+            entry.config.roles if entry.config else {},
+            Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none(),
+            working is not None,
+            said.ever or not self._inventory.connected,
+            {key: one.crashes(monotonic) for key, one in heard.instances.items()} if heard else {},
+        )
+
+
+def _by_name(one: StationState) -> tuple[object, ...]:
+    status = one.status
+    return status.room is None, natural(status.room or ""), natural(status.name), status.id
 
 
 def station_status(
-    id_: str, entry: Entry, heard: Heard | None, presence: PresenceState, at: datetime
+    id_: str,
+    entry: Entry,
+    heard: Heard | None,
+    said: ReportedState,
+    at: datetime,
+    offset: float,
 ) -> StationStatus:
-    """One station; `at` is now."""
+    """One station, not yet judged; `offset`: what makes Unix seconds of monotonic ones."""
+    config = entry.config
+    standing, why = stand(
+        config.roles if config else None, config.revision if config else None, said
+    )
     return StationStatus(
         id_,
         entry.facts.name or id_,
         entry.facts.room,
-        presence,
-        entry.config.revision if entry.config else None,
-        running_revision(heard),
-        in_sync(entry.config, heard, presence),
-        problems(entry.config, heard.ack if heard else None),
-        instances(entry.config, heard, presence, at),
-        entry.config.by if entry.config else None,
-        note(entry, heard),
+        said.presence,
+        config.revision if config else None,
+        running_revision(said),
+        standing is Standing.IN_SYNC,
+        rejections(config.revision if config else None, said.ack),
+        instances(config, heard, said.presence, at),
+        config.by if config else None,
+        conflict=said.conflict,
+        presence_since=_presence_since(heard, said.presence, at, offset),
+        standing=standing,
+        why=why,
     )
 
 
-def maintenance(said: Override | None) -> str | None:
-    """`maintenance of the room hall1 until 10:30Z, says ann`."""
+def _presence_since(
+    heard: Heard | None, presence: PresenceState, at: datetime, offset: float
+) -> datetime | None:
+    if heard is None or presence is PresenceState.UNKNOWN:
+        return None
+    if heard.since is not None:
+        return datetime.fromtimestamp(heard.since + offset, UTC)
+    # It was so before we listened: what it said last is the best that is known.
+    if presence is PresenceState.ONLINE or heard.said_at is None:
+        return None
+    return min(heard.said_at, at)
+
+
+def _maintenance(said: Override | None, now: datetime) -> str | None:
+    """`maintenance of the room hall1 until 11:30 CET, says ann`."""
     if said is None:
         return None
     of = f" of the room {said.name}" if said.kind == "room" else ""
-    until = f" until {said.until:%H:%M}Z" if said.until else ""
+    until = f" until {said.until.astimezone(now.tzinfo):%H:%M %Z}" if said.until else ""
     return f"maintenance{of}{until}, says {said.by}"
-
-
-def running_revision(heard: Heard | None) -> int | None:
-    """The revision in force, as far as it was heard."""
-    if heard is None:
-        return None
-    if heard.status is not None:
-        return heard.status.revision
-    return heard.ack.in_force.revision if heard.ack else None
-
-
-def in_sync(wanted: Config | None, heard: Heard | None, presence: PresenceState) -> bool:
-    """Whether the station runs exactly what is wanted of it."""
-    if heard is None or presence is not PresenceState.ONLINE or heard.conflict:
-        return False
-    ack, status = heard.ack, heard.status
-    if wanted is None:
-        return not (ack and ack.in_force.roles) and not (status and status.roles)
-    if ack is None or ack.result is not Result.ACCEPTED or ack.revision != wanted.revision:
-        return False
-    if status is None or status.revision != wanted.revision:
-        return False
-    return all(
-        (one := status.roles.get(role, {}).get(instance)) is not None and one.state in _DONE
-        for role, instances in wanted.roles.items()
-        for instance in instances
-    )
-
-
-def problems(wanted: Config | None, ack: Ack | None) -> tuple[Problem, ...]:
-    """Why the revision wanted was rejected; empty where it was not."""
-    if wanted is None or ack is None or ack.error is None:
-        return ()
-    if ack.result is not Result.REJECTED or ack.revision not in (wanted.revision, None):
-        return ()
-    error = ack.error
-    return error.problems or (Problem(error.type, None, None, None, error.message),)
 
 
 def instances(
     wanted: Config | None, heard: Heard | None, presence: PresenceState, at: datetime
-) -> dict[str, dict[str, InstanceStatus]]:
+) -> dict[str, dict[str, InstanceReport]]:
     """Every instance that is wanted or was last said to run."""
     said = heard.status.roles if heard and heard.status else {}
+    memory = heard.instances if heard else {}
+    off = timedelta(seconds=(heard.clock_offset if heard else None) or 0.0)
+    if abs(off) < _CLOCK_OFF:
+        off = timedelta(0)
+    now = time.monotonic()
     shown = {
-        role: {name: _believed(one, presence) for name, one in instances.items()}
+        role: {
+            name: _believed(_report(one, memory.get((role, name)), off, now), presence)
+            for name, one in instances.items()
+        }
         for role, instances in said.items()
     }
     absent = State.STOPPED
     if presence in (PresenceState.LOST, PresenceState.UNKNOWN):
         absent = State.UNKNOWN
-    since = (wanted.at if wanted else None) or at
+    since = (wanted.at if wanted else None) or at.astimezone(UTC)
     for role, wanted_instances in wanted.roles.items() if wanted else ():
         for name in wanted_instances:
-            one = InstanceStatus(absent, since, 0, None, None)
+            one = InstanceReport(absent, since, 0, None, None)
             shown.setdefault(role, {}).setdefault(name, one)
     return shown
 
 
-def _believed(said: InstanceStatus, presence: PresenceState) -> InstanceStatus:
+def _report(
+    one: InstanceStatus, memory: InstanceMemory | None, off: timedelta, now: float
+) -> InstanceReport:
+    since, hour = one.since, 0
+    if memory is not None:
+        since, hour = memory.since, memory.restarts(now)
+    return InstanceReport(
+        one.state, since - off, one.restarts, one.reason, one.message, one.revision, hour
+    )
+
+
+def _believed(said: InstanceReport, presence: PresenceState) -> InstanceReport:
     """What an instance does, given whether its station can be reached."""
     if presence in (PresenceState.LOST, PresenceState.UNKNOWN):
         return evolve(said, state=State.UNKNOWN)
@@ -142,10 +270,13 @@ def _believed(said: InstanceStatus, presence: PresenceState) -> InstanceStatus:
     return said
 
 
-def note(entry: Entry, heard: Heard | None) -> str | None:
+def note(entry: Entry, heard: Heard | None, said: ReportedState, connected: bool) -> str | None:
     """What a person should know of a station besides."""
+    if heard is None and not connected:
+        return "nothing is known: there is no connection to the broker"
     if heard is None:
-        return "never heard of; its config waits"
+        first = "not heard since the manager was started" if said.ever else "never heard of"
+        return f"{first}; its config waits"
     if heard.conflict:
         return f"conflict: two boxes, {' and '.join(heard.hostnames)}, use this id"
     if entry.replaced_by is not None:

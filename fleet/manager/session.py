@@ -16,11 +16,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.operations.desk import Desk
+from fleet.manager.report import Report
 from fleet.manager.requests import OperatorRequests
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.rollouts.pusher import Pusher
 from fleet.manager.stations.complaints import Complaints
-from fleet.manager.stations.inventory import Inventory, Said
+from fleet.manager.stations.inventory import Inventory, StationWord
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
@@ -42,7 +43,7 @@ from fleet.wire import Undecodable, decode, encode
 
 log = logging.getLogger(__name__)
 
-_STATION: Final[dict[str, type[Said]]] = {
+_STATION: Final[dict[str, type[StationWord]]] = {
     "registration": Registration,
     "presence": Presence,
     "status": Status,
@@ -67,6 +68,7 @@ class ManagerSession:
         figures: Figures,
         thumbnails: Thumbnails,
         counts: Counts,
+        report: Report,
     ) -> None:
         self.boot = secrets.token_hex(8)
         self.displaced = False
@@ -85,7 +87,15 @@ class ManagerSession:
         self._pusher = Pusher(topics, ledger, inventory)
         self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
         self._requests = OperatorRequests(
-            Desk(ledger, inventory, self._rollouts, self._pusher.changed, self._clear, self.boot)
+            Desk(
+                ledger,
+                inventory,
+                report,
+                self._rollouts,
+                self._pusher.changed,
+                self._clear,
+                self.boot,
+            )
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None

@@ -6,6 +6,7 @@ mistakes in a conference file are its problems, `path` being the dotted path in 
 """
 
 from fleet.operations.doctor import DoctorResult, StationFacts
+from fleet.operations.health import HealthFinding, HealthLevel, Standing
 from fleet.operations.history import (
     DiffArguments,
     DiffResult,
@@ -38,8 +39,10 @@ from fleet.operations.rollouts import (
 )
 from fleet.operations.stations import (
     AdoptArguments,
+    InstanceReport,
     MaintenanceArguments,
     RetireArguments,
+    RoomStatus,
     SaidResult,
     StationResult,
     StationStatus,
@@ -60,8 +63,11 @@ __all__ = [
     "Doubt",
     "Event",
     "ExportResult",
+    "HealthFinding",
+    "HealthLevel",
     "HistoryArguments",
     "HistoryResult",
+    "InstanceReport",
     "MaintenanceArguments",
     "PlanArguments",
     "PlanResult",
@@ -70,9 +76,11 @@ __all__ = [
     "RolloutArguments",
     "RolloutResult",
     "RolloutStatus",
+    "RoomStatus",
     "SaidResult",
     "ShowArguments",
     "ShowResult",
+    "Standing",
     "StationChange",
     "StationFacts",
     "StationResult",

@@ -8,8 +8,16 @@ from attrs import frozen
 from msgspec import Meta
 
 from fleet.model import InstanceStatus, PresenceState, Problem
+from fleet.operations.health import HealthFinding, Standing
 
 Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
+
+
+@frozen
+class InstanceReport(InstanceStatus):
+    """One instance as people are shown it; `since` is when a failure began, not its last try."""
+
+    restarts_last_hour: int = 0
 
 
 @frozen
@@ -27,21 +35,43 @@ class StationStatus:
     in_sync: bool
     problems: tuple[Problem, ...]
     """Why the revision wanted was rejected; empty where it was not."""
-    roles: Mapping[str, Mapping[str, InstanceStatus]]
+    roles: Mapping[str, Mapping[str, InstanceReport]]
     """Every instance that is wanted or runs."""
     by: str | None = None
     """Who wanted that, None where nothing is wanted."""
     note: str | None = None
     """What a person should know besides: `conflict: two boxes, a and b, use this id`."""
+    conflict: bool = False
+    """Whether two boxes use its id."""
+    presence_since: datetime | None = None
+    """When its presence became so, as far as that is known."""
+    standing: Standing = Standing.WORKING
+    why: str | None = None
+    """Why it is not in sync, None where it is."""
+    well: bool = False
+    """Whether nobody needs to look after it."""
+    findings: tuple[HealthFinding, ...] = ()
+    """What is wrong with it, the worst first."""
+
+
+@frozen
+class RoomStatus:
+    """One room. `findings`: what is wrong with it as a whole, beside what its stations have."""
+
+    name: str
+    findings: tuple[HealthFinding, ...]
 
 
 @frozen
 class StatusResult:
-    """Operation `status`."""
+    """Operation `status`, by room and name. `timezone`: the conference's, as IANA calls it."""
 
     in_sync: bool
     stations: tuple[StationStatus, ...]
     at: datetime
+    timezone: str = "UTC"
+    rooms: tuple[RoomStatus, ...] = ()
+    """Those with something wrong."""
 
 
 @frozen

@@ -59,7 +59,7 @@ async def test_an_instance_that_fails_is_exit_code_1(fleet: Fleet, play: Play, f
     station = await play("cam1", obedient=False)
     found, _ = await asyncio.gather(fleet("apply", "--yes", file(CAM)), failing(station))
     assert found.code == 1
-    assert "hall1-cam: record/main is failed" in found.err
+    assert "hall1-cam: record/main failed" in found.err
 
 
 async def test_where_nobody_can_be_asked_it_refuses_and_says_what_to_type(

@@ -70,8 +70,8 @@ async def test_rooms_are_summed_up_first_those_that_need_somebody_before_the_oth
     await fleet("apply", "--yes", file(CAM, extra=extra))
     expected = [
         "hall2       1 station, 1 not well",
+        "hall1       1 station, all well; sound not watched",
         "auditorium  1 station, all well",
-        "hall1       1 station, all well",
     ]
     found = await fleet("status")
     assert found.err.splitlines() == [*expected, "3 stations, 1 not well"]
@@ -81,7 +81,9 @@ async def test_rooms_are_summed_up_first_those_that_need_somebody_before_the_oth
     assert shown[:3] == expected
     assert "ROOM" in shown[3]
     found = await fleet("status", "hall1")
-    assert found.err.splitlines() == ["1 station, all well"], "one room needs no sum of rooms"
+    assert found.err.splitlines() == ["1 station, all well; sound not watched"], (
+        "one room needs no sum of rooms"
+    )
 
 
 async def test_one_room_or_one_station_can_be_asked_for(

@@ -7,13 +7,13 @@ import pytest
 from rich.console import Console
 
 from fleet.cli import view
-from fleet.model import InstanceStatus, PresenceState, State
-from fleet.operations import StationStatus
+from fleet.model import PresenceState, State
+from fleet.operations import InstanceReport, StationStatus
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
 LONG = "the target srt://ingest.example.org:9000 does not answer (timed out after 10 s)"
-ILL = InstanceStatus(State.BACKOFF, AT, 17, "TargetUnreachable", LONG)
-WELL = InstanceStatus(State.RUNNING, AT, 0, None, None)
+ILL = InstanceReport(State.BACKOFF, AT, 17, "TargetUnreachable", LONG)
+WELL = InstanceReport(State.RUNNING, AT, 0, None, None)
 
 
 def station(name: str) -> StationStatus:

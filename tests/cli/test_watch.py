@@ -13,8 +13,8 @@ import pytest
 from attrs import evolve
 
 from fleet.cli.happenings import happenings
-from fleet.model import InstanceStatus, PresenceState, Problem, State
-from fleet.operations import StationStatus
+from fleet.model import PresenceState, Problem, State
+from fleet.operations import InstanceReport, StationStatus
 from tests.cli.conftest import FLEET, Fleet, Play, rejection
 from tests.manager.station import PretendStation
 from tests.processes import Mosquitto, Program, Programs
@@ -164,7 +164,7 @@ async def test_a_name_nobody_has_is_an_error(
 
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
-RUNNING = InstanceStatus(State.RUNNING, AT, 0, None, None)
+RUNNING = InstanceReport(State.RUNNING, AT, 0, None, None)
 STATION = StationStatus(
     *("cam1", "hall1-cam", "hall1", PresenceState.ONLINE, 7, 7, True, ()),
     {"record": {"main": RUNNING}},
@@ -173,7 +173,7 @@ STATION = StationStatus(
 PROBLEM = Problem("BlockedRole", "record", None, None, "no")
 
 
-def with_main(one: InstanceStatus, **more: Any) -> StationStatus:
+def with_main(one: InstanceReport, **more: Any) -> StationStatus:
     return evolve(STATION, roles={"record": {"main": one}}, **more)
 
 

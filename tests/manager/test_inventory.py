@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.stations.inventory import Heard, Inventory, Said
+from fleet.manager.stations.inventory import Heard, Inventory, StationWord
 from fleet.model import (
     Ack,
     InForce,
@@ -22,23 +22,25 @@ ONLINE, OFFLINE, LOST, UNKNOWN = PresenceState
 AT = datetime(2026, 2, 1, tzinfo=UTC)
 
 
-def presence(state: PresenceState, boot: str = "A", epoch: int = 1, interval: float = 10) -> Said:
+def presence(
+    state: PresenceState, boot: str = "A", epoch: int = 1, interval: float = 10
+) -> StationWord:
     return Presence(state, boot, epoch, AT, interval)
 
 
-def status(boot: str = "A") -> Said:
+def status(boot: str = "A") -> StationWord:
     return Status(boot, AT, 1, {})
 
 
-def ack(boot: str = "A") -> Said:
+def ack(boot: str = "A") -> StationWord:
     return Ack(1, boot, AT, None, None, InForce.none())
 
 
-def registration(boot: str = "A") -> Said:
+def registration(boot: str = "A") -> StationWord:
     return Registration(boot, "1", f"host-{boot}", None, (), (), {}, {}, ())
 
 
-def telemetry(boot: str = "A") -> Said:
+def telemetry(boot: str = "A") -> StationWord:
     return Telemetry(boot, AT, ())
 
 
@@ -50,12 +52,12 @@ class Told:
         self.inventory.broker_back(0)
         self.now = 0.0
 
-    def live(self, *said: Said) -> "Told":
+    def live(self, *said: StationWord) -> "Told":
         for one in said:
             self.inventory.hear("s", one, retained=False, now=self.now)
         return self
 
-    def kept(self, *said: Said) -> "Told":
+    def kept(self, *said: StationWord) -> "Told":
         for one in said:
             self.inventory.hear("s", one, retained=True, now=self.now)
         return self
@@ -247,6 +249,61 @@ def test_a_will_during_a_conflict_ends_neither_conflict_nor_presence() -> None:
     told.live(presence(LOST, "B"))
     assert told.conflict()
     assert told.presence() is ONLINE
+
+
+@pytest.mark.parametrize("intervals", [(0.5, 0.5), (10, 0.5), (0.5, 10), (60, 1), (10, 3600)])
+def test_two_boxes_are_told_whatever_their_intervals_until_one_is_gone(
+    intervals: tuple[float, float],
+) -> None:
+    """Each throws the other off the broker, and comes back within 15 s."""
+    told = Told()
+    a, b = (presence(ONLINE, boot, interval=it) for boot, it in zip("AB", intervals, strict=True))
+    told.live(registration("A"), a).later(7).live(registration("B"), b).later(14).live(a)
+    assert told.conflict()
+    for one in (b, a, b, a) * 3:
+        assert told.later(14).live(one).conflict()
+        assert told.presence() is ONLINE
+    for _ in range(int(3 * max(intervals) / 10) + 5):
+        told.later(10).live(status("A"))
+    assert not told.conflict(), "B is gone"
+    assert told.presence() is ONLINE
+    assert told.heard.hostnames == ("host-A",)
+
+
+def test_the_box_that_is_left_counts_by_its_own_interval() -> None:
+    told = Told().live(presence(ONLINE, "A", interval=20), presence(ONLINE, "B", interval=1))
+    told.live(status("A"), status("B"))
+    for _ in range(4):
+        told.later(20).live(status("A"))
+    assert (told.conflict(), told.presence()) == (False, ONLINE)
+    assert told.later(59).presence() is ONLINE
+    assert told.later(2).presence() is LOST
+
+
+def test_no_number_of_boots_fills_the_memory() -> None:
+    told = Told().live(presence(ONLINE, "A"))
+    for number in range(1000):
+        told.live(status(f"boot-{number}"))
+    assert len(told.heard.hostnames) <= 8
+
+
+@pytest.mark.parametrize(
+    ("told", "since"),
+    [
+        (lambda t: t.later(5).live(presence(ONLINE)), 5),
+        (lambda t: t.live(presence(ONLINE)).later(5).live(presence(LOST)), 5),
+        (lambda t: t.live(presence(ONLINE)).later(9).live(status()).later(31), 9),
+        (lambda t: t.live(presence(ONLINE)).later(31).later(9).live(status()), 40),
+        (lambda t: t.live(presence(ONLINE)).later(9).live(presence(ONLINE, epoch=2)), 0),
+        (lambda t: t.kept(presence(LOST)), None),
+        (lambda t: t.kept(presence(ONLINE)).later(31), None),
+    ],
+    ids=["online", "a will", "silence", "heard again", "another connection", "kept", "found dead"],
+)
+def test_presence_is_so_since_it_became_so_and_silence_since_it_was_last_heard(
+    told: Callable[[Told], Told], since: float | None
+) -> None:
+    assert told(Told()).heard.since == since
 
 
 SAID = st.one_of(

@@ -18,13 +18,13 @@ from fleet.manager.rollouts.model import (
     Phase,
     Rollout,
     RolloutTarget,
-    TargetSeen,
     Undo,
     Wait,
     judge,
     look,
     what_next,
 )
+from fleet.manager.stations.state import ReportedState
 from fleet.model import (
     Ack,
     Error,
@@ -56,13 +56,13 @@ def _seen(
     *,
     presence: PresenceState = PresenceState.ONLINE,
     result: Result = Result.ACCEPTED,
-    acked: int = 2,
+    acked: int | None = 2,
     named: int = 2,
-) -> TargetSeen:
+) -> ReportedState:
     error = Error("BlockedRole", "record is blocked") if result is Result.REJECTED else None
-    ack = Ack(acked, "b", AT, result, error, InForce(acked, ROLES))
+    ack = Ack(acked, "b", AT, result, error, InForce(acked or 1, ROLES))
     instance = InstanceStatus(state, AT, 0, "DiskFull", "no room")
-    return TargetSeen(presence, ack, Status("b", AT, named, {"record": {"main": instance}}))
+    return ReportedState(presence, ack, Status("b", AT, named, {"record": {"main": instance}}))
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,20 @@ def _seen(
         (_seen(result=Result.REJECTED), Outcome.REJECTED),
         (_seen(result=Result.REJECTED, acked=1), Outcome.BEGUN),
         (_seen(result=Result.REJECTED, presence=PresenceState.LOST), Outcome.REJECTED),
+        (_seen(result=Result.REJECTED, acked=None), Outcome.BEGUN),
         (_seen(presence=PresenceState.LOST), Outcome.PENDING),
         (_seen(presence=PresenceState.OFFLINE), Outcome.PENDING),
-        (TargetSeen(PresenceState.ONLINE, None, None), Outcome.BEGUN),
-        (TargetSeen(PresenceState.UNKNOWN, None, None), Outcome.PENDING),
+        (ReportedState(PresenceState.ONLINE), Outcome.BEGUN),
+        (ReportedState(PresenceState.UNKNOWN), Outcome.PENDING),
     ],
     ids=str,
 )
-def test_only_what_names_the_revision_counts(seen: TargetSeen, outcome: Outcome) -> None:
+def test_only_what_names_the_revision_counts(seen: ReportedState, outcome: Outcome) -> None:
     assert judge(_target(), seen)[0] is outcome
 
 
 def test_a_failure_says_which_instance_and_why() -> None:
-    assert judge(_target(), _seen(State.FAILED))[1] == "record/main failed: DiskFull: no room"
+    assert judge(_target(), _seen(State.FAILED))[1] == "record/main failed (DiskFull: no room)"
 
 
 def test_without_a_batch_everything_begins_at_once() -> None:
@@ -154,7 +155,7 @@ def test_with_healthy_or_absent_stations_it_ends_with_everyone_changed_once(
     rollout = _rollout(*targets, batch=batch)
     begun: list[str] = []
 
-    def see(station: str) -> TargetSeen:
+    def see(station: str) -> ReportedState:
         gone = int(station[1:]) in away
         return _seen(presence=PresenceState.LOST if gone else PresenceState.ONLINE)
 

@@ -6,23 +6,22 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
-from fleet.manager.stations.readings import Readings
+from fleet.manager.health import Judge
+from fleet.manager.stations.state import Readings, RoomUse, StationState
 from fleet.manager.stations.thumbnails import Thumbnail
-from fleet.manager.web.page.cards import Board, Pictures, Room, board
-from fleet.manager.web.page.seen import Seen, Use
-from fleet.manager.web.page.since import Began
-from fleet.model import Family, InstanceStatus, PresenceState, Roles, Sample, State, Telemetry
-from fleet.operations import StationStatus
+from fleet.manager.web.page.cards import Board, Pictures, RoomView, board
+from fleet.model import Family, PresenceState, Roles, Sample, State, Telemetry
+from fleet.operations import InstanceReport, StationStatus
 
 NOW = datetime(2026, 2, 1, 10, 12, tzinfo=ZoneInfo("Europe/Brussels"))
 AT = NOW.timestamp()
-TALK, CLOSED = Use(True, True), Use(False, False)
+TALK, CLOSED = RoomUse(True, True), RoomUse(False, False)
 WANTED: Roles = {
     "record": {"main": {}, "copy": {}},
     "stream": {"main": {}},
     "monitor": {"main": {}},
 }
-RUNS = InstanceStatus(State.RUNNING, NOW.astimezone(UTC), 0, None, None)
+RUNS = InstanceReport(State.RUNNING, NOW.astimezone(UTC), 0, None, None)
 LOST = PresenceState.LOST
 
 
@@ -32,8 +31,8 @@ def station(
     readings: Readings | None = None,
     where: str | None = None,
     maintenance: bool = False,
-    **said: InstanceStatus,
-) -> Seen:
+    **said: InstanceReport,
+) -> StationState:
     """`hall1-cam` serves in `hall1`; `said`: `record_main=…`."""
     roles = {
         role: {one: said.get(f"{role}_{one}", RUNS) for one in instances}
@@ -46,26 +45,42 @@ def station(
             for role, instances in roles.items()
         }
     status = StationStatus(f"id-{name}", name, room, presence, 1, 1, True, (), roles)
-    return Seen(status, seat, where, WANTED, readings or Readings.none(), maintenance)
+    return StationState(status, seat, where, WANTED, readings or Readings.none(), maintenance)
 
 
-def failed(reason: str, minutes: int = 0) -> InstanceStatus:
+def failed(reason: str, minutes: int = 0) -> InstanceReport:
     since = NOW.astimezone(UTC) - timedelta(minutes=minutes)
-    return InstanceStatus(State.FAILED, since, 3, reason, "a sentence")
+    return InstanceReport(State.FAILED, since, 3, reason, "a sentence")
 
 
 def made(
-    stations: Sequence[Seen],
-    use: Use = TALK,
+    stations: Sequence[StationState],
+    use: RoomUse = TALK,
     pictures: Pictures | None = None,
     connected: bool = True,
-    before: Began | None = None,
+    judge: Judge | None = None,
     rooms: Sequence[str] = (),
     now: datetime = NOW,
-) -> tuple[Board, Began]:
-    names = [*rooms, *dict.fromkeys(one.status.room or "" for one in stations)]
-    of = {name: Room(name.title(), use) for name in names}
-    return board("DemoCon", of, stations, pictures or {}, connected, before or {}, now)
+) -> Board:
+    judge = judge or Judge()
+    names = dict.fromkeys([*rooms, *(one.status.room or "" for one in stations)])
+    judged = [
+        evolve(
+            one,
+            status=evolve(one.status, findings=tuple(judge.station(one, use, now))),
+        )
+        for one in stations
+    ]
+    of = {
+        name: RoomView(
+            name.title(),
+            use,
+            tuple(judge.room(name, [it for it in judged if it.status.room == name], use, now)),
+        )
+        for name in names
+    }
+    judge.looked()
+    return board("DemoCon", of, judged, pictures or {}, connected, now)
 
 
 def levels(shown: Board) -> list[tuple[str, str]]:
@@ -73,7 +88,7 @@ def levels(shown: Board) -> list[tuple[str, str]]:
 
 
 def test_the_worst_room_is_first_and_equals_keep_the_order_of_the_file() -> None:
-    shown, _ = made(
+    shown = made(
         [
             station("foyer-cam"),
             station("hall1-cam", monitor_main=evolve(RUNS, reason="PictureBlack")),
@@ -94,38 +109,58 @@ def test_the_worst_room_is_first_and_equals_keep_the_order_of_the_file() -> None
 
 def test_the_line_says_where_to_go_what_is_wrong_and_since_when_in_the_conferences_time() -> None:
     lectern = station("hall1-slides", where="under the lectern", record_main=failed("NoSignal"))
-    line = made([lectern])[0].line
-    assert line.text == "go to hall1-slides, under the lectern: no signal since 10:12"
+    line = made([lectern]).line
+    assert line.text == "go to hall1-slides, under the lectern: no signal since 10:12 CET"
     assert line.command == "fleet logs hall1-slides record/main"
     old = station("hall1-slides", record_main=failed("NoSignal", minutes=11 * 60))
-    assert made([old])[0].line.text == "go to hall1-slides: no signal since Sat 23:12"
+    assert made([old]).line.text == "go to hall1-slides: no signal since Sat 23:12 CET"
 
 
 def test_since_when_survives_that_an_instance_is_tried_again_and_again() -> None:
-    _, before = made([station("hall1-cam", record_main=failed("DiskFull"))])
+    judge = Judge()
+    made([station("hall1-cam", record_main=failed("DiskFull"))], judge=judge)
     later = NOW + timedelta(minutes=5)
-    again = InstanceStatus(State.BACKOFF, later.astimezone(UTC), 9, "DiskFull", None)
-    shown, _ = made([station("hall1-cam", record_main=again)], before=before, now=later)
-    assert shown.line.text.endswith("disk full since 10:12")
+    again = InstanceReport(State.BACKOFF, later.astimezone(UTC), 9, "DiskFull", None)
+    shown = made([station("hall1-cam", record_main=again)], judge=judge, now=later)
+    assert shown.line is not None
+    assert shown.line.text.endswith("disk full since 10:12 CET")
 
 
 def test_what_may_take_a_moment_is_no_trouble_until_it_has_lasted() -> None:
     starting = station("hall1-cam", record_main=evolve(RUNS, state=State.STARTING))
-    first, before = made([starting])
+    judge = Judge()
+    first = made([starting], judge=judge)
     assert levels(first) == [("hall1", "fine")]
-    later, _ = made([starting], before=before, now=NOW + timedelta(seconds=20))
+    later = made([starting], judge=judge, now=NOW + timedelta(seconds=20))
     assert levels(later) == [("hall1", "go there")]
 
 
 def test_rooms_lost_at_once_have_one_cause_and_one_line() -> None:
     both = [station("hall1-cam", LOST), station("hall2-cam", LOST), station("hall3-cam")]
-    shown, _ = made(both)
-    assert shown.line.text.startswith("2 rooms were lost at once")
-    one, before = made([station("hall1-cam", LOST), station("hall2-cam")])
-    assert one.line.text == "go to hall1-cam: lost since 10:12"
-    later, _ = made(both, before=before, now=NOW + timedelta(minutes=2))
+    shown = made(both)
+    assert shown.line.text.startswith("2 rooms were lost at once (Hall1, Hall2)")
+    judge = Judge()
+    one = made([station("hall1-cam", LOST), station("hall2-cam")], judge=judge)
+    assert one.line.text == "go to hall1-cam: lost since 10:12 CET"
+    later = made(both, judge=judge, now=NOW + timedelta(minutes=2))
     assert later.line.text.startswith("go to "), "two causes, two minutes apart"
-    assert made(both, CLOSED)[0].line.level == "fine", "at night nobody is sent"
+    assert made(both, CLOSED).line.level == "fine", "at night nobody is sent"
+
+
+def test_the_headline_says_how_many_more_there_are_of_its_kind() -> None:
+    lost = [station(f"hall1-cam{number}", LOST) for number in range(12)]
+    assert made(lost).line.text == "go to hall1-cam0: lost since 10:12 CET, and 11 more"
+    away = [station(f"hall{number}-cam", PresenceState.UNKNOWN) for number in range(3)]
+    assert made(away).line.text == "hall0-cam: nothing is known, and 2 more"
+
+
+def test_a_room_nobody_monitors_is_not_green_and_says_so() -> None:
+    seen = station("hall1-cam")
+    wanted = {"record": WANTED["record"]}
+    shown = made([evolve(seen, wanted=wanted)])
+    assert levels(shown) == [("hall1", "unknown")]
+    assert shown.line.text == "hall1: sound not watched"
+    assert "no monitor is wanted" in (shown.line.detail or "")
 
 
 def test_what_nobody_knows_is_neither_fine_nor_bad() -> None:
@@ -133,18 +168,19 @@ def test_what_nobody_knows_is_neither_fine_nor_bad() -> None:
         station("hall1-cam", PresenceState.UNKNOWN),
         station("hall1-mix", PresenceState.UNKNOWN),
     ]
-    shown, _ = made(away, connected=False)
+    shown = made(away, connected=False)
     card = shown.cards[0]
     assert (card.level, card.record.state, card.stream.state) == ("unknown", "unknown", "unknown")
-    assert card.more == ()
+    (more,) = card.more
+    assert "hall1-mix: nothing is known" in more.text, "all that is absent is named"
     assert shown.line.text.startswith("the manager hears nobody")
-    empty, _ = made([], rooms=["hall9"])
+    empty = made([], rooms=["hall9"])
     assert levels(empty) == [("hall9", "unknown")]
-    assert made([])[0].line.text == "no room yet: apply a conference file"
+    assert made([]).line.text == "no room yet: apply a conference file"
 
 
 def test_maintenance_sends_nobody_and_is_named() -> None:
-    shown, _ = made([station("hall1-cam", LOST, maintenance=True), station("hall1-mix")])
+    shown = made([station("hall1-cam", LOST, maintenance=True), station("hall1-mix")])
     assert levels(shown) == [("hall1", "fine")]
     assert shown.cards[0].maintenance == ("hall1-cam",)
 
@@ -162,7 +198,7 @@ def test_pictures_and_levels_are_stale_after_half_a_minute_and_when_the_station_
         )
         pictures = {"hall1-cam": {("monitor", "main"): Thumbnail(b"", AT - age)}}
         seen = station("hall1-cam", presence, Readings.of(telemetry, AT))
-        (found,) = made([seen], pictures=pictures)[0].cards[0].views
+        (found,) = made([seen], pictures=pictures).cards[0].views
         assert found.picture == "thumbnail/hall1-cam/monitor/main.jpg"
         return found.stale, found.band
 
@@ -172,7 +208,7 @@ def test_pictures_and_levels_are_stale_after_half_a_minute_and_when_the_station_
 
 
 def test_the_disk_that_is_full_first_and_the_recording_that_wrote_longest_ago_count() -> None:
-    def writing(name: str, free: float, ago: float) -> Seen:
+    def writing(name: str, free: float, ago: float) -> StationState:
         record = {"role": "record", "role_instance": "main"}
         families = (
             _family("fleet_station_disk_free_bytes", free),
@@ -182,7 +218,7 @@ def test_the_disk_that_is_full_first_and_the_recording_that_wrote_longest_ago_co
         telemetry = Telemetry("boot", NOW.astimezone(UTC), families)
         return station(name, readings=Readings.of(telemetry, AT))
 
-    shown, _ = made([writing("hall1-cam", 36e9, 3), writing("hall1-mix", 72e9, 8)])
+    shown = made([writing("hall1-cam", 36e9, 3), writing("hall1-mix", 72e9, 8)])
     assert (shown.cards[0].disk_hours, shown.cards[0].last_write) == (10.0, AT - 8)
 
 

@@ -10,7 +10,6 @@ from fleet.cli.arguments import BadArguments, typed
 from fleet.cli.completion import commands, roles, stations
 from fleet.cli.connection import Line, Unreachable, connect
 from fleet.cli.station import DEADLINE, NoSuchStation, Station, ask, find
-from fleet.cli.sync import problem_text
 from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Error, Reply, is_name
@@ -86,7 +85,7 @@ def run(
 def stop_refused(error: Error) -> None:
     """End with what the station found wrong."""
     for problem in error.problems:
-        say(clean(problem_text(problem)))
+        say(clean(problem.text))
     stop(clean(f"{error.type}: {error.message}"), Exit.NO)
 
 

@@ -16,7 +16,7 @@ from fleet.cli import view
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Unreachable, converse
 from fleet.cli.following import status
-from fleet.cli.sync import is_healthy, matching, worst_first
+from fleet.cli.sync import matching, worst_first
 from fleet.cli.terminal import (
     Exit,
     Options,
@@ -69,7 +69,7 @@ def run(
         print_json(found)
     else:
         _show(found)
-    if not all(map(is_healthy, found.stations)):
+    if not all(one.well for one in found.stations):
         raise typer.Exit(Exit.UNHEALTHY)
 
 
@@ -92,10 +92,10 @@ def _show(found: StatusResult) -> None:
     if not found.stations:
         say("no station has been heard from yet, and no file applied; start fleet-agent on a box")
         return
-    for room in view.rooms(found.stations):
+    for room in view.rooms(found):
         say(room)
     view.show(view.lines(found.stations, found.at), data())
-    say(view.summary(found.stations))
+    say(view.conclusion(found))
 
 
 def _watch(options: Options, name: str | None, json: bool) -> None:
@@ -119,8 +119,8 @@ def _watch(options: Options, name: str | None, json: bool) -> None:
                 print_json(found)
             elif console.is_terminal:
                 table = view.table(lines, view.HEADER, console.width)
-                heading = f"{view.clock(found.at, found.at)}  {view.summary(found.stations)}"
-                rooms = map(Text, view.rooms(found.stations))
+                heading = f"{view.clock(found.at, found.at)}  {view.conclusion(found)}"
+                rooms = map(Text, view.rooms(found))
                 live.update(Group(Text(heading, "bold"), *rooms, table), refresh=True)
             elif lines != shown:
                 print(*view.plain(lines), "", sep="\n", flush=True)

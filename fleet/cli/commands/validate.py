@@ -7,7 +7,6 @@ import typer
 
 from fleet.cli import conference
 from fleet.cli.connection import Denied
-from fleet.cli.sync import problem_text
 from fleet.cli.terminal import Exit, ask, print_json, say, stop_denied, with_examples
 from fleet.cli.view import clean
 from fleet.model import counted
@@ -51,7 +50,7 @@ def run(
 
 def _show(found: ValidateResult) -> None:
     for doubt in found.doubts:
-        print(clean(f"{doubt.station}: {problem_text(doubt.problem)}"))
+        print(clean(f"{doubt.station}: {doubt.problem.text}"))
     if found.unheard:
         say(
             "never heard from, so only roles that come with fleet were judged: "

@@ -5,11 +5,12 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli.connection import Denied
-from fleet.cli.following import Verdicts, follow
-from fleet.cli.sync import Standing, judge_all
+from fleet.cli.following import Stations, follow
+from fleet.cli.sync import standing_text, wanted
 from fleet.cli.terminal import Exit, ask, progress, say, stop_denied, with_examples
 from fleet.cli.view import clean
 from fleet.model import counted
+from fleet.operations import Standing
 
 ABOUT: Final = "Wait until every station does what is wanted of it."
 HELP: Final = with_examples(
@@ -20,8 +21,8 @@ HELP: Final = with_examples(
 )
 
 
-def _is_over(verdicts: Verdicts) -> bool:
-    standings = {one.standing for one in verdicts}
+def _is_over(stations: Stations) -> bool:
+    standings = {one.standing for one in stations}
     return Standing.REJECTED in standings or standings <= {Standing.IN_SYNC}
 
 
@@ -37,15 +38,15 @@ def run(
             found = ask(ctx, lambda manager: follow(manager, _is_over, timeout, tell))
     except Denied as denied:
         stop_denied(denied, "fleet wait")
-    verdicts = judge_all(found.stations)
-    lagging = [one for one in verdicts if one.standing is not Standing.IN_SYNC]
+    stations = wanted(found.stations)
+    lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
     for one in lagging:
-        say(clean(str(one)))
+        say(clean(standing_text(one)))
     if not lagging:
-        say(f"all in sync: {counted(len(verdicts), 'station')}")
+        say(f"all in sync: {counted(len(stations), 'station')}")
         return
     if not any(one.standing is Standing.REJECTED for one in lagging):
         say(
-            f"{len(lagging)} of {counted(len(verdicts), 'station')} not in sync after {timeout:g} s"
+            f"{len(lagging)} of {counted(len(stations), 'station')} not in sync after {timeout:g} s"
         )
     raise typer.Exit(Exit.NO)

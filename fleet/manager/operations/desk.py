@@ -1,17 +1,20 @@
 """What every operation works with, and how it finds the station or room that a person names."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final
 
 from attrs import frozen
 
-from fleet.manager import report
+from fleet.manager.report import Report, stations
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import InvalidArguments, PresenceState, State
+from fleet.model import InvalidArguments, PresenceState, State, natural
 from fleet.operations import RECORDING
 from fleet.strict import close_match
 
+_MOST: Final = 20
+"""Names that are listed before `and 5 more`."""
 _AT_WORK = (State.STARTING, State.RUNNING, State.BACKOFF)
 
 
@@ -23,6 +26,7 @@ class Desk:
 
     ledger: Ledger
     inventory: Inventory
+    report: Report
     rollouts: Rollouts
     publish: Callable[[Iterable[str]], None]
     clear: Callable[[str], Awaitable[None]]
@@ -45,7 +49,7 @@ class Desk:
         called = [id_ for id_ in self.ledger if self.ledger[id_].facts.name == text]
         if called:
             return min(called, key=lambda id_: _stale(self.ledger[id_]))
-        names = {self.name(id_) for id_ in report.stations(self.ledger, self.inventory)}
+        names = {self.name(id_) for id_ in stations(self.ledger, self.inventory)}
         raise InvalidArguments(f"there is no station {text!r}{_hint(text, names)}")
 
     def rooms(self) -> set[str]:
@@ -86,7 +90,7 @@ class Desk:
 
     def recording(self) -> Iterator[str]:
         """Everything that records right now: `hall1-cam record/main`."""
-        for station in report.stations(self.ledger, self.inventory):
+        for station in stations(self.ledger, self.inventory):
             for role, instance in sorted(self.running(station)):
                 if role == RECORDING:
                     yield f"{self.name(station)} {role}/{instance}"
@@ -97,5 +101,7 @@ def _stale(entry: Entry) -> tuple[bool, bool]:
 
 
 def _hint(text: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    return close_match(text, known) or f" (there are: {', '.join(known[:20]) or 'none'})"
+    known = sorted(known, key=natural)
+    more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
+    there = ", ".join(known[:_MOST]) or "none"
+    return close_match(text, known) or f" (there are: {there}{more})"

@@ -4,7 +4,6 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from fleet.manager import report
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 async def status(desk: Desk, caller: str, asked: Any) -> StatusResult:  # noqa: ARG001
     """Every station."""
-    return report.status(desk.ledger, desk.inventory, datetime.now(UTC))
+    return await desk.report.status()
 
 
 async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResult:

@@ -25,7 +25,6 @@ from fleet.manager.rollouts.model import (
     Phase,
     Rollout,
     RolloutTarget,
-    TargetSeen,
     Undo,
     look,
     what_next,
@@ -134,7 +133,9 @@ class Rollouts:
         if rollout is None or self._unsure(rollout):
             return False
         now = time.monotonic()
-        rollout = look(self._followed(rollout), self._see, partial(self._calm.believe, now))
+        rollout = look(
+            self._followed(rollout), self._inventory.reported, partial(self._calm.believe, now)
+        )
         self._calm.note(rollout, now)
         self._ledger.rollout = rollout
         draft = self._draft(rollout)
@@ -177,13 +178,6 @@ class Rollouts:
             if config.revision != one.revision and same(config.roles, one.roles):
                 changed.append(evolve(one, revision=config.revision))
         return rollout.with_targets(changed) if changed else rollout
-
-    def _see(self, station: str) -> TargetSeen:
-        heard = self._inventory.get(station)
-        presence = self._inventory.presence(station)
-        if heard is None:
-            return TargetSeen(presence, None, None)
-        return TargetSeen(presence, heard.ack, heard.status, heard.conflict)
 
     def _begun(self, rollout: Rollout, targets: Iterable[RolloutTarget], draft: Draft) -> Rollout:
         begun = []

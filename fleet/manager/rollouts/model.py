@@ -19,7 +19,10 @@ from typing import Final, Literal
 from attrs import evolve, frozen
 
 from fleet.manager.conference.wanted import Facts
-from fleet.model import Ack, PresenceState, Result, Roles, State, Status
+from fleet.manager.health import stand
+from fleet.manager.stations.state import ReportedState
+from fleet.model import Roles
+from fleet.operations import Standing
 
 RolloutKind = Literal["apply", "rollback"]
 _NOWHERE: Final = Facts()
@@ -47,6 +50,13 @@ class Outcome(StrEnum):
     UNDONE = "undone"
 
 
+_OUTCOMES: Final = {
+    Standing.IN_SYNC: Outcome.HEALTHY,
+    Standing.WORKING: Outcome.BEGUN,
+    Standing.FAILED: Outcome.FAILED,
+    Standing.REJECTED: Outcome.REJECTED,
+    Standing.PENDING: Outcome.PENDING,
+}
 BROKEN: Final = frozenset((Outcome.REJECTED, Outcome.FAILED))
 
 
@@ -102,16 +112,6 @@ class Rollout:
 
 
 @frozen
-class TargetSeen:
-    """What is known of a station a rollout has begun. `conflict`: two boxes use its id."""
-
-    presence: PresenceState
-    ack: Ack | None
-    status: Status | None
-    conflict: bool = False
-
-
-@frozen
 class Wait:
     """Nothing to do before something is heard, or `until` (monotonic seconds)."""
 
@@ -142,36 +142,15 @@ class End:
 Next = Wait | Begin | Undo | End
 
 
-def judge(target: RolloutTarget, seen: TargetSeen) -> tuple[Outcome, str | None]:
-    """What became of a target that was begun, and why, as far as can be said now.
-
-    Only a status that names the target's revision counts: an older one speaks of what ran before.
-    """
-    ack = seen.ack
-    if ack is not None and ack.revision == target.revision and ack.result is Result.REJECTED:
-        return Outcome.REJECTED, ack.error.message if ack.error else None
-    if seen.presence is not PresenceState.ONLINE:
-        return Outcome.PENDING, f"it is {seen.presence}"
-    if seen.conflict:
-        return Outcome.PENDING, "two boxes use its id; it gets its config once one is left"
-    status = seen.status
-    accepted = ack is not None and ack.revision == target.revision
-    if not accepted or status is None or status.revision != target.revision:
-        return Outcome.BEGUN, "it has not answered yet"
-    waiting: list[str] = []
-    for role, instances in target.roles.items():
-        for instance in instances:
-            found = status.roles.get(role, {}).get(instance)
-            state = found.state if found else State.UNKNOWN
-            if state is State.FAILED and found is not None:
-                detail = ": ".join(filter(None, (found.reason, found.message)))
-                return Outcome.FAILED, f"{role}/{instance} failed: {detail}"
-            if state not in (State.RUNNING, State.COMPLETED):
-                waiting.append(f"{role}/{instance} is {state}")
-    return (Outcome.BEGUN, ", ".join(waiting)) if waiting else (Outcome.HEALTHY, None)
-
-
 Judgement = tuple[Outcome, str | None]
+
+
+def judge(target: RolloutTarget, said: ReportedState) -> Judgement:
+    """What became of a target that was begun, and why, as far as can be said now."""
+    standing, why = stand(target.roles, target.revision, said)
+    if standing is Standing.REJECTED and said.ack is not None and said.ack.revision is None:
+        return Outcome.BEGUN, why  # what could not be read may have been another's
+    return _OUTCOMES[standing], why
 
 
 def _at_once(_: str, outcome: Outcome, why: str | None) -> Judgement:
@@ -180,7 +159,7 @@ def _at_once(_: str, outcome: Outcome, why: str | None) -> Judgement:
 
 def look(
     rollout: Rollout,
-    see: Callable[[str], TargetSeen],
+    see: Callable[[str], ReportedState],
     believe: Callable[[str, Outcome, str | None], Judgement] = _at_once,
 ) -> Rollout:
     """The rollout with the outcome of every target that was begun brought up to date.

@@ -7,9 +7,14 @@ own monotonic clock, it was last heard live. `now` is always in monotonic second
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
 
 from attrs import define, field
 
+from fleet.manager.stations import instances
+from fleet.manager.stations.instances import InstanceKey, InstanceMemory
+from fleet.manager.stations.state import ReportedState
 from fleet.model import (
     INTERVAL,
     SILENT_INTERVALS,
@@ -21,8 +26,13 @@ from fleet.model import (
     Telemetry,
 )
 
-Said = Registration | Presence | Status | Ack | Telemetry
+StationWord = Registration | Presence | Status | Ack | Telemetry
 """What a station says of itself."""
+
+RETURN_SECONDS: Final = 30.0
+"""What a box that another one has thrown off the broker may take to come back."""
+_MOST_BOXES: Final = 8
+"""That are remembered of one id."""
 
 
 @define
@@ -32,6 +42,12 @@ class _Box:
     at: float | None = None
     online: Presence | None = None
     hostname: str | None = None
+
+    @property
+    def patience(self) -> float:
+        """Seconds of silence after which it is gone, whatever the others' intervals are."""
+        interval = self.online.interval if self.online else INTERVAL
+        return max(SILENT_INTERVALS * interval, RETURN_SECONDS)
 
 
 @define
@@ -49,6 +65,12 @@ class Heard:
     """Two boxes use this id."""
     clock_offset: float | None = None
     """Seconds its clock was ahead of ours at its last heartbeat."""
+    since: float | None = None
+    """When `state` became so, None where that was before we listened."""
+    instances: dict[InstanceKey, InstanceMemory] = field(factory=dict)
+    """Of those in its last status."""
+    _live_at: float | None = None
+    """When it was last heard live, if ever."""
     _online: tuple[str, int] | None = None
     """(boot, epoch) of the last `online`."""
     _silent: bool = False
@@ -69,8 +91,17 @@ class Heard:
 
     @property
     def patience(self) -> float:
-        """Seconds it may be silent."""
-        return SILENT_INTERVALS * self.interval
+        """Seconds it may be silent; the most patient of two boxes counts."""
+        intervals = [self.interval]
+        if self.conflict:
+            intervals += [box.online.interval for box in self._boxes.values() if box.online]
+        return SILENT_INTERVALS * max(intervals)
+
+    @property
+    def said_at(self) -> datetime | None:
+        """When it last said anything that is kept, by its own clock."""
+        said = (self.presence, self.status, self.ack)
+        return max((one.at for one in said if one), default=None)
 
     @property
     def hostnames(self) -> tuple[str, ...]:
@@ -79,7 +110,7 @@ class Heard:
             sorted(box.hostname or boot for boot, box in self._boxes.items() if box.at is not None)
         )
 
-    def hear(self, said: Said, retained: bool, now: float) -> None:
+    def hear(self, said: StationWord, retained: bool, now: float) -> None:
         """Fold in what was said; `retained`: it was kept by the broker, nobody said it now."""
         if isinstance(said, Presence):
             counts = self._hear_presence(said, retained, now)
@@ -89,15 +120,23 @@ class Heard:
             self.registration = said
             self._box(said.boot).hostname = said.hostname
         elif isinstance(said, Status):
-            self.status = said
+            self._hear_status(said, now)
         elif isinstance(said, Ack):
             self.ack = said
         if not retained:
             self._hear_live(said, now)
 
+    def _hear_status(self, said: Status, now: float) -> None:
+        if not self.conflict:  # two boxes in turn would look like restarts
+            self.instances = instances.heard(self.instances, said.roles, now)
+        self.status = said
+
     def _box(self, boot: str) -> _Box:
         box = self._boxes.get(boot)
         if box is None:
+            if len(self._boxes) >= _MOST_BOXES:
+                others = [one for one in self._boxes if one != self._last_boot]
+                self._forget(min(others, key=lambda one: self._boxes[one].at or -math.inf))
             box = self._boxes[boot] = _Box()
             self._look = 0.0
         return box
@@ -128,6 +167,8 @@ class Heard:
                     return False
             case _:
                 return False
+        if said.state is not self.state:
+            self.since = None if retained else now
         self.presence, self.state, self._silent, self._alive = said, said.state, False, None
         self._look = 0.0
         return True
@@ -143,16 +184,17 @@ class Heard:
                 return True
         return False
 
-    def _hear_live(self, said: Said, now: float) -> None:
+    def _hear_live(self, said: StationWord, now: float) -> None:
         boot = said.boot
-        self._heard_at = now
+        self._heard_at = self._live_at = now
         if self._silent:
             self._silent, self.state, self._look = False, PresenceState.ONLINE, 0.0
+            self.since = now
         elif isinstance(said, Status):
             self._hear_heartbeat(boot, now)
         box = self._box(boot)
         turned = self._last_boot not in (None, boot)
-        if turned and box.at is not None and now - box.at <= self.patience:
+        if turned and box.at is not None and now - box.at <= box.patience:
             self.conflict = True
         box.at, self._last_boot = now, boot
 
@@ -164,6 +206,7 @@ class Heard:
             self._alive = (boot, now)
         elif now - self._alive[1] >= self.interval:
             self.state, self._alive, self._look = PresenceState.ONLINE, None, 0.0
+            self.since = now
 
     def _forget(self, boot: str) -> None:
         self._boxes.pop(boot, None)
@@ -177,15 +220,18 @@ class Heard:
             return
         patience = self.patience
         if self.state is PresenceState.ONLINE and now - self._heard_at > patience:
-            self.state, self._silent = PresenceState.LOST, True
+            self.state, self._silent, self.since = PresenceState.LOST, True, self._live_at
         if len(self._boxes) > 1:
             for boot, box in list(self._boxes.items()):
-                if boot != self._last_boot and (box.at is None or now - box.at > patience):
+                if boot != self._last_boot and (box.at is None or now - box.at > box.patience):
+                    if self.presence is not None and self.presence.boot == boot:
+                        self._other_stays(boot)
                     self._forget(boot)
-        counts = [self._heard_at] if self.state is PresenceState.ONLINE else []
+        looks = [self._heard_at + patience] if self.state is PresenceState.ONLINE else []
         if len(self._boxes) > 1:
-            counts += [box.at for box in self._boxes.values() if box.at is not None]
-        self._look = min(counts, default=math.inf) + patience
+            boxes = [box for box in self._boxes.values() if box.at is not None]
+            looks += [box.at + box.patience for box in boxes if box.at is not None]
+        self._look = min(looks, default=math.inf)
 
     def restart_clock(self, now: float) -> None:
         """The broker was away: silence counts from now on."""
@@ -221,7 +267,14 @@ class Inventory:
             return PresenceState.UNKNOWN
         return heard.state
 
-    def hear(self, station: str, said: Said, *, retained: bool, now: float) -> Heard:
+    def reported(self, station: str) -> ReportedState:
+        """What a station said of itself, as far as it may be believed."""
+        heard = self.stations.get(station)
+        if heard is None:
+            return ReportedState(PresenceState.UNKNOWN, ever=False)
+        return ReportedState(self.presence(station), heard.ack, heard.status, heard.conflict)
+
+    def hear(self, station: str, said: StationWord, *, retained: bool, now: float) -> Heard:
         """Fold in what a station said."""
         heard = self.stations.get(station)
         if heard is None:

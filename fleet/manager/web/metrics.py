@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,12 +13,14 @@ from prometheus_client.registry import Collector
 
 from fleet import __version__
 from fleet.manager import report
+from fleet.manager.health import running_revision, stand
+from fleet.manager.rollouts.model import Outcome
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
-from fleet.manager.web import room_metrics
 from fleet.model import CONFIG_ERRORS, PresenceState, Result, State
+from fleet.operations import Standing
 
 RESERVED: Final = frozenset(
     f"fleet_{name}"
@@ -40,7 +42,11 @@ RESERVED: Final = frozenset(
         "instance_last_thumbnail_timestamp_seconds",
         "mqtt_messages",
         "mqtt_undecodable",
-        *room_metrics.FAMILIES,
+        "room_talk_on",
+        "room_in_use",
+        "maintenance",
+        "rollout_running",
+        "rollout_targets",
     )
 )
 """Families that are the manager's own, whatever a station sends."""
@@ -86,7 +92,7 @@ class FleetCollector(Collector):
         )
         yield from self._stations()
         yield from self._instances()
-        yield from room_metrics.families(
+        yield from _said(
             self._ledger, report.shown(self._ledger, self._inventory), datetime.now(UTC)
         )
         yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
@@ -134,10 +140,15 @@ class FleetCollector(Collector):
             up.add_metric([id_, room], is_ is PresenceState.ONLINE)
             for state in PresenceState:
                 presence.add_metric([id_, room, state.value], is_ is state)
-            conflict.add_metric([id_, room], bool(heard and heard.conflict))
-            in_sync.add_metric([id_, room], report.in_sync(entry.config, heard, is_))
-            wanted.add_metric([id_, room], entry.config.revision if entry.config else 0)
-            revision = report.running_revision(heard)
+            said_so = self._inventory.reported(id_)
+            config = entry.config
+            standing, _ = stand(
+                config.roles if config else None, config.revision if config else None, said_so
+            )
+            conflict.add_metric([id_, room], said_so.conflict)
+            in_sync.add_metric([id_, room], standing is Standing.IN_SYNC)
+            wanted.add_metric([id_, room], config.revision if config else 0)
+            revision = running_revision(said_so)
             if revision is not None:
                 running.add_metric([id_, room], revision)
             ack = heard.ack if heard else None
@@ -198,3 +209,42 @@ def _counter(name: str, documentation: str, counts: Counter[str]) -> CounterMetr
     for kind, count in sorted(counts.items()):
         family.add_metric([kind], count)
     return family
+
+
+def _said(ledger: Ledger, stations: Iterable[str], at: datetime) -> Iterator[Metric]:
+    """What people said, as it holds at `at`: talks, hours, maintenance, rollouts."""
+    talk = GaugeMetricFamily(
+        "fleet_room_talk_on",
+        "Whether a talk is on, as somebody said or as the room's hours say.",
+        labels=["room"],
+    )
+    used = GaugeMetricFamily(
+        "fleet_room_in_use", "Whether it is within the room's hours.", labels=["room"]
+    )
+    maintenance = GaugeMetricFamily(
+        "fleet_maintenance",
+        "Whether somebody works on the station or its room, so that nobody is called.",
+        labels=["station", "room"],
+    )
+    names = set(ledger.rooms.rooms)
+    for station in stations:
+        room = ledger[station].facts.room
+        names |= {room} if room else set()
+        said = ledger.rooms.maintenance(station, room, at)
+        maintenance.add_metric([station, room or ""], said is not None)
+    for room in sorted(names):
+        talk.add_metric([room], ledger.rooms.talk_on(room, at))
+        used.add_metric([room], ledger.rooms.in_use(room, at))
+    yield from (talk, used, maintenance)
+    yield GaugeMetricFamily(
+        "fleet_rollout_running", "Whether a rollout is going on.", ledger.running is not None
+    )
+    targets = GaugeMetricFamily(
+        "fleet_rollout_targets",
+        "Stations of the last rollout, by what became of them.",
+        labels=["outcome"],
+    )
+    counts = Counter(one.outcome for one in ledger.rollout.targets) if ledger.rollout else None
+    for outcome in Outcome:
+        targets.add_metric([outcome.value], counts[outcome] if counts else 0)
+    yield targets

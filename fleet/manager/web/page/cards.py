@@ -9,39 +9,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from fleet.manager.findings import DISK_SECONDS, THUMBNAIL_SECONDS, WRITE_SECONDS
+from fleet.manager.health import band, heard_level, lost_at_once, severity
+from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.thumbnails import Thumbnail
-from fleet.manager.web.page.seen import Level, Seen, Use
-from fleet.manager.web.page.since import Began, began, clock, key
-from fleet.manager.web.page.troubles import Kind, Trouble, find, noted
 from fleet.model import PresenceState, State
+from fleet.operations import HealthFinding, HealthLevel
 
 WORDS: Final = {
-    Level.FINE: "fine",
-    Level.UNKNOWN: "unknown",
-    Level.LOOK: "look",
-    Level.GO: "go there",
+    HealthLevel.FINE: "fine",
+    HealthLevel.UNKNOWN: "unknown",
+    HealthLevel.LOOK: "look",
+    HealthLevel.GO: "go there",
 }
-THUMBNAIL_SECONDS: Final = 30.0
-"""A picture older than this is stale."""
-_HEARD: Final = {"silent": Kind.SILENCE, "low": Kind.LOW, "loud": Kind.LOUD}
 _QUIETEST: Final = -120.0
 """dB that stand for nothing at all; JSON has no infinity."""
-_CORE_SECONDS: Final = 30.0
-"""Rooms lost within this have one cause."""
+_NAMED: Final = 3
+"""How many are named in one line before `and 11 more`."""
 
 
 @frozen
-class Room:
-    """A room and what happens in it."""
+class RoomView:
+    """A room, what happens in it, and what is wrong with it as a whole."""
 
     title: str
-    use: Use
+    use: RoomUse
+    findings: tuple[HealthFinding, ...] = ()
 
 
 @frozen
-class Line:
+class Advice:
     """The one line that matters, and what to type."""
 
     level: str
@@ -102,9 +101,11 @@ class Card:
     """Of the recording that wrote longest ago."""
     disk_hours: float | None
     """Of the disk that is full first."""
+    disk_short: bool
+    """Whether that is soon."""
     views: tuple[View, ...]
-    line: Line | None
-    more: tuple[Line, ...]
+    line: Advice | None
+    more: tuple[Advice, ...]
     """What else is wrong."""
 
 
@@ -114,8 +115,10 @@ class Board:
 
     title: str
     timezone: str
+    write_seconds: float
+    """What a recording may take to write again."""
     connected: bool
-    line: Line
+    line: Advice
     cards: tuple[Card, ...]
 
 
@@ -125,95 +128,95 @@ Pictures = Mapping[str, Mapping[tuple[str, str], Thumbnail]]
 
 def board(
     title: str,
-    rooms: Mapping[str, Room],
-    stations: Sequence[Seen],
+    rooms: Mapping[str, RoomView],
+    stations: Sequence[StationState],
     pictures: Pictures,
     connected: bool,
-    before: Began,
     now: datetime,
-) -> tuple[Board, Began]:
-    """The board, and when each trouble on it began; `now` in the conference's time zone.
+) -> Board:
+    """The board; `now` in the conference's time zone.
 
     `rooms`: all there are, '' for stations without one.
     """
-    at = now.timestamp()
-    of_room: dict[str, list[Seen]] = {name: [] for name in rooms}
+    of_room: dict[str, list[StationState]] = {name: [] for name in rooms}
     for one in stations:
         of_room[one.status.room or ""].append(one)
     found = {
-        name: [trouble for one in of_room[name] for trouble in find(one, room.use, at)]
+        name: sorted(
+            (*room.findings, *(it for one in of_room[name] for it in one.status.findings)),
+            key=severity,
+        )
         for name, room in rooms.items()
     }
-    since = began(before, (one for troubles in found.values() for one in troubles), at)
-    for name, troubles in found.items():
-        lasting = [one for one in troubles if at - since[key(one)] >= one.after]
-        found[name] = sorted(lasting, key=lambda one: (-one.level, one.kind, since[key(one)]))
     order = sorted(rooms, key=lambda name: _rank(found[name], of_room[name]))
-    cards = [
-        _card(name, rooms[name], of_room[name], found[name], pictures, since, now) for name in order
-    ]
-    core = _core_lost([room for name, room in found.items() if rooms[name].use.in_use], since)
-    line = _headline(cards, connected, core)
-    zone = str(now.tzinfo or "UTC")
-    return Board(title, zone, connected, line, tuple(cards)), since
+    cards = [_card(name, rooms[name], of_room[name], found[name], pictures, now) for name in order]
+    lost = lost_at_once((name, found[name]) for name in order if rooms[name].use.in_use)
+    line = _headline(cards, connected, [rooms[name].title for name in lost])
+    return Board(title, str(now.tzinfo or "UTC"), WRITE_SECONDS, connected, line, tuple(cards))
 
 
-def _rank(troubles: Sequence[Trouble], stations: Sequence[Seen]) -> tuple[int, int, int]:
+def _rank(findings: Sequence[HealthFinding], stations: Sequence[StationState]) -> tuple[int, ...]:
     """Smaller is worse."""
-    worst = troubles[0] if troubles else None
-    level = worst.level if worst else Level.FINE if stations else Level.UNKNOWN
-    return -level, worst.kind if worst else 0, -len(troubles)
+    if findings:
+        return *severity(findings[0])[:2], -len(findings)
+    level = HealthLevel.FINE if stations else HealthLevel.UNKNOWN
+    return -level.rank, 0, 0
 
 
-def _core_lost(rooms: Sequence[Sequence[Trouble]], since: Began) -> int:
-    """How many rooms were lost at once; 0 where fewer than two."""
-    lost = sorted(since[key(room[0])] for room in rooms if room and room[0].kind is Kind.LOST)
-    return (
-        max(
-            (sum(0 <= at - first <= _CORE_SECONDS for at in lost) for first in lost),
-            default=0,
-        )
-        if len(lost) > 1
-        else 0
-    )
-
-
-def _headline(cards: Sequence[Card], connected: bool, core: int) -> Line:
+def _headline(cards: Sequence[Card], connected: bool, lost: Sequence[str]) -> Advice:
     if not connected:
         text = "the manager hears nobody: it has no connection to the broker"
-        return Line("unknown", text, "systemctl status mosquitto")
-    if core > 1:
-        text = f"{core} rooms were lost at once: look at the network and the power between them"
-        return Line("go", text, "fleet status")
+        return Advice("unknown", text, "systemctl status mosquitto")
+    if lost:
+        text = (
+            f"{len(lost)} rooms were lost at once ({several(lost)}): look at the network and the "
+            "power between them"
+        )
+        return Advice("go", text, "fleet status")
     if not cards:
-        return Line("unknown", "no room yet: apply a conference file", "fleet apply FILE")
+        return Advice("unknown", "no room yet: apply a conference file", "fleet apply FILE")
     worst = cards[0]
     if worst.line is not None:
-        return worst.line
-    return Line("fine", "every room is fine" if len(cards) > 1 else "the room is fine")
+        same = sum(
+            one.level == worst.level
+            for card in cards
+            for one in (card.line, *card.more)
+            if one is not None
+        )
+        if same == 1:
+            return worst.line
+        return evolve(worst.line, text=f"{worst.line.text}, and {same - 1} more")
+    return Advice("fine", "every room is fine" if len(cards) > 1 else "the room is fine")
+
+
+def several(names: Sequence[str]) -> str:
+    """All there are, in a line.
+
+    >>> several(["hall1", "hall2", "hall3", "hall4", "hall5"])
+    'hall1, hall2, hall3 and 2 more'
+    """
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _card(
     name: str,
-    room: Room,
-    stations: Sequence[Seen],
-    troubles: Sequence[Trouble],
+    room: RoomView,
+    stations: Sequence[StationState],
+    findings: Sequence[HealthFinding],
     pictures: Pictures,
-    since: Began,
     now: datetime,
 ) -> Card:
-    known = any(one.status.presence is not PresenceState.UNKNOWN for one in stations)
-    level = troubles[0].level if troubles else Level.FINE if stations else Level.UNKNOWN
-    lines = [_line(one, since[key(one)], now) for one in troubles]
+    level = findings[0].level if findings else HealthLevel.FINE
+    lines = [_line(one, now) for one in findings]
     if not stations:
-        lines = [Line("unknown", "no station serves here")]
-    elif not known:  # one line says it for all
-        lines = lines[:1]
+        level = HealthLevel.UNKNOWN
+        lines = [Advice("unknown", "no station serves here")]
     left = [hours for one in stations if (hours := one.disk_seconds) is not None]
     return Card(
         name,
         room.title,
-        level.name.lower(),
+        level.value,
         WORDS[level],
         room.use.talk,
         room.use.in_use,
@@ -222,21 +225,37 @@ def _card(
         _tally(stations, "stream", "fleet_stream_connected"),
         _last_write(stations),
         round(min(left) / 3600, 1) if left else None,
+        bool(left) and min(left) < DISK_SECONDS,
         tuple(_views(stations, room.use, pictures, now.timestamp())),
         lines[0] if lines else None,
         tuple(lines[1:]),
     )
 
 
-def _line(trouble: Trouble, since: float, now: datetime) -> Line:
-    place = f"{trouble.station}, {trouble.where}" if trouble.where else trouble.station
-    verb = {Level.GO: "go to ", Level.LOOK: "look at "}.get(trouble.level, "")
-    dated = f" since {clock(since, now)}" if trouble.dated else ""
-    text = f"{verb}{place}: {trouble.what}{dated}"
-    return Line(trouble.level.name.lower(), text, trouble.command, trouble.detail)
+def _line(finding: HealthFinding, now: datetime) -> Advice:
+    place = ", ".join(filter(None, (finding.station or finding.room, finding.where)))
+    verb = {HealthLevel.GO: "go to ", HealthLevel.LOOK: "look at "}.get(finding.level, "")
+    dated = f" since {clock(finding.since, now)}" if finding.since else ""
+    whose = f"{verb}{place}: " if place else ""
+    text = f"{whose}{finding.text}{dated}"
+    return Advice(finding.level.value, text, finding.command, finding.detail)
 
 
-def _tally(stations: Sequence[Seen], role: str, gauge: str | None = None) -> Tally:
+def clock(at: datetime, now: datetime) -> str:
+    """A moment as people say it, in the time zone of `now`.
+
+    >>> from datetime import UTC
+    >>> now = datetime(1970, 1, 2, 9, tzinfo=UTC)
+    >>> clock(now.replace(hour=8), now)
+    '08:00 UTC'
+    >>> clock(now.replace(day=1), now)
+    'Thu 09:00 UTC'
+    """
+    local = at.astimezone(now.tzinfo)
+    return f"{local:%H:%M %Z}" if local.date() == now.date() else f"{local:%a %H:%M %Z}"
+
+
+def _tally(stations: Sequence[StationState], role: str, gauge: str | None = None) -> Tally:
     """`gauge`: a figure that is 0 where an instance runs in vain."""
     running = wanted = unknown = 0
     for seen in stations:
@@ -251,7 +270,7 @@ def _tally(stations: Sequence[Seen], role: str, gauge: str | None = None) -> Tal
     return Tally(running, wanted, state)
 
 
-def _last_write(stations: Sequence[Seen]) -> float | None:
+def _last_write(stations: Sequence[StationState]) -> float | None:
     name = "fleet_recording_last_write_timestamp_seconds"
     wrote = [
         moment
@@ -262,7 +281,9 @@ def _last_write(stations: Sequence[Seen]) -> float | None:
     return round(min(wrote), 1) if wrote else None
 
 
-def _views(stations: Sequence[Seen], use: Use, pictures: Pictures, now: float) -> Iterator[View]:
+def _views(
+    stations: Sequence[StationState], use: RoomUse, pictures: Pictures, now: float
+) -> Iterator[View]:
     for seen in stations:
         own = pictures.get(seen.name, {})
         monitors = {("monitor", name) for name in seen.wanted.get("monitor", {})}
@@ -272,7 +293,7 @@ def _views(stations: Sequence[Seen], use: Use, pictures: Pictures, now: float) -
 
 
 def _view(
-    seen: Seen, use: Use, role: str, name: str, picture: Thumbnail | None, now: float
+    seen: StationState, use: RoomUse, role: str, name: str, picture: Thumbnail | None, now: float
 ) -> View:
     readings = seen.readings
 
@@ -289,8 +310,7 @@ def _view(
     )
     lufs = level("loudness_short_term_lufs") if hears else None
     word = band(lufs, level("digital_silence") == 1)
-    kind = _HEARD.get(word)
-    alarm = Level.FINE if kind is None else noted(kind, seen.shows_slides(role, name), use)
+    alarm = heard_level(word, seen.shows_slides(role, name), use)
     return View(
         seen.name,
         seen.seat if seen.seat and name == "main" else seen.name,
@@ -301,22 +321,7 @@ def _view(
         role == "monitor",
         lufs,
         word,
-        alarm.name.lower(),
+        alarm.value,
         level("true_peak_dbtp", "left") if hears else None,
         level("true_peak_dbtp", "right") if hears else None,
     )
-
-
-def band(lufs: float | None, silent: bool = False) -> str:
-    """A word for a loudness.
-
-    >>> [band(lufs) for lufs in (-48.0, -31.0, -23.0, -13.0, None)]
-    ['low', 'quiet', 'good', 'loud', 'unknown']
-    """
-    if lufs is None:
-        return "unknown"
-    if silent:
-        return "silent"
-    if lufs <= -48:
-        return "low"
-    return "quiet" if lufs < -30 else "good" if lufs <= -14 else "loud"

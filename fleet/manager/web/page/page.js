@@ -80,7 +80,7 @@ function tick() {
   put($("link"), stale ? `stale for ${span(silence)}` : "live");
   headline(stale);
   put($("clock"), new Date(managerNow() * 1000).toLocaleTimeString("en-GB", {
-    timeZone: board.timezone, hour: "2-digit", minute: "2-digit",
+    timeZone: board.timezone, hour: "2-digit", minute: "2-digit", timeZoneName: "short",
   }));
   if (!stale) for (const card of board.cards) ages(cards.get(card.room), card);
 }
@@ -175,7 +175,7 @@ function fill(element, card) {
   fact(element, "stream", streamWord(card.stream), card.stream.state);
   fact(element, "talk", card.talk ? "on" : card.in_use ? "off" : "closed", card.talk ? "on" : "none");
   fact(element, "disk", card.disk_hours === null ? "–" : hours(card.disk_hours),
-    card.disk_hours !== null && card.disk_hours < 2 ? "bad" : card.disk_hours === null ? "none" : "good");
+    card.disk_short ? "bad" : card.disk_hours === null ? "none" : "good");
   ages(element, card);
 }
 
@@ -260,7 +260,7 @@ function ages(element, card) {
   if (!element) return;
   const now = managerNow();
   fact(element, "write", card.last_write === null ? "–" : span(now - card.last_write),
-    card.last_write === null ? "none" : now - card.last_write > 60 ? "bad" : "good");
+    card.last_write === null ? "none" : now - card.last_write > board.write_seconds ? "bad" : "good");
   const shown = element.querySelectorAll(".view");
   card.views.forEach((view, index) => {
     put(shown[index].querySelector(".age"), view.seen === null ? "" : span(now - view.seen));

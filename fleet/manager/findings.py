@@ -1,0 +1,353 @@
+"""What is wrong with a station or a room, and how much that matters while it is used so. Pure.
+
+The kinds stand in the order in which they matter to the one question: is the right thing being
+captured, with usable sound, saved, and leaving the building? How bad one is depends on the room:
+outside talks silence is no alarm, and outside its hours nobody is sent anywhere. `health` asks
+here, and nobody else.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from attrs import frozen
+
+from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
+from fleet.manager.stations.state import RoomUse, StationState
+from fleet.model import InstanceStatus, PresenceState, State
+from fleet.operations import HealthFinding, HealthLevel
+
+
+class FindingKind(StrEnum):
+    """What is wrong, what matters most first."""
+
+    LOST = "Lost"
+    OFFLINE = "Offline"
+    MISSING = "Missing"
+    REJECTED = "Rejected"
+    RECORD = "Record"
+    INGEST = "Ingest"
+    SIGNAL = "Signal"
+    SILENCE = "Silence"
+    LOW = "Low"
+    STREAM = "Stream"
+    DISK_FULL = "DiskFull"
+    CONFLICT = "Conflict"
+    LAGGING = "Lagging"
+    SOUND = "Sound"
+    ROLE = "Role"
+    LOUD = "Loud"
+    PICTURE = "Picture"
+    METER = "Meter"
+    DISK_USED = "DiskUsed"
+    HOT = "Hot"
+    LOAD = "Load"
+    LINK = "Link"
+    CLOCK = "Clock"
+    UNWATCHED = "Unwatched"
+    UNKNOWN = "Unknown"
+
+    @property
+    def rank(self) -> int:
+        """0 for what matters most."""
+        return _RANKS[self]
+
+
+_RANKS: Final = {kind: rank for rank, kind in enumerate(FindingKind)}
+
+CRASH_LOOP: Final = 3
+"""Crashes within five minutes that are a crash loop, as for the alerts."""
+DISK_SECONDS: Final = 2 * 3600.0
+WRITE_SECONDS: Final = 60.0
+METER_SECONDS: Final = 30.0
+THUMBNAIL_SECONDS: Final = 30.0
+"""A picture older than this is stale."""
+CORE_SECONDS: Final = 30.0
+"""Rooms lost within this have one cause."""
+LOW_LUFS: Final = -48.0
+QUIET_LUFS: Final = -30.0
+LOUD_LUFS: Final = -14.0
+DISK_USED: Final = 0.85
+HOT_CELSIUS: Final = 75.0
+LINK_BYTES: Final = 125e6
+CLOCK_SECONDS: Final = 0.2
+LOAD_PER_CPU: Final = 2.0
+SLOW_SECONDS: Final = 15.0
+"""What a start, a stop or an answer may take."""
+_MACHINE_SECONDS: Final = 60.0
+_SLUGGISH_SECONDS: Final = 300.0
+"""What heat and clocks may take to settle."""
+
+_NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
+    "NoSignal": (FindingKind.SIGNAL, "no signal"),
+    "NoPicture": (FindingKind.SIGNAL, "no picture"),
+    "DeviceMissing": (FindingKind.SIGNAL, "device missing"),
+    "NoSound": (FindingKind.SOUND, "no sound"),
+    "ChannelSilent": (FindingKind.SOUND, "a sound channel is silent"),
+    "DigitalSilence": (FindingKind.SILENCE, "digital silence"),
+    "SoundLow": (FindingKind.LOW, "sound too low"),
+    "SoundHigh": (FindingKind.LOUD, "sound too loud"),
+    "PictureBlack": (FindingKind.PICTURE, "black picture"),
+    "PictureFrozen": (FindingKind.PICTURE, "frozen picture"),
+}
+"""Reasons of instances that run."""
+
+
+@frozen
+class Suspicion:
+    """A finding, if it lasts for so many seconds. `dated`: whether it matters since when."""
+
+    finding: HealthFinding
+    after: float = 0.0
+    dated: bool = True
+
+
+def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> Iterator[Suspicion]:
+    """What is wrong with a room as a whole."""
+    heard = [one for one in stations if not one.slides and _has_sound(one)]
+    listened = any(
+        not one.shows_slides("monitor", name)
+        for one in stations
+        for name in one.wanted.get("monitor", {})
+    )
+    if room and heard and not listened and use.in_use:
+        text = "sound not watched"
+        command = "fleet plan FILE"
+        detail = "no monitor is wanted in this room: silence and a black picture go unnoticed"
+        kind, level = FindingKind.UNWATCHED, HealthLevel.UNKNOWN
+        finding = HealthFinding(kind, level, room, None, None, None, text, command, detail)
+        yield Suspicion(finding, dated=False)
+
+
+def _has_sound(station: StationState) -> bool:
+    if station.maintenance:
+        return False
+    return any(station.wanted.get(role) for role in ("record", "ingest", "stream"))
+
+
+def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iterator[Suspicion]:
+    """What is wrong with a station, what does not matter now (`FINE`) included."""
+    if station.maintenance:
+        return
+    status = station.status
+    away = HealthLevel.FINE
+    if use.in_use:
+        away = HealthLevel.GO if station.captures else HealthLevel.LOOK
+    since = status.presence_since
+    match status.presence:
+        case PresenceState.LOST:
+            detail = "power, network cable or a crash"
+            yield _of(station, FindingKind.LOST, away, "lost", detail, since=since)
+        case PresenceState.OFFLINE:
+            level = away if station.captures else HealthLevel.FINE
+            detail = "it said goodbye"
+            yield _of(station, FindingKind.OFFLINE, level, "switched off", detail, since=since)
+        case PresenceState.ONLINE:
+            yield from _online(station, use, now)
+        case _ if not station.heard_of and station.captures and use.in_use:
+            text = "never heard of"
+            yield _of(station, FindingKind.MISSING, HealthLevel.LOOK, text, dated=False)
+        case _:
+            text = "nothing is known"
+            yield _of(station, FindingKind.UNKNOWN, HealthLevel.UNKNOWN, text, dated=False)
+
+
+def _online(station: StationState, use: RoomUse, now: datetime) -> Iterator[Suspicion]:
+    status = station.status
+    if status.conflict:
+        text = "two boxes use its id"
+        yield _of(station, FindingKind.CONFLICT, HealthLevel.LOOK, text, status.note)
+    if status.problems:
+        running = all(
+            one.state in (State.RUNNING, State.COMPLETED)
+            for role in ("record", "ingest")
+            for _, one in station.instances(role)
+        )
+        level = HealthLevel.LOOK if running else use.in_hours
+        detail = "; ".join(problem.message for problem in status.problems)
+        yield _of(station, FindingKind.REJECTED, level, "config rejected", detail)
+    elif status.running != status.wanted and status.wanted is not None:
+        text, level = "has not taken its config", HealthLevel.LOOK
+        yield _of(station, FindingKind.LAGGING, level, text, after=SLOW_SECONDS)
+    for role in station.wanted:
+        for name, one in station.instances(role):
+            yield from _instance(station, use, role, name, one, now)
+    yield from _machine(station, use)
+
+
+def _instance(
+    station: StationState,
+    use: RoomUse,
+    role: str,
+    name: str,
+    one: InstanceStatus,
+    now: datetime,
+) -> Iterator[Suspicion]:
+    instance = f"{role}/{name}"
+
+    def of(
+        kind: FindingKind,
+        level: HealthLevel,
+        text: str,
+        after: float = 0,
+        since: datetime | None = None,
+    ) -> Suspicion:
+        return _of(station, kind, level, text, one.message, instance, since, after)
+
+    kind, level = _does_not_run(role, use)
+    times = station.crashes.get((role, name), 0)
+    if times >= CRASH_LOOP and one.state not in (State.COMPLETED, State.STOPPED):
+        # Between two crashes it runs, starts, waits: that is one trouble, not many.
+        minutes = f"{CRASH_LOOP_SECONDS / 60:.0f} min"
+        text = f"{instance} crash-looping, {times} restarts in {minutes}"
+        yield _of(station, kind, level, text, one.message, instance, dated=False)
+        if one.state is not State.RUNNING:
+            return
+    match one.state:
+        case State.RUNNING | State.COMPLETED:
+            if one.reason is not None:
+                kind, text = _NOTES.get(one.reason, (FindingKind.ROLE, words(one.reason)))
+                yield of(kind, noted(kind, station.shows_slides(role, name), use), text)
+            yield from _figures(station, use, role, name, one, now)
+        case State.STARTING | State.STOPPING:
+            yield of(kind, level, f"{instance} is {one.state}", SLOW_SECONDS)
+        case State.STOPPED if station.status.problems:
+            pass  # that it was rejected has been said
+        case State.STOPPED:
+            yield of(kind, level, f"{instance} does not run", SLOW_SECONDS)
+        case state:
+            text = words(one.reason) if one.reason else f"{instance} {state}"
+            if role == "stream":
+                text = f"stream down, {text}" if one.reason else "stream down"
+            elif one.reason and role not in ("record", "ingest", "monitor"):
+                text = f"{instance}: {text}"
+            yield of(kind, level, text, since=one.since)
+
+
+def _does_not_run(role: str, use: RoomUse) -> tuple[FindingKind, HealthLevel]:
+    match role:
+        case "record":
+            return FindingKind.RECORD, use.in_hours
+        case "ingest":
+            return FindingKind.INGEST, use.in_hours
+        case "stream":
+            return FindingKind.STREAM, HealthLevel.GO if use.talk else HealthLevel.LOOK
+    return FindingKind.ROLE, HealthLevel.LOOK
+
+
+def noted(kind: FindingKind, slides: bool, use: RoomUse) -> HealthLevel:
+    """How bad it is what a running instance says of itself; `slides` may be silent."""
+    in_talk = HealthLevel.LOOK if use.talk else HealthLevel.FINE
+    match kind:
+        case FindingKind.SIGNAL:
+            return in_talk if slides else use.in_talk
+        case FindingKind.SILENCE:
+            return HealthLevel.GO if use.in_use and not slides else HealthLevel.FINE
+        case FindingKind.LOW:
+            return HealthLevel.GO if use.talk and not slides else HealthLevel.FINE
+        case FindingKind.LOUD | FindingKind.PICTURE:
+            return in_talk
+        case FindingKind.SOUND:
+            return HealthLevel.LOOK if use.in_use else HealthLevel.FINE
+    return HealthLevel.LOOK
+
+
+def _figures(
+    station: StationState,
+    use: RoomUse,
+    role: str,
+    name: str,
+    one: InstanceStatus,
+    now: datetime,
+) -> Iterator[Suspicion]:
+    """What a running instance does not say, but its figures do."""
+    readings, instance = station.readings, f"{role}/{name}"
+    if one.state is State.COMPLETED:
+        return
+
+    def silent(gauge: str, seconds: float) -> datetime | None:
+        """Since when, where it is for longer than it may be."""
+        moment = readings.moment(gauge, role, name)
+        if moment is None or now.timestamp() - moment <= seconds:
+            return None
+        return datetime.fromtimestamp(moment, UTC)
+
+    match role:
+        case "record":
+            wrote = silent("fleet_recording_last_write_timestamp_seconds", WRITE_SECONDS)
+            if wrote is not None:
+                kind, level, text = FindingKind.RECORD, use.in_hours, "nothing written"
+                yield _of(station, kind, level, text, None, instance, wrote)
+        case "stream":
+            if readings.value("fleet_stream_connected", role, name) == 0 and not one.reason:
+                kind, level = _does_not_run(role, use)
+                yield _of(station, kind, level, "stream down", None, instance)
+        case "monitor":
+            looked = silent("fleet_monitor_last_update_timestamp_seconds", METER_SECONDS)
+            if looked is not None and not one.reason:
+                level = HealthLevel.LOOK if use.in_use else HealthLevel.FINE
+                text = "is not metering"
+                yield _of(station, FindingKind.METER, level, text, None, instance, looked)
+
+
+def _machine(station: StationState, use: RoomUse) -> Iterator[Suspicion]:
+    readings = station.readings
+
+    def of(
+        kind: FindingKind, text: str, after: float = _MACHINE_SECONDS, dated: bool = True
+    ) -> Suspicion:
+        return _of(station, kind, HealthLevel.LOOK, text, after=after, dated=dated)
+
+    left = station.disk_seconds
+    if left is not None and left < DISK_SECONDS:
+        text = f"disk full in {left / 60:.0f} min"
+        yield _of(station, FindingKind.DISK_FULL, use.in_hours, text, dated=False)
+    free = readings.value("fleet_station_disk_free_bytes")
+    total = readings.value("fleet_station_disk_total_bytes")
+    if free is not None and total and 1 - free / total > DISK_USED:
+        yield of(FindingKind.DISK_USED, f"disk {1 - free / total:.0%} full", 0, dated=False)
+    hot = max((it for _, it in readings.values("fleet_station_temperature_celsius")), default=0)
+    if hot > HOT_CELSIUS:
+        yield of(FindingKind.HOT, "too hot", _SLUGGISH_SECONDS)
+    load, cpus = readings.value("fleet_station_load5"), readings.value("fleet_station_cpus")
+    if load is not None and cpus and load / cpus >= LOAD_PER_CPU:
+        yield of(FindingKind.LOAD, "overloaded")
+    speeds = [it for _, it in readings.values("fleet_station_link_bytes_per_second")]
+    duplex = [it for _, it in readings.values("fleet_station_link_full_duplex")]
+    if any(speed < LINK_BYTES for speed in speeds) or 0 in duplex:
+        yield of(FindingKind.LINK, "slow network link")
+    offset = readings.value("fleet_station_clock_offset_seconds")
+    if offset is not None and abs(offset) > CLOCK_SECONDS:
+        yield of(FindingKind.CLOCK, f"clock off by {abs(offset):.1f} s", _SLUGGISH_SECONDS)
+
+
+def _of(
+    station: StationState,
+    kind: FindingKind,
+    level: HealthLevel,
+    text: str,
+    detail: str | None = None,
+    instance: str | None = None,
+    since: datetime | None = None,
+    after: float = 0.0,
+    dated: bool = True,
+) -> Suspicion:
+    name, room = station.name, station.status.room
+    command = f"fleet logs {name} {instance}" if instance else f"fleet status {name}"
+    finding = HealthFinding(
+        kind.value, level, room, name, instance, station.where, text, command, detail, since
+    )
+    return Suspicion(finding, after, dated)
+
+
+def words(reason: str) -> str:
+    """What people read in place of a code.
+
+    >>> words("TargetUnreachable")
+    'target unreachable'
+    """
+    if reason in _NOTES:
+        return _NOTES[reason][1]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", reason).lower()

@@ -1,0 +1,150 @@
+"""What is known of one station at one moment: its desired and its reported state. Pure."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from attrs import field, frozen
+
+from fleet.model import (
+    Ack,
+    Family,
+    InstanceStatus,
+    PresenceState,
+    Roles,
+    Status,
+    Telemetry,
+)
+from fleet.operations import HealthLevel, StationStatus
+
+_OWN: Final = ("role", "role_instance")
+
+
+@frozen
+class ReportedState:
+    """What a station said of itself, as far as it may be believed now."""
+
+    presence: PresenceState
+    ack: Ack | None = None
+    status: Status | None = None
+    conflict: bool = False
+    """Whether two boxes use its id."""
+    ever: bool = True
+    """Whether it was ever heard of."""
+
+
+@frozen
+class RoomUse:
+    """What happens in a room now. `in_use`: by its hours, or because a talk is on."""
+
+    in_use: bool
+    talk: bool
+
+    @property
+    def in_hours(self) -> HealthLevel:
+        """How bad is what matters while the room is in use."""
+        return HealthLevel.GO if self.in_use else HealthLevel.LOOK
+
+    @property
+    def in_talk(self) -> HealthLevel:
+        """How bad is what matters while a talk is on."""
+        if self.talk:
+            return HealthLevel.GO
+        return HealthLevel.LOOK if self.in_use else HealthLevel.FINE
+
+
+@frozen
+class Readings:
+    """What a station measured last; moments are Unix seconds of the manager's clock."""
+
+    heard: float
+    """When it came in."""
+    _sent: float
+    """When it was sent, by the station's own clock."""
+    _families: Mapping[str, Family]
+
+    @classmethod
+    def none(cls) -> "Readings":
+        """Nothing is known, or no more."""
+        return cls(0.0, 0.0, {})
+
+    @classmethod
+    def of(cls, telemetry: Telemetry, heard: float) -> "Readings":
+        """All that came in at `heard`."""
+        families = {family.name: family for family in telemetry.families}
+        return cls(heard, telemetry.at.timestamp(), families)
+
+    def values(
+        self, name: str, role: str = "", instance: str = ""
+    ) -> Iterator[tuple[Mapping[str, str], float]]:
+        """The samples of a gauge that are numbers; the machine's own have no role."""
+        family = self._families.get(name)
+        for sample in family.samples if family else ():
+            own = tuple(sample.labels.get(label, "") for label in _OWN)
+            if own == (role, instance) and not math.isnan(sample.value):
+                yield sample.labels, sample.value
+
+    def value(self, name: str, role: str = "", instance: str = "") -> float | None:
+        """The first of them."""
+        return next((value for _, value in self.values(name, role, instance)), None)
+
+    def moment(self, name: str, role: str, instance: str) -> float | None:
+        """A `…_timestamp_seconds` by the manager's clock, however wrong the station's is."""
+        stamp = self.value(name, role, instance)
+        return stamp + self.heard - self._sent if stamp else None
+
+
+@frozen
+class StationState:
+    """One station. `wanted`: its desired roles; `status`: the same beside what it reported."""
+
+    status: StationStatus
+    seat: str | None
+    where: str | None
+    wanted: Roles
+    readings: Readings
+    maintenance: bool = False
+    heard_of: bool = True
+    """Whether anything was ever heard of it."""
+    crashes: Mapping[tuple[str, str], int] = field(factory=dict)
+    """Of the last five minutes, by role and instance; what did not crash may be left out."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.status.name
+
+    @property
+    def captures(self) -> bool:
+        """Whether something is lost when it is away."""
+        return any(self.wanted.get(role) for role in ("record", "ingest"))
+
+    @property
+    def slides(self) -> bool:
+        """Whether it serves the slides of its room."""
+        return self.seat == "slides"
+
+    def instances(self, role: str) -> Iterator[tuple[str, InstanceStatus]]:
+        """The wanted instances of a role; every wanted one has a status."""
+        for name in self.wanted.get(role, {}):
+            yield name, self.status.roles[role][name]
+
+    def shows_slides(self, role: str, instance: str) -> bool:
+        """Whether it may be silent and without signal: laptops come and go."""
+        settings = self.wanted.get(role, {}).get(instance, {})
+        return self.slides or settings.get("kind") == "slides"
+
+    @property
+    def disk_seconds(self) -> float | None:
+        """How long its disk lasts if it goes on writing as now; None where nothing is written."""
+        readings = self.readings
+        bits = sum(
+            readings.value("fleet_recording_bitrate_bits_per_second", "record", name) or 0.0
+            for name in self.wanted.get("record", {})
+        ) + sum(
+            readings.value("fleet_ingest_bitrate_bits_per_second", "ingest", name) or 0.0
+            for name in self.wanted.get("ingest", {})
+            if readings.value("fleet_ingest_local_copy", "ingest", name) == 1
+        )
+        free = readings.value("fleet_station_disk_free_bytes")
+        return free * 8 / bits if free is not None and bits > 0 else None

@@ -1,0 +1,458 @@
+"""Where a station stands, what is wrong with it, since when, and how much that matters."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.manager.findings import FindingKind, room_findings, station_findings
+from fleet.manager.health import Judge, lost_at_once, severity, stand
+from fleet.manager.stations.instances import InstanceMemory, first
+from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
+from fleet.model import (
+    Ack,
+    Error,
+    Family,
+    InForce,
+    PresenceState,
+    Problem,
+    Result,
+    Roles,
+    Sample,
+    State,
+    Status,
+    Telemetry,
+)
+from fleet.operations import (
+    HealthFinding,
+    HealthLevel,
+    InstanceReport,
+    Standing,
+    StationStatus,
+)
+
+AT = datetime(2026, 2, 1, 9, 12, tzinfo=UTC)
+NOW = AT.timestamp()
+TALK, BREAK, CLOSED = RoomUse(True, True), RoomUse(True, False), RoomUse(False, False)
+CAMERA: Roles = {"record": {"main": {}}, "stream": {"main": {}}, "monitor": {"main": {}}}
+RECORD = {"role": "record", "role_instance": "main"}
+MONITOR = {"role": "monitor", "role_instance": "main"}
+
+
+def instance(state: State = State.RUNNING, reason: str | None = None) -> InstanceReport:
+    return InstanceReport(state, AT - timedelta(minutes=2), 0, reason, reason and "a sentence")
+
+
+def readings(*values: tuple[str, float, Mapping[str, str]], sent: datetime = AT) -> Readings:
+    families = tuple(
+        Family(name, "gauge", "", (Sample(name, labels, value),)) for name, value, labels in values
+    )
+    return Readings.of(Telemetry("boot", sent, families), NOW)
+
+
+def seen(
+    said: dict[str, InstanceReport] | None = None,
+    *,
+    presence: PresenceState = PresenceState.ONLINE,
+    wanted: Roles = CAMERA,
+    problems: tuple[Problem, ...] = (),
+    running: int = 1,
+    measured: Readings | None = None,
+    conflict: bool = False,
+    presence_since: datetime | None = None,
+    **more: Any,
+) -> StationState:
+    roles = {
+        role: {name: (said or {}).get(f"{role}/{name}", instance()) for name in names}
+        for role, names in wanted.items()
+    }
+    status = StationStatus(
+        *("b827eb0000a1", "hall1-cam", "hall1", presence, 1, running, False, problems, roles),
+        conflict=conflict,
+        presence_since=presence_since,
+    )
+    details = {"seat": "cam", "where": "tripod"} | more
+    return StationState(status, wanted=wanted, readings=measured or Readings.none(), **details)
+
+
+def find(station: StationState, use: RoomUse, at: datetime = AT) -> list[HealthFinding]:
+    """All that matters now, the worst first, whether it has lasted or not."""
+    found = (one.finding for one in station_findings(station, use, at))
+    return sorted((one for one in found if one.level is not HealthLevel.FINE), key=severity)
+
+
+def said(role: str, state: State = State.RUNNING, reason: str | None = None) -> StationState:
+    return seen({f"{role}/main": instance(state, reason)})
+
+
+def noted(reason: str, seat: str = "cam") -> StationState:
+    return seen({"monitor/main": instance(reason=reason)}, seat=seat)
+
+
+REJECTED = Problem("BlockedRole", "record", None, None, "the role 'record' is blocked")
+STOPPED = {"record/main": instance(State.STOPPED)}
+WROTE = "fleet_recording_last_write_timestamp_seconds"
+FREE, TOTAL = "fleet_station_disk_free_bytes", "fleet_station_disk_total_bytes"
+BITS = "fleet_recording_bitrate_bits_per_second"
+LOST, OFFLINE, UNKNOWN = PresenceState.LOST, PresenceState.OFFLINE, PresenceState.UNKNOWN
+NO_ROLES: Roles = {"beep": {"main": {}}}
+
+
+@pytest.mark.parametrize(
+    ("station", "what", "levels"),
+    [
+        (seen(), None, "fine fine fine"),
+        (seen(presence=LOST), "lost", "go go fine"),
+        (seen(presence=LOST, wanted=NO_ROLES), "lost", "look look fine"),
+        (seen(presence=OFFLINE), "switched off", "go go fine"),
+        (seen(presence=OFFLINE, wanted=NO_ROLES), None, "fine fine fine"),
+        (seen(presence=UNKNOWN), "nothing is known", "unknown unknown unknown"),
+        (seen(presence=UNKNOWN, heard_of=False), "never heard of", "look look unknown"),
+        (seen(presence=LOST, maintenance=True), None, "fine fine fine"),
+        (seen(conflict=True), "two boxes use its id", "look look look"),
+        (seen(problems=(REJECTED,)), "config rejected", "look look look"),
+        (seen(STOPPED, problems=(REJECTED,)), "config rejected", "go go look"),
+        (seen(running=0), "has not taken its config", "look look look"),
+        (said("record", State.FAILED, "DiskFull"), "disk full", "go go look"),
+        (said("record", State.FAILED, "NoSignal"), "no signal", "go go look"),
+        (said("record", State.FAILED), "record/main failed", "go go look"),
+        (said("record", State.BACKOFF, "Exited"), "exited", "go go look"),
+        (said("record", State.STARTING), "record/main is starting", "go go look"),
+        (said("record", State.STOPPED), "record/main does not run", "go go look"),
+        (said("record", State.COMPLETED), None, "fine fine fine"),
+        (said("stream", State.FAILED, "TargetUnreachable"), "stream down, target unreachable",
+         "go look look"),
+        (said("monitor", State.FAILED, "ToolMissing"), "tool missing", "look look look"),
+        (noted("NoSignal"), "no signal", "go look fine"),
+        (noted("NoSignal", "slides"), "no signal", "look fine fine"),
+        (noted("DigitalSilence"), "digital silence", "go go fine"),
+        (noted("DigitalSilence", "slides"), None, "fine fine fine"),
+        (noted("SoundLow"), "sound too low", "go fine fine"),
+        (noted("SoundHigh"), "sound too loud", "look fine fine"),
+        (noted("NoSound"), "no sound", "look look fine"),
+        (noted("ChannelSilent"), "a sound channel is silent", "look look fine"),
+        (noted("PictureBlack"), "black picture", "look fine fine"),
+        (noted("SomethingNew"), "something new", "look look look"),
+        (seen(measured=readings((WROTE, NOW - 61, RECORD))), "nothing written", "go go look"),
+        (seen(measured=readings((WROTE, NOW - 59, RECORD))), None, "fine fine fine"),
+        (seen(measured=readings((FREE, 3.6e9, {}), (BITS, 8e6, RECORD))), "disk full in 60 min",
+         "go go look"),
+        (seen(measured=readings((FREE, 7.3e9, {}), (BITS, 8e6, RECORD))), None, "fine fine fine"),
+        (seen(measured=readings((FREE, 10, {}), (TOTAL, 100, {}))), "disk 90% full",
+         "look look look"),
+        (seen(measured=readings(("fleet_monitor_last_update_timestamp_seconds", NOW - 31,
+                                 MONITOR))), "is not metering", "look look fine"),
+        (seen(measured=readings(("fleet_station_temperature_celsius", 76, {"sensor": "cpu"}))),
+         "too hot", "look look look"),
+        (seen(measured=readings(("fleet_station_link_bytes_per_second", 12.5e6, {}))),
+         "slow network link", "look look look"),
+        (seen(measured=readings(("fleet_station_clock_offset_seconds", -0.25, {}))),
+         "clock off by 0.2 s", "look look look"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_how_bad_it_is_depends_on_what_the_room_is_used_for(
+    station: StationState, what: str | None, levels: str
+) -> None:
+    """`levels`: while a talk is on, between talks, outside the room's hours."""
+    for use, level in zip((TALK, BREAK, CLOSED), levels.split(), strict=True):
+        found = find(station, use)
+        assert (found[0].level if found else HealthLevel.FINE) == level, use
+        if found and level != "unknown":
+            assert found[0].text == what
+
+
+def looping(state: State, times: int, reason: str | None = None) -> StationState:
+    crashed = {"record/main": instance(state, reason)}
+    return seen(crashed, crashes={("record", "main"): times})
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State.RUNNING, None),
+        (State.STARTING, None),
+        (State.BACKOFF, "ChildExited"),
+        (State.FAILED, "CrashLoop"),
+    ],
+)
+def test_a_crash_loop_is_one_trouble_whatever_it_does_between_two_crashes(
+    state: State, reason: str | None
+) -> None:
+    (trouble,) = find(looping(state, 4, reason), TALK)
+    assert trouble.text == "record/main crash-looping, 4 restarts in 5 min"
+    assert (trouble.level, trouble.command) == (HealthLevel.GO, "fleet logs hall1-cam record/main")
+    assert find(looping(state, 4, reason), CLOSED)[0].level is HealthLevel.LOOK
+    assert all("restarts" not in one.text for one in find(looping(state, 2, reason), TALK))
+    assert find(looping(State.COMPLETED, 4), TALK) == []
+
+
+def remembered(*heard: tuple[float, int, str | None]) -> InstanceMemory:
+    """What is remembered of moments, totals and reasons."""
+    memory: InstanceMemory | None = None
+    for at, total, reason in heard:
+        one = instance(State.BACKOFF if reason else State.RUNNING, reason)
+        one = evolve(one, restarts=total)
+        memory = memory.heard(one, at) if memory else first(one, at)
+    assert memory
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("heard", "now", "crashes", "hour"),
+    [
+        pytest.param([(0, 4, None)], 0, 0, 0, id="since when is not known"),
+        pytest.param([(0, 4, None), (60, 6, None), (61, 7, "ChildExited")], 61, 3, 3, id="three"),
+        pytest.param([(0, 4, None), (60, 7, None)], 360, 3, 3, id="five minutes ago"),
+        pytest.param([(0, 4, None), (60, 7, None)], 361, 0, 3, id="more than five minutes ago"),
+        pytest.param([(0, 4, None), (60, 7, None)], 3661, 0, 0, id="more than an hour ago"),
+        pytest.param([(0, 4, None), (60, 0, None), (90, 2, None)], 90, 2, 2, id="a new agent"),
+        pytest.param(
+            [(0, 1, "NoSignal"), (9, 2, "NoSignal"), (20, 3, "NoSignal"), (38, 4, None)],
+            *(38, 1, 3),
+            id="what says what is missing is tried again, and is in no crash loop",
+        ),
+    ],
+)
+def test_crashes_count_for_five_minutes_and_restarts_for_an_hour(
+    heard: list[tuple[float, int, str | None]], now: float, crashes: int, hour: int
+) -> None:
+    memory = remembered(*heard)
+    assert (memory.crashes(now), memory.restarts(now)) == (crashes, hour)
+
+
+def test_an_hour_of_restarts_is_remembered_in_little_room() -> None:
+    memory = remembered(*((float(at), at, None) for at in range(5000)))
+    assert len(memory.rises) < 370
+    assert memory.restarts(4999) == pytest.approx(3600, abs=10)
+
+
+def failing(*states: tuple[int, State]) -> datetime:
+    """Since when an instance is as it is, once it was in these states from these seconds on."""
+    memory: InstanceMemory | None = None
+    for seconds, state in states:
+        one = InstanceReport(state, AT + timedelta(seconds=seconds), 0, None, None)
+        memory = memory.heard(one, seconds) if memory else first(one, seconds)
+    assert memory
+    return memory.since
+
+
+R, S, B, F, X = State.RUNNING, State.STARTING, State.BACKOFF, State.FAILED, State.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("states", "since"),
+    [
+        ([(0, R), (100, F)], 100),
+        ([(0, F), (10, S), (12, F)], 0),
+        ([(0, B), (1, S), (2, R), (4, B), (5, S), (6, F)], 0),
+        ([(0, F), (10, S)], 0),
+        ([(0, F), (10, S), (12, R)], 12),
+        ([(0, F), (10, S), (12, R), (60, F)], 60),
+        ([(0, F), (10, S), (12, R), (60, S), (61, F)], 61),
+        ([(0, F), (10, X), (12, S), (13, F)], 13),
+    ],
+)
+def test_a_failure_began_with_its_first_try_and_ends_when_it_runs_for_a_while(
+    states: list[tuple[int, State]], since: int
+) -> None:
+    assert failing(*states) == AT + timedelta(seconds=since)
+
+
+def test_a_wrong_clock_of_a_station_cannot_hide_or_fake_a_stall() -> None:
+    ahead = AT + timedelta(days=3)
+    sent = ahead.timestamp()
+    stalled = readings((WROTE, sent - 90, RECORD), sent=ahead)
+    writing = readings((WROTE, sent - 2, RECORD), sent=ahead)
+    assert [one.text for one in find(seen(measured=stalled), TALK)] == ["nothing written"]
+    assert find(seen(measured=writing), TALK) == []
+
+
+def test_the_worst_is_first_and_what_is_not_captured_is_worse_than_what_is_not_heard() -> None:
+    station = seen(
+        {
+            "monitor/main": instance(reason="SoundLow"),
+            "record/main": instance(State.FAILED, "DiskFull"),
+            "stream/main": instance(State.FAILED, "TargetUnreachable"),
+        }
+    )
+    assert [one.text for one in find(station, TALK)] == [
+        "disk full",
+        "sound too low",
+        "stream down, target unreachable",
+    ]
+
+
+def test_the_command_is_about_the_instance_or_else_the_station() -> None:
+    (failed,) = find(said("record", State.FAILED, "DiskFull"), TALK)
+    (lost,) = find(seen(presence=LOST), TALK)
+    assert failed.command == "fleet logs hall1-cam record/main"
+    assert lost.command == "fleet status hall1-cam"
+
+
+def judged(judge: Judge, station: StationState, seconds: float = 0) -> list[HealthFinding]:
+    """What a judge says some seconds later."""
+    found = judge.station(station, TALK, AT + timedelta(seconds=seconds))
+    judge.looked()
+    return found
+
+
+def test_a_finding_is_as_old_as_its_first_sighting_or_as_its_station_says() -> None:
+    judge = Judge()
+    judged(judge, noted("SoundLow"))
+    assert judged(judge, noted("SoundLow"), 40)[0].since == AT
+    assert judged(judge, seen(), 50) == []
+    (anew,) = judged(judge, noted("SoundLow"), 60)
+    assert anew.since == AT + timedelta(seconds=60), "what is over is forgotten"
+    (failed,) = judged(Judge(), said("record", State.FAILED, "DiskFull"))
+    assert failed.since == AT - timedelta(minutes=2)
+    (lost,) = judged(Judge(), seen(presence=LOST, presence_since=AT - timedelta(hours=2)))
+    assert lost.since == AT - timedelta(hours=2)
+
+
+def test_what_may_take_a_moment_is_found_only_once_it_has_lasted() -> None:
+    judge, slow = Judge(), said("record", State.STARTING)
+    assert [len(judged(judge, slow, seconds)) for seconds in (0, 14, 15, 30)] == [0, 0, 1, 1]
+    hot = seen(measured=readings(("fleet_station_temperature_celsius", 90, {})))
+    link = seen(
+        measured=readings(
+            ("fleet_station_link_bytes_per_second", 1e6, {}),
+            ("fleet_station_temperature_celsius", 90, {}),
+        )
+    )
+    judged(judge, seen(measured=readings(("fleet_station_link_bytes_per_second", 1e6, {}))))
+    both = [one.text for one in judged(judge, link, 100)]
+    assert both == ["slow network link"], "each has its own time"
+    assert judged(judge, hot, 399) == []
+    assert [one.text for one in judged(judge, hot, 401)] == ["too hot"]
+
+
+def room(*stations: StationState, use: RoomUse = TALK) -> list[str]:
+    return [one.finding.text for one in room_findings("hall1", stations, use)]
+
+
+RECORDS: Roles = {"record": {"main": {}}}
+WATCHES: Roles = {"monitor": {"main": {}}}
+
+
+def test_a_room_whose_sound_nobody_watches_is_not_green() -> None:
+    cam, slides = seen(wanted=RECORDS), seen(wanted=CAMERA, seat="slides")
+    (unwatched,) = room_findings("hall1", [cam], TALK)
+    assert (unwatched.finding.text, unwatched.finding.level) == ("sound not watched", "unknown")
+    assert room(cam, slides) == ["sound not watched"], "slides may be silent"
+    assert room(cam, seen(wanted=WATCHES)) == []
+    assert room(seen(wanted=CAMERA)) == []
+    assert room(seen(wanted={**RECORDS, "monitor": {"main": {"kind": "slides"}}})) != []
+    assert room(seen(wanted=RECORDS, seat="slides")) == [], "nothing is to be heard there"
+    assert room(seen(wanted=NO_ROLES)) == []
+    assert room(cam, use=CLOSED) == []
+    assert room(evolve(cam, maintenance=True)) == []
+
+
+def lost(room: str, seconds: float, kind: str = FindingKind.LOST) -> tuple[str, Any]:
+    since = AT + timedelta(seconds=seconds)
+    level = HealthLevel.GO
+    return room, [HealthFinding(kind, level, room, room, None, None, "", None, None, since)]
+
+
+def test_rooms_lost_within_half_a_minute_have_one_cause() -> None:
+    assert lost_at_once([lost("a", 0), lost("b", 29), ("c", [])]) == ("a", "b")
+    assert lost_at_once([lost("a", 0), lost("b", 31)]) == ()
+    assert lost_at_once([lost("a", 0), lost("b", 0, FindingKind.RECORD)]) == ()
+    assert lost_at_once([lost("a", 0), lost("b", 25), lost("c", 50), lost("d", 55)]) == (
+        *("b", "c", "d"),
+    )
+
+
+def reported(
+    state: State = State.RUNNING,
+    *,
+    presence: PresenceState = PresenceState.ONLINE,
+    result: Result = Result.ACCEPTED,
+    acked: int | None = 2,
+    named: int = 2,
+    revision: int | None = None,
+    **more: Any,
+) -> ReportedState:
+    error = Error("BlockedRole", "record is blocked") if result is Result.REJECTED else None
+    ack = Ack(acked, "b", AT, result, error, InForce(acked or 1, RECORDS))
+    one = InstanceReport(state, AT, 0, "DiskFull", "no room", revision)
+    return ReportedState(presence, ack, Status("b", AT, named, {"record": {"main": one}}), **more)
+
+
+@pytest.mark.parametrize(
+    ("said", "standing", "why"),
+    [
+        (reported(), Standing.IN_SYNC, None),
+        (reported(State.COMPLETED), Standing.IN_SYNC, None),
+        (reported(State.STARTING), Standing.WORKING, "record/main is starting"),
+        (reported(State.FAILED), Standing.FAILED, "record/main failed (DiskFull: no room)"),
+        (reported(State.FAILED, named=1), Standing.WORKING, "has not said yet what runs"),
+        (reported(acked=1), Standing.WORKING, "revision 2 is wanted and not answered yet"),
+        (reported(result=Result.REJECTED), Standing.REJECTED, "record is blocked"),
+        (reported(result=Result.REJECTED, acked=None), Standing.REJECTED, "record is blocked"),
+        (reported(result=Result.REJECTED, acked=1), Standing.WORKING, "not answered yet"),
+        (reported(result=Result.REJECTED, presence=LOST), Standing.REJECTED, "record is blocked"),
+        (reported(presence=LOST), Standing.PENDING, "lost"),
+        (reported(presence=UNKNOWN, ever=False), Standing.PENDING, "never heard of"),
+        (reported(conflict=True), Standing.PENDING, "two boxes use its id"),
+        (reported(revision=2), Standing.IN_SYNC, None),
+        (reported(revision=3), Standing.IN_SYNC, None),
+        (reported(revision=1), Standing.WORKING, "record/main is not said to run yet"),
+        (reported(State.FAILED, revision=1), Standing.WORKING, "record/main is not said to run"),
+        (ReportedState(PresenceState.ONLINE), Standing.WORKING, "runs nothing"),
+    ],
+)
+def test_where_a_station_stands_on_its_way_to_what_is_wanted(
+    said: ReportedState, standing: Standing, why: str | None
+) -> None:
+    found, text = stand(RECORDS, 2, said)
+    assert found is standing
+    assert (why is None) == (text is None)
+    assert (why or "") in (text or "")
+
+
+def test_a_station_nothing_is_wanted_of_is_in_sync_once_it_runs_nothing() -> None:
+    assert stand(None, None, ReportedState(PresenceState.ONLINE))[0] is Standing.IN_SYNC
+    assert stand(None, None, reported())[0] is Standing.WORKING
+    assert stand(None, None, ReportedState(PresenceState.LOST))[0] is Standing.WORKING
+
+
+REASONS = st.sampled_from([None, "NoSignal", "DiskFull", "Exited", "ChannelSilent", "New"])
+INSTANCES = st.builds(instance, st.sampled_from(State), REASONS)
+STATIONS = st.builds(
+    lambda presence, one, crashes, running: seen(
+        {"record/main": one},
+        presence=presence,
+        running=running,
+        crashes={("record", "main"): crashes},
+    ),
+    *(st.sampled_from(PresenceState), INSTANCES, st.integers(0, 5), st.integers(0, 2)),
+)
+
+
+@given(STATIONS, st.lists(st.floats(0, 600), max_size=8))
+def test_whatever_is_found_says_what_where_and_what_to_type_and_is_never_from_the_future(
+    station: StationState, times: list[float]
+) -> None:
+    judge, times = Judge(), sorted(times)
+    for seconds in times:
+        at = AT + timedelta(seconds=seconds)
+        found = judge.station(station, TALK, at)
+        judge.looked()
+        assert found == sorted(found, key=severity)
+        assert all(one.text and one.command and one.station == station.name for one in found)
+        assert all(one.since is None or one.since <= at for one in found)
+        calm = judge.station(station, CLOSED, at)
+        assert max((one.level.rank for one in calm), default=0) <= max(
+            (one.level.rank for one in find(station, TALK, at)), default=0
+        ), "a room that is closed is never worse"
+
+
+@given(STATIONS)
+def test_what_is_in_maintenance_is_nobodys_business(station: StationState) -> None:
+    assert find(evolve(station, maintenance=True), TALK) == []
