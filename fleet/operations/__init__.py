@@ -5,7 +5,7 @@ Private to one release: `fleet` and `fleet-manager` of the same version speak it
 mistakes in a conference file are its problems, `path` being the dotted path in the file.
 """
 
-from fleet.operations.doctor import DoctorResult, StationFacts
+from fleet.operations.doctor import DoctorFinding, DoctorResult, StationFacts
 from fleet.operations.health import HealthFinding, HealthLevel, Standing
 from fleet.operations.history import (
     DiffArguments,
@@ -59,6 +59,7 @@ __all__ = [
     "Change",
     "DiffArguments",
     "DiffResult",
+    "DoctorFinding",
     "DoctorResult",
     "Doubt",
     "Event",

@@ -1,4 +1,4 @@
-"""What `fleet doctor` asks the manager: the facts about each station that may need fixing."""
+"""What `fleet doctor` asks the manager: each station's facts, and what needs fixing there."""
 
 from datetime import datetime
 
@@ -34,6 +34,16 @@ class StationFacts:
 
 
 @frozen
+class DoctorFinding:
+    """One thing to fix. `kind`: a CamelCase code; `subject`: what or who it is about."""
+
+    kind: str
+    subject: str
+    message: str
+    fix: str
+
+
+@frozen
 class DoctorResult:
     """Operation `doctor`. `boot` and `version` are the manager's."""
 
@@ -41,3 +51,5 @@ class DoctorResult:
     version: str
     at: datetime
     stations: tuple[StationFacts, ...]
+    fixes: tuple[DoctorFinding, ...] = ()
+    """What needs fixing at the stations, as the manager judges it."""

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from fleet.cli.examine import BrokerFacts
-from fleet.cli.findings import Seen, findings
+from fleet.cli.fixes import Examination, findings
 from fleet.mqtt import Broker
 from fleet.operations import DoctorResult
 from fleet.topics import Topics
@@ -184,7 +184,7 @@ async def test_without_a_broker_it_says_so(fleet: Fleet) -> None:
 
 
 NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
-FINE = Seen(
+FINE = Examination(
     version="1.0",
     broker=Broker("broker", 1883),
     topics=Topics(),
@@ -202,7 +202,6 @@ FINE = Seen(
     ),
     boots=frozenset({"boot"}),
     now=NOW,
-    resolved={},
 )
 
 
@@ -224,5 +223,5 @@ FINE = Seen(
     ],
     ids=["fine", "versions", "our clock", "old broker", "nothing to see", "a slow network"],
 )
-def test_what_no_test_can_install_is_judged_too(seen: Seen, expected: list[str]) -> None:
+def test_what_no_test_can_install_is_judged_too(seen: Examination, expected: list[str]) -> None:
     assert [one.kind for one in findings(seen)] == expected

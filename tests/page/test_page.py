@@ -110,7 +110,9 @@ async def test_a_room_that_goes_bad_says_so_within_seconds_and_where_to_go(stage
     await slides.become("record/main", state="failed", reason="NoSignal", message="<b>no</b> cable")
     assert await stage.until(f"{card('hall1')}.dataset.level == 'go'") < SOON
     line = await stage.run(f"return {card('hall1', '.line')}.textContent")
-    assert re.fullmatch(r"go to hall1-slides, under the lectern: no signal since \d\d:\d\d", line)
+    assert re.fullmatch(
+        r"go to hall1-slides, under the lectern: no signal since \d\d:\d\d CET", line
+    )
     assert await stage.run("return document.getElementById('line').textContent") == line
     assert await stage.run(f"return {card('hall1', '.word')}.textContent") == "go there"
     assert await stage.run(f"return {card('hall1', '.record dd')}.textContent") == "1/2"

@@ -1,7 +1,6 @@
 """`fleet doctor`: what needs fixing in broker, manager and stations, and how."""
 
 import asyncio
-import socket
 import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from fleet.cli.connection import Access, Denied, Manager, Unreachable, converse
 from fleet.cli.examine import BURST, BrokerFacts, examine
-from fleet.cli.findings import Finding, Seen, findings, is_ip
+from fleet.cli.fixes import Examination, findings
 from fleet.cli.terminal import (
     Exit,
     Options,
@@ -27,7 +26,7 @@ from fleet.cli.terminal import (
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.mqtt import Disconnected
-from fleet.operations import DoctorResult
+from fleet.operations import DoctorFinding, DoctorResult
 from fleet.version import __version__
 
 ABOUT: Final = "Look for what needs fixing, and say how."
@@ -38,8 +37,6 @@ HELP: Final = with_examples(
     "fleet doctor",
     "fleet doctor --json | jq -r '.findings[] | .kind + \" \" + .subject'",
 )
-_NAMES: Final = 3.0
-"""Seconds to resolve the names of the conference file."""
 
 
 def run(
@@ -65,15 +62,14 @@ def run(
         raise typer.Exit(Exit.NO)
 
 
-async def _look(access: Access) -> Seen:
+async def _look(access: Access) -> Examination:
     before = await converse(access, _facts)
     examined = await examine(access)
     sent = datetime.now(UTC)
     after = await converse(access, _facts)
     # The manager told its time somewhere between being asked and our having the answer.
     now = min(max(after.at, sent), datetime.now(UTC))
-    names = {one.address for one in after.stations if one.address and not is_ip(one.address)}
-    return Seen(
+    return Examination(
         version=__version__,
         broker=access.broker,
         topics=access.topics,
@@ -81,7 +77,6 @@ async def _look(access: Access) -> Seen:
         examined=examined,
         boots=frozenset({*examined.managers, before.boot, after.boot}),
         now=now,
-        resolved=dict(await asyncio.gather(*map(_resolve, sorted(names)))),
     )
 
 
@@ -90,17 +85,7 @@ async def _facts(manager: Manager) -> DoctorResult:
     return await manager.ask("doctor", asked, DoctorResult)
 
 
-async def _resolve(name: str) -> tuple[str, tuple[str, ...]]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(_NAMES):
-            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError):
-        return name, ()
-    return name, tuple(sorted({str(address[0]) for *_, address in found}))
-
-
-def _show(found: tuple[Finding, ...], seen: Seen) -> None:
+def _show(found: tuple[DoctorFinding, ...], seen: Examination) -> None:
     console = data()
     for one in found:
         head = f"{one.kind} {one.subject}: {one.message}"
@@ -117,7 +102,7 @@ def _show(found: tuple[Finding, ...], seen: Seen) -> None:
     say(counted(len(found), "finding") if found else "nothing to fix")
 
 
-def _measured(seen: Seen) -> tuple[str, ...]:
+def _measured(seen: Examination) -> tuple[str, ...]:
     """The figures, whatever they are."""
     facts: BrokerFacts = seen.examined
     kept = "unknown" if facts.kept is None else f"{facts.kept} of {BURST}"

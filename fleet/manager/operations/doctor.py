@@ -1,25 +1,44 @@
-"""Tells what the manager knows that may need fixing; judging it is the command's part."""
+"""Tells what needs fixing at the stations, and the facts it is judged by."""
 
+import asyncio
+import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from fleet.manager import report
+from fleet.manager.fixes import fixes, is_ip
 from fleet.manager.operations.desk import Desk
 from fleet.operations import DoctorResult, StationFacts
 from fleet.version import __version__
 
+_NAMES: Final = 3.0
+"""Seconds to resolve the names of the conference file."""
+
 
 async def doctor(desk: Desk, caller: str, asked: Any) -> DoctorResult:  # noqa: ARG001
-    """The facts about every station."""
+    """Every station."""
     known = report.stations(desk.ledger, desk.inventory)
     facts = tuple(_facts(desk, station) for station in known)
-    return DoctorResult(desk.boot, __version__, datetime.now(UTC), facts)
+    names = {one.address for one in facts if one.address and not is_ip(one.address)}
+    resolved = dict(await asyncio.gather(*map(_resolve, sorted(names))))
+    at = datetime.now(UTC)
+    found = (fix for one in facts for fix in fixes(one, __version__, at, resolved))
+    return DoctorResult(desk.boot, __version__, at, facts, tuple(found))
+
+
+async def _resolve(name: str) -> tuple[str, tuple[str, ...]]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_NAMES):
+            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return name, ()
+    return name, tuple(sorted({str(address[0]) for *_, address in found}))
 
 
 def _facts(desk: Desk, station: str) -> StationFacts:
     entry, heard = desk.ledger[station], desk.inventory.get(station)
     registration = heard.registration if heard else None
-    said = (heard.presence, heard.status, heard.ack) if heard else ()
     hostnames: tuple[str, ...] = (registration.hostname,) if registration else ()
     return StationFacts(
         id=station,
@@ -32,6 +51,6 @@ def _facts(desk: Desk, station: str) -> StationFacts:
         agent=registration.agent if registration else None,
         address=entry.facts.address,
         addresses=registration.addresses if registration else (),
-        said_at=max((one.at for one in said if one), default=None),
+        said_at=heard.said_at if heard else None,
         clock_offset=heard.clock_offset if heard else None,
     )

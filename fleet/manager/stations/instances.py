@@ -36,7 +36,7 @@ class InstanceMemory:
     """When the failure began that may not be over."""
     rises: tuple[tuple[float, int], ...] = ()
     explained: float = float("-inf")
-    """When it last said what to mend: what was before is no crash loop."""
+    """When it last said what to fix: what was before is no crash loop."""
 
     @property
     def since(self) -> datetime:
@@ -78,7 +78,7 @@ class InstanceMemory:
         return sum(rise for at, rise in self.rises if at >= now - HOUR)
 
     def crashes(self, now: float) -> int:
-        """How often it crashed of late without a word of what to mend."""
+        """How often it crashed of late without a word of what to fix."""
         since = max(now - CRASH_LOOP_SECONDS, self.explained)
         return sum(rise for at, rise in self.rises if at >= since and at > self.explained)
 

@@ -1,24 +1,22 @@
-"""Judges what `fleet doctor` found: what is wrong, and how to fix it. Pure."""
+"""Judges broker, manager and leftovers for `fleet doctor`; stations the manager judges. Pure."""
 
-import ipaddress
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Final
 
 from attrs import frozen
 
 from fleet.cli.examine import BURST, BrokerFacts
-from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState, counted
+from fleet.model import MAX_PAYLOAD, MAX_REQUEST
 from fleet.mqtt import Broker
-from fleet.operations import DoctorResult, StationFacts
+from fleet.operations import DoctorFinding, DoctorResult
 from fleet.topics import Topics
 
 CLOCK: Final = 1.0
 """Seconds a clock may differ: what a message takes on its way counts too."""
-ABSENT: Final = timedelta(days=2)
 HELD_BACK: Final = 0.008
 """Seconds that a second message in a row may take longer than the way there and back."""
 _KEPT: Final = ("registration", "presence", "status", "config", "ack")
@@ -27,21 +25,10 @@ _CONFIG: Final = "mosquitto/mosquitto.conf shows it all"
 
 
 @frozen
-class Finding:
-    """One thing to fix. `kind`: a CamelCase code; `subject`: what or who it is about."""
-
-    kind: str
-    subject: str
-    message: str
-    fix: str
-
-
-@frozen
-class Seen:
+class Examination:
     """All that was looked at.
 
-    `now`: by our clock, when the manager told its facts; `resolved`: the addresses behind each
-    name of the conference file, none where it cannot be resolved.
+    `now`: by our clock, when the manager told its facts.
     """
 
     version: str
@@ -52,35 +39,32 @@ class Seen:
     boots: frozenset[str]
     """Of the managers that answered or said they were online."""
     now: datetime
-    resolved: Mapping[str, tuple[str, ...]]
 
 
-def findings(seen: Seen) -> tuple[Finding, ...]:
+def findings(seen: Examination) -> tuple[DoctorFinding, ...]:
     """Everything to fix: the broker, the manager, then station after station."""
     found = [*_broker(seen), *_manager(seen)]
-    for station in seen.facts.stations:
-        found += _station(station, seen)
-    return (*found, *_leftovers(seen))
+    return (*found, *seen.facts.fixes, *_leftovers(seen))
 
 
-def _broker(seen: Seen) -> Iterator[Finding]:
+def _broker(seen: Examination) -> Iterator[DoctorFinding]:
     facts, subject = seen.examined, "broker"
     if facts.anonymous:
-        yield Finding(
+        yield DoctorFinding(
             "OpenBroker",
             subject,
             "anyone who reaches it is let in without a user",
             f"set allow_anonymous false and make users with mosquitto_passwd; {_CONFIG}",
         )
     if facts.open:
-        yield Finding(
+        yield DoctorFinding(
             "OpenTopics",
             subject,
             "anyone who is let in may tell every station what to do",
             f"set acl_file to mosquitto/operators.acl and stations.acl; {_CONFIG}",
         )
     if facts.kept is not None and facts.kept < BURST:
-        yield Finding(
+        yield DoctorFinding(
             "QueueLimit",
             subject,
             f"of {BURST} messages for a busy reader it kept {facts.kept} and silently dropped the "
@@ -88,7 +72,7 @@ def _broker(seen: Seen) -> Iterator[Finding]:
             f"set max_queued_messages 0 and restart it; {_CONFIG}",
         )
     if facts.refused is not None:
-        yield Finding(
+        yield DoctorFinding(
             "PacketLimit",
             subject,
             f"a message of {facts.refused // 1024} KiB is too large for it; configs take up to "
@@ -97,7 +81,7 @@ def _broker(seen: Seen) -> Iterator[Finding]:
         )
     there_and_back, delivery = facts.round_trip, facts.delivery
     if there_and_back and delivery and delivery - there_and_back > HELD_BACK:
-        yield Finding(
+        yield DoctorFinding(
             "HeldBack",
             subject,
             f"a message right after another takes {1000 * delivery:.1f} ms (median), though "
@@ -106,7 +90,7 @@ def _broker(seen: Seen) -> Iterator[Finding]:
         )
     version = re.search(r"(\d+)\.\d+\.\d+", facts.version or "")
     if version and "mosquitto" in (facts.version or "") and int(version[1]) < 2:
-        yield Finding(
+        yield DoctorFinding(
             "OldBroker",
             subject,
             f"it is {facts.version}; from 2.0 on Mosquitto tells what it refuses",
@@ -114,16 +98,16 @@ def _broker(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _manager(seen: Seen) -> Iterator[Finding]:
+def _manager(seen: Examination) -> Iterator[DoctorFinding]:
     if len(seen.boots) > 1:
-        yield Finding(
+        yield DoctorFinding(
             "SecondManager",
             "manager",
             f"{len(seen.boots)} managers were here at once (boots {', '.join(sorted(seen.boots))})",
             "stop all but one; on each machine: systemctl disable --now fleet-manager",
         )
     if seen.facts.version != seen.version:
-        yield Finding(
+        yield DoctorFinding(
             "ManagerVersion",
             "manager",
             f"it is version {seen.facts.version}, this command {seen.version}",
@@ -131,7 +115,7 @@ def _manager(seen: Seen) -> Iterator[Finding]:
         )
     offset = (seen.facts.at - seen.now).total_seconds()
     if abs(offset) > CLOCK:
-        yield Finding(
+        yield DoctorFinding(
             "ClockOffset",
             "manager",
             f"its clock is {_off(offset)} this machine's",
@@ -139,84 +123,11 @@ def _manager(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _station(one: StationFacts, seen: Seen) -> Iterator[Finding]:
-    if one.conflict:
-        yield Finding(
-            "DuplicateId",
-            one.name,
-            f"two boxes, {' and '.join(one.hostnames)}, use the id {one.id}",
-            "on the box that should have another: set FLEET_STATION, or remove its state "
-            "directory if it is a copy; then systemctl restart fleet-agent",
-        )
-    is_online = one.presence is PresenceState.ONLINE
-    if is_online and one.clock_offset is not None and abs(one.clock_offset) > CLOCK:
-        yield Finding(
-            "ClockOffset",
-            one.name,
-            f"its clock is {_off(one.clock_offset)} the manager's",
-            "on the box: apt install chrony, then chronyc makestep",
-        )
-    if one.agent not in (None, seen.facts.version):
-        yield Finding(
-            "AgentVersion",
-            one.name,
-            f"its agent is version {one.agent}, the manager {seen.facts.version}",
-            "install the manager's release on the box, then systemctl restart fleet-agent: "
-            "what it records goes on",
-        )
-    if not is_online and one.said_at is not None:
-        silent = seen.facts.at - one.said_at
-        if silent > ABSENT:
-            yield Finding(
-                "StationAbsent",
-                one.name,
-                f"it has not been heard from for {counted(silent.days, 'day')}",
-                f"switch it on, or forget it: fleet retire {shlex.quote(one.name)}",
-            )
-    yield from _address(one, seen.resolved)
-
-
 def _off(seconds: float) -> str:
     return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
-def is_ip(text: str) -> bool:
-    """Whether `text` is an address and no name."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _address(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
-    if one.address is None or not one.addresses or one.conflict:
-        return
-    if one.address.split(".")[0] in one.hostnames and not is_ip(one.address):
-        return
-    meant = (one.address,) if is_ip(one.address) else resolved.get(one.address, ())
-    if set(map(_plain, meant)) & set(map(_plain, one.addresses)):
-        return
-    has = ", ".join(one.addresses)
-    what = f"the conference file gives it the address {one.address}"
-    if not meant:
-        what += ", which cannot be resolved here"
-    elif not is_ip(one.address):
-        what += f" ({', '.join(meant)})"
-    yield Finding(
-        "WrongAddress",
-        one.name,
-        f"{what}; it has {has} itself",
-        f'put address = "{one.addresses[0]}" in [stations.{one.name}] of the conference file, '
-        "then: fleet apply FILE",
-    )
-
-
-def _plain(address: str) -> str:
-    return address.split("%")[0].split("/")[0].lower()
-
-
-def _leftovers(seen: Seen) -> Iterator[Finding]:
+def _leftovers(seen: Examination) -> Iterator[DoctorFinding]:
     known = {station.id for station in seen.facts.stations}
     left: dict[str, list[str]] = defaultdict(list)
     for topic in seen.examined.retained:
@@ -233,7 +144,7 @@ def _leftovers(seen: Seen) -> Iterator[Finding]:
     for subject, topics in sorted(left.items()):
         whose = f"of {subject}, which the manager does not know" if subject not in topics else ""
         what = f"the broker keeps {len(topics)} topic{'s' if len(topics) > 1 else ''}"
-        yield Finding(
+        yield DoctorFinding(
             "Leftover",
             subject,
             f"{what} {whose or 'that nothing reads or that must not be kept'}",

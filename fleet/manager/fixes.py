@@ -1,0 +1,101 @@
+"""What needs fixing at a station though it may run well: clock, version, address, id. Pure.
+
+`fleet doctor` shows it; what is wrong at the moment is told by `health`.
+"""
+
+import ipaddress
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from fleet.model import PresenceState, counted
+from fleet.operations import DoctorFinding, StationFacts
+
+DOCTOR_CLOCK_SECONDS: Final = 1.0
+"""What a clock may differ from the manager's: what a message takes on its way counts too."""
+ABSENT: Final = timedelta(days=2)
+
+
+def fixes(
+    one: StationFacts, version: str, at: datetime, resolved: Mapping[str, tuple[str, ...]]
+) -> Iterator[DoctorFinding]:
+    """What needs fixing at a station; `version`: the manager's, `at`: now.
+
+    `resolved`: the addresses behind each name of the conference file, none where it cannot be
+    resolved.
+    """
+    if one.conflict:
+        yield DoctorFinding(
+            "DuplicateId",
+            one.name,
+            f"two boxes, {' and '.join(one.hostnames)}, use the id {one.id}",
+            "on the box that should have another: set FLEET_STATION, or remove its state "
+            "directory if it is a copy; then systemctl restart fleet-agent",
+        )
+    is_online = one.presence is PresenceState.ONLINE
+    if is_online and one.clock_offset is not None and abs(one.clock_offset) > DOCTOR_CLOCK_SECONDS:
+        yield DoctorFinding(
+            "ClockOffset",
+            one.name,
+            f"its clock is {_off(one.clock_offset)} the manager's",
+            "on the box: apt install chrony, then chronyc makestep",
+        )
+    if one.agent not in (None, version):
+        yield DoctorFinding(
+            "AgentVersion",
+            one.name,
+            f"its agent is version {one.agent}, the manager {version}",
+            "install the manager's release on the box, then systemctl restart fleet-agent: "
+            "what it records goes on",
+        )
+    if not is_online and one.said_at is not None:
+        silent = at - one.said_at
+        if silent > ABSENT:
+            yield DoctorFinding(
+                "StationAbsent",
+                one.name,
+                f"it has not been heard from for {counted(silent.days, 'day')}",
+                f"switch it on, or forget it: fleet retire {shlex.quote(one.name)}",
+            )
+    yield from _address(one, resolved)
+
+
+def _off(seconds: float) -> str:
+    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
+
+
+def is_ip(text: str) -> bool:
+    """Whether `text` is an address and no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[DoctorFinding]:
+    if one.address is None or not one.addresses or one.conflict:
+        return
+    if one.address.split(".")[0] in one.hostnames and not is_ip(one.address):
+        return
+    meant = (one.address,) if is_ip(one.address) else resolved.get(one.address, ())
+    if set(map(_plain, meant)) & set(map(_plain, one.addresses)):
+        return
+    has = ", ".join(one.addresses)
+    what = f"the conference file gives it the address {one.address}"
+    if not meant:
+        what += ", which cannot be resolved here"
+    elif not is_ip(one.address):
+        what += f" ({', '.join(meant)})"
+    yield DoctorFinding(
+        "WrongAddress",
+        one.name,
+        f"{what}; it has {has} itself",
+        f'put address = "{one.addresses[0]}" in [stations.{one.name}] of the conference file, '
+        "then: fleet apply FILE",
+    )
+
+
+def _plain(address: str) -> str:
+    return address.split("%")[0].split("/")[0].lower()
