@@ -171,7 +171,7 @@ class Demo:
             print(*view.plain(lines, HEADER), "", sep="\n", flush=True)
             self._printed = states, time.monotonic()
 
-    def lines(self, found: StatusResult) -> list[view.Line]:
+    def lines(self, found: StatusResult) -> list[view.TableRow]:
         """The status table, with what was recorded in place of times and restarts."""
         lines = []
         for line in view.lines(found.stations, found.at):
@@ -179,7 +179,7 @@ class Demo:
             size = decimal(recording.size) if recording else "-"
             cells = (*line.cells[:6], line.cells[view.HEADER.index("REVISION")], size)
             reason = line.cells[-1]
-            lines.append(view.Line(cells, ((reason,) if reason else ()) + line.beneath))
+            lines.append(view.TableRow(cells, ((reason,) if reason else ()) + line.beneath))
         return lines
 
     def conclude(self) -> bool:

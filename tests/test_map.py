@@ -21,8 +21,7 @@ FILES = sorted((ROOT / "fleet").rglob("*.py"))
 NAME = r"`(\w+(?:\.\w+)*)`"
 
 TWICE = {
-    *("Command", "Finding", "Heard", "Line", "Refused", "Room", "Seen", "Session"),
-    *("Trouble", "Verdict"),
+    *("Command", "Refused", "Session"),
 }
 """Type names that still stand for several things. Take away what no longer does, add nothing."""
 

@@ -53,19 +53,19 @@ _BENEATH = STYLES | {"rejected": "red", State.STOPPED.value: ""}
 
 
 @frozen
-class Line:
+class TableRow:
     """One line of cells, and the sentences that stand beneath it."""
 
     cells: tuple[str, ...]
     beneath: tuple[str, ...] = ()
 
 
-def lines(stations: Iterable[StationStatus], now: datetime) -> tuple[Line, ...]:
+def lines(stations: Iterable[StationStatus], now: datetime) -> tuple[TableRow, ...]:
     """The table of `stations`, in their order, without its header."""
     return tuple(line for station in stations for line in _station(station, now))
 
 
-def _station(station: StationStatus, now: datetime) -> Iterator[Line]:
+def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
     start = (station.room or _NOTHING, station.name, station.presence.value)
     revision = _revision(station)
     beneath = tuple(f"rejected {station.wanted}: {problem.text}" for problem in station.problems)
@@ -77,8 +77,8 @@ def _station(station: StationStatus, now: datetime) -> Iterator[Line]:
         for instance, one in instances.items()
     ] or [(*start, *([_NOTHING] * 5), revision, "")]
     for row in rows[:-1]:
-        yield Line(tuple(map(clean, row)))
-    yield Line(tuple(map(clean, rows[-1])), tuple(map(clean, beneath)))
+        yield TableRow(tuple(map(clean, row)))
+    yield TableRow(tuple(map(clean, rows[-1])), tuple(map(clean, beneath)))
 
 
 def _instance(one: InstanceStatus, now: datetime) -> tuple[str, str, str]:
@@ -103,7 +103,7 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def table(found: Sequence[Line], header: Sequence[str], width: int | None) -> Group:
+def table(found: Sequence[TableRow], header: Sequence[str], width: int | None) -> Group:
     """`found` under `header`, `width` columns wide; None sets no limit."""
     rows = list(found)
     if width is not None and header == HEADER:
@@ -118,7 +118,7 @@ def table(found: Sequence[Line], header: Sequence[str], width: int | None) -> Gr
     return Group(*shown)
 
 
-def plain(found: Sequence[Line], header: Sequence[str] = HEADER) -> Iterator[str]:
+def plain(found: Sequence[TableRow], header: Sequence[str] = HEADER) -> Iterator[str]:
     """The table as lines of text of any length."""
     for one in table(found, header, None).renderables:
         if isinstance(one, Padding):
@@ -127,7 +127,7 @@ def plain(found: Sequence[Line], header: Sequence[str] = HEADER) -> Iterator[str
             yield str(one)
 
 
-def show(found: Sequence[Line], console: Console, header: Sequence[str] = HEADER) -> None:
+def show(found: Sequence[TableRow], console: Console, header: Sequence[str] = HEADER) -> None:
     """Print the table as fits where it goes."""
     if console.is_terminal:
         console.print(table(found, header, console.width))
@@ -136,16 +136,16 @@ def show(found: Sequence[Line], console: Console, header: Sequence[str] = HEADER
         print(text, file=console.file)
 
 
-def _cells(rows: Iterable[Line]) -> Iterator[tuple[str, ...]]:
+def _cells(rows: Iterable[TableRow]) -> Iterator[tuple[str, ...]]:
     return (line.cells for line in rows)
 
 
-def _reach(rows: Sequence[Line], header: Sequence[str]) -> int:
+def _reach(rows: Sequence[TableRow], header: Sequence[str]) -> int:
     columns = zip(header, *_cells(rows), strict=True)
     return sum(max(map(cell_len, column)) + len(_GAP) for column in columns) - len(_GAP)
 
 
-def _fitting(found: Sequence[Line], width: int) -> tuple[Sequence[str], list[Line]]:
+def _fitting(found: Sequence[TableRow], width: int) -> tuple[Sequence[str], list[TableRow]]:
     """Header and lines of the fullest layout that is `width` columns wide, else the narrowest."""
     for moved in ((), (_REASON,), (_RESTARTS, _REASON)):
         header = [head for i, head in enumerate(HEADER) if i not in moved]
@@ -155,20 +155,20 @@ def _fitting(found: Sequence[Line], width: int) -> tuple[Sequence[str], list[Lin
     return _STACKED, list(_stacked(found))
 
 
-def _moved(line: Line, moved: Sequence[int]) -> Line:
+def _moved(line: TableRow, moved: Sequence[int]) -> TableRow:
     """`line` with these cells as a sentence beneath it."""
     cells = tuple(cell for i, cell in enumerate(line.cells) if i not in moved)
     restarts = _several(line.cells[_RESTARTS]) if _RESTARTS in moved else ""
     reason = line.cells[_REASON] if _REASON in moved else ""
     said = "; ".join(filter(None, (restarts, reason)))
-    return Line(cells, ((said,) if said else ()) + line.beneath)
+    return TableRow(cells, ((said,) if said else ()) + line.beneath)
 
 
 def _several(restarts: str) -> str:
     return counted(int(restarts), "restart") if restarts not in ("0", _NOTHING) else ""
 
 
-def _stacked(found: Sequence[Line]) -> Iterator[Line]:
+def _stacked(found: Sequence[TableRow]) -> Iterator[TableRow]:
     """One line a station, its instances beneath."""
     stations: dict[tuple[str, ...], tuple[str, ...]] = {}
     for line in found:
@@ -179,7 +179,7 @@ def _stacked(found: Sequence[Line]) -> Iterator[Line]:
         head = (room, name, presence, revision)
         stations[head] = (*stations.get(head, ()), *said, *line.beneath)
     for cells, beneath in stations.items():
-        yield Line(cells, beneath)
+        yield TableRow(cells, beneath)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], style: str | None) -> Text:

@@ -104,7 +104,7 @@ async def _run(
     from prometheus_client import CollectorRegistry
 
     from fleet import mqtt
-    from fleet.manager.report import Report
+    from fleet.manager.report import FleetReport
     from fleet.manager.session import ManagerSession
     from fleet.manager.stations.inventory import Inventory
     from fleet.manager.stations.telemetry import Figures
@@ -124,7 +124,7 @@ async def _run(
     )
     inventory, figures, counts = Inventory(), Figures(RESERVED), Counts()
     thumbnails = Thumbnails()
-    report = Report(ledger, inventory, figures)
+    report = FleetReport(ledger, inventory, figures)
     session = ManagerSession(Topics(prefix), ledger, inventory, figures, thumbnails, counts, report)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FleetCollector(ledger, inventory, figures, thumbnails, counts))

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from fleet.manager.conference.hours import Override
 from fleet.manager.health import Judge, is_well, rejections, running_revision, stand
 from fleet.manager.stations.instances import InstanceMemory
-from fleet.manager.stations.inventory import Heard, Inventory
+from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
@@ -60,7 +60,7 @@ class Overview:
     """By room: those of the room as a whole."""
 
 
-class Report:
+class FleetReport:
     """Reads ledger, inventory and figures; its judge remembers when each finding began."""
 
     def __init__(self, ledger: Ledger, inventory: Inventory, figures: Figures) -> None:
@@ -172,7 +172,7 @@ def _by_name(one: StationState) -> tuple[object, ...]:
 def station_status(
     id_: str,
     entry: Entry,
-    heard: Heard | None,
+    heard: HeardStation | None,
     said: ReportedState,
     at: datetime,
     offset: float,
@@ -201,7 +201,7 @@ def station_status(
 
 
 def _presence_since(
-    heard: Heard | None, presence: PresenceState, at: datetime, offset: float
+    heard: HeardStation | None, presence: PresenceState, at: datetime, offset: float
 ) -> datetime | None:
     if heard is None or presence is PresenceState.UNKNOWN:
         return None
@@ -223,7 +223,7 @@ def _maintenance(said: Override | None, now: datetime) -> str | None:
 
 
 def instances(
-    wanted: Config | None, heard: Heard | None, presence: PresenceState, at: datetime
+    wanted: Config | None, heard: HeardStation | None, presence: PresenceState, at: datetime
 ) -> dict[str, dict[str, InstanceReport]]:
     """Every instance that is wanted or was last said to run."""
     said = heard.status.roles if heard and heard.status else {}
@@ -270,7 +270,9 @@ def _believed(said: InstanceReport, presence: PresenceState) -> InstanceReport:
     return said
 
 
-def note(entry: Entry, heard: Heard | None, said: ReportedState, connected: bool) -> str | None:
+def note(
+    entry: Entry, heard: HeardStation | None, said: ReportedState, connected: bool
+) -> str | None:
     """What a person should know of a station besides."""
     if heard is None and not connected:
         return "nothing is known: there is no connection to the broker"

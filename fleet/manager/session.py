@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.operations.desk import Desk
-from fleet.manager.report import Report
+from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.rollouts.pusher import Pusher
@@ -68,7 +68,7 @@ class ManagerSession:
         figures: Figures,
         thumbnails: Thumbnails,
         counts: Counts,
-        report: Report,
+        report: FleetReport,
     ) -> None:
         self.boot = secrets.token_hex(8)
         self.displaced = False

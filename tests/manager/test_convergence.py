@@ -6,7 +6,7 @@ import pytest
 
 from fleet.manager.rollouts.convergence import Convergence, Need, need
 from fleet.manager.rollouts.revisions import next_revision
-from fleet.manager.stations.inventory import Heard
+from fleet.manager.stations.inventory import HeardStation
 from fleet.model import MAX_REVISION, Ack, Config, Error, InForce, PresenceState, Result, Roles
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
@@ -26,12 +26,12 @@ def heard(
     *,
     rejected: bool = False,
     conflict: bool = False,
-) -> Heard:
+) -> HeardStation:
     result = Result.REJECTED if rejected else Result.ACCEPTED
     error = Error("InvalidConfiguration", "no") if rejected else None
     roles = roles if roles is not None else (WORK if in_force else {})
     ack = Ack(revision, "A", AT, result, error, InForce(in_force, roles))
-    return Heard(ack=ack, conflict=conflict)
+    return HeardStation(ack=ack, conflict=conflict)
 
 
 NEEDS = {
@@ -48,8 +48,8 @@ NEEDS = {
         True,
         Need.PUSH,
     ),
-    "it has sent no ack": (Heard(), wanted(1), 1, False, Need.PUSH),
-    "it has sent no ack and nothing is wanted": (Heard(), None, 0, False, Need.NOTHING),
+    "it has sent no ack": (HeardStation(), wanted(1), 1, False, Need.PUSH),
+    "it has sent no ack and nothing is wanted": (HeardStation(), None, 0, False, Need.NOTHING),
     "it runs what nobody wanted": (heard(12, 12), None, 0, False, Need.ADOPT),
     "it rejected something and runs what nobody wanted": (
         heard(13, 12, rejected=True),
@@ -95,7 +95,11 @@ NEEDS = {
     ("station", "config", "highest", "answered", "expected"), NEEDS.values(), ids=NEEDS
 )
 def test_need(
-    station: Heard | None, config: Config | None, highest: int, answered: bool, expected: Need
+    station: HeardStation | None,
+    config: Config | None,
+    highest: int,
+    answered: bool,
+    expected: Need,
 ) -> None:
     assert need(station, config, highest, answered) is expected
 
@@ -116,7 +120,7 @@ def test_a_retired_station_is_not_adopted() -> None:
     ],
 )
 def test_a_number_is_one_above_all_that_is_known(
-    highest: int, station: Heard | None, expected: int | None
+    highest: int, station: HeardStation | None, expected: int | None
 ) -> None:
     assert next_revision(highest, station.ack if station else None) == expected
 
@@ -146,7 +150,7 @@ def test_a_live_ack_is_answered_before_presence_says_online() -> None:
 
 
 def test_who_sends_no_ack_gets_it_after_5_seconds_then_every_30_while_online() -> None:
-    convergence, station = Convergence(), Heard(state=ONLINE)
+    convergence, station = Convergence(), HeardStation(state=ONLINE)
     convergence.online("s", station, Need.PUSH, 100.0)
     convergence.online("s", station, Need.PUSH, 103.0)
     assert convergence.due(104.9) == []
@@ -162,7 +166,7 @@ def test_who_sends_no_ack_gets_it_after_5_seconds_then_every_30_while_online() -
 def test_a_config_that_just_went_out_does_not_make_a_newcomer_wait_longer() -> None:
     convergence = Convergence()
     convergence.pushed("s", 100.0)
-    convergence.online("s", Heard(state=ONLINE), Need.PUSH, 101.0)
+    convergence.online("s", HeardStation(state=ONLINE), Need.PUSH, 101.0)
     assert convergence.due(106.0) == ["s"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.stations.inventory import Heard, Inventory, StationWord
+from fleet.manager.stations.inventory import HeardStation, Inventory, StationWord
 from fleet.model import (
     Ack,
     InForce,
@@ -74,7 +74,7 @@ class Told:
         return self.heard.conflict
 
     @property
-    def heard(self) -> Heard:
+    def heard(self) -> HeardStation:
         return self.inventory.stations["s"]
 
 

@@ -48,7 +48,7 @@ def run(
         say(f"nothing is known of {station} yet")
 
 
-def _line(one: Event) -> view.Line:
+def _line(one: Event) -> view.TableRow:
     at = f"{one.at.astimezone():%Y-%m-%dT%H:%M:%S}"
     number = "-" if one.number is None else str(one.number)
-    return view.Line(tuple(map(clean, (at, one.kind, number, one.by or "-", one.text))))
+    return view.TableRow(tuple(map(clean, (at, one.kind, number, one.by or "-", one.text))))

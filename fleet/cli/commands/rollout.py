@@ -45,7 +45,7 @@ def run(
 
 def _show(one: RolloutStatus) -> None:
     lines = [
-        view.Line(
+        view.TableRow(
             tuple(
                 clean(text)
                 for text in (

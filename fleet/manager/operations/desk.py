@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.manager.report import Report, stations
+from fleet.manager.report import FleetReport, stations
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Entry, Ledger
@@ -26,7 +26,7 @@ class Desk:
 
     ledger: Ledger
     inventory: Inventory
-    report: Report
+    report: FleetReport
     rollouts: Rollouts
     publish: Callable[[Iterable[str]], None]
     clear: Callable[[str], Awaitable[None]]

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from fleet.manager.rollouts.revisions import station_number
-from fleet.manager.stations.inventory import Heard
+from fleet.manager.stations.inventory import HeardStation
 from fleet.model import Config, PresenceState, Result
 
 NO_ACK: Final = 5.0
@@ -37,7 +37,11 @@ class Need(Enum):
 
 
 def need(
-    heard: Heard | None, wanted: Config | None, highest: int, answered: bool, retired: bool = False
+    heard: HeardStation | None,
+    wanted: Config | None,
+    highest: int,
+    answered: bool,
+    retired: bool = False,
 ) -> Need:
     """What a station needs, timing aside.
 
@@ -85,7 +89,7 @@ class Convergence:
             self._answered.add(station)
             self._due[station] = max(now, self._pushed.get(station, now - PACE) + PACE)
 
-    def online(self, station: str, heard: Heard, needs: Need, now: float) -> None:
+    def online(self, station: str, heard: HeardStation, needs: Need, now: float) -> None:
         """A station is online (again), or was found so."""
         if needs is Need.NOTHING:
             self._due.pop(station, None)

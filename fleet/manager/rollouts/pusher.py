@@ -15,7 +15,7 @@ from typing import Final
 
 from fleet.manager.rollouts.convergence import Convergence, Need, need
 from fleet.manager.rollouts.revisions import issue, next_revision
-from fleet.manager.stations.inventory import Heard, Inventory
+from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.store import BadStore, Issue
 from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, PresenceState, counted
@@ -53,7 +53,7 @@ class Pusher:
         """Nothing can go out any more."""
         self._outbox.disconnect()
 
-    def consider(self, station: str, heard: Heard) -> None:
+    def consider(self, station: str, heard: HeardStation) -> None:
         """Look at a station whose presence has changed."""
         if station in self._withheld and not heard.conflict:
             self._withheld.discard(station)

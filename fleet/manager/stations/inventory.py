@@ -51,7 +51,7 @@ class _Box:
 
 
 @define
-class Heard:
+class HeardStation:
     """One station, as far as it was heard."""
 
     registration: Registration | None = None
@@ -245,14 +245,14 @@ class Inventory:
     """Every station that was heard, by id."""
 
     def __init__(self) -> None:
-        self.stations: dict[str, Heard] = {}
+        self.stations: dict[str, HeardStation] = {}
         self.connected = False
         """Whether there is a broker to hear stations through."""
 
-    def __iter__(self) -> Iterator[tuple[str, Heard]]:
+    def __iter__(self) -> Iterator[tuple[str, HeardStation]]:
         return iter(self.stations.items())
 
-    def get(self, station: str) -> Heard | None:
+    def get(self, station: str) -> HeardStation | None:
         """What was heard of a station, if anything."""
         return self.stations.get(station)
 
@@ -274,11 +274,11 @@ class Inventory:
             return ReportedState(PresenceState.UNKNOWN, ever=False)
         return ReportedState(self.presence(station), heard.ack, heard.status, heard.conflict)
 
-    def hear(self, station: str, said: StationWord, *, retained: bool, now: float) -> Heard:
+    def hear(self, station: str, said: StationWord, *, retained: bool, now: float) -> HeardStation:
         """Fold in what a station said."""
         heard = self.stations.get(station)
         if heard is None:
-            heard = self.stations[station] = Heard()
+            heard = self.stations[station] = HeardStation()
         heard.hear(said, retained, now)
         return heard
 

@@ -4,7 +4,7 @@ import asyncio
 
 from attrs import evolve
 
-from fleet.manager.report import Overview, Report
+from fleet.manager.report import FleetReport, Overview
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.page.cards import Board, Pictures, RoomView, board
@@ -14,7 +14,7 @@ from fleet.model import PresenceState
 class Look:
     """Reads report, ledger and thumbnails, and remembers which station has which name."""
 
-    def __init__(self, ledger: Ledger, report: Report, thumbnails: Thumbnails) -> None:
+    def __init__(self, ledger: Ledger, report: FleetReport, thumbnails: Thumbnails) -> None:
         self._ledger = ledger
         self._report = report
         self._thumbnails = thumbnails
