@@ -6,7 +6,7 @@ import re
 import attrs
 import typer.main
 
-from fleet.agent.app import app as agent
+from fleet.agent.cli import FLAGS
 from fleet.agent.settings import AgentSettings
 from fleet.cli.app import app as fleet
 from fleet.manager.cli import app as manager
@@ -29,9 +29,12 @@ def test_every_key_of_the_agents_file_is_there_with_its_default() -> None:
 
 
 def test_every_variable_is_there_for_each_program_that_reads_it() -> None:
-    for number, app in enumerate((agent, manager, fleet), start=1):
+    told = {row[0] for row in rows(r"FLEET_\w+") if row[1]}
+    own = {"FLEET_USERNAME", "FLEET_PASSWORD_FILE"}  # no flag stands for them
+    assert told == {flag.variable for flag in FLAGS} | own
+    for number, app in enumerate((manager, fleet), start=2):
         told = {row[0] for row in rows(r"FLEET_\w+") if row[number]}
-        read = {"FLEET_USERNAME", "FLEET_PASSWORD_FILE"}  # the agent reads them by itself
+        read = set(own)
         command = typer.main.get_command(app)
         for one in (command, *getattr(command, "commands", {}).values()):
             for option in one.params:

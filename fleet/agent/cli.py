@@ -1,40 +1,136 @@
-"""The `fleet-agent` script: what was typed is read by `app`, the agent runs without its weight.
+"""The `fleet-agent` script: `run` is the agent, the rest is for people at the box.
 
-Reading a command line takes more memory than the agent has left of its 45 MiB. So `run` reads
-it, then starts over as the same process, with the settings found, and never loads that part.
+It reads its command line with argparse: what `fleet` reads its own with takes more memory than
+the agent has left of its 45 MiB.
 """
 
+import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
-from typing import Final, NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
+from attrs import frozen
+
+from fleet.agent import settings as agent_settings
 from fleet.agent.settings import AgentSettings, broker_of
-from fleet.wire import decode, encode
+from fleet.mqtt import BadBroker
+from fleet.settings import BadSettings
+from fleet.version import __version__
 
-_SETTINGS: Final = "FLEET_AGENT_SETTINGS_READ"
+NO_AGENT: Final = 4
+UNHEALTHY: Final = 3
+
+
+@frozen
+class Flag:
+    """A flag with the variable that stands for it."""
+
+    name: str
+    variable: str
+    metavar: str
+    help: str
+
+
+SETTINGS: Final = Flag(
+    "settings",
+    "FLEET_SETTINGS",
+    "FILE",
+    "the settings file; /etc/fleet/agent.toml if that is there",
+)
+STATE_DIR: Final = Flag(
+    "state_dir", "FLEET_STATE_DIR", "DIRECTORY", "where the agent keeps what it must not forget"
+)
+FLAGS: Final = (
+    Flag("broker", "FLEET_BROKER", "URL", "mqtt://HOST:PORT, or mqtts:// for TLS"),
+    Flag(
+        "station",
+        "FLEET_STATION",
+        "ID",
+        "the station's id; the network card's address unless given",
+    ),
+    STATE_DIR,
+    SETTINGS,
+    Flag("prefix", "FLEET_PREFIX", "NAME", "what every topic starts with"),
+)
+"""What `run` and `check` may be told; each goes before the environment, that before the file."""
+
+
+class _CannotGoOn(Exception):
+    """The text is for the person who typed the command."""
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def main() -> None:
     """The console script."""
-    settings = os.environ.pop(_SETTINGS, None)
-    if settings is not None:
-        _be_agent(settings)
-    else:
-        from fleet.agent.app import app
+    reader = parser()
+    given = reader.parse_args()
+    if given.work is None:
+        reader.print_help()
+        sys.exit(2)
+    try:
+        sys.exit(given.work(given))
+    except _CannotGoOn as error:
+        print(f"fleet-agent: {error}", file=sys.stderr)
+        sys.exit(error.status)
+    except (BadBroker, BadSettings) as error:
+        sys.exit(f"fleet-agent: {error}")
 
-        app(prog_name="fleet-agent")
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed after `fleet-agent`."""
+    reader = argparse.ArgumentParser(
+        prog="fleet-agent",
+        description="Runs on a capture box: connects it to the broker and runs what the manager "
+        "wants of it.",
+    )
+    reader.add_argument("--version", action="version", version=f"fleet-agent {__version__}")
+    reader.set_defaults(work=None)
+    commands = reader.add_subparsers(metavar="COMMAND", title="commands")
+
+    def add(work: Callable[[argparse.Namespace], int], *flags: Flag) -> argparse.ArgumentParser:
+        text = str(work.__doc__)
+        name = work.__name__.removeprefix("_")
+        brief = text.partition("\n")[0].rstrip(".")
+        command = commands.add_parser(name, help=brief[0].lower() + brief[1:], description=text)
+        for flag in flags:
+            command.add_argument(
+                f"--{flag.name.replace('_', '-')}",
+                metavar=flag.metavar,
+                default=os.environ.get(flag.variable) or None,
+                help=f"{flag.help} [{flag.variable}]",
+            )
+        command.set_defaults(work=work)
+        return command
+
+    add(_run, *FLAGS)
+    add(_check, *FLAGS)
+    roles = add(_roles, SETTINGS)
+    status = add(_status, STATE_DIR, SETTINGS)
+    for command in (roles, status):
+        command.add_argument("--json", action="store_true", help="as JSON")
+    restart = add(_restart, STATE_DIR, SETTINGS)
+    restart.add_argument("instance", metavar="ROLE/INSTANCE", type=_instance)
+    add(_stop, STATE_DIR, SETTINGS)
+    return reader
 
 
-def become_agent(settings: AgentSettings) -> NoReturn:
-    """Go on as the agent, in this process: what is typed and shown stays the same."""
-    os.environ[_SETTINGS] = encode(settings).decode()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (ourselves)
+def _run(given: argparse.Namespace) -> int:
+    """Be the agent, until a signal ends it.
 
-
-def _be_agent(text: str) -> None:
+    SIGTERM and SIGINT stop what runs and finish its files; SIGHUP leaves it running for the
+    next agent.
+    """
+    settings = _read(given)
+    broker = broker_of(settings)
     from fleet.agent.config.store import BadState, StateInUse
     from fleet.agent.run import run
     from fleet.notify import Notifier
@@ -42,13 +138,121 @@ def _be_agent(text: str) -> None:
     # The journal has its own clock.
     time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(level=logging.INFO, format=f"{time}%(levelname)-7s %(message)s")
-    settings = decode(text.encode(), AgentSettings)
     try:
-        ended_by = asyncio.run(run(settings, broker_of(settings)))
+        ended_by = asyncio.run(run(settings, broker))
     except (BadState, StateInUse) as error:
-        sys.exit(f"fleet-agent: {error}")
+        raise _CannotGoOn(str(error)) from None
     except SystemExit as error:  # with status 0 it would look as if somebody had stopped it
-        sys.exit(f"fleet-agent: a task of a role called sys.exit({error.code!r}); children run on")
+        text = f"a task of a role called sys.exit({error.code!r}); children run on"
+        raise _CannotGoOn(text) from None
     if ended_by == signal.SIGHUP and Notifier().listening:
         # To systemd status 0 is the end somebody wanted; this asks for the next agent.
         signal.raise_signal(signal.SIGHUP)
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    """Say whether this box has all it needs; a line each, exit 1 if something is missing."""
+    from fleet.agent.local.check import findings
+
+    try:
+        settings = _read(given)
+        broker = broker_of(settings)
+    except (BadBroker, BadSettings) as wrong:
+        print(f"missing  settings  {wrong}")
+        return 1
+    complete = True
+    for finding in findings(settings, _file(given), broker):
+        print(f"{finding.verdict:<7}  {finding.subject}  {finding.text}".rstrip(), flush=True)
+        complete = complete and finding.verdict != "missing"
+    return 0 if complete else 1
+
+
+def _roles(given: argparse.Namespace) -> int:
+    """Show what this station can run: each role, its settings, their types and defaults."""
+    settings = _read(given)
+    from fleet.agent.config import catalogue
+    from fleet.agent.local import show
+    from fleet.wire import to_json
+
+    logging.getLogger("fleet").setLevel(logging.CRITICAL)  # what is broken is shown below
+    offer = catalogue.offer(catalogue.load(settings.roles), frozenset(settings.blocked_roles))
+    if given.json:
+        value = {
+            "factories": to_json(offer.described),
+            "broken_roles": dict(offer.broken),
+            "blocked_roles": sorted(offer.blocked),
+        }
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(show.roles(offer)))
+    return 0
+
+
+def _status(given: argparse.Namespace) -> int:
+    """Ask the agent of this box what it does; exit 0 healthy, 3 not, 4 no agent answers."""
+    settings = _read(given)
+    from fleet.agent.local import show
+    from fleet.agent.local import socket as local
+    from fleet.wire import to_json
+
+    try:
+        answer = local.status(settings.state)
+    except local.NoAgent as error:
+        print(f"{error}\nstart one: systemctl start fleet-agent", file=sys.stderr)
+        if os.geteuid() != 0:
+            print("or ask the one of the system: sudo fleet-agent status", file=sys.stderr)
+        return NO_AGENT
+    if given.json:
+        print(json.dumps(to_json(answer), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(show.status(answer)))
+    return 0 if show.healthy(answer) else UNHEALTHY
+
+
+def _restart(given: argparse.Namespace) -> int:
+    """Stop one instance and start it again."""
+    role, instance = given.instance
+    _ask(given, "restart", role=role, instance=instance)
+    print(f"{role}/{instance} is being restarted")
+    return 0
+
+
+def _stop(given: argparse.Namespace) -> int:
+    """Stop the agent of this box and all it runs; files are finished first."""
+    _ask(given, "stop")
+    print("the agent stops")
+    return 0
+
+
+def _instance(text: str) -> tuple[str, str]:
+    role, slash, name = text.partition("/")
+    if not slash:
+        raise argparse.ArgumentTypeError("expected ROLE/INSTANCE, such as record/main")
+    return role, name
+
+
+def _ask(given: argparse.Namespace, what: str, **arguments: str) -> None:
+    from fleet.agent.local import socket as local
+    from fleet.model import Refusal
+
+    try:
+        local.ask(_read(given).state, what, **arguments)
+    except local.NoAgent as error:
+        raise _CannotGoOn(str(error), NO_AGENT) from None
+    except Refusal as refusal:
+        raise _CannotGoOn(refusal.message) from None
+
+
+def _file(given: argparse.Namespace) -> Path | None:
+    return Path(given.settings) if given.settings else None
+
+
+def _read(given: argparse.Namespace) -> AgentSettings:
+    told = {flag.name: getattr(given, flag.name, None) for flag in FLAGS if flag != SETTINGS}
+    return agent_settings.read(
+        _file(given),
+        **told,
+        username=os.environ.get("FLEET_USERNAME"),
+        password_file=os.environ.get("FLEET_PASSWORD_FILE"),
+    )

@@ -25,7 +25,7 @@ from fleet.agent.config.store import Store
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.engine.wanted import Key
 from fleet.guard import Guard
-from fleet.model import MAX_PAYLOAD, Ack, LogLine, Presence, PresenceState, Registration, Status
+from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.role import Command
 from fleet.topics import Topics
@@ -306,8 +306,8 @@ class Session:
         topic = self._me.topics.reply(self._me.station, caller)
         self._publish(topic, payload, correlation=correlation)
 
-    def _publish_ack(self, ack: Ack) -> None:
-        self._publish(self._me.topics.ack(self._me.station), encode(ack), retain=True)
+    def _publish_ack(self, ack: bytes) -> None:
+        self._publish(self._me.topics.ack(self._me.station), ack, retain=True)
 
     def _publish_status(self) -> None:
         self._changed.clear()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from attrs import asdict, evolve, frozen
+from attrs import Factory, asdict, evolve, field, frozen
 
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.validate import Examined, clip, examine, invalid
@@ -61,12 +61,16 @@ class Memory:
 class Decision:
     """`ack` is complete; `memory` is to be saved where it changed.
 
-    `wanted`: what is to run from now on; None where that does not change.
+    `wanted`: what is to run from now on; None where that does not change. `payload`: the ack as
+    it travels; it holds the whole config, and is made once.
     """
 
     ack: Ack
     memory: Memory
     wanted: Mapping[Key, Wanted | Unrunnable] | None = None
+    payload: bytes = field(
+        default=Factory(lambda made: encode(made.ack), takes_self=True), eq=False, repr=False
+    )
 
 
 @frozen
@@ -133,12 +137,12 @@ def _accept(
 ) -> Decision:
     config = Config(**asdict(envelope, recurse=False))
     accepted = Memory(config)
-    ack = current_ack(accepted, boot, at)
-    size, most = len(encode(ack)), MAX_PAYLOAD - _ROOM_FOR_ERROR
+    decision = Decision(current_ack(accepted, boot, at), accepted, examined.instances)
+    size, most = len(decision.payload), MAX_PAYLOAD - _ROOM_FOR_ERROR
     if size > most:
         message = f"the roles are too long to be reported back: {size} bytes, at most {most}"
         return reject(memory, config.revision, [invalid(message)], boot, at)
-    return Decision(ack, accepted, examined.instances)
+    return decision
 
 
 def _revision(value: Any) -> int:

@@ -15,7 +15,8 @@ from fleet.agent.config.store import Store
 from fleet.agent.config.validate import examine, invalid
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
-from fleet.model import Ack, Boot, Config
+from fleet.model import Boot, Config
+from fleet.wire import encode
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,10 @@ SAVE_AGAIN: Final = 60.0
 
 
 class Configs:
-    """What is in force on this station. `answer` publishes an ack where there is a broker.
+    """What is in force on this station.
 
-    `name` is what the station is called while no config names it.
+    `answer` publishes an encoded ack where there is a broker. `name` is what the station
+    is called while no config names it.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class Configs:
         name: str | None,
         store: Store,
         supervisor: Supervisor,
-        answer: Callable[[Ack], None],
+        answer: Callable[[bytes], None],
     ) -> None:
         self._boot = boot
         self._name = name
@@ -92,9 +94,9 @@ class Configs:
         async with self.turn:
             pass
 
-    def ack(self) -> Ack:
-        """The last decision once more."""
-        return current_ack(self.memory, self._boot, datetime.now(UTC))
+    def ack(self) -> bytes:
+        """The last decision once more, as it travels."""
+        return encode(current_ack(self.memory, self._boot, datetime.now(UTC)))
 
     async def received(self, payload: bytes, catalogue: Catalogue) -> None:
         """Deal with a payload of the config topic, to its end also if the caller is cancelled."""
@@ -114,7 +116,7 @@ class Configs:
                 return
             decision = await self._saved(decision, payload, catalogue)
             self.memory = decision.memory
-            self._answer(decision.ack)
+            self._answer(decision.payload)
             await self._run(decision)
 
     async def _run(self, decision: Decision) -> None:

@@ -123,7 +123,8 @@ def ask(directory: Path, what: str, **arguments: str) -> Any:
             sock.sendall(encode(Ask(what, arguments)) + b"\n")
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
         except OSError as error:
-            raise NoAgent(f"no fleet-agent answers in {directory}: {error}") from None
+            why = error.strerror or error
+            raise NoAgent(f"no fleet-agent answers in {directory}: {why}") from None
     reply = decode(answer, Reply, _LIMIT)
     if reply.error is not None:
         raise CommandFailed(reply.error.message)
