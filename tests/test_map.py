@@ -21,13 +21,13 @@ FILES = sorted((ROOT / "fleet").rglob("*.py"))
 NAME = r"`(\w+(?:\.\w+)*)`"
 
 TWICE = {
-    *("Command", "Refused", "Session"),
+    *("Command", "Refused"),
 }
 """Type names that still stand for several things. Take away what no longer does, add nothing."""
 
 BELOW = {
     "fleet.manager.rollouts.model",
-    "fleet.agent.engine.wanted",
+    "fleet.agent.engine.reconcile",
     "fleet.agent.engine.clock",
 }
 """Pure modules on which a room stands that its own room stands on."""

@@ -1,23 +1,36 @@
 """Commands: which handler is meant, what it is given, and an answer for whatever happens.
 
 A (caller, correlation) pair runs once; a repeat before its deadline gets the same reply.
-Handlers run as tasks, so a slow one blocks nobody.
+Handlers run as tasks, so a slow one blocks nobody. The commands that every station has, whatever it
+runs (the reserved role `station`), are here too.
 """
 
 import asyncio
 import logging
+import os
+import platform
+import shutil
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
+import psutil
 from attrs import define
 
+from fleet.agent.box import machine
+from fleet.agent.box.figures import clock_offset
 from fleet.agent.config.validate import clip
+from fleet.agent.engine.reconcile import Key
+from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.processes.adoption import Place
 from fleet.guard import contained, describe
 from fleet.model import (
     MAX_PAYLOAD,
     CommandFailed,
     DeadlineExceeded,
     InvalidArguments,
+    NoSuchInstance,
     Problem,
     Refusal,
     Reply,
@@ -26,9 +39,21 @@ from fleet.model import (
 from fleet.model import Command as Request
 from fleet.mqtt import Message
 from fleet.role import Command, Failed
-from fleet.station import STATION
+from fleet.station import (
+    COMMANDS,
+    STATION,
+    Disk,
+    InfoArguments,
+    InfoResult,
+    InstanceLines,
+    LogsArguments,
+    LogsResult,
+    RestartArguments,
+    RestartResult,
+)
 from fleet.strict import Mistakes, close_match, structure
 from fleet.topics import Address
+from fleet.version import __version__
 from fleet.wire import Undecodable, decode, dumps, encode, to_json
 
 log = logging.getLogger(__name__)
@@ -36,6 +61,8 @@ log = logging.getLogger(__name__)
 DEADLINE: Final = 30.0
 """Seconds a command has whose message does not expire."""
 _MOST_REMEMBERED: Final = 1000
+_LOGS_BYTES: Final = MAX_PAYLOAD * 3 // 4
+
 
 Find = Callable[[str, str | None, str], Command]
 """(role, instance, command name) -> command of a running instance; raises a Refusal."""
@@ -156,3 +183,80 @@ def _encoded(result: Any) -> bytes:
     if len(payload) > MAX_PAYLOAD:
         raise CommandFailed(f"the result is too long: {len(payload)} bytes, at most {MAX_PAYLOAD}")
     return payload
+
+
+class StationCommands:
+    """Handlers over the supervisor; also what the local socket offers."""
+
+    def __init__(self, place: Place, supervisor: Supervisor) -> None:
+        self._place = place
+        self._supervisor = supervisor
+
+    def all(self) -> Mapping[str, Command]:
+        """By name."""
+        return {name: Command(name, *of, getattr(self, name)) for name, of in COMMANDS.items()}
+
+    async def logs(self, asked: LogsArguments) -> LogsResult:
+        """The last lines of the instances asked for."""
+        found = [
+            key
+            for key in self._keys()
+            if asked.role in (None, key.role) and asked.instance in (None, key.instance)
+        ]
+        if not found and asked.role is not None:
+            raise self._no_such(f"{asked.role}/{asked.instance or '*'}")
+        most = _LOGS_BYTES // max(1, len(found))
+        last = self._supervisor.last_lines
+        return LogsResult(
+            tuple(InstanceLines(*key, _newest(last(key, asked.lines), most)) for key in found)
+        )
+
+    async def restart(self, asked: RestartArguments) -> RestartResult:
+        """Stop the instance and start it again."""
+        key = Key(asked.role, asked.instance)
+        if key not in self._keys():
+            raise self._no_such(str(key))
+        await self._supervisor.restart(key)
+        return RestartResult(str(key))
+
+    async def info(self, _: InfoArguments) -> InfoResult:
+        """What the box is and how it is."""
+        return InfoResult(
+            machine.hostname(),
+            machine.addresses(),
+            round(time.time() - psutil.boot_time(), 1),
+            __version__,
+            platform.python_version(),
+            platform.platform(),
+            datetime.now(UTC),
+            await asyncio.to_thread(clock_offset),
+            tuple(self._disks()),
+            os.getloadavg(),
+        )
+
+    def _disks(self) -> list[Disk]:
+        found = []
+        for directory in (self._place.recordings, self._place.state_dir):
+            if directory.exists():
+                usage = shutil.disk_usage(directory)
+                found.append(Disk(str(directory), usage.total, usage.free))
+        return found
+
+    def _keys(self) -> list[Key]:
+        statuses = self._supervisor.statuses()
+        return sorted(Key(role, name) for role, named in statuses.items() for name in named)
+
+    def _no_such(self, what: str) -> NoSuchInstance:
+        known = ", ".join(map(str, self._keys())) or "none"
+        return NoSuchInstance(f"{what} does not run here (there are: {known})")
+
+
+def _newest(lines: list[str], most: int) -> tuple[str, ...]:
+    """As many of the last lines as fit into `most` bytes of JSON."""
+    kept: list[str] = []
+    for line in reversed(lines):
+        most -= len(dumps(line)) + 1
+        if most < 0:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))

@@ -1,4 +1,4 @@
-"""One run of the agent: builds its rooms, lets them work, and ends them in order.
+"""One run of the agent: builds its parts, lets them work, and ends them in order.
 
 SIGTERM and SIGINT stop the instances and say `offline`. SIGHUP leaves the children to the next
 agent and says nothing: for everybody else the station was never away for long.
@@ -16,14 +16,14 @@ from prometheus_client import CollectorRegistry
 
 from fleet.agent.box import machine
 from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
+from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
-from fleet.agent.config.store import Store
+from fleet.agent.config.store import StateDirectory
 from fleet.agent.engine.supervisor import Supervisor
-from fleet.agent.engine.wanted import Place
 from fleet.agent.local.socket import LocalServer, LocalStatus
-from fleet.agent.session import Identity, Session
+from fleet.agent.processes.adoption import Place
+from fleet.agent.session import Identity, StationSession
 from fleet.agent.settings import AgentSettings
-from fleet.agent.station import StationCommands
 from fleet.guard import Guard, LoopWatch
 from fleet.model import PresenceState
 from fleet.mqtt import Broker, keep
@@ -54,9 +54,9 @@ class _Stopping:
 
 
 class Agent:
-    """The rooms of one running agent."""
+    """The parts of one running agent."""
 
-    def __init__(self, settings: AgentSettings, broker: Broker, store: Store) -> None:
+    def __init__(self, settings: AgentSettings, broker: Broker, store: StateDirectory) -> None:
         """Raises: BadState."""
         self._settings = settings
         self._broker = broker
@@ -87,7 +87,7 @@ class Agent:
         commands = StationCommands(self._place, self._supervisor)
         blocked = frozenset(settings.blocked_roles)
         broken = catalogue.load(settings.roles)
-        self._session = Session(
+        self._session = StationSession(
             Identity(
                 station,
                 secrets.token_hex(8),
@@ -194,7 +194,7 @@ async def run(settings: AgentSettings, broker: Broker) -> signal.Signals:
     Raises:
         BadState, StateInUse: it cannot begin.
     """
-    store = Store(settings.state)
+    store = StateDirectory(settings.state)
     try:
         return await Agent(settings, broker, store).run()
     finally:

@@ -1,4 +1,4 @@
-"""Routes messages between the broker and the rooms of the agent, and decides nothing itself.
+"""Routes messages between the broker and the parts of the agent, and decides nothing itself.
 
 On each connection: subscribe, then registration, ack, status, and presence `online` last, so
 that online means reachable. Then what comes in is handled one by one; what goes out is status
@@ -16,14 +16,13 @@ from attrs import evolve, frozen
 from prometheus_client import CollectorRegistry, Counter
 
 from fleet.agent.box import registration
-from fleet.agent.box.lines import Outbox
-from fleet.agent.box.telemetry import gather
+from fleet.agent.box.telemetry import LogOutbox, gather
 from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.received import Configs
-from fleet.agent.config.store import Store
+from fleet.agent.config.store import StateDirectory
+from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
-from fleet.agent.engine.wanted import Key
 from fleet.guard import Guard
 from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
@@ -75,13 +74,13 @@ class Pace:
         return min(float(STATUS_BURST), self._saved + (now - self._at) / STATUS_GAP)
 
 
-class Session:
+class StationSession:
     """One agent's conversation with whatever broker it reaches (`mqtt.keep` runs it)."""
 
     def __init__(
         self,
         identity: Identity,
-        store: Store,
+        store: StateDirectory,
         supervisor: Supervisor,
         catalogue: Callable[[], Catalogue],
         own: CollectorRegistry,
@@ -98,7 +97,7 @@ class Session:
         """None while there is no broker."""
         self.trouble: str | None = "not tried yet"
         """Why there is no broker."""
-        self._outbox = Outbox()
+        self._outbox = LogOutbox()
         self._lines = asyncio.Event()
         self._known = catalogue()
         self.configs = Configs(

@@ -13,8 +13,9 @@ import psutil
 from attrs import frozen
 
 from fleet.agent.engine.clock import Clock
+from fleet.agent.engine.reconcile import Key, Wanted
 from fleet.agent.engine.supervisor import Supervisor
-from fleet.agent.engine.wanted import Key, Place, Wanted
+from fleet.agent.processes.adoption import Place
 from fleet.agent.processes.left_behind import VARIABLE
 from fleet.model import InstanceStatus, LogLine
 from fleet.roles import ChildRole, Host, Role, RoleFactory, command

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 from tests.agent.engine import ChildFactory, Station
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fleet.agent.config.accept import Memory, current_ack, decide
 from fleet.agent.config.catalogue import Catalogue, describe
 from fleet.agent.config.validate import examine
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import MAX_INSTANCES, MAX_PAYLOAD, MAX_REVISION, Ack, Problem, Result
 from fleet.roles import Meta, Role, RoleFactory
 from fleet.wire import decode, encode, to_json

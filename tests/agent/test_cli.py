@@ -126,6 +126,7 @@ async def test_check_says_what_is_missing(
     address = {"FLEET_BROKER": broker.url}
     fine = await typed(fleet_agent, "check", **address)
     assert fine.returncode == 0, fine.stdout
+    assert re.search(r"^ok +devices?  ", fine.stdout, re.MULTILINE)
     assert all(line.startswith(("ok", "unused")) for line in fine.stdout.splitlines())
     fleet_agent.state.mkdir()
     wanted: Any = {"record": {"main": {}}, "nix": {"main": {}}}

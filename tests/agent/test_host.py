@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 from fleet.model import State
 from fleet.roles import THUMBNAIL_BYTES, Failed, Host, Secret
 from fleet.roles import Command as Asked

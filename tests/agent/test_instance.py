@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fleet.agent.engine.instance import STOP_SECONDS
-from fleet.agent.engine.wanted import Key, Unrunnable
+from fleet.agent.engine.reconcile import Key, Unrunnable
 from fleet.model import NoSuchInstance, State, UnknownCommand
 from fleet.roles import Failed
 from fleet.wire import encode

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet.agent.box import machine
+from fleet.agent.local import check
 from fleet.model import Device
 
 
@@ -58,10 +59,15 @@ def test_devices_are_named_by_what_stays_the_same(tmp_path: Path) -> None:
         Device("v4l2", "usb-Elgato_Cam_Link_4K-video-index0", "Cam Link 4K: Cam Link 4K"),
         Device("alsa", "CODEC", "USB Audio CODEC"),
     )
+    assert [one.text for one in check.devices(tmp_path)] == [
+        'Cam Link 4K: Cam Link 4K  {type = "v4l2", device = "usb-Elgato_Cam_Link_4K-video-index0"}',
+        'USB Audio CODEC  {type = "alsa", device = "hw:CARD=CODEC"}',
+    ]
 
 
 def test_no_devices_is_no_error(tmp_path: Path) -> None:
     assert machine.devices(tmp_path) == ()
+    assert [one.text for one in check.devices(tmp_path)] == ["none is plugged in"]
 
 
 @pytest.mark.parametrize("text", ["garbage", " x [y]", "\0\xff"])

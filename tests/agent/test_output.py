@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes import output
 from fleet.agent.processes.output import Allowance, LogFile, Logs
 from fleet.model import LogLine

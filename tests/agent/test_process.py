@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes import left_behind, output
 from fleet.model import State
 from tests.agent.engine import ChildFactory, Station

@@ -5,8 +5,17 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.agent.engine.reconcile import Start, Step, Stop, Update, reconcile, same
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.engine.reconcile import (
+    Key,
+    Start,
+    Step,
+    Stop,
+    Unrunnable,
+    Update,
+    Wanted,
+    reconcile,
+    same,
+)
 from fleet.roles import Role, RoleFactory
 
 Targets = Mapping[Key, Wanted | Unrunnable]

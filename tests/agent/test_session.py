@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fleet.agent.config.accept import Memory
-from fleet.agent.config.store import Store
+from fleet.agent.config.store import StateDirectory
 from fleet.agent.run import Agent
 from fleet.agent.session import STATUS_BURST, Pace
 from fleet.agent.settings import AgentSettings
@@ -495,7 +495,7 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
 ) -> None:
     monkeypatch.setattr("fleet.agent.session.LOOK_AROUND", 0.1)
     settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
-    store = Store(settings.state)
+    store = StateDirectory(settings.state)
     source = {"type": "test", "size": "64x64", "rate": 5}
     roles: Any = {
         "record": {"main": {"source": source}, "bad": {"source": source, "segment_seconds": 0}},
@@ -527,21 +527,21 @@ async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
 ) -> None:
     monkeypatch.setattr("fleet.agent.config.received.SAVE_AGAIN", 0.1)
     settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
-    store = Store(settings.state)
+    store = StateDirectory(settings.state)
     full = OSError(errno.ENOSPC, "No space left on device")
-    save = Store.save
+    save = StateDirectory.save
 
-    def refuse(self: Store, memory: Memory) -> None:
+    def refuse(self: StateDirectory, memory: Memory) -> None:
         raise full
 
-    monkeypatch.setattr(Store, "save", refuse)
+    monkeypatch.setattr(StateDirectory, "save", refuse)
     running_agent = Agent(settings, Broker.parse(broker.url), store)
     task = asyncio.create_task(running_agent.run())
     await online(stranger)
     rejected = await push(stranger, config(5, {}))
     assert (rejected["revision"], rejected["result"]) == (5, "rejected")
     assert "No space left" in rejected["error"]["message"]
-    monkeypatch.setattr(Store, "save", save)
+    monkeypatch.setattr(StateDirectory, "save", save)
     ack = await stranger.expect(ACK, lambda one: one["result"] == "accepted")
     assert ack["in_force"] == {"revision": 5, "roles": {}}
     running_agent.end(signal.SIGTERM)

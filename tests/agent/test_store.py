@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet.agent.config.accept import Memory, Rejection
-from fleet.agent.config.store import BadState, StateInUse, Store, saved
+from fleet.agent.config.store import BadState, StateDirectory, StateInUse, saved
 from fleet.model import Config, Error
 from tests.processes import Mosquitto, Programs
 from tests.roles.disk import Disk
@@ -23,13 +23,13 @@ MEMORY = Memory(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "state")
+def store(tmp_path: Path) -> Iterator[StateDirectory]:
+    opened = StateDirectory(tmp_path / "state")
     yield opened
     opened.close()
 
 
-def test_gives_back_what_was_saved(store: Store) -> None:
+def test_gives_back_what_was_saved(store: StateDirectory) -> None:
     assert store.load() == Memory()
     store.save(MEMORY)
     assert store.load() == saved(store.directory) == MEMORY
@@ -39,7 +39,7 @@ def test_gives_back_what_was_saved(store: Store) -> None:
     "damage", [b"", b"{", b"\0" * 100, b"[]", b'{"in_force": 5, "rejection": null}', b"\xff"]
 )
 def test_damaged_decision_is_set_aside_and_told(
-    store: Store, damage: bytes, caplog: pytest.LogCaptureFixture
+    store: StateDirectory, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (store.directory / "decision.json").write_bytes(damage)
     with caplog.at_level(logging.ERROR):
@@ -51,7 +51,7 @@ def test_damaged_decision_is_set_aside_and_told(
 
 
 def test_power_cut_while_saving_leaves_what_was(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(MEMORY)
 
@@ -68,23 +68,23 @@ def test_power_cut_while_saving_leaves_what_was(
     ]
 
 
-def test_second_agent_is_told_who_has_it(store: Store) -> None:
+def test_second_agent_is_told_who_has_it(store: StateDirectory) -> None:
     with pytest.raises(StateInUse, match=rf"process {os.getpid()}\).*--state-dir"):
-        Store(store.directory)
+        StateDirectory(store.directory)
 
 
 def test_freed_directory_can_be_taken(tmp_path: Path) -> None:
-    Store(tmp_path).close()
-    Store(tmp_path).close()
+    StateDirectory(tmp_path).close()
+    StateDirectory(tmp_path).close()
 
 
 def test_directory_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadState, match="cannot be used"):
-        Store(tmp_path / "file" / "state")
+        StateDirectory(tmp_path / "file" / "state")
 
 
-def test_id_is_taken_once_and_kept(store: Store) -> None:
+def test_id_is_taken_once_and_kept(store: StateDirectory) -> None:
     assert store.station(None, "aabbccddeeff") == "aabbccddeeff"
     assert store.station(None, "001122334455") == "aabbccddeeff"
     assert store.station("given", "001122334455") == "given"
@@ -92,12 +92,12 @@ def test_id_is_taken_once_and_kept(store: Store) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["Upper", "a_b", "x" * 65, "a/b", "+"])
-def test_id_that_cannot_be_is_refused(store: Store, wrong: str) -> None:
+def test_id_that_cannot_be_is_refused(store: StateDirectory, wrong: str) -> None:
     with pytest.raises(BadState, match="cannot be a station's id"):
         store.station(wrong, None)
 
 
-def test_no_id_at_all_says_what_to_give(store: Store) -> None:
+def test_no_id_at_all_says_what_to_give(store: StateDirectory) -> None:
     with pytest.raises(BadState, match="--station"):
         store.station(None, None)
 
@@ -114,7 +114,7 @@ def fill(disk: Disk) -> None:
 
 
 def test_spare_file_makes_room_on_a_full_disk_and_comes_back(disk: Disk) -> None:
-    store = Store(disk.path / "state")
+    store = StateDirectory(disk.path / "state")
     spare = store.directory / "spare"
     store.save(MEMORY)
     assert spare.stat().st_blocks * 512 >= 1024 * 1024
@@ -164,7 +164,7 @@ async def test_agent_started_on_a_disk_that_takes_nothing_runs_what_it_had(
     trouble: str,
 ) -> None:
     state = disk.path / "state"
-    store = Store(state)
+    store = StateDirectory(state)
     source = {"type": "test", "size": "64x64", "rate": 5}
     roles = {"record": {"main": {"source": source}}}
     store.save(Memory(Config(1, None, None, roles)))
@@ -198,7 +198,7 @@ def config(revision: int, name: str) -> dict[str, object]:
     return {"revision": revision, "at": None, "by": None, "roles": {}, "name": name}
 
 
-def test_decision_is_plain_json_for_whoever_has_to_look(store: Store) -> None:
+def test_decision_is_plain_json_for_whoever_has_to_look(store: StateDirectory) -> None:
     store.save(MEMORY)
     value = json.loads((store.directory / "decision.json").read_text())
     assert value["in_force"]["revision"] == 3

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import State
 from fleet.roles import Failed, Host
 from tests.agent.engine import Fake, FakeClock, FakeFactory, Station

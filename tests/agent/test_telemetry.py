@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from fleet.agent.box.figures import MachineFigures, parse_clock_offset
 from fleet.agent.box.telemetry import MAX_SERIES, gather
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 from fleet.model import MAX_PAYLOAD, Sample, Telemetry
 from fleet.wire import decode
 

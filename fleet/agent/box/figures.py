@@ -77,7 +77,7 @@ class MachineFigures(Collector):
             "fleet_station_disk_total_bytes", "Size of the disk.", labels=["directory"]
         )
         free = GaugeMetricFamily(
-            "fleet_station_disk_free_bytes", "Room left for the agent.", labels=["directory"]
+            "fleet_station_disk_free_bytes", "Space left for the agent.", labels=["directory"]
         )
         for label, directory in self._directories.items():
             try:

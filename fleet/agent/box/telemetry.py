@@ -1,4 +1,4 @@
-"""Figures of the roles and of the machine, gathered into one telemetry payload.
+"""What a station tells all the time: figures, gathered into one payload, and log lines.
 
 A role registers prometheus_client metrics with its host as its author knows it; here they
 become families with the labels `role` and `role_instance`. The manager adds `station` and
@@ -13,12 +13,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import samples as prometheus
 from prometheus_client.metrics_core import Metric
 
-from fleet.agent.engine.wanted import Key
-from fleet.model import MAX_PAYLOAD, Family, Sample, Telemetry
+from fleet.agent.engine.reconcile import Key
+from fleet.model import MAX_PAYLOAD, Family, Log, LogLine, Sample, Telemetry
 from fleet.wire import encode
 
 MAX_SERIES: Final = 200
 """Series a role may have, all its instances together."""
+MOST_WAITING: Final = 2000
+"""Log lines that wait for a broker at most."""
+_ENVELOPE: Final = 100
 _OMITTED = "fleet_role_series_omitted"
 
 
@@ -39,10 +42,10 @@ def gather(
         omitted.setdefault(key.role, 0)
         labels = {"role": key.role, "role_instance": key.instance}
         for metric, samples in _collect(registry, labels):
-            room = MAX_SERIES - series.get(key.role, 0)
-            families.add(metric, samples[:room])
-            series[key.role] = series.get(key.role, 0) + len(samples[:room])
-            omitted[key.role] += len(samples[room:])
+            left = MAX_SERIES - series.get(key.role, 0)
+            families.add(metric, samples[:left])
+            series[key.role] = series.get(key.role, 0) + len(samples[:left])
+            omitted[key.role] += len(samples[left:])
     while True:
         payload = encode(Telemetry(boot, at, (*families.made(), _omitted(omitted))))
         if len(payload) <= MAX_PAYLOAD:
@@ -106,3 +109,40 @@ class _Families:
             role = sample.labels.get("role", "")
             counts[role] = counts.get(role, 0) + 1
         return counts
+
+
+class LogOutbox:
+    """Lines of instances on their way to the log topic: batched, and counted when dropped.
+
+    What an instance may say in a second is limited where its output is read; this keeps what a
+    broker that is away for long would pile up, and payloads short enough.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[LogLine] = []
+        self._dropped = 0
+
+    def add(self, line: LogLine) -> None:
+        """Keep `line`, or count it as dropped where too many wait."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(line)
+        else:
+            self._dropped += 1
+
+    def drop(self, lines: int) -> None:
+        """Count lines that somebody else left out."""
+        self._dropped += lines
+
+    def take(self) -> Iterator[bytes]:
+        """Payloads with all that waits."""
+        lines, dropped = self._waiting, self._dropped
+        self._waiting, self._dropped = [], 0
+        while lines or dropped:
+            count, size = 0, _ENVELOPE
+            while count < len(lines):
+                size += len(encode(lines[count])) + 1
+                if size > MAX_PAYLOAD:
+                    break
+                count += 1
+            yield encode(Log(tuple(lines[:count]), dropped))
+            lines, dropped = lines[count:], 0

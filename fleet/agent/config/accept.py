@@ -13,7 +13,7 @@ from attrs import Factory, asdict, evolve, field, frozen
 
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.validate import Examined, clip, examine, invalid
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import (
     CONFIG_ERRORS,
     MAX_PAYLOAD,
@@ -31,7 +31,7 @@ from fleet.model import (
 from fleet.strict import Mistakes, show
 from fleet.wire import Undecodable, encode, from_json, loads
 
-_ROOM_FOR_ERROR: Final = 4096
+_KEPT_FOR_ERROR: Final = 4096
 """Bytes every ack keeps free, so that it can also say why a later revision is rejected."""
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -138,7 +138,7 @@ def _accept(
     config = Config(**asdict(envelope, recurse=False))
     accepted = Memory(config)
     decision = Decision(current_ack(accepted, boot, at), accepted, examined.instances)
-    size, most = len(decision.payload), MAX_PAYLOAD - _ROOM_FOR_ERROR
+    size, most = len(decision.payload), MAX_PAYLOAD - _KEPT_FOR_ERROR
     if size > most:
         message = f"the roles are too long to be reported back: {size} bytes, at most {most}"
         return reject(memory, config.revision, [invalid(message)], boot, at)
@@ -166,20 +166,20 @@ def _in_force(memory: Memory) -> InForce:
     return InForce(config.revision, config.roles) if config else InForce.none()
 
 
-def _fitting(problems: Sequence[Problem], room: int) -> Error:
-    """As many of the problems as `room` bytes can carry, and the number of the others."""
-    room -= len(encode(_error(problems, [])))
+def _fitting(problems: Sequence[Problem], most: int) -> Error:
+    """As many of the problems as `most` bytes can carry, and the number of the others."""
+    most -= len(encode(_error(problems, [])))
     shown: list[Problem] = []
     for problem in problems:
-        room -= len(encode(problem)) + 1
-        if room < 0:
+        most -= len(encode(problem)) + 1
+        if most < 0:
             return _error(problems, shown)
         shown.append(problem)
     return _error(problems)
 
 
 def _error(problems: Sequence[Problem], shown: Sequence[Problem] | None = None) -> Error:
-    """`shown`: those there is room for, where that is not all."""
+    """`shown`: those that fit, where that is not all."""
     types = {problem.type for problem in problems}
     kind = next(error.__name__ for error in CONFIG_ERRORS if error.__name__ in types)
     first = next(problem for problem in problems if problem.type == kind)

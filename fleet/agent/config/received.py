@@ -11,10 +11,10 @@ from typing import Final
 
 from fleet.agent.config.accept import Decision, Memory, current_ack, decide, reject
 from fleet.agent.config.catalogue import Catalogue
-from fleet.agent.config.store import Store
+from fleet.agent.config.store import StateDirectory
 from fleet.agent.config.validate import examine, invalid
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.agent.engine.supervisor import Supervisor
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
 from fleet.model import Boot, Config
 from fleet.wire import encode
 
@@ -35,7 +35,7 @@ class Configs:
         self,
         boot: Boot,
         name: str | None,
-        store: Store,
+        store: StateDirectory,
         supervisor: Supervisor,
         answer: Callable[[bytes], None],
     ) -> None:

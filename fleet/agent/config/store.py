@@ -32,7 +32,7 @@ class BadState(Exception):
     """The state directory cannot be used; the text says why."""
 
 
-class Store:
+class StateDirectory:
     """One agent's hold of a state directory; `close` lets it go."""
 
     def __init__(self, directory: Path) -> None:
@@ -111,13 +111,13 @@ class Store:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not spare.exists():
                 raise
-            log.warning("the disk of %s is full: its spare file makes room", self.directory)
+            log.warning("the disk of %s is full: its spare file makes way", self.directory)
             spare.unlink()
             _replace(path, payload)
         self.keep_spare()
 
     def keep_spare(self) -> None:
-        """Set room aside for later configs, if there is any."""
+        """Set space aside for later configs, if there is any."""
         spare = self.directory / "spare"
         if spare.exists():
             return
@@ -127,7 +127,7 @@ class Store:
                 os.posix_fallocate(file.fileno(), 0, _SPARE_BYTES)
             new.replace(spare)
         except OSError as error:
-            log.warning("no spare room can be kept in %s: %s", self.directory, error)
+            log.warning("no spare file can be kept in %s: %s", self.directory, error)
             new.unlink(missing_ok=True)
 
 

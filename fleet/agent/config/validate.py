@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from fleet.agent.config.catalogue import Catalogue
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import (
     MAX_INSTANCES,
     NAME_RULE,

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.policy import ROLE_CRASHED, Ending
-from fleet.agent.engine.wanted import Key, Place
-from fleet.agent.processes.adoption import Adoption, logs
+from fleet.agent.engine.reconcile import Key
+from fleet.agent.processes.adoption import Adoption, Place, logs
 from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process

@@ -28,8 +28,7 @@ from attrs import evolve
 
 from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
 from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
-from fleet.agent.engine.reconcile import same
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted, same
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, describe
 from fleet.model import InstanceStatus, State

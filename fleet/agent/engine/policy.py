@@ -43,7 +43,7 @@ class Ending:
 
 
 @frozen
-class Verdict:
+class NextTry:
     """What follows an ending: the state to show, and the seconds until the next start."""
 
     state: State
@@ -63,7 +63,7 @@ def remember(history: History, ending: Ending) -> History:
     return (*history, ending)[-LOOP:]
 
 
-def decide(history: History, jitter: float) -> Verdict:
+def decide(history: History, jitter: float) -> NextTry:
     """What follows the last ending of `history`; `jitter` is random, from 0 to 1.
 
     An ending that names what to fix (`DeviceMissing`) is shown as `failed` at once, under its
@@ -77,8 +77,8 @@ def decide(history: History, jitter: float) -> Verdict:
     else:
         delay = cap * (1 + jitter) / 2
     if explained:
-        return Verdict(State.FAILED, delay, last.reason, last.message)
+        return NextTry(State.FAILED, delay, last.reason, last.message)
     if ends < LOOP:
-        return Verdict(State.BACKOFF, delay, last.reason, last.message)
+        return NextTry(State.BACKOFF, delay, last.reason, last.message)
     message = f"ended {LOOP} times or more in a row, last: {last.message}"
-    return Verdict(State.FAILED, delay, CRASH_LOOP, message)
+    return NextTry(State.FAILED, delay, CRASH_LOOP, message)

@@ -5,10 +5,39 @@ gets no step, so an instance whose settings did not change never notices a new c
 """
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
-from fleet.agent.engine.wanted import Key, Unrunnable, Wanted
+from fleet.role import RoleFactory
+
+
+class Key(NamedTuple):
+    """Names one instance: `record/main`."""
+
+    role: str
+    instance: str
+
+    def __str__(self) -> str:
+        return f"{self.role}/{self.instance}"
+
+
+@frozen
+class Wanted:
+    """An instance that can be run. `digest` is that of its settings as they came."""
+
+    factory: RoleFactory[Any] = field(repr=False)
+    settings: Any
+    """An object of `factory.settings`."""
+    digest: str
+
+
+@frozen
+class Unrunnable:
+    """An instance of the saved config that is not valid (any more); it is shown as failed."""
+
+    reason: str
+    message: str
 
 
 @frozen

@@ -15,9 +15,8 @@ from prometheus_client import CollectorRegistry
 from fleet.agent.engine.clock import Clock, Timer
 from fleet.agent.engine.host import Surroundings
 from fleet.agent.engine.instance import Instance
-from fleet.agent.engine.reconcile import Start, Stop, Update, reconcile
-from fleet.agent.engine.wanted import Key, Place, Unrunnable, Wanted
-from fleet.agent.processes.adoption import Adoption
+from fleet.agent.engine.reconcile import Key, Start, Stop, Unrunnable, Update, Wanted, reconcile
+from fleet.agent.processes.adoption import Adoption, Place
 from fleet.guard import Guard, LoopWatch
 from fleet.model import InstanceStatus, LogLine, NoSuchInstance, State, UnknownCommand
 from fleet.role import Command, factories

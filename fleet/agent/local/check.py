@@ -35,7 +35,7 @@ class Finding:
 
 
 def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iterator[Finding]:
-    """Settings, state directory, broker, then each role."""
+    """Settings, state directory, broker, devices, then each role."""
     named = file or (AGENT_FILE if AGENT_FILE.exists() else None)
     yield Finding("ok", "settings", str(named) if named else "no file, defaults")
     memory, state = _state(settings.state)
@@ -46,7 +46,18 @@ def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iter
     else:
         yield Finding("ok", "station", station)
     yield _broker(settings, broker, station)
+    yield from devices()
     yield from _roles(settings, memory)
+
+
+def devices(root: Path = Path("/")) -> Iterator[Finding]:
+    """The capture devices, each with the words for it in the conference file."""
+    found = machine.devices(root)
+    if not found:
+        yield Finding("ok", "devices", "none is plugged in")
+    for one in found:
+        name = f"hw:CARD={one.id}" if one.kind == "alsa" else one.id
+        yield Finding("ok", "device", f'{one.name}  {{type = "{one.kind}", device = "{name}"}}')
 
 
 def _state(directory: Path) -> tuple[Memory, Finding]:

@@ -9,12 +9,26 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from fleet.agent.engine.wanted import Key, Place
+from attrs import frozen
+
+from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes.left_behind import leaders_and_orphans, scan
 from fleet.agent.processes.process import Process, kill
 from fleet.model import counted
 
 log = logging.getLogger(__name__)
+
+
+@frozen
+class Place:
+    """Where this station keeps what it runs."""
+
+    station: str
+    state_dir: Path
+    recordings: Path
+    secrets_dir: Path
+    adopt: bool = True
+    """Whether children an earlier agent left are taken over (else they are stopped)."""
 
 
 class Adoption:

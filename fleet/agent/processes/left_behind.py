@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 
 VARIABLE: Final = "FLEET_CHILD"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")

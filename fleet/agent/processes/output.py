@@ -16,7 +16,7 @@ from urllib.parse import quote
 from attrs import define, field
 
 from fleet.agent.engine.clock import Clock
-from fleet.agent.engine.wanted import Key
+from fleet.agent.engine.reconcile import Key
 from fleet.model import LogLine
 
 LINES_PER_SECOND: Final = 50

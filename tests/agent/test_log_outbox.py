@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from fleet.agent.box.lines import MOST_WAITING, Outbox
+from fleet.agent.box.telemetry import MOST_WAITING, LogOutbox
 from fleet.model import MAX_PAYLOAD, Log, LogLine
 from fleet.wire import decode
 
@@ -14,11 +14,11 @@ def line(text: str) -> LogLine:
 
 
 def test_nothing_waits_nothing_goes() -> None:
-    assert list(Outbox().take()) == []
+    assert list(LogOutbox().take()) == []
 
 
 def test_long_lines_are_split_over_payloads_in_order() -> None:
-    outbox = Outbox()
+    outbox = LogOutbox()
     for n in range(1000):
         outbox.add(line(f"{n} " + "é" * 900))
     outbox.drop(7)
@@ -33,7 +33,7 @@ def test_long_lines_are_split_over_payloads_in_order() -> None:
 
 
 def test_what_piles_up_without_a_broker_is_dropped_and_counted() -> None:
-    outbox = Outbox()
+    outbox = LogOutbox()
     for n in range(MOST_WAITING + 5):
         outbox.add(line(str(n)))
     logs = [decode(payload, Log) for payload in outbox.take()]
@@ -42,7 +42,7 @@ def test_what_piles_up_without_a_broker_is_dropped_and_counted() -> None:
 
 
 def test_only_dropped_lines_are_told_too() -> None:
-    outbox = Outbox()
+    outbox = LogOutbox()
     outbox.drop(3)
     (payload,) = outbox.take()
     assert decode(payload, Log) == Log((), 3)
