@@ -5,6 +5,7 @@ from typing import Final
 
 import typer
 
+from fleet.cli.view import zoned
 from fleet.operations import SaidResult
 
 _LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
@@ -24,5 +25,5 @@ def seconds(text: str) -> float:
 
 
 def ending(said: SaidResult) -> str:
-    """` until 10:30` by the clock here, empty without an end."""
-    return f" until {said.until.astimezone():%Y-%m-%d %H:%M}" if said.until else ""
+    """` until 2026-02-01 10:30 CET`, empty without an end."""
+    return f" until {zoned(said.until, said.timezone):%Y-%m-%d %H:%M %Z}" if said.until else ""

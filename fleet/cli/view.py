@@ -7,7 +7,8 @@ shortened or coloured.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
 from rich.cells import cell_len
@@ -15,8 +16,8 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from fleet.model import InstanceStatus, PresenceState, State, counted, natural
-from fleet.operations import StationStatus, StatusResult
+from fleet.model import PresenceState, State, counted, natural
+from fleet.operations import InstanceReport, StationStatus, StatusResult
 
 HEADER = (
     "ROOM",
@@ -26,12 +27,16 @@ HEADER = (
     "INSTANCE",
     "STATE",
     "SINCE",
-    "RESTARTS",
+    "RESTARTS/H",
     "REVISION",
     "REASON",
 )
-_RESTARTS, _REASON = HEADER.index("RESTARTS"), HEADER.index("REASON")
+_SINCE, _RESTARTS = HEADER.index("SINCE"), HEADER.index("RESTARTS/H")
+_REASON = HEADER.index("REASON")
 _STACKED = ("ROOM", "STATION", "PRESENCE", "REVISION")
+_SHOWN = ("Conflict", "Rejected", "Lagging")
+"""Findings of a whole station that note, problems and revision show."""
+_FINE = (State.RUNNING, State.COMPLETED)
 _GAP = "  "
 _INDENT = 4
 _NOTHING = "-"
@@ -48,7 +53,7 @@ STYLES = {
     State.UNKNOWN.value: "bright_black",
 }
 """How a word of presence or state is shown; others are plain."""
-_BENEATH = STYLES | {"rejected": "red", State.STOPPED.value: ""}
+_BENEATH = STYLES | {"rejected": "red", State.STOPPED.value: "", "go:": "bold red"}
 """How a sentence is shown, by its first word; others are yellow."""
 
 
@@ -71,6 +76,7 @@ def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
     beneath = tuple(f"rejected {station.wanted}: {problem.text}" for problem in station.problems)
     if station.note:
         beneath += (station.note,)
+    beneath += tuple(_unseen(station, now))
     rows: list[tuple[str, ...]] = [
         (*start, role, instance, *_instance(one, now), revision, one.why)
         for role, instances in station.roles.items()
@@ -81,8 +87,23 @@ def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
     yield TableRow(tuple(map(clean, rows[-1])), tuple(map(clean, beneath)))
 
 
-def _instance(one: InstanceStatus, now: datetime) -> tuple[str, str, str]:
-    return one.state.value, clock(one.since, now), str(one.restarts)
+def _unseen(station: StationStatus, now: datetime) -> Iterator[str]:
+    """The findings that no cell of the station shows."""
+    if station.presence is not PresenceState.ONLINE:
+        return
+    for one in station.findings:
+        role, _, name = (one.instance or "").partition("/")
+        instance = station.roles.get(role, {}).get(name)
+        if instance and (instance.reason or instance.state not in _FINE):
+            continue
+        if not instance and one.kind in _SHOWN:
+            continue
+        since = f" since {clock(one.since, now)} {now:%Z}" if one.since else ""
+        yield f"{one.level}: {one.text}{since}"
+
+
+def _instance(one: InstanceReport, now: datetime) -> tuple[str, str, str]:
+    return one.state.value, clock(one.since, now), str(one.restarts_last_hour)
 
 
 def _revision(station: StationStatus) -> str:
@@ -91,10 +112,29 @@ def _revision(station: StationStatus) -> str:
     return f"{station.running or _NOTHING}/{station.wanted}"
 
 
+def zoned(at: datetime, timezone: str) -> datetime:
+    """`at` in a time zone; in UTC where that is not known on this machine."""
+    try:
+        return at.astimezone(ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, ValueError):
+        return at.astimezone(UTC)
+
+
+def header(now: datetime) -> tuple[str, ...]:
+    """The table's header, with the time zone of `now`, in which its times are."""
+    marked = f"{HEADER[_SINCE]}({now:%Z})"
+    return (*HEADER[:_SINCE], marked, *HEADER[_SINCE + 1 :])
+
+
 def clock(at: datetime, now: datetime) -> str:
-    """A time as a clock here shows it, with the day where it is not within a day of now."""
+    """A time in the time zone of `now`, with the day where it is not within a day of it."""
     form = "%H:%M:%S" if abs(now - at) < timedelta(hours=20) else "%m-%dT%H:%M"
-    return at.astimezone().strftime(form)
+    return at.astimezone(now.tzinfo).strftime(form)
+
+
+def moment(at: datetime, timezone: str) -> str:
+    """A time with its day and zone: `2026-02-01 10:12:03 CET`."""
+    return f"{zoned(at, timezone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def clean(text: str) -> str:
@@ -106,8 +146,8 @@ def clean(text: str) -> str:
 def table(found: Sequence[TableRow], header: Sequence[str], width: int | None) -> Group:
     """`found` under `header`, `width` columns wide; None sets no limit."""
     rows = list(found)
-    if width is not None and header == HEADER:
-        header, rows = _fitting(found, width)
+    if width is not None and header[:_SINCE] == HEADER[:_SINCE]:
+        header, rows = _fitting(found, header, width)
     widths = [max(map(cell_len, column)) for column in zip(header, *_cells(rows), strict=True)]
     shown: list[Text | Padding] = [_row(header, widths, "bold")]
     for line in rows:
@@ -145,14 +185,17 @@ def _reach(rows: Sequence[TableRow], header: Sequence[str]) -> int:
     return sum(max(map(cell_len, column)) + len(_GAP) for column in columns) - len(_GAP)
 
 
-def _fitting(found: Sequence[TableRow], width: int) -> tuple[Sequence[str], list[TableRow]]:
+def _fitting(
+    found: Sequence[TableRow], header: Sequence[str], width: int
+) -> tuple[Sequence[str], list[TableRow]]:
     """Header and lines of the fullest layout that is `width` columns wide, else the narrowest."""
     for moved in ((), (_REASON,), (_RESTARTS, _REASON)):
-        header = [head for i, head in enumerate(HEADER) if i not in moved]
+        heads = [head for i, head in enumerate(header) if i not in moved]
         rows = [_moved(line, moved) for line in found]
-        if _reach(rows, header) <= width:
-            return header, rows
-    return _STACKED, list(_stacked(found))
+        if _reach(rows, heads) <= width:
+            return heads, rows
+    zone = header[_SINCE].removeprefix(HEADER[_SINCE]).strip("()")
+    return _STACKED, list(_stacked(found, zone))
 
 
 def _moved(line: TableRow, moved: Sequence[int]) -> TableRow:
@@ -165,15 +208,17 @@ def _moved(line: TableRow, moved: Sequence[int]) -> TableRow:
 
 
 def _several(restarts: str) -> str:
-    return counted(int(restarts), "restart") if restarts not in ("0", _NOTHING) else ""
+    if restarts in ("0", _NOTHING):
+        return ""
+    return f"{counted(int(restarts), 'restart')} in the last hour"
 
 
-def _stacked(found: Sequence[TableRow]) -> Iterator[TableRow]:
+def _stacked(found: Sequence[TableRow], zone: str) -> Iterator[TableRow]:
     """One line a station, its instances beneath."""
     stations: dict[tuple[str, ...], tuple[str, ...]] = {}
     for line in found:
         room, name, presence, role, instance, state, since, restarts, revision, reason = line.cells
-        one = f"{state} {role}/{instance} since {since}"
+        one = f"{state} {role}/{instance} since {since} {zone}".rstrip()
         text = "; ".join(filter(None, (one, _several(restarts), reason)))
         said = () if role == _NOTHING else (text,)
         head = (room, name, presence, revision)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -77,7 +78,13 @@ def run(
     from fleet.mqtt import BadBroker, Broker, Refused
     from fleet.settings import BadSettings, read_password
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    # The journal has its own clock.
+    time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"{time}%(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         address = Broker.parse(broker, username, read_password(password_file))

@@ -34,11 +34,15 @@ class Event:
 
 @frozen
 class HistoryResult:
-    """What happened, the oldest first. `id`, `name`: the station, None for everything."""
+    """What happened, the oldest first. `id`, `name`: the station, None for everything.
+
+    `timezone`: the conference's.
+    """
 
     id: str | None
     name: str | None
     events: tuple[Event, ...]
+    timezone: str = "UTC"
 
 
 @frozen
@@ -62,6 +66,8 @@ class ShowResult:
     message: str | None
     roles: Roles
     text: str
+    timezone: str = "UTC"
+    """The conference's."""
 
 
 @frozen

@@ -112,6 +112,7 @@ class RolloutStatus:
 
 @frozen
 class RolloutResult:
-    """Operation `rollout`; None where there never was one."""
+    """Operation `rollout`; None where there never was one. `timezone`: the conference's."""
 
     rollout: RolloutStatus | None
+    timezone: str = "UTC"

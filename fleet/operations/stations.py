@@ -129,3 +129,5 @@ class SaidResult:
     state: str
     """`on`, `off` or `auto`."""
     until: datetime | None
+    timezone: str = "UTC"
+    """The conference's."""

@@ -27,7 +27,7 @@ async def test_the_past_of_a_station_is_shown_by_its_name_or_id(
     shown = await fleet("show", "hall1-cam", "--revision", "1")
     assert shown.code == 0
     assert shown.lines[0].startswith("# hall1-cam (cam1): revision 1 by anonymous at ")
-    assert shown.lines[0].endswith("Z: first")
+    assert shown.lines[0].endswith(" UTC: first")
     assert shown.lines[1:] == [
         "[roles.record.main]",
         'source = {type = "test"}',
@@ -115,6 +115,7 @@ async def test_talks_and_maintenance_are_said_and_taken_back(
         "name": "hall1-cam",
         "state": "off",
         "until": None,
+        "timezone": "UTC",
     }
     assert "talk in hall1: on until" in (await fleet("talk", "hall1", "on")).err
     assert "talk in hall1: auto" in (await fleet("talk", "hall1", "auto")).err

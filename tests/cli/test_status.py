@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet.cli import view
@@ -13,7 +14,7 @@ from tests.processes import Mosquitto, Program, Programs
 
 File = Callable[..., Path]
 CAM, SLIDES = ("hall1-cam", "cam1"), ("hall1-slides", "slides1")
-HEADER = list(view.HEADER)
+HEADER = list(view.header(datetime.now(UTC)))
 LONG = "expected 1 to 86400 seconds, " * 20 + "got 0"
 ESCAPE = "\x1b"
 COLOUR = {"FORCE_COLOR": "1", "NO_COLOR": ""}
@@ -84,6 +85,25 @@ async def test_rooms_are_summed_up_first_those_that_need_somebody_before_the_oth
     assert found.err.splitlines() == ["1 station, all well; sound not watched"], (
         "one room needs no sum of rooms"
     )
+
+
+async def test_all_times_are_in_the_conferences_zone_and_say_so(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    zone = '[conference]\ntimezone = "Asia/Kathmandu"\n'
+    await fleet("apply", "--yes", file(CAM, extra=zone), env={"TZ": "America/New_York"})
+    found = await fleet("status")
+    assert "SINCE(+0545)" in found.lines[0]
+    assert json.loads((await fleet("status", "--json")).out)["timezone"] == "Asia/Kathmandu"
+    for what in (("history",), ("history", "hall1-cam")):
+        assert (await fleet(*what)).lines[-1].split()[0].endswith("+05:45")
+    assert " +0545" in (await fleet("show", "hall1-cam")).lines[0]
+    assert " +0545: done" in (await fleet("rollout")).err
+    told = await fleet("maintenance", "hall1-cam", "on", "--for", "30m")
+    assert " +0545" in told.out + told.err
+    (station,) = json.loads((await fleet("status", "--json")).out)["stations"]
+    assert re.search(r"until \d\d:\d\d \+0545", station["note"])
 
 
 async def test_one_room_or_one_station_can_be_asked_for(

@@ -31,7 +31,7 @@ def status(status: LocalStatus) -> Iterator[str]:
         (
             f"{role}/{name}",
             one.state.value,
-            f"{one.since.astimezone():%H:%M:%S}",
+            f"{one.since.astimezone():%H:%M:%S %Z}",
             str(one.restarts),
             " ".join(filter(None, (one.reason, one.message))),
         )

@@ -41,14 +41,14 @@ def run(
     if json:
         print_json(found)
     elif found.events:
-        view.show([_line(one) for one in found.events], data(), _HEADER)
+        view.show([_line(one, found.timezone) for one in found.events], data(), _HEADER)
     elif station is None:
         say("nothing was ever rolled out; fleet apply FILE begins")
     else:
         say(f"nothing is known of {station} yet")
 
 
-def _line(one: Event) -> view.TableRow:
-    at = f"{one.at.astimezone():%Y-%m-%dT%H:%M:%S}"
+def _line(one: Event, timezone: str) -> view.TableRow:
+    at = view.zoned(one.at, timezone).isoformat(timespec="seconds")
     number = "-" if one.number is None else str(one.number)
     return view.TableRow(tuple(map(clean, (at, one.kind, number, one.by or "-", one.text))))

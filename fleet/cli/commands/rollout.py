@@ -32,18 +32,18 @@ def run(
     """Ask for it and show it."""
     arguments = RolloutArguments(number, end)
     try:
-        found = ask(ctx, lambda m: m.ask("rollout", arguments, RolloutResult)).rollout
+        found = ask(ctx, lambda m: m.ask("rollout", arguments, RolloutResult))
     except Denied as denied:
         stop_denied(denied, "fleet rollout")
     if json:
-        print_json(RolloutResult(found))
-    elif found is None:
+        print_json(found)
+    elif found.rollout is None:
         say("nothing was ever rolled out; fleet apply FILE begins")
     else:
-        _show(found)
+        _show(found.rollout, found.timezone)
 
 
-def _show(one: RolloutStatus) -> None:
+def _show(one: RolloutStatus, timezone: str) -> None:
     lines = [
         view.TableRow(
             tuple(
@@ -65,7 +65,8 @@ def _show(one: RolloutStatus) -> None:
     of = f" of {one.file}" if one.file else ""
     say(
         clean(
-            f"{one.kind} {one.number}{of} by {one.by} at {one.at:%Y-%m-%d %H:%M:%S}Z: {one.phase}"
+            f"{one.kind} {one.number}{of} by {one.by} at "
+            f"{view.moment(one.at, timezone)}: {one.phase}"
             f"{why}; {one.settled} of {counted(len(one.targets), 'station')} done"
         )
     )

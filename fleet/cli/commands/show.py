@@ -7,7 +7,7 @@ import typer
 from fleet.cli.completion import stations
 from fleet.cli.connection import Denied
 from fleet.cli.terminal import ask, print_json, stop_denied, with_examples
-from fleet.cli.view import clean
+from fleet.cli.view import clean, moment
 from fleet.operations import ShowArguments, ShowResult
 
 ABOUT: Final = "Show what is wanted of a station, or was under an earlier revision."
@@ -40,6 +40,6 @@ def run(
         return
     why = f": {found.message}" if found.message else ""
     name = found.name if found.name == found.id else f"{found.name} ({found.id})"
-    at = f"{found.at:%Y-%m-%d %H:%M:%S}Z"
+    at = moment(found.at, found.timezone)
     print(clean(f"# {name}: revision {found.revision} by {found.by} at {at}{why}"))
     print(found.text, end="")

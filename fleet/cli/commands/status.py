@@ -94,7 +94,8 @@ def _show(found: StatusResult) -> None:
         return
     for room in view.rooms(found):
         say(room)
-    view.show(view.lines(found.stations, found.at), data())
+    now = view.zoned(found.at, found.timezone)
+    view.show(view.lines(found.stations, now), data(), view.header(now))
     say(view.conclusion(found))
 
 
@@ -114,15 +115,16 @@ def _watch(options: Options, name: str | None, json: bool) -> None:
                     shown = str(error)
                 time.sleep(_PACE)
                 continue
-            lines = view.lines(found.stations, found.at)
+            now = view.zoned(found.at, found.timezone)
+            lines = view.lines(found.stations, now)
             if json:
                 print_json(found)
             elif console.is_terminal:
-                table = view.table(lines, view.HEADER, console.width)
-                heading = f"{view.clock(found.at, found.at)}  {view.conclusion(found)}"
+                table = view.table(lines, view.header(now), console.width)
+                heading = f"{now:%H:%M:%S %Z}  {view.conclusion(found)}"
                 rooms = map(Text, view.rooms(found))
                 live.update(Group(Text(heading, "bold"), *rooms, table), refresh=True)
             elif lines != shown:
-                print(*view.plain(lines), "", sep="\n", flush=True)
+                print(*view.plain(lines, view.header(now)), "", sep="\n", flush=True)
                 shown = lines
             time.sleep(_PACE)

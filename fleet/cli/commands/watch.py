@@ -81,7 +81,7 @@ def run(
 
 
 async def _watch(
-    access: Access, first: StatusResult, name: str | None, tell: Callable[[Happening], None]
+    access: Access, first: StatusResult, name: str | None, tell: Callable[[Happening, str], None]
 ) -> None:
     session = _Session(access, first, name, tell)
     await keep(access.broker, f"fleet-{secrets.token_hex(8)}", session)
@@ -93,12 +93,13 @@ class _Session:
         access: Access,
         first: StatusResult,
         name: str | None,
-        tell: Callable[[Happening], None],
+        tell: Callable[[Happening, str], None],
     ) -> None:
         self._access = access
         self._name = name
         self._stations = self._of_interest(first)
         self._tell = tell
+        self._timezone = first.timezone
         self._line: Line | None = None
         self._news = asyncio.Event()
         self._left = asyncio.Event()
@@ -167,8 +168,9 @@ class _Session:
             self._say("manager", "a manager is online again")
             self._manager_away = False
         stations = self._of_interest(found)
+        self._timezone = found.timezone
         for one in happenings(self._stations, stations, found.at):
-            self._tell(one)
+            self._tell(one, found.timezone)
         self._stations = stations
         took = loop.time() - began
         # A fleet that is large to describe is asked less often.
@@ -200,18 +202,18 @@ class _Session:
         self._manager_away = True
 
     def _say(self, kind: str, text: str) -> None:
-        self._tell(general(datetime.now(UTC), kind, text))
+        self._tell(general(datetime.now(UTC), kind, text), self._timezone)
 
 
-def _print_json(one: Happening) -> None:
+def _print_json(one: Happening, _: str) -> None:
     print_json(one)
     sys.stdout.flush()
 
 
-def _print(one: Happening) -> None:
+def _print(one: Happening, timezone: str) -> None:
     console = data()
     who = f"{one.room or '-'}  {one.name}" if one.name else "-"
-    text = Text(f"{view.clock(one.at, one.at)}  {view.clean(who)}  ")
+    text = Text(f"{view.zoned(one.at, timezone):%H:%M:%S %Z}  {view.clean(who)}  ")
     style = _STYLES.get(one.kind)
     if one.kind in ("presence", "instance", "station"):
         style = view.STYLES.get(one.state or "")

@@ -32,6 +32,11 @@ class Desk:
     clear: Callable[[str], Awaitable[None]]
     boot: str
 
+    @property
+    def timezone(self) -> str:
+        """The conference's, in which people are told the time."""
+        return self.ledger.rooms.header.timezone or "UTC"
+
     def name(self, station: str) -> str:
         """What people call a station."""
         return self.ledger[station].facts.name or station

@@ -31,7 +31,7 @@ async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryRe
     if asked.station is None:
         past = await desk.ledger.past(None, asked.limit)
         events = [_event(one, desk.name(one.station) if one.station else one.text) for one in past]
-        return HistoryResult(None, None, tuple(events))
+        return HistoryResult(None, None, tuple(events), desk.timezone)
     station = desk.find(asked.station)
     events = []
     before: Roles | None = None
@@ -45,7 +45,7 @@ async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryRe
             text = "; ".join(filter(None, (_summary(desk, station, before, config.roles), text)))
             before = config.roles
         events.append(_event(one, text))
-    return HistoryResult(station, desk.name(station), tuple(events))
+    return HistoryResult(station, desk.name(station), tuple(events), desk.timezone)
 
 
 async def show(desk: Desk, caller: str, asked: ShowArguments) -> ShowResult:  # noqa: ARG001
@@ -63,6 +63,7 @@ async def show(desk: Desk, caller: str, asked: ShowArguments) -> ShowResult:  # 
         issued.message,
         roles,
         export.roles_text(roles),
+        desk.timezone,
     )
 
 

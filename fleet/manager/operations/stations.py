@@ -104,7 +104,9 @@ async def maintenance(desk: Desk, caller: str, asked: MaintenanceArguments) -> S
     said = _said(kind, name, "on", caller, asked.seconds) if asked.on else None
     await desk.ledger.say(kind, name, said)
     shown = name if kind == "room" else desk.name(name)
-    return SaidResult(kind, shown, "on" if said else "off", said.until if said else None)
+    return SaidResult(
+        kind, shown, "on" if said else "off", said.until if said else None, desk.timezone
+    )
 
 
 async def talk(desk: Desk, caller: str, asked: TalkArguments) -> SaidResult:
@@ -115,7 +117,7 @@ async def talk(desk: Desk, caller: str, asked: TalkArguments) -> SaidResult:
         seconds = asked.seconds or TALK_HOLDS.total_seconds()
         said = _said("talk", room, asked.talk, caller, seconds)
     await desk.ledger.say("talk", room, said)
-    return SaidResult("room", room, asked.talk, said.until if said else None)
+    return SaidResult("room", room, asked.talk, said.until if said else None, desk.timezone)
 
 
 def _said(

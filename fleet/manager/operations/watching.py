@@ -18,7 +18,7 @@ async def rollout(desk: Desk, caller: str, asked: RolloutArguments) -> RolloutRe
             raise InvalidArguments(
                 f"there is no rollout {asked.number}; fleet history shows those there were"
             )
-    return RolloutResult(_status(found) if found else None)
+    return RolloutResult(_status(found) if found else None, desk.timezone)
 
 
 def _status(one: Rollout) -> RolloutStatus:

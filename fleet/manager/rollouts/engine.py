@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
@@ -56,6 +57,10 @@ class Rollouts:
         self._connected_at = 0.0
         self._error: str | None = None
 
+    @property
+    def _timezone(self) -> str | None:
+        return self._ledger.rooms.header.timezone
+
     def connected(self) -> None:
         """There is a broker (again), and what it kept was read."""
         self._connected_at = time.monotonic()
@@ -71,8 +76,8 @@ class Rollouts:
         running = self._ledger.running
         if running is not None:
             raise CommandFailed(
-                f"{describe(running)}, is running; wait for it (fleet rollout), or end it with: "
-                "fleet rollout --stop"
+                f"{describe(running, self._timezone)}, is running; wait for it (fleet rollout), or "
+                "end it with: fleet rollout --stop"
             )
 
     async def begin(
@@ -147,7 +152,10 @@ class Rollouts:
             case End(phase):
                 ended = evolve(rollout, phase=phase, why=rollout.why or _why(rollout))
                 log.info(
-                    "%s is %s%s", describe(ended), phase, f", {ended.why}" if ended.why else ""
+                    "%s is %s%s",
+                    describe(ended, self._timezone),
+                    phase,
+                    f", {ended.why}" if ended.why else "",
                 )
                 await self._write(ended, draft)
             case _:
@@ -262,12 +270,13 @@ class Rollouts:
         self._publish(draft.stations)
 
 
-def describe(rollout: Rollout) -> str:
-    """`the rollout 7 of democon.toml, begun by ann at 09:12:03Z, 3 of 12 stations done`."""
+def describe(rollout: Rollout, timezone: str | None) -> str:
+    """`the rollout 7 of democon.toml, begun by ann at 10:12:03 CET, 3 of 12 stations done`."""
+    at = rollout.at.astimezone(ZoneInfo(timezone or "UTC"))
     of = f" of {rollout.file}" if rollout.file else " back" if rollout.kind == "rollback" else ""
     done = sum(one.outcome not in (Outcome.WAITING, Outcome.BEGUN) for one in rollout.targets)
     return (
-        f"the rollout {rollout.number}{of}, begun by {rollout.by} at {rollout.at:%H:%M:%S}Z, "
+        f"the rollout {rollout.number}{of}, begun by {rollout.by} at {at:%H:%M:%S %Z}, "
         f"{done} of {counted(len(rollout.targets), 'station')} done"
     )
 
