@@ -35,7 +35,7 @@ Below them: `mqtt` (the only module that speaks MQTT), `settings` (files and pas
 (systemd), `guard` (tasks that live on, and who holds the loop), `role` (what a role is and is
 given), `media` (what media roles share), `wire` (bytes <-> `model`), `topics`, `schema` (classes
 -> JSON Schema), `operations` (what `fleet` asks the manager), `station` (what everybody can ask a
-station), `strict` (JSON values -> classes, no coercion).
+station), `strict` (JSON values -> classes, no coercion), `kept` (files that outlive a power cut).
 """
 
 from fleet.version import __version__

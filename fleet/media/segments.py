@@ -12,12 +12,14 @@ import errno
 import os
 import re
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from attrs import define, field
 
+from fleet import kept
 from fleet.role import Failed, Host
 
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -26,6 +28,7 @@ _LEAST = 4 * 1024 * 1024
 _GIB = 1024**3
 _LAST = "last"
 """In the run's directory: the name of the segment published last."""
+_NAME_BYTES = 255
 
 
 def public_name(
@@ -122,12 +125,27 @@ class Segments:
         """The run of an earlier agent that `file` is or was to be one segment of."""
         segments = cls(host, file.parent, file.suffix)
         with contextlib.suppress(OSError):
-            last = segments.directory / (segments.run / _LAST).read_text()
-            if last.stat().st_size:
+            last = segments._last()
+            if last is not None and last.stat().st_size:
                 segments.current, segments._size = last, last.stat().st_size
-            else:
+            elif last is not None:
                 last.unlink()  # reserved, and the agent died before it was used
         return segments
+
+    def _last(self) -> Path | None:
+        """The segment published last, as an agent before this one noted it."""
+        try:
+            name = kept.read(self.run / _LAST, bytes.decode, _NAME_BYTES)
+        except (OSError, ValueError) as error:
+            kept.set_aside(self.run / _LAST, error)
+            return None
+        if name is None:
+            return None
+        path = self.directory / name.replace("\0", "/")
+        if path.name != name or path.suffix != self.suffix:
+            kept.set_aside(self.run / _LAST, "it names no segment")
+            return None
+        return path if path.is_file() else None  # whoever collects files may have moved it
 
     @property
     def pattern(self) -> str:
@@ -168,10 +186,12 @@ class Segments:
             return
         self._closed = True
         with contextlib.suppress(OSError):
-            self._name()
             for segment in self._waiting():
-                segment.unlink()  # opened, but nothing came
-            (self.run / _LAST).unlink(missing_ok=True)
+                if not segment.stat().st_size:
+                    segment.unlink()  # opened, but nothing came, or a power cut took it
+            self._name()
+            for path in self.run.glob(f"{_LAST}*"):
+                kept.remove(path)
             self.run.rmdir()
             self._look()
 
@@ -190,7 +210,8 @@ class Segments:
                         Segments.of(self.host, run / f"0{suffix}").close()
 
     def _waiting(self) -> list[Path]:
-        return sorted(self.run.glob(f"[0-9]*{self.suffix}"))
+        found = sorted(self.run.glob(f"[0-9]*{self.suffix}"))
+        return [path for path in found if path.stem.isdecimal() and path.is_file()]
 
     def _name(self) -> None:
         for segment in self._waiting():
@@ -201,9 +222,16 @@ class Segments:
                 return
             opened = self.last_write or datetime.fromtimestamp(stat.st_mtime, UTC)
             path = self._reserve(self._begun() if int(segment.stem) == 0 else opened)
-            with contextlib.suppress(OSError):  # only an agent that comes later would miss it
-                (self.run / _LAST).write_text(path.name)
+            self._note(path.name)
             self.current, self._size = segment.rename(path), 0
+
+    def _note(self, name: str) -> None:
+        """Only an agent that comes later would miss it, so nobody waits for the disk."""
+        path = self.run / _LAST
+        with contextlib.suppress(OSError):
+            kept.replace(path, name.encode(), sync=False)
+            # Not to be waited for at the end either, should the disk have gone.
+            threading.Thread(target=_sync, args=(path,), name="sync", daemon=True).start()
 
     def _look(self) -> None:
         if self.current is None:
@@ -224,4 +252,12 @@ class Segments:
                 opened += timedelta(seconds=1)
 
     def _begun(self) -> datetime:
-        return datetime.strptime(self.run.name.split(".")[4], _STAMP).replace(tzinfo=UTC)
+        try:
+            return datetime.strptime(self.run.name.split(".")[4], _STAMP).replace(tzinfo=UTC)
+        except (IndexError, ValueError):  # no run of ours was named so
+            return datetime.fromtimestamp(self.run.stat().st_mtime, UTC)
+
+
+def _sync(path: Path) -> None:
+    with contextlib.suppress(OSError):  # the run may have ended since
+        kept.sync(path)

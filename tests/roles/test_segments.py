@@ -158,6 +158,43 @@ def test_a_name_reserved_by_an_agent_that_died_is_used_by_the_next(make_host: Ma
     assert contents(host) == {"20260201T120000Z": "a"}
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0" * 40, b"", b"hall1-hall1-c", b"\xff\xfe", b"../outside.ts", b".", b"x" * 9000, None],
+    ids=["zeros", "empty", "half", "no UTF-8", "upwards", "dot", "much", "a directory"],
+)
+def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
+    make_host: MakeHost, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = make_host()
+    cut = begin(host, NOON)
+    for number, text in enumerate(("first", "", "third")):
+        written(cut, number, text, NOON + timedelta(seconds=10 * (number + 1)))
+    (cut.run / "000000009.ts").mkdir()
+    (cut.run / "12abc.ts").write_text("nobody's")
+    (host.recordings / f".{host.station}.{host.role}.{host.instance}.garbage").mkdir()
+    outside = host.recordings.parent / "outside.ts"
+    outside.write_text("")
+    last = cut.run / "last"
+    if damage is None:
+        (last / "inside").mkdir(parents=True)
+    else:
+        last.write_bytes(damage)
+    for _ in range(2):
+        segments = Segments.begin(host, host.recordings, ".ts")
+        segments.sweep()
+        written(segments, 0, "next", NOON + timedelta(hours=1))
+        segments.publish()
+        segments.close()
+    assert sorted(path.read_text() for path in public(host.recordings)) == [
+        *("first", "next", "next", "third")
+    ]
+    assert outside.exists()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "last is damaged" in said[0]
+
+
 def test_a_percent_sign_in_the_path_is_no_pattern(tmp_path: Path, make_host: MakeHost) -> None:
     host = make_host()
     host.recordings = tmp_path / "100%d"

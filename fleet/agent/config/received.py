@@ -59,6 +59,7 @@ class Configs:
         config = self.memory.in_force
         if config is not None:
             await self._apply(config, examine(config.roles, catalogue).instances)
+            await asyncio.to_thread(self._store.keep_copy)
 
     async def recover(self, catalogue: Catalogue) -> None:
         """Run what could not be run so far and can be now, such as when its tools are installed.
@@ -114,10 +115,13 @@ class Configs:
             decision = decide(self.memory, payload, catalogue, self._boot, now)
             if decision is None or self._closing:
                 return
-            decision = await self._saved(decision, payload, catalogue)
+            before, decision = self.memory, await self._saved(decision, payload, catalogue)
             self.memory = decision.memory
+            changed = decision.memory is not before
             self._answer(decision.payload)
             await self._run(decision)
+            if changed:
+                await asyncio.to_thread(self._store.keep_copy)
 
     async def _run(self, decision: Decision) -> None:
         if decision.ack.error is not None:

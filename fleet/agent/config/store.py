@@ -8,13 +8,15 @@ import errno
 import fcntl
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from fleet import kept
 from fleet.agent.config.accept import Memory
 from fleet.model import STATION_RULE, is_station_id
-from fleet.wire import Undecodable, decode, encode
+from fleet.wire import decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ _SPARE_BYTES: Final = 1024 * 1024
 _DECISION: Final = "decision.json"
 _STATION: Final = "station"
 _MAX_DECISION: Final = 4 * 1024 * 1024
+_MAX_ID: Final = 1000
+T = TypeVar("T")
 
 
 class StateInUse(Exception):
@@ -45,6 +49,7 @@ class StateDirectory:
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            kept.make_way(directory / "lock")
             self._lock = _open_lock(directory / "lock")
         except OSError as error:
             raise BadState(f"the state directory {directory} cannot be used: {error}") from None
@@ -71,32 +76,43 @@ class StateDirectory:
         Raises:
             BadState: there is none, or it is not valid.
         """
-        path, kept = self.directory / _STATION, kept_id(self.directory)
-        station = given or kept or found
+        found_kept = self._whole(self.directory / _STATION, _parse_id, _MAX_ID)
+        station = given or found_kept or found
         if station is None:
             raise BadState("this machine has no network card to be named after: give --station")
         if not is_station_id(station):
             raise BadState(f"{station!r} cannot be a station's id: {STATION_RULE}")
-        if kept is not None and kept != station:
-            log.warning("this station was %s and is %s from now on", kept, station)
-        if kept != station:
+        if found_kept is not None and found_kept != station:
+            log.warning("this station was %s and is %s from now on", found_kept, station)
+        for path in _both(self.directory / _STATION):
+            if found_kept == station and path.is_file():
+                continue
             try:
-                _replace(path, f"{station}\n".encode())
+                kept.replace(path, f"{station}\n".encode())
             except OSError as error:
                 log.error("the station's id cannot be kept: %s", error)
         return station
 
     def load(self) -> Memory:
-        """What was saved last; nothing where that is damaged (it is then set aside)."""
-        path = self.directory / _DECISION
-        try:
-            return saved(self.directory)
-        except (OSError, Undecodable) as error:
-            aside = path.with_suffix(".json.damaged")
-            log.error("%s is damaged (%s): nothing is in force; kept as %s", path, error, aside)
-            with suppress(OSError):
-                path.replace(aside)
-            return Memory()
+        """What was saved last; what is damaged of it is set aside, and its copy serves."""
+        found = self._whole(
+            self.directory / _DECISION,
+            lambda payload: decode(payload, Memory, _MAX_DECISION),
+            _MAX_DECISION,
+        )
+        return found or Memory()
+
+    def _whole(self, path: Path, parse: Callable[[bytes], T], most: int) -> T | None:
+        """What is kept there, or in its copy; None where neither is whole."""
+        for one in _both(path):
+            try:
+                found = kept.read(one, parse, most)
+            except (OSError, ValueError) as error:
+                kept.set_aside(one, error)
+                continue
+            if found is not None:
+                return found
+        return None
 
     def save(self, memory: Memory) -> None:
         """Returns when `memory` is safe on the disk.
@@ -107,21 +123,33 @@ class StateDirectory:
         path, spare = self.directory / _DECISION, self.directory / "spare"
         payload = encode(memory)
         try:
-            _replace(path, payload)
+            kept.replace(path, payload)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not spare.exists():
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not spare.is_file():
                 raise
             log.warning("the disk of %s is full: its spare file makes way", self.directory)
             spare.unlink()
-            _replace(path, payload)
+            kept.replace(path, payload)
         self.keep_spare()
+
+    def keep_copy(self) -> None:
+        """Keep what was saved once more, where that can be."""
+        path = self.directory / _DECISION
+        try:
+            kept.replace(_copy(path), path.read_bytes())
+        except FileNotFoundError:
+            return  # nothing was saved yet
+        except OSError as error:
+            log.warning("no copy can be kept of %s: %s", path, error)
 
     def keep_spare(self) -> None:
         """Set space aside for later configs, if there is any."""
         spare = self.directory / "spare"
-        if spare.exists():
+        if spare.is_file() and spare.stat().st_size == _SPARE_BYTES:
             return
         new = spare.with_suffix(".new")
+        for one in (spare, new):
+            kept.make_way(one)
         try:
             with new.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _SPARE_BYTES)
@@ -144,39 +172,44 @@ def _open_lock(path: Path) -> int:
 
 def kept_id(directory: Path) -> str | None:
     """The station's id that is kept there, if any can be read."""
-    try:
-        return (directory / _STATION).read_text(errors="replace").strip() or None
-    except OSError:
-        return None
+    for path in _both(directory / _STATION):
+        with suppress(OSError, ValueError):
+            found = kept.read(path, _parse_id, _MAX_ID)
+            if found is not None:
+                return found
+    return None
 
 
 def saved(directory: Path) -> Memory:
     """What the agent of this state directory saved last; it may be running.
 
     Raises:
-        OSError, Undecodable: it is there and cannot be read.
+        OSError, Undecodable: it is there and cannot be read, nor can its copy.
     """
     try:
-        payload = (directory / _DECISION).read_bytes()
-    except FileNotFoundError:
-        return Memory()
-    return decode(payload, Memory, _MAX_DECISION)
+        found = _read_decision(directory / _DECISION)
+    except (OSError, ValueError):
+        found = _read_decision(_copy(directory / _DECISION))
+        if found is None:
+            raise
+    return found or Memory()
 
 
-def _replace(path: Path, payload: bytes) -> None:
-    new = path.with_name(path.name + ".new")
-    try:
-        with new.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError:
-        with suppress(OSError):
-            new.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def _read_decision(path: Path) -> Memory | None:
+    return kept.read(path, lambda payload: decode(payload, Memory, _MAX_DECISION), _MAX_DECISION)
+
+
+def _parse_id(payload: bytes) -> str:
+    station = payload.decode().strip()
+    if not is_station_id(station):
+        raise ValueError(f"no station's id: {STATION_RULE}")
+    return station
+
+
+def _copy(path: Path) -> Path:
+    return path.with_name(path.name + ".copy")
+
+
+def _both(path: Path) -> tuple[Path, Path]:
+    """Where something is kept, and its copy: a damaged disk seldom hits both."""
+    return path, _copy(path)

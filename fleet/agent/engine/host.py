@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from attrs import define, frozen
 from prometheus_client import CollectorRegistry
 
+from fleet import kept
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.policy import ROLE_CRASHED, Ending
 from fleet.agent.engine.reconcile import Key
@@ -148,7 +149,7 @@ class InstanceHost(Host):
     def _make_state(self) -> None:
         # A full disk is no reason not to record on another one: roles that need it will say.
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
+            kept.make_directory(self.state)
         except OSError:
             return
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from fleet import kept
 from fleet.model import CommandFailed, Error, InstanceStatus, Refusal, Reply, UnknownCommand
 from fleet.role import Command
 from fleet.strict import Mistakes, structure
@@ -72,6 +73,7 @@ class LocalServer:
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            kept.make_way(self._directory / _NAME)
             with _reachable(self._directory) as path:
                 with suppress(FileNotFoundError):
                     os.unlink(path)  # noqa: PTH108 (a Path would be resolved)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from fleet import kept
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes.left_behind import leaders_and_orphans, scan
 from fleet.agent.processes.process import Process, kill
@@ -115,13 +116,14 @@ class Adoption:
         known = earlier | {d for digest in earlier for d in self._live(key, digest)}
         path = self._live_path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join([now, *sorted(known)]))
+            kept.make_directory(path.parent)
+            kept.replace(path, "\n".join([now, *sorted(known)]).encode(), sync=False)
         except OSError as error:
             log.warning("%s cannot be written, a later agent will restart %s: %s", path, key, error)
 
     def _forget(self, key: Key) -> None:
         """The children that took newer settings live are gone."""
+        kept.make_way(self._live_path(key))
         try:
             self._live_path(key).unlink(missing_ok=True)
         except OSError as error:

@@ -20,6 +20,7 @@ from typing import Final, Self
 
 import attrs
 
+from fleet import kept
 from fleet.agent.processes import left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat
 from fleet.agent.processes.output import REPORT, LogFile, by_age, empty, size
@@ -262,7 +263,8 @@ def _sink(path: Path, fresh: bool) -> int:
     """A file to append to. Without one (disk full) the work goes on unlogged."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | (os.O_TRUNC if fresh else 0)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        kept.make_directory(path.parent)
+        kept.make_way(path)
         return os.open(path, flags, 0o600)
     except OSError as error:
         log.warning("%s cannot be written: %s", path, error.strerror)

@@ -1,0 +1,126 @@
+"""Files that outlive a power cut, and what a disk holds after one.
+
+What is written here is the old or the new, never half of one. What is found may be anything:
+zeros, nothing, half, another file's words, a directory where a file was. It is set aside, so that
+nothing stands in the way and nothing is lost, and said once.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_MOST_ASIDE: Final = 9
+"""Damaged ones of one name that are kept."""
+
+
+def replace(path: Path, payload: bytes, *, sync: bool = True) -> None:
+    """Have `payload` in `path`: safe on the disk where this returns, unless `sync` is False.
+
+    Raises:
+        OSError: it is not; what was there before is.
+    """
+    new = path.with_name(path.name + ".new")
+    for one in (new, path):
+        make_way(one)
+    try:
+        with new.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    if sync:
+        _sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have what `replace` wrote safe on the disk.
+
+    Raises:
+        OSError: it is not, or it is gone.
+    """
+    _sync(path)
+    _sync(path.parent)
+
+
+def read(path: Path, parse: Callable[[bytes], T], most: int) -> T | None:
+    """What `parse` makes of the file, which is None where there is none.
+
+    Raises:
+        OSError, ValueError: it cannot be read, is longer than `most` bytes, or `parse` says so.
+    """
+    try:
+        with path.open("rb") as file:
+            payload = file.read(most + 1)
+    except FileNotFoundError:
+        return None
+    if len(payload) > most:
+        raise ValueError(f"longer than {most} bytes")
+    return parse(payload)
+
+
+def make_way(path: Path) -> None:
+    """Set aside a directory that stands where a file is to be."""
+    if path.is_dir() and not path.is_symlink():
+        set_aside(path, "a directory stands where a file was")
+
+
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Have a directory, and those above it; a file in the way of any is set aside.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+    except (FileExistsError, NotADirectoryError):
+        for one in (*reversed(path.parents), path):
+            if one.is_file():
+                set_aside(one, "a file stands where a directory was")
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+
+
+def set_aside(path: Path, why: object) -> None:
+    """Move what is damaged out of the way, and say so; the oldest of many goes."""
+    asides = [path.with_name(f"{path.name}.damaged")]
+    asides += [path.with_name(f"{path.name}.damaged.{n}") for n in range(2, _MOST_ASIDE + 1)]
+    aside = next((one for one in asides if not os.path.lexists(one)), asides[0])
+    try:
+        if os.path.lexists(aside):
+            remove(aside)
+        path.rename(aside)
+    except OSError as error:
+        log.error("%s is damaged (%s) and cannot be set aside: %s", path, why, error)
+    else:
+        log.error("%s is damaged (%s): it is kept as %s", path, why, aside.name)
+
+
+def remove(path: Path) -> None:
+    """Have nothing there any more, whatever it is.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

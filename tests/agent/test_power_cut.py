@@ -1,0 +1,124 @@
+"""Whatever a disk holds after a power cut, in every file the agent keeps: the work begins."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fleet import kept
+from fleet.agent.config.accept import Memory
+from fleet.agent.config.store import StateDirectory, kept_id, saved
+from fleet.agent.engine.reconcile import Key
+from fleet.agent.local.socket import LocalServer
+from fleet.model import Config, State
+from tests.agent.engine import ChildFactory, Station
+from tests.processes import until
+
+MEMORY = Memory(Config(3, None, "ann", {"record": {"main": {}}}, "cam", "hall1"))
+MAIN = Key("child", "main")
+DAMAGES = {
+    "zeros": b"\0" * 100,
+    "empty": b"",
+    "half": b'{"in_force": {"revision": 3, "at"',
+    "no UTF-8": b"\xff\xfe\x80",
+    "a path upwards": b"../../etc/passwd\n",
+    "much": b"a" * 5_000_000,
+    "a directory": None,
+}
+damaged = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+
+
+def spoil(path: Path, damage: bytes | None) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if damage is None:
+        (path / "inside").mkdir(parents=True)
+    else:
+        path.write_bytes(damage)
+
+
+@damaged
+@pytest.mark.parametrize("file", ["decision.json", "station", "spare", "lock", "agent.sock"])
+async def test_the_station_is_who_it_was_and_knows_what_it_decided(
+    tmp_path: Path, file: str, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = StateDirectory(tmp_path)
+    store.station("hall1-cam", None)
+    store.save(MEMORY)
+    store.keep_copy()
+    store.close()
+    for name in (file, f"{file}.new"):
+        spoil(tmp_path / name, damage)
+    assert saved(tmp_path) == MEMORY
+    assert kept_id(tmp_path) == "hall1-cam"
+    caplog.set_level(logging.ERROR)
+    for _ in range(2):
+        store = StateDirectory(tmp_path)
+        assert store.station(None, "aabbccddeeff") == "hall1-cam"
+        assert store.load() == MEMORY
+        later = Memory(Config(4, None, None, {}))
+        store.save(later)
+        assert store.load() == later
+        store.save(MEMORY)
+        store.keep_copy()
+        assert (tmp_path / "spare").stat().st_size == 1024 * 1024
+        local = LocalServer(tmp_path, {})
+        await local.start()
+        assert (tmp_path / "agent.sock").is_socket()
+        await local.close()
+        store.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == len(set(said)), "said more than once"
+    if file in ("decision.json", "station"):
+        assert any(f"{tmp_path / file} is damaged" in one for one in said)
+        assert (tmp_path / f"{file}.damaged").exists()
+
+
+@damaged
+def test_a_decision_and_its_copy_that_are_both_lost_leave_the_station_without_one(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    for name in ("decision.json", "decision.json.copy"):
+        spoil(tmp_path / name, damage)
+    store = StateDirectory(tmp_path)
+    assert store.load() == Memory()
+    store.save(MEMORY)
+    assert store.load() == MEMORY
+    store.close()
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> AsyncIterator[Station]:
+    station = Station(tmp_path)
+    yield station
+    await station.supervisor.stop()
+
+
+@damaged
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("instances", "instances/child", "instances/child/main", "instances/child/main.live"),
+        *("logs", "logs/child/main", "logs/child/main/main.stderr", "logs/child/main/main.stdout"),
+    ],
+)
+async def test_a_child_begins_with_its_own_directory_and_its_words_are_read(
+    station: Station, file: str, damage: bytes | None
+) -> None:
+    spoil(station.state_dir / file, damage)
+    wanted = ChildFactory().wanted("sh", "-c", "pwd; exec sleep 1000")
+    await station.supervisor.apply({MAIN: wanted})
+    await until(lambda: station.state(MAIN) == State.RUNNING)
+    await until(lambda: [line.text for line in station.lines if line.text.startswith("/")] != [])
+    own = station.state_dir / "instances/child/main"
+    assert [line.text for line in station.lines][-1] == str(own)
+
+
+def test_the_oldest_of_many_damaged_ones_goes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for number in range(12):
+        path.write_text(json.dumps(number))
+        kept.set_aside(path, "a test")
+    assert len(list(tmp_path.iterdir())) == 9
