@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
+import attrs
 from attrs import field, frozen
 from prometheus_client import CollectorRegistry
 
@@ -47,6 +48,17 @@ class Secret:
 
     secret: str
     private = 'a secret by its name, {secret = "…"}: its value stands on the station alone'
+
+
+@frozen
+class Offer:
+    """What an instance lets others read: MPEG-TS over TCP, at `port` of the address `listen`.
+
+    Readers on the station itself come by 127.0.0.1, whatever `listen` says.
+    """
+
+    port: int
+    listen: str = "0.0.0.0"  # noqa: S104 (as a role says it)
 
 
 @frozen
@@ -188,6 +200,10 @@ def command(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
 class Role(Generic[S]):
     """One instance of a role. Subclasses say what starting, updating and stopping mean."""
 
+    live: ClassVar[frozenset[str]] = frozenset()
+    """The settings that `update` takes while it runs, of a role that comes with fleet: a plan
+    says that a change of any other interrupts it.
+    """
     stall_seconds: float | None = None
     """Seconds without `Host.progress` after which a running role counts as `Stalled`.
 
@@ -209,6 +225,12 @@ class Role(Generic[S]):
     async def update(self, settings: S) -> bool:  # noqa: ARG002 (for subclasses)
         """Take new settings while running: True if done, False to be restarted instead."""
         return False
+
+    def takes_live(self, settings: S) -> bool:
+        """Whether nothing but `live` settings is different."""
+        fields: tuple[Any, ...] = attrs.fields(type(settings))  # type: ignore[arg-type]
+        kept = (one.name for one in fields if one.name not in self.live)
+        return all(getattr(settings, name) == getattr(self.settings, name) for name in kept)
 
     async def stop(self) -> None:
         """End, so that what was written is whole.
@@ -269,6 +291,13 @@ class RoleFactory(Generic[S]):
     def build(self, host: Host, settings: S) -> Role[S]:
         """One instance, not started yet."""
         return self.role(host, settings)
+
+    def offers(self, settings: S) -> Mapping[str, Offer]:  # noqa: ARG002 (for subclasses)
+        """Output -> what others can read there; the first is meant where none is named.
+
+        Of a role that comes with fleet; of another a setting `port` says where.
+        """
+        return {}
 
 
 class DuplicateRole(Exception):

@@ -11,8 +11,8 @@ from fleet.operations import PlanResult
 
 _MOST = 10
 """Names that are told one by one."""
-_STYLES = {"+": "green", "~": "yellow", "-": "red"}
-_WORDS = {"+": "to add", "~": "to change", "-": "to remove"}
+_STYLES = {"+": "green", "~": "yellow", "-": "red", "!": "red"}
+_WORDS = {"+": "to add", "~": "to change", "-": "to remove", "!": "to interrupt"}
 
 
 def read(path: Path) -> str:
@@ -71,10 +71,13 @@ def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:
     rows = []
     for change in plan.changes:
         detail = change.detail
-        if change.running and change.action != "+":
+        if change.interrupts:
             detail = f"{detail} (it runs now and is interrupted)".strip()
         instance = f"{change.role}/{change.instance}"
         rows.append((str(change.action), change.station, instance, clean(detail)))
+    for one in plan.cuts:
+        detail = f"its source {one.source} changes (it runs now and is interrupted)"
+        rows.append(("!", one.station, f"{one.role}/{one.instance}", clean(detail)))
     shown = {change.id for change in plan.changes}
     for station in plan.stations:
         # Instances that are added say already that a station is new.

@@ -35,7 +35,29 @@ class Change:
     detail: str
     """What changes in a few words: `segment_seconds 180 -> 300`."""
     running: bool
-    """Whether the instance runs now, so that `~` and `-` interrupt it."""
+    """Whether the instance runs now."""
+    live: bool = False
+    """Whether it takes the change while it runs."""
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether something that runs is interrupted."""
+        return self.running and self.action != "+" and not self.live
+
+
+@frozen
+class Cut:
+    """An instance that runs and is interrupted though it stays as it is.
+
+    `source`: what it reads, also by way of others, and what changes: `hall1-cam ingest/main`.
+    """
+
+    id: str
+    station: str
+    room: str | None
+    role: str
+    instance: str
+    source: str
 
 
 @frozen
@@ -75,6 +97,8 @@ class PlanResult:
     """The number of the last rollout: a higher one later means that somebody applied since."""
     doubts: tuple[Doubt, ...] = ()
     """What stations that change would refuse, so that applying is refused too, unless forced."""
+    cuts: tuple[Cut, ...] = ()
+    """Who else is interrupted."""
 
     @property
     def is_empty(self) -> bool:
@@ -83,11 +107,12 @@ class PlanResult:
 
     @property
     def interrupted(self) -> tuple[str, ...]:
-        """The running recordings that applying would restart or end."""
+        """The running recordings that applying would restart, end or cut off from their source."""
+        ended: list[Change | Cut] = [one for one in self.changes if one.interrupts]
         return tuple(
             f"{one.station} {one.role}/{one.instance}"
-            for one in self.changes
-            if one.running and one.action != "+" and one.role == RECORDING
+            for one in [*ended, *self.cuts]
+            if one.role == RECORDING
         )
 
 

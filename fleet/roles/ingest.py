@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +23,7 @@ from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import LOOPBACK, PACKAGES, output, raw, sources
 from fleet.media.progress import Metrics, Report
 from fleet.media.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate, fraction
-from fleet.roles import ChildRole, Failed, Host, Meta, RoleFactory, register_factory
+from fleet.roles import ChildRole, Failed, Host, Meta, Offer, RoleFactory, register_factory
 
 _PROGRAM = Path(programs.__file__).with_name("capture.py")
 _PYTHON = "/usr/bin/python3"
@@ -31,6 +32,15 @@ _PATIENCE_SECONDS = 3.0
 """How long the second of picture and sound may come after the first."""
 _LOSS = 0.01
 """Share of pictures or sound whose loss is said."""
+
+
+def _own_address(listen: str) -> None:
+    try:
+        ip_address(listen)
+    except ValueError:
+        raise ValueError(
+            f'expected an address of the station such as "0.0.0.0", got "{listen}"'
+        ) from None
 
 
 @frozen
@@ -54,6 +64,7 @@ class IngestSettings:
             pattern=r"^[0-9A-Fa-f.:]+$",
             description="where others connect; readers on the station always can",
         ),
+        _own_address,
     ] = "0.0.0.0"  # noqa: S104 (readers are other boxes; the port carries what the room sees)
     local_copy: Annotated[LocalCopySettings, Meta(description="the copy on the station's disk")] = (
         LOCAL_COPY
@@ -256,6 +267,10 @@ class IngestFactory(RoleFactory[IngestSettings]):
         "gst-launch-1.0": "gstreamer1.0-tools",
         "ffmpeg": "ffmpeg",
     }
+
+    def offers(self, settings: IngestSettings) -> Mapping[str, Offer]:
+        """Picture and sound in one."""
+        return {"main": Offer(settings.port, settings.listen)}
 
 
 register_factory("ingest", IngestFactory())

@@ -63,6 +63,10 @@ def _seconds(description: str) -> Meta:
     return Meta(ge=0, le=86400, description=description, extra_json_schema={"unit": "s"})
 
 
+_FIXED = {"source", "thumbnail_seconds"}
+"""Settings that cannot change while it looks."""
+
+
 @frozen
 class MonitorSettings:
     """What is watched, and from when on something is wrong."""
@@ -145,6 +149,7 @@ class _Lines:
 class Monitor(Role[MonitorSettings]):
     """One pair of eyes and ears."""
 
+    live = frozenset(one.name for one in attrs.fields(MonitorSettings)) - _FIXED
     stall_seconds = 30.0
     start_seconds = 10.0
     """How long a start waits for the first measurement."""
@@ -269,10 +274,7 @@ class Monitor(Role[MonitorSettings]):
 
     async def update(self, settings: MonitorSettings) -> bool:
         """Thresholds can change while it looks."""
-        same = evolve(
-            settings, source=self.settings.source, thumbnail_seconds=self.settings.thumbnail_seconds
-        )
-        if same != settings:
+        if not self.takes_live(settings):
             return False
         self.settings, self._meter.thresholds = settings, settings.thresholds()
         return True

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from fleet.media.ffmpeg import FfmpegRole
 from fleet.media.segments import Segments, short_of
@@ -83,6 +83,7 @@ class Record(FfmpegRole[RecordSettings]):
     """One recording, in segments."""
 
     output = "recording"
+    live = frozenset(("stall_seconds", "minimum_free_gib"))
     _segments: Segments
 
     def __init__(self, host: Host, settings: RecordSettings) -> None:
@@ -218,12 +219,7 @@ class Record(FfmpegRole[RecordSettings]):
 
     async def update(self, settings: RecordSettings) -> bool:
         """How patient we are and what must stay free can change while recording."""
-        same = evolve(
-            settings,
-            stall_seconds=self.settings.stall_seconds,
-            minimum_free_gib=self.settings.minimum_free_gib,
-        )
-        if same != self.settings:
+        if not self.takes_live(settings):
             return False
         self.settings = settings
         self.stall_seconds = settings.stall_seconds

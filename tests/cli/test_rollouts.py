@@ -91,6 +91,56 @@ async def test_yes_does_not_interrupt_a_recording_and_interrupt_does(
     assert (await fleet("diff", "hall1-cam", "1", "3")).code == 0
 
 
+FED = """
+[rooms.hall1]
+[stations.hall1-cam]
+id = "cam1"
+room = "hall1"
+roles.ingest.main = {{picture = {{type = "test"}}, rate = {rate}}}
+roles.record.main.source = {{role = "ingest"}}
+[stations.hall1-rec]
+id = "rec1"
+room = "hall1"
+roles.record.main.source = {{role = "ingest", station = "hall1-cam"}}
+roles.record.main.stall_seconds = {stall}
+roles.monitor.main.source = {{role = "ingest", station = "hall1-cam"}}
+roles.record.test.source = {{type = "test"}}
+"""
+
+
+async def test_yes_does_not_cut_a_recording_off_from_its_source_on_any_station(
+    fleet: Fleet, play: Play, tmp_path: Path
+) -> None:
+    await play("cam1")
+    await play("rec1")
+    path = tmp_path / "fed.toml"
+    path.write_text(FED.format(rate=25, stall=15))
+    assert (await fleet("apply", "--yes", path)).code == 0
+    path.write_text(FED.format(rate=30, stall=20))
+    cut = "its source hall1-cam ingest/main changes (it runs now and is interrupted)"
+    found = await fleet("apply", "--yes", "--station", "hall1-cam", path)
+    assert found.code == 2
+    assert found.lines == [
+        "~ hall1-cam  ingest/main   rate 25 -> 30 (it runs now and is interrupted)",
+        f"! hall1-cam  record/main   {cut}",
+        f"! hall1-rec  monitor/main  {cut}",
+        f"! hall1-rec  record/main   {cut}",
+    ]
+    assert "1 to change, 3 to interrupt" in found.err
+    assert (
+        "this interrupts what is recording now: hall1-cam record/main, hall1-rec record/main"
+        in found.err
+    )
+    assert f"type: fleet apply --yes --station hall1-cam {path} --interrupt" in found.err
+    found = await fleet("apply", "--yes", "--station", "hall1-rec", path)
+    assert (found.code, found.lines) == (0, ["~ hall1-rec  record/main  stall_seconds 15 -> 20"])
+    assert (await fleet("apply", "--yes", "--interrupt", path)).code == 0
+    back = await fleet("rollback", "hall1-cam", "--yes")
+    assert back.code == 2
+    assert f"! hall1-rec  record/main   {cut}" in back.lines
+    assert "fleet rollback hall1-cam --yes --interrupt" in back.err
+
+
 async def test_a_dry_run_changes_nothing_and_an_old_plan_is_refused(
     fleet: Fleet, play: Play, file: File, stranger: Stranger
 ) -> None:

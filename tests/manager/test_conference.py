@@ -241,10 +241,10 @@ TEST = '{type = "test"}'
 @pytest.mark.parametrize(
     ("reference", "source"),
     [
-        ('{role = "ingest"}', {"host": "192.0.2.9"}),
+        ('{role = "ingest"}', {"host": "127.0.0.1"}),
         ('{role = "ingest", seat = "cam"}', {"host": "cam.local", "port": 7000}),
-        ('{role = "ingest", station = "cam", output = "lo"}',
-         {"host": "cam.local", "port": 7000, "output": "lo"}),
+        ('{role = "ingest", station = "cam", output = "main"}',
+         {"host": "cam.local", "port": 7000, "output": "main"}),
         ('{type = "url", role = "x"}', {"type": "url", "role": "x"}),
     ],
 )  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.conference.plan import changes, doubts, same, station_change, warning
+from fleet.manager.conference import file
+from fleet.manager.conference.plan import advice, changes, doubts, same, station_change, warning
 from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Factory, Registration
 from fleet.operations import Change
@@ -56,6 +57,87 @@ def test_a_change_says_whether_the_instance_runs() -> None:
     then = {"r": {"a": {"x": 2}, "b": {"x": 2}}}
     now = {"r": {"a": {"x": 1}, "b": {"x": 1}}}
     assert [one.running for one in planned(then, now, ("r", "b"))] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("role", "changed", "live"),
+    [
+        ("record", {"minimum_free_gib": 5.0}, True),
+        ("record", {"minimum_free_gib": 5.0, "stall_seconds": 20}, True),
+        ("record", {"segment_seconds": 60}, False),
+        ("record", {"segment_seconds": 60, "stall_seconds": 20}, False),
+        ("monitor", {"low_lufs": -40.0}, True),
+        ("monitor", {"thumbnail_seconds": 9}, False),
+        ("ingest", {"rate": 30}, False),
+        ("hoist", {"stall_seconds": 20}, False),
+    ],
+)
+def test_what_an_instance_takes_while_it_runs_interrupts_nothing(
+    role: str, changed: Any, live: bool
+) -> None:
+    (one,) = planned({role: {"a": changed}}, {role: {"a": {}}}, (role, "a"))
+    assert (one.live, one.interrupts) == (live, not live)
+
+
+ROOMS = """
+[rooms.hall1]
+[rooms.hall2]
+[rooms.hall3]
+[stations.cam]
+id = "1"
+room = "hall1"
+roles.ingest.main.picture = {type = "test"}
+roles.monitor.main.source = {role = "ingest"}
+roles.record.main.source = {role = "ingest"}
+[stations.cam2]
+id = "2"
+room = "hall2"
+roles.ingest.main.picture = {type = "test"}
+[stations.desk]
+id = "3"
+room = "hall3"
+"""
+
+
+def advised(text: str, *only: str) -> list[str]:
+    read = file.read(text, "f")
+    chosen = [one for one in read.stations.values() if not only or one.name in only]
+    return [one.partition(":")[0] for one in advice(chosen, read)]
+
+
+def test_a_room_nobody_records_is_told() -> None:
+    assert advised(ROOMS) == ["nobody records the room hall2", "nobody records the room hall3"]
+    assert advised(ROOMS, "cam2") == ["nobody records the room hall2"]
+    off = ROOMS.replace("[stations.cam2]", "roles.record.main.enabled = false\n[stations.cam2]")
+    off = off.replace('roles.record.main.source = {role = "ingest"}\nroles.record', "roles.record")
+    assert advised(off, "cam") == ["nobody records the room hall1"]
+
+
+def test_a_room_is_recorded_where_the_recording_of_its_picture_is_elsewhere() -> None:
+    text = ROOMS.replace("[stations.cam2]", '[stations.cam2]\naddress = "192.0.2.2"')
+    text += 'roles.record.main.source = {role = "ingest", station = "cam2"}\n'
+    assert advised(text) == [
+        "nobody records the room hall3",
+        "desk record/main",  # which nobody watches
+    ]
+
+
+def test_a_monitor_on_another_station_watches_too() -> None:
+    text = ROOMS.replace('room = "hall1"', 'room = "hall1"\naddress = "192.0.2.1"')
+    text = text.replace('roles.monitor.main.source = {role = "ingest"}\n', "")
+    assert "cam record/main" in advised(text)
+    text += 'roles.monitor.main.source = {role = "ingest", station = "cam"}\n'
+    assert advised(text, "cam") == []
+
+
+def test_who_has_to_be_found_by_name_is_told() -> None:
+    text = ROOMS + 'roles.stream.main = {source = {role = "ingest", station = "cam2"}, '
+    text += 'target = {type = "hls"}}\n'
+    read = file.read(text, "f")
+    (one,) = [said for said in advice(list(read.stations.values()), read) if "mDNS" in said]
+    assert one.startswith("cam2 has no address, so stream/main of 'desk' relies on mDNS")
+    assert "cam2.local" in one
+    assert advised(text, "cam") == [], "this part of the file has nothing to do with it"
 
 
 def test_a_new_name_or_room_is_a_change_of_the_station_alone() -> None:

@@ -79,10 +79,12 @@ record.test.source = {type = "test"}
 [stations.cam]
 id = "cam1"
 room = "hall1"
+address = "192.0.2.1"
 profiles = ["source"]
 [stations.slides]
 id = "cam2"
 room = "hall1"
+address = "192.0.2.2"
 profiles = ["source"]
 [stations.desk]
 id = "desk1"

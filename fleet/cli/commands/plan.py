@@ -12,8 +12,9 @@ from fleet.operations import PlanArguments, PlanResult
 
 ABOUT: Final = "Show what applying a conference file would change."
 HELP: Final = with_examples(
-    f"{ABOUT} + adds an instance, ~ changes one, - removes one. Ends with 0 if there is nothing "
-    f"to do, 1 if there are changes, more on an error.",
+    f"{ABOUT} + adds an instance, ~ changes one, - removes one; ! interrupts one that stays as it "
+    f"is, because what it reads changes. Ends with 0 if there is nothing to do, 1 if there are "
+    f"changes, more on an error.",
     "fleet plan conference.toml",
     "fleet plan conference.toml --json | jq '.changes[].station'",
 )

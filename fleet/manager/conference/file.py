@@ -125,11 +125,12 @@ class _Reader:
         for name, table in tables.items():
             self.station(name, table, list(rooms), list(profiles))
             wanted.append(self.merged(name, table, profiles, header))
-        resolved = references.resolve([one for one in wanted if one is not None], self.wrong)
+        there = [one for one in wanted if one is not None]
+        resolved, feeds = references.resolve(there, self.wrong)
         for one in resolved:
             self.size(one)
         stations = {one.id: one for one in resolved}
-        return ConferenceFile(header, rooms, stations, tuple(self.problems))
+        return ConferenceFile(header, rooms, stations, feeds, tuple(self.problems))
 
     def header(self, table: Table) -> Header:
         header = self.structure(table, Header, "conference") or Header(

@@ -1,13 +1,22 @@
 """What applying a conference file would change, instance by instance. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from fleet.manager.conference import known
 from fleet.manager.conference.masking import HIDDEN, masked, schema_of
 from fleet.manager.conference.schemas import problems
-from fleet.manager.conference.wanted import DesiredState, Facts
+from fleet.manager.conference.wanted import (
+    ConferenceFile,
+    DesiredState,
+    Facts,
+    InstanceName,
+    behind,
+)
 from fleet.model import Registration, Roles, Settings
-from fleet.operations import Change, Doubt, StationChange
+from fleet.operations import RECORDING, Change, Doubt, StationChange
 from fleet.wire import dumps
 
 _LONGEST: Final = 30
@@ -29,6 +38,7 @@ def changes(
     old, new = _flat(now), _flat(then.roles)
     for key in sorted(old.keys() | new.keys()):
         role, instance = key
+        live = False
         if key not in old:
             action, detail = "+", ""
         elif key not in new:
@@ -40,6 +50,7 @@ def changes(
             schema = schema_of(role, said)
             shown = masked(role, old[key], schema), masked(role, new[key], schema)
             detail = _difference(old[key], new[key], *shown)
+            live = _takes_live(role, old[key], new[key])
         yield Change(
             then.id,
             then.name,
@@ -49,7 +60,14 @@ def changes(
             action,  # type: ignore[arg-type]
             detail,
             key in running,
+            live,
         )
+
+
+def _takes_live(role: str, old: Settings, new: Settings) -> bool:
+    factory = known.factories().get(role)
+    different = {key for key in {*old, *new} if not same(old.get(key), new.get(key))}
+    return factory is not None and different <= factory.role.live
 
 
 def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChange | None:
@@ -81,27 +99,76 @@ def warning(doubt: Doubt) -> str:
     return f"{doubt.station} {where}: {problem.message}"
 
 
-def unwatched(chosen: Iterable[DesiredState], file: Iterable[DesiredState]) -> Iterator[str]:
-    """The recordings of the `chosen` stations whose source no monitor in the `file` reads."""
-    watched = {
-        dumps(settings.get("source"))
-        for one in file
-        for settings in one.roles.get("monitor", {}).values()
-    }
+def advice(chosen: Sequence[DesiredState], file: ConferenceFile) -> Iterator[str]:
+    """What the file leaves open for the `chosen` stations, so that trouble would go unnoticed."""
+    yield from _unrecorded({one.facts.room for one in chosen}, file)
+    yield from _unwatched(chosen, file)
+    yield from _by_mdns({one.name for one in chosen}, file)
+
+
+def _unrecorded(rooms: AbstractSet[str | None], file: ConferenceFile) -> Iterator[str]:
+    """The rooms of which no recording has a source, on whatever station."""
+    room_of = {one.name: one.facts.room for one in file.stations.values()}
+    sources = _sources(file)
+    recorded = set()
+    for one in file.stations.values():
+        for instance in one.roles.get(RECORDING, {}):
+            node = InstanceName(one.name, RECORDING, instance)
+            stations = {source.station for source in behind(node, sources)} or {one.name}
+            recorded |= {room_of[name] for name in stations}
+    for room in file.rooms:
+        if room in rooms - recorded:
+            yield f"nobody records the room {room}: add a recording to one of its stations"
+
+
+def _unwatched(chosen: Iterable[DesiredState], file: ConferenceFile) -> Iterator[str]:
+    """The recordings whose source no monitor reads."""
+    sources = _sources(file)
+
+    def reads(one: DesiredState, role: str, instance: str, settings: Settings) -> set[Any]:
+        fed = sources.get(InstanceName(one.name, role, instance))
+        return set(fed) if fed else {dumps(settings.get("source"))}
+
+    watched = set()
+    for one in file.stations.values():
+        for instance, settings in one.roles.get("monitor", {}).items():
+            watched |= reads(one, "monitor", instance, settings)
     for one in chosen:
-        for instance, settings in one.roles.get("record", {}).items():
-            source = settings.get("source")
-            if _type(source) != "test" and dumps(source) not in watched:
+        for instance, settings in one.roles.get(RECORDING, {}).items():
+            kind = _type(settings.get("source"))
+            if kind != "test" and not reads(one, RECORDING, instance, settings) & watched:
                 yield (
-                    f"{one.name} record/{instance}: nobody watches what it "
-                    "records, so silence or a black picture goes unnoticed: "
+                    f"{one.name} {RECORDING}/{instance}: nobody watches what it records, so "
+                    "silence or a black picture goes unnoticed: "
                     + (
                         "let an ingest open the device, which only one can, and a monitor read "
                         "that too"
-                        if _type(source) == "device"
+                        if kind == "device"
                         else "add a monitor with the same source"
                     )
                 )
+
+
+def _by_mdns(chosen: AbstractSet[str], file: ConferenceFile) -> Iterator[str]:
+    """The stations that others have to find by their name alone."""
+    readers: dict[str, list[str]] = defaultdict(list)
+    for feed in file.feeds:
+        if feed.by_mdns and {feed.reader.station, feed.source.station} & chosen:
+            readers[feed.source.station].append(str(feed.reader))
+    for name, several in readers.items():
+        told = ", ".join(several[:_MOST])
+        more = f" and {len(several) - _MOST} more" if len(several) > _MOST else ""
+        yield (
+            f"{name} has no address, so {told}{more} relies on mDNS to find {name}.local: give it "
+            "an address, or see that avahi-daemon and libnss-mdns are on all of them"
+        )
+
+
+def _sources(file: ConferenceFile) -> dict[InstanceName, set[InstanceName]]:
+    found: dict[InstanceName, set[InstanceName]] = defaultdict(set)
+    for feed in file.feeds:
+        found[feed.reader].add(feed.source)
+    return found
 
 
 def same(one: Any, other: Any) -> bool:

@@ -1,23 +1,26 @@
 """`source = {role = "ingest", seat = "cam"}` -> host and port, from the file alone. Pure.
 
 What stations report never changes another's config, so the host is the address the file gives
-(`<station name>.local` unless it does), and the port is the one the file sets.
+(`<station name>.local` unless it does), and the port is the one the file sets. On one station it
+is 127.0.0.1: what a box records of itself needs no network.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from attrs import evolve, frozen
 
-from fleet.manager.conference.wanted import DesiredState
-from fleet.strict import Mistakes, structure
+from fleet.manager.conference.offers import Place, is_reference, offers, places, put
+from fleet.manager.conference.wanted import DesiredState, Feed, InstanceName, behind
+from fleet.media.pipelines import LOOPBACK
+from fleet.media.sources import PORT
+from fleet.role import Offer
+from fleet.strict import Mistakes, close_match, structure
 
 Wrong = Callable[..., None]
 """Takes a message and the path of what is wrong."""
-Node = tuple[str, str, str]
-"""(station's name, role, instance)."""
-
-_KEY: Final = "source"
 
 
 @frozen
@@ -31,116 +34,188 @@ class _Reference:
     output: str | None = None
 
 
-def resolve(stations: Sequence[DesiredState], wrong: Wrong) -> list[DesiredState]:
-    """`stations` with every reference resolved; those that cannot be are given to `wrong`."""
+def resolve(
+    stations: Sequence[DesiredState], wrong: Wrong
+) -> tuple[list[DesiredState], tuple[Feed, ...]]:
+    """`stations` with every reference resolved, and who reads whom by them.
+
+    What cannot be resolved is given to `wrong`, and so are ports that two instances share.
+    """
     by_name = {one.name: one for one in stations}
-    targets: dict[Node, Node] = {}
-    references: dict[Node, _Reference] = {}
+    for one in stations:
+        _ports(one, wrong)
+    resolved: list[DesiredState] = []
+    feeds: list[Feed] = []
     for name, one in by_name.items():
+        roles: dict[str, dict[str, Any]] = {}
         for role, instances in one.roles.items():
             for instance, settings in instances.items():
-                node = (name, role, instance)
-                reference = _reference(settings.get(_KEY), node, wrong)
-                target = _target(reference, node, by_name, wrong) if reference else None
-                if reference and target:
-                    references[node], targets[node] = reference, target
-    for node in targets:
-        if _circular(node, targets):
-            wrong("refers in a circle, back to this instance", *_path(node))
-    return [_resolved(name, one, by_name, references, targets) for name, one in by_name.items()]
+                node = InstanceName(name, role, instance)
+                for place, value in list(places(settings)):
+                    if is_reference(value):
+                        found = _resolved(value, node, place, by_name, wrong)
+                        if found:
+                            feed, source = found
+                            feeds.append(feed)
+                            settings = put(settings, place, source or value)
+                roles.setdefault(role, {})[instance] = settings
+        resolved.append(evolve(one, roles=roles))
+    _circles(feeds, wrong)
+    return resolved, tuple(feeds)
 
 
-def _path(node: Node) -> tuple[str, ...]:
-    name, role, instance = node
-    return ("stations", name, "roles", role, instance, _KEY)
+def _path(node: InstanceName, *keys: str) -> tuple[str, ...]:
+    return ("stations", node.station, "roles", node.role, node.instance, *keys)
 
 
-def _reference(value: Any, node: Node, wrong: Wrong) -> _Reference | None:
-    if not isinstance(value, Mapping) or "role" not in value or "type" in value:
+def _ports(one: DesiredState, wrong: Wrong) -> None:
+    """Two instances of a station cannot be read at one port."""
+    taken: dict[int, str] = {}
+    for role, instances in one.roles.items():
+        for instance, settings in instances.items():
+            for offer in (offers(role, settings) or {}).values():
+                other = taken.setdefault(offer.port, f"{role}/{instance}")
+                if other != f"{role}/{instance}":
+                    wrong(
+                        f"{offer.port} is already the port of {other} on this station: "
+                        "give each its own",
+                        *_path(InstanceName(one.name, role, instance), "port"),
+                    )
+
+
+def _resolved(
+    value: Mapping[str, Any],
+    node: InstanceName,
+    place: Place,
+    by_name: Mapping[str, DesiredState],
+    wrong: Wrong,
+) -> tuple[Feed, dict[str, Any] | None] | None:
+    """Who reads whom, and where from; None, and why told, where that cannot be said."""
+
+    def no(message: str, *keys: str) -> None:
+        wrong(message, *_path(node, *place, *keys))
+
+    reference = _reference(value, no)
+    target = _target(reference, node, by_name, no) if reference else None
+    if not reference or not target:
         return None
+    station = by_name[target.station]
+    settings = station.roles[target.role][target.instance]
+    offer = _offer(reference, target, settings, no)
+    if offer is None:
+        return Feed(node, place, target, by_mdns=False), None
+    host, by_mdns = LOOPBACK, False
+    if target.station != node.station:
+        why = _unreachable(offer, station)
+        if why:
+            no(f"cannot read {target}, which {why}")
+        fixed = _ip(offer.listen)
+        own = offer.listen if fixed and not fixed.is_unspecified else None
+        host = station.facts.address or own or f"{target.station}.local"
+        by_mdns = host == f"{target.station}.local"
+    source: dict[str, Any] = {"host": host}
+    if "port" in settings or offer.port != PORT:
+        source["port"] = offer.port
+    if reference.output is not None:
+        source["output"] = reference.output
+    return Feed(node, place, target, by_mdns), source
+
+
+def _reference(value: Mapping[str, Any], no: Wrong) -> _Reference | None:
     try:
         reference = structure(value, _Reference)
     except Mistakes as mistakes:
         for one in mistakes.mistakes:
-            wrong(one.message, *_path(node), *one.pointer.split("/")[1:])
+            no(one.message, *one.pointer.split("/")[1:])
         return None
     if reference.seat is not None and reference.station is not None:
-        wrong("names a seat and a station: one of them is enough", *_path(node))
+        no("names a seat and a station: one of them is enough")
         return None
     return reference
 
 
 def _target(
-    reference: _Reference, node: Node, by_name: Mapping[str, DesiredState], wrong: Wrong
-) -> Node | None:
-    own = by_name[node[0]]
+    reference: _Reference, node: InstanceName, by_name: Mapping[str, DesiredState], no: Wrong
+) -> InstanceName | None:
+    own = by_name[node.station]
     if reference.station is not None:
         names = [reference.station] if reference.station in by_name else []
-        meant = f"no station {reference.station!r} in this file"
+        hint = close_match(reference.station, list(by_name))
+        meant = f"no station {reference.station!r} in this file{hint}"
     elif reference.seat is not None:
         room = own.facts.room
-        names = [
-            name
-            for name, one in by_name.items()
-            if one.facts.room == room and one.facts.seat == reference.seat
-        ]
-        meant = f"no station with the seat {reference.seat!r} in the room {room!r}"
+        there = {name: one.facts.seat for name, one in by_name.items() if one.facts.room == room}
+        names = [name for name, seat in there.items() if seat == reference.seat]
+        hint = close_match(reference.seat, [seat for seat in there.values() if seat])
+        meant = f"no station with the seat {reference.seat!r} in the room {room!r}{hint}"
     else:
-        names = [node[0]]
+        names = [node.station]
         meant = ""
     if not names:
-        wrong(f"refers to nothing: there is {meant}", *_path(node))
+        no(f"refers to nothing: there is {meant}")
         return None
     if len(names) > 1:
         both = " and ".join(map(repr, names))
-        wrong(
-            f"may mean {both}: they have the same seat in this room; name the station instead",
-            *_path(node),
-        )
+        no(f"may mean {both}: they have the same seat in this room; name the station instead")
         return None
     if reference.instance not in by_name[names[0]].roles.get(reference.role, {}):
-        wrong(
+        no(
             f"refers to nothing: {names[0]!r} has no {reference.role}/{reference.instance}, "
-            "or it is switched off",
-            *_path(node),
+            "or it is switched off"
         )
         return None
-    return (names[0], reference.role, reference.instance)
+    return InstanceName(names[0], reference.role, reference.instance)
 
 
-def _circular(start: Node, targets: Mapping[Node, Node]) -> bool:
-    seen, node = {start}, targets.get(start)
-    while node is not None and node not in seen:
-        seen.add(node)
-        node = targets.get(node)
-    return node == start
+def _offer(
+    reference: _Reference, target: InstanceName, settings: Mapping[str, Any], no: Wrong
+) -> Offer | None:
+    """What is read; None, and why told, where there is no such thing."""
+    known = offers(target.role, settings)
+    if known is None:  # whoever wrote the role knows, and the file says where
+        port, listen = settings.get("port"), settings.get("listen")
+        port = port if isinstance(port, int) else PORT
+        return Offer(port, listen) if isinstance(listen, str) else Offer(port)
+    if not known:
+        no(f"refers to {target}, which offers nothing to be read")
+        return None
+    output = next(iter(known)) if reference.output is None else reference.output
+    if output not in known:
+        hint = close_match(output, list(known)) or f" (it has: {', '.join(known)})"
+        no(f"{target} has no output {output!r}{hint}", "output")
+        return None
+    return known[output]
 
 
-def _resolved(
-    name: str,
-    one: DesiredState,
-    by_name: Mapping[str, DesiredState],
-    references: Mapping[Node, _Reference],
-    targets: Mapping[Node, Node],
-) -> DesiredState:
-    roles = {}
-    for role, instances in one.roles.items():
-        roles[role] = dict(instances)
-        for instance, settings in instances.items():
-            target = targets.get((name, role, instance))
-            if target is None:
-                continue
-            source = _source(by_name[target[0]], target, references[name, role, instance].output)
-            roles[role][instance] = {**settings, _KEY: source}
-    return evolve(one, roles=roles)
+def _ip(text: str | None) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text or "")
+    except ValueError:
+        return None
 
 
-def _source(station: DesiredState, target: Node, output: str | None) -> dict[str, Any]:
-    name, role, instance = target
-    source: dict[str, Any] = {"host": station.facts.address or f"{name}.local"}
-    port = station.roles[role][instance].get("port")
-    if port is not None:
-        source["port"] = port
-    if output is not None:
-        source["output"] = output
-    return source
+def _unreachable(offer: Offer, station: DesiredState) -> str | None:
+    """Why no other station reaches it where the file says that the station is."""
+    listen, address = _ip(offer.listen), _ip(station.facts.address)
+    there = station.facts.address
+    if listen is None:
+        return None
+    if listen.is_loopback:
+        is_here = there == "localhost" or (address is not None and address.is_loopback)
+        return None if is_here else f"listens on {listen} alone, where no other station reaches it"
+    if address is None or listen == address:
+        return None
+    if not listen.is_unspecified:
+        return f"listens on {listen} alone, and the address of {station.name!r} is {address}"
+    if listen.version == 4 and address.version == 6:
+        return f"listens on {listen}, which is IPv4 alone, and the address is {address}"
+    return None
+
+
+def _circles(feeds: Iterable[Feed], wrong: Wrong) -> None:
+    sources: dict[InstanceName, set[InstanceName]] = defaultdict(set)
+    for feed in feeds:
+        sources[feed.reader].add(feed.source)
+    for feed in feeds:
+        if feed.reader == feed.source or feed.reader in behind(feed.source, sources):
+            wrong("refers in a circle, back to this instance", *_path(feed.reader, *feed.place))

@@ -1,6 +1,8 @@
 """What a conference file says of rooms and stations. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -49,6 +51,31 @@ class DesiredState:
         return self.facts.name or self.id
 
 
+class InstanceName(NamedTuple):
+    """One instance in the file, on the station of this name."""
+
+    station: str
+    role: str
+    instance: str
+
+    def __str__(self) -> str:
+        return f"{self.role}/{self.instance} of {self.station!r}"
+
+
+@frozen
+class Feed:
+    """One instance that reads another.
+
+    `place`: where its settings say so, as `("source",)`; `by_mdns`: whether the file gives no
+    address, so that the reader has to find it by the name `<station>.local`.
+    """
+
+    reader: InstanceName
+    place: tuple[str, ...]
+    source: InstanceName
+    by_mdns: bool
+
+
 @frozen
 class ConferenceFile:
     """A conference file; stations by id. With `problems`, only as far as it can be read."""
@@ -56,4 +83,20 @@ class ConferenceFile:
     header: Header
     rooms: Mapping[str, Room]
     stations: Mapping[str, DesiredState]
+    feeds: tuple[Feed, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+T = TypeVar("T", bound=Hashable)
+
+
+def behind(start: T, sources: Mapping[T, AbstractSet[T]]) -> set[T]:
+    """All that `start` reads, and what that reads, and so on; in a circle also itself."""
+    found: set[T] = set()
+    ahead = list(sources.get(start, ()))
+    while ahead:
+        one = ahead.pop()
+        if one not in found:
+            found.add(one)
+            ahead += sources.get(one, ())
+    return found

@@ -10,7 +10,7 @@ from fleet.manager.conference import plan
 from fleet.manager.conference.file import dotted
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
-from fleet.manager.operations.comparing import Comparison, compare
+from fleet.manager.operations.comparing import Comparison, compare, cuts
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout, RolloutKind, RolloutTarget
 from fleet.manager.store import AppliedFile
@@ -232,5 +232,6 @@ def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
         (),
         tuple(desk.recording()),
         last.number if last else 0,
+        cuts=cuts(desk, changes),
     )
     return Comparison(planned, tuple(targets), {}, {})

@@ -1,18 +1,19 @@
 """What a conference file would change: the plan people see, and the targets of a rollout."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from attrs import evolve, frozen
 
 from fleet.manager import report
 from fleet.manager.conference import plan
+from fleet.manager.conference.readers import Running, cut
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import RolloutTarget
 from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
-from fleet.operations import Change, Doubt, PlanResult, StationChange
+from fleet.operations import Change, Cut, Doubt, PlanResult, StationChange
 from fleet.strict import close_match
 
 _NOBODY: Final = Facts()
@@ -49,7 +50,7 @@ def compare(
     taken_over: set[str] = set()
     given_away = _given_away(desk, file)
     chosen = _chosen(file, room, station)
-    warnings += plan.unwatched(chosen, file.stations.values())
+    warnings += plan.advice(chosen, file)
     for one in chosen:
         entry, heard = desk.ledger[one.id], desk.inventory.get(one.id)
         own = list(
@@ -101,8 +102,35 @@ def compare(
         tuple(desk.recording()),
         last.number if last else 0,
         tuple(doubts),
+        cuts(desk, changes),
     )
     return Comparison(result, tuple(targets), facts, replaced)
+
+
+def cuts(desk: Desk, changes: Iterable[Change]) -> tuple[Cut, ...]:
+    """Everything that runs, stays as it is, and reads what changes."""
+    changes = list(changes)
+    named = {Running(one.id, one.role, one.instance): one for one in changes}
+    configs = {
+        id_: (entry.facts, entry.config.roles)
+        for id_ in desk.ledger
+        if (entry := desk.ledger[id_]).config is not None
+    }
+    ended = [key for key, one in named.items() if one.action != "+" and not one.live]
+    found = cut(configs, ended)
+    return tuple(
+        Cut(
+            reader.id,
+            desk.name(reader.id),
+            desk.ledger[reader.id].facts.room,
+            reader.role,
+            reader.instance,
+            f"{desk.name(source.id)} {source.role}/{source.instance}",
+        )
+        for reader, source in sorted(found.items())
+        if (reader.role, reader.instance) in desk.running(reader.id)
+        and not (reader in named and named[reader].interrupts)
+    )
 
 
 def _chosen(file: ConferenceFile, room: str | None, station: str | None) -> list[DesiredState]:

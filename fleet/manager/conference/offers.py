@@ -1,0 +1,63 @@
+"""What the instances of a station let others read, and where settings name what is read. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from fleet.manager.conference import known
+from fleet.model import Settings
+from fleet.role import Offer
+from fleet.strict import Mistakes, structure
+from fleet.wire import dumps
+
+Place = tuple[str, ...]
+"""Where settings name a source: `("source",)` or `("sources", "cam")`."""
+
+
+def places(settings: Settings) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Each table that says what is read."""
+    source, sources = settings.get("source"), settings.get("sources")
+    if isinstance(source, Mapping):
+        yield ("source",), source
+    for key, one in sources.items() if isinstance(sources, Mapping) else ():
+        if isinstance(one, Mapping):
+            yield ("sources", key), one
+
+
+def put(settings: Settings, place: Place, value: Mapping[str, Any]) -> Settings:
+    """`settings` with another table at `place`."""
+    if len(place) == 1:
+        return {**settings, place[0]: value}
+    return {**settings, place[0]: {**settings[place[0]], place[1]: value}}
+
+
+def is_reference(source: Mapping[str, Any]) -> bool:
+    """Whether a conference file means another instance by it."""
+    return "role" in source and "type" not in source
+
+
+def offers(role: str, settings: Settings) -> Mapping[str, Offer] | None:
+    """Output -> what others can read of an instance; none where it offers nothing.
+
+    None where that is not known: of a role that does not come with fleet, or of settings that
+    it would not take.
+    """
+    if role not in known.factories():
+        return None
+    for place, source in list(places(settings)):
+        if is_reference(source):
+            settings = put(settings, place, {"host": "resolved-later"})
+    try:
+        return _offers(role, dumps(settings))
+    except (TypeError, ValueError, RecursionError):
+        return None  # what cannot travel at all is told elsewhere
+
+
+@lru_cache(maxsize=4096)
+def _offers(role: str, settings: bytes) -> Mapping[str, Offer] | None:
+    factory = known.factories()[role]
+    try:
+        return factory.offers(structure(json.loads(settings), factory.settings))
+    except Mistakes:
+        return None
