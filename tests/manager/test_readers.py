@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager.conference import file as conference
-from fleet.manager.conference.readers import Configs, Running, cut, feeds
+from fleet.manager.conference.readers import Configs, Running, cut, reads
 from fleet.manager.conference.wanted import Facts
 from tests.manager.test_references import NAMES, STATION, text
 
@@ -95,6 +95,6 @@ def test_whom_a_file_refers_to_is_found_again_in_the_configs_it_makes(
     stations: dict[str, Any],
 ) -> None:
     read = conference.examine(text(stations))
-    found = feeds({one.id: (one.facts, one.roles) for one in read.stations.values()})
-    for feed in read.feeds:
-        assert Running(*feed.source) in found[Running(*feed.reader)]
+    found = reads({one.id: (one.facts, one.roles) for one in read.stations.values()})
+    for one in read.readings:
+        assert Running(*one.source) in found[Running(*one.reader)]

@@ -96,7 +96,7 @@ def test_another_station_is_where_the_file_says(
         SLIDES: {"roles": roles(record=reading(seat=CAM))},
     }
     assert source_of(stations, SLIDES) == {"host": host}
-    (feed,) = conference.read(text(stations), "f").feeds
+    (feed,) = conference.read(text(stations), "f").readings
     assert (feed.reader.station, feed.source.station) == (SLIDES, CAM)
     assert feed.by_mdns == (host == "cam.local")
 
@@ -186,7 +186,7 @@ def test_a_role_of_a_stations_own_may_offer_what_it_likes_and_read_several() -> 
         "a": {"host": "cam.local", "port": 7000},
         "b": {"type": "test"},
     }
-    assert {feed.place for feed in read.feeds} == {("source",), ("sources", "a")}
+    assert {feed.place for feed in read.readings} == {("source",), ("sources", "a")}
 
 
 def test_a_circle_over_several_sources_is_a_mistake_of_each() -> None:
@@ -221,8 +221,8 @@ STATION = st.fixed_dictionaries(
 def test_each_reference_is_resolved_or_is_told_as_a_mistake(stations: dict[str, Any]) -> None:
     read = conference.examine(text(stations))
     told = {problem.path for problem in read.problems}
-    assert len(read.feeds) == len(NAMES)
-    for feed in read.feeds:
+    assert len(read.readings) == len(NAMES)
+    for feed in read.readings:
         source = read.stations[feed.reader.station].roles["record"]["main"]["source"]
         assert set(source) <= {"host", "port"}
         if feed.reader.station == feed.source.station:

@@ -126,11 +126,11 @@ class _Reader:
             self.station(name, table, list(rooms), list(profiles))
             wanted.append(self.merged(name, table, profiles, header))
         there = [one for one in wanted if one is not None]
-        resolved, feeds = references.resolve(there, self.wrong)
+        resolved, readings = references.resolve(there, self.wrong)
         for one in resolved:
             self.size(one)
         stations = {one.id: one for one in resolved}
-        return ConferenceFile(header, rooms, stations, feeds, tuple(self.problems))
+        return ConferenceFile(header, rooms, stations, readings, tuple(self.problems))
 
     def header(self, table: Table) -> Header:
         header = self.structure(table, Header, "conference") or Header(

@@ -152,9 +152,9 @@ def _unwatched(chosen: Iterable[DesiredState], file: ConferenceFile) -> Iterator
 def _by_mdns(chosen: AbstractSet[str], file: ConferenceFile) -> Iterator[str]:
     """The stations that others have to find by their name alone."""
     readers: dict[str, list[str]] = defaultdict(list)
-    for feed in file.feeds:
-        if feed.by_mdns and {feed.reader.station, feed.source.station} & chosen:
-            readers[feed.source.station].append(str(feed.reader))
+    for reading in file.readings:
+        if reading.by_mdns and {reading.reader.station, reading.source.station} & chosen:
+            readers[reading.source.station].append(str(reading.reader))
     for name, several in readers.items():
         told = ", ".join(several[:_MOST])
         more = f" and {len(several) - _MOST} more" if len(several) > _MOST else ""
@@ -166,8 +166,8 @@ def _by_mdns(chosen: AbstractSet[str], file: ConferenceFile) -> Iterator[str]:
 
 def _sources(file: ConferenceFile) -> dict[InstanceName, set[InstanceName]]:
     found: dict[InstanceName, set[InstanceName]] = defaultdict(set)
-    for feed in file.feeds:
-        found[feed.reader].add(feed.source)
+    for reading in file.readings:
+        found[reading.reader].add(reading.source)
     return found
 
 

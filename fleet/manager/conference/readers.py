@@ -31,7 +31,7 @@ def cut(configs: Configs, changed: Iterable[Running]) -> dict[Running, Running]:
     ends = set(changed)
     if not ends:
         return {}
-    sources = feeds(configs)
+    sources = reads(configs)
     found = {}
     for reader in sources:
         lost = sorted(behind(reader, sources) & ends)
@@ -40,7 +40,7 @@ def cut(configs: Configs, changed: Iterable[Running]) -> dict[Running, Running]:
     return found
 
 
-def feeds(configs: Configs) -> dict[Running, set[Running]]:
+def reads(configs: Configs) -> dict[Running, set[Running]]:
     """Each instance that reads others, and which."""
     hosts: dict[str, set[str]] = defaultdict(set)
     offered: dict[tuple[str, int], set[Running]] = defaultdict(set)

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from fleet.manager.conference.offers import Place, is_reference, offers, places, put
-from fleet.manager.conference.wanted import DesiredState, Feed, InstanceName, behind
+from fleet.manager.conference.wanted import DesiredState, InstanceName, Reading, behind
 from fleet.media.pipelines import LOOPBACK
 from fleet.media.sources import PORT
 from fleet.role import Offer
@@ -36,7 +36,7 @@ class _Reference:
 
 def resolve(
     stations: Sequence[DesiredState], wrong: Wrong
-) -> tuple[list[DesiredState], tuple[Feed, ...]]:
+) -> tuple[list[DesiredState], tuple[Reading, ...]]:
     """`stations` with every reference resolved, and who reads whom by them.
 
     What cannot be resolved is given to `wrong`, and so are ports that two instances share.
@@ -45,7 +45,7 @@ def resolve(
     for one in stations:
         _ports(one, wrong)
     resolved: list[DesiredState] = []
-    feeds: list[Feed] = []
+    readings: list[Reading] = []
     for name, one in by_name.items():
         roles: dict[str, dict[str, Any]] = {}
         for role, instances in one.roles.items():
@@ -55,13 +55,13 @@ def resolve(
                     if is_reference(value):
                         found = _resolved(value, node, place, by_name, wrong)
                         if found:
-                            feed, source = found
-                            feeds.append(feed)
+                            reading, source = found
+                            readings.append(reading)
                             settings = put(settings, place, source or value)
                 roles.setdefault(role, {})[instance] = settings
         resolved.append(evolve(one, roles=roles))
-    _circles(feeds, wrong)
-    return resolved, tuple(feeds)
+    _circles(readings, wrong)
+    return resolved, tuple(readings)
 
 
 def _path(node: InstanceName, *keys: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def _resolved(
     place: Place,
     by_name: Mapping[str, DesiredState],
     wrong: Wrong,
-) -> tuple[Feed, dict[str, Any] | None] | None:
+) -> tuple[Reading, dict[str, Any] | None] | None:
     """Who reads whom, and where from; None, and why told, where that cannot be said."""
 
     def no(message: str, *keys: str) -> None:
@@ -103,7 +103,7 @@ def _resolved(
     settings = station.roles[target.role][target.instance]
     offer = _offer(reference, target, settings, no)
     if offer is None:
-        return Feed(node, place, target, by_mdns=False), None
+        return Reading(node, place, target, by_mdns=False), None
     host, by_mdns = LOOPBACK, False
     if target.station != node.station:
         why = _unreachable(offer, station)
@@ -118,7 +118,7 @@ def _resolved(
         source["port"] = offer.port
     if reference.output is not None:
         source["output"] = reference.output
-    return Feed(node, place, target, by_mdns), source
+    return Reading(node, place, target, by_mdns), source
 
 
 def _reference(value: Mapping[str, Any], no: Wrong) -> _Reference | None:
@@ -212,10 +212,12 @@ def _unreachable(offer: Offer, station: DesiredState) -> str | None:
     return None
 
 
-def _circles(feeds: Iterable[Feed], wrong: Wrong) -> None:
+def _circles(readings: Iterable[Reading], wrong: Wrong) -> None:
     sources: dict[InstanceName, set[InstanceName]] = defaultdict(set)
-    for feed in feeds:
-        sources[feed.reader].add(feed.source)
-    for feed in feeds:
-        if feed.reader == feed.source or feed.reader in behind(feed.source, sources):
-            wrong("refers in a circle, back to this instance", *_path(feed.reader, *feed.place))
+    for reading in readings:
+        sources[reading.reader].add(reading.source)
+    for reading in readings:
+        if reading.reader == reading.source or reading.reader in behind(reading.source, sources):
+            wrong(
+                "refers in a circle, back to this instance", *_path(reading.reader, *reading.place)
+            )

@@ -63,7 +63,7 @@ class InstanceName(NamedTuple):
 
 
 @frozen
-class Feed:
+class Reading:
     """One instance that reads another.
 
     `place`: where its settings say so, as `("source",)`; `by_mdns`: whether the file gives no
@@ -83,7 +83,7 @@ class ConferenceFile:
     header: Header
     rooms: Mapping[str, Room]
     stations: Mapping[str, DesiredState]
-    feeds: tuple[Feed, ...] = ()
+    readings: tuple[Reading, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
