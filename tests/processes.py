@@ -1,15 +1,19 @@
 """The real parts a test runs on: a broker and the programs, each ended with the test."""
 
 import asyncio
+import atexit
+import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +42,104 @@ async def until(
     return value
 
 
-class Program:
-    """A process with its output in a file."""
+class Started:
+    """A program that was started warm, with what is needed of `subprocess.Popen`."""
 
-    def __init__(self, argv: list[str], log: Path, env: dict[str, str], name: str) -> None:
+    def __init__(self, pid: int, report: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._report = report
+
+    def fileno(self) -> int:
+        """It can be read once the process has ended."""
+        return self._report
+
+    def poll(self) -> int | None:
+        """Its exit status, None as long as it runs."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status; subprocess.TimeoutExpired."""
+        status = self._look(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return status
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self], [], [], timeout)[0]:
+            self.returncode = int(os.read(self._report, 16))
+            os.close(self._report)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Warm:
+    """Starts programs from a process that has read their modules already (`tests.warm`)."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def start(
+        self, argv: list[str], env: Mapping[str, str], cwd: Path, files: tuple[int, int, int]
+    ) -> Started:
+        """Start a console script of this project; `files` become its standard files."""
+        asked = {"program": Path(argv[0]).name, "argv": argv, "env": dict(env), "cwd": str(cwd)}
+        ours, theirs = os.pipe()
+        socket.send_fds(self._socket, [json.dumps(asked).encode()], [*files, theirs])
+        os.close(theirs)
+        return Started(int(self._socket.recv(32)), ours)
+
+    def end(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+@cache
+def warm() -> Warm:
+    """The one of these tests' process."""
+    found = Warm()
+    atexit.register(found.end)
+    return found
+
+
+class Program:
+    """A process with its output in a file.
+
+    A console script starts warm; where the start itself is what a test looks at, cold.
+    """
+
+    def __init__(
+        self, argv: list[str], log: Path, env: dict[str, str], name: str, *, cold: bool = False
+    ) -> None:
         self.name = name
         self.argv = argv
         self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=env,
-                cwd=log.parent,
-            )
+        self.process: subprocess.Popen[bytes] | Started
+        with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
+            if cold:
+                self.process = subprocess.Popen(
+                    argv, stdin=nothing, stdout=output, stderr=output, env=env, cwd=log.parent
+                )
+            else:
+                files = (nothing.fileno(), output.fileno(), output.fileno())
+                self.process = warm().start(argv, env, log.parent, files)
 
     @property
     def pid(self) -> int:
@@ -159,7 +245,12 @@ class Programs:
         name = name or program
         path = Path(sys.executable).with_name(program)
         started = Program(
-            [str(path), *args], self.directory / f"{name}.log", self.environment(**env), name
+            [str(path), *args],
+            self.directory / f"{name}.log",
+            self.environment(**env),
+            name,
+            # An agent is looked for by what the kernel shows of it.
+            cold=program == "fleet-agent" or any(key.startswith(("PYTHON", "LD_")) for key in env),
         )
         self.started.append(started)
         return started

@@ -7,7 +7,6 @@ import struct
 import sys
 import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from attrs import frozen
 
 from tests.manager.station import PretendStation, conference
-from tests.processes import Mosquitto, Program, Programs
+from tests.processes import Mosquitto, Program, Programs, Started, warm
 from tests.stranger import Stranger
 from tests.test_broker import passwords, users  # noqa: F401 (fixtures)
 
@@ -49,22 +48,25 @@ class Fleet:
     async def __call__(
         self, *args: str | Path, timeout: float = 30, env: Mapping[str, str] = {}
     ) -> Outcome:
-        process = await asyncio.create_subprocess_exec(
-            FLEET,
-            *args,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self.environment(env),
-        )
+        (out, into), (err, beside) = os.pipe(), os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        process = self._start(args, env, (nothing, into, beside))
+        for end in (nothing, into, beside):
+            os.close(end)
         try:
             async with asyncio.timeout(timeout):
-                out, err = await process.communicate()
+                said, complained = await asyncio.gather(_all(out), _all(err))
+                code = await asyncio.to_thread(process.wait)
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-        assert "Traceback" not in err.decode()
-        return Outcome(process.returncode or 0, out.decode(), err.decode())
+            process.kill()
+        assert "Traceback" not in complained
+        return Outcome(code, said, complained)
+
+    def _start(
+        self, args: tuple[str | Path, ...], env: Mapping[str, str], files: tuple[int, int, int]
+    ) -> Started:
+        argv = [str(FLEET), *map(str, args)]
+        return warm().start(argv, self.environment(env), Path.cwd(), files)
 
     async def on_terminal(
         self, *args: str | Path, columns: int = 80, types: str = "", env: Mapping[str, str] = {}
@@ -73,9 +75,7 @@ class Fleet:
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         environment = self.environment({"NO_COLOR": "", "COLUMNS": "", **env})
-        process = await asyncio.create_subprocess_exec(
-            FLEET, *args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
-        )
+        process = self._start(args, environment, (theirs, theirs, theirs))
         os.close(theirs)
         seen = b""
         try:
@@ -85,12 +85,17 @@ class Fleet:
                     if types and seen.rstrip().endswith(b"[y/N]:"):
                         os.write(ours, types.encode())
                         types = ""
-                code = await process.wait()
+                code = await asyncio.to_thread(process.wait)
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+            process.kill()
             os.close(ours)
         return code, seen.decode().replace("\r\n", "\n")
+
+
+async def _all(pipe: int) -> str:
+    """What comes out of a pipe until its other end is closed."""
+    with os.fdopen(pipe, "rb") as end:
+        return (await asyncio.to_thread(end.read)).decode()
 
 
 def _read(terminal: int) -> bytes:

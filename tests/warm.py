@@ -1,0 +1,101 @@
+"""Starts `fleet` and `fleet-manager` from a process that has read their modules already.
+
+    python -m tests.warm FD
+
+Each is a process of its own, with the environment, directory and files that it is given, and does
+what its console script does. Only reading the modules, most of a short command's time, is done
+once. Over the socket FD comes a JSON object a program, with its standard files and a pipe for the
+exit status; its process id is the answer.
+"""
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+MAINS = {"fleet": "fleet.cli", "fleet-manager": "fleet.manager.cli"}
+
+_reports: dict[int, int] = {}
+"""Process id -> the pipe that waits for its exit status."""
+
+
+def _read_all(package: str) -> None:
+    found = importlib.import_module(package)
+    for module in pkgutil.walk_packages(getattr(found, "__path__", ()), f"{package}."):
+        if ".migrations." not in module.name:  # alembic alone imports these
+            importlib.import_module(module.name)
+
+
+def _reap(number: int, frame: FrameType | None) -> None:
+    while _reports:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        report = _reports.pop(pid)
+        os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(report)
+
+
+def serve(connection: socket.socket) -> Callable[[], Any]:
+    """Start programs until nobody asks any more. In each of them: what it is to do."""
+    signal.signal(signal.SIGCHLD, _reap)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for this
+    while True:
+        message, files, _, _ = socket.recv_fds(connection, 1 << 18, 4)
+        if not message:
+            return lambda: None
+        asked = json.loads(message)
+        # A child that ends at once is reaped only when it is known.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            return _become(asked, connection, files)
+        _reports[pid] = files.pop()
+        for file in files:
+            os.close(file)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        connection.send(str(pid).encode())
+
+
+def _become(
+    asked: dict[str, Any], connection: socket.socket, files: list[int]
+) -> Callable[[], Any]:
+    connection.close()
+    for report in _reports.values():
+        os.close(report)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    for standard, file in enumerate(files[:3]):
+        os.dup2(file, standard)
+    for file in files:
+        os.close(file)
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    time.tzset()
+    sys.argv = asked["argv"]
+    sys.modules["__main__"].__package__ = None  # a script is named by its argv
+    encoding, unbuffered = "utf-8", bool(os.environ.get("PYTHONUNBUFFERED"))
+    sys.stdin = open(0, encoding=encoding)  # noqa: SIM115 (as Python does it)
+    sys.stdout = open(1, "w", encoding=encoding, buffering=1 if os.isatty(1) else -1)  # noqa: SIM115
+    sys.stdout.reconfigure(write_through=unbuffered)
+    sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
+    main: Callable[[], Any] = importlib.import_module(MAINS[asked["program"]]).main
+    return main
+
+
+if __name__ == "__main__":
+    _read_all("fleet.cli")
+    _read_all("fleet.manager")
+    gc.collect()
+    gc.freeze()
+    sys.exit(serve(socket.socket(fileno=int(sys.argv[1])))())
