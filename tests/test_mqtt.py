@@ -1,10 +1,17 @@
 """The link to a real broker: refusals are errors, deaths leave a will, losses heal."""
 
 import asyncio
+import base64
 import getpass
+import hashlib
+import inspect
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import aiomqtt
+import paho.mqtt.client as paho
 import pytest
 from attrs import define, field
 
@@ -17,6 +24,7 @@ from fleet.mqtt import (
     Link,
     Message,
     NobodyListening,
+    NotLetIn,
     Refused,
     Requests,
     Will,
@@ -24,6 +32,7 @@ from fleet.mqtt import (
     connect_once,
     keep,
 )
+from fleet.mqtt_client import paho_of
 from tests.processes import Mosquitto, until
 from tests.stranger import Stranger
 
@@ -312,3 +321,90 @@ def test_backoff_has_full_jitter_and_a_cap() -> None:
         top = min(BACKOFF_CAP, 0.5 * 2**failures)
         assert 0 <= min(waits) < top * 0.1
         assert top * 0.9 < max(waits) <= top
+
+
+def test_what_is_borrowed_from_the_libraries_is_still_there() -> None:
+    async def client() -> paho.Client:
+        return paho_of(aiomqtt.Client("127.0.0.1"))
+
+    inner = asyncio.run(client())
+    # Those two are called on; every other callback of aiomqtt's is replaced by paho's setters.
+    assert inner.on_connect is not None
+    assert inner.on_disconnect is not None
+    assert list(inspect.signature(inner.on_connect).parameters)[3] == "reason_code"
+    assert list(inspect.signature(inner.on_disconnect).parameters)[2:4] == ["flags", "reason_code"]
+    other: Any = object.__new__(aiomqtt.Client)
+    with pytest.raises(RuntimeError, match="install aiomqtt"):
+        paho_of(other)
+
+
+GUARDED = """
+listener {{port}} 127.0.0.1
+plugin {plugin}
+plugin_opt_config_file {directory}/security.json
+user {user}
+"""
+
+
+@pytest.fixture
+def guarded(brokers: Callable[[str], Mosquitto], tmp_path: Path) -> Mosquitto:
+    """A broker that refuses every subscription, and knows the user ann (password: pass)."""
+    salt, rounds = b"twelve bytes", 101
+    digest = hashlib.pbkdf2_hmac("sha512", b"pass", salt, rounds)
+    access = dict.fromkeys(("publishClientSend", "publishClientReceive", "unsubscribe"), True)
+    client = {
+        "username": "ann",
+        "password": base64.b64encode(digest).decode(),
+        "salt": base64.b64encode(salt).decode(),
+        "iterations": rounds,
+    }
+    security = {"defaultACLAccess": access | {"subscribe": False}, "clients": [client]}
+    (tmp_path / "security.json").write_text(json.dumps(security))
+    plugin = next(Path("/usr/lib").rglob("mosquitto_dynamic_security.so"))
+    me = getpass.getuser()
+    return brokers(GUARDED.format(plugin=plugin, directory=tmp_path, user=me))
+
+
+async def test_a_refused_subscription_names_topic_user_and_what_the_acl_needs(
+    guarded: Mosquitto,
+) -> None:
+    async def talk(link: Link) -> None:
+        await link.subscribe(Filter("fleet/v1/manager/presence"))
+
+    with pytest.raises(Refused) as caught:
+        await connect_once(Broker.parse(guarded.url, "ann", "pass"), "c", Talk(talk))
+    assert str(caught.value) == (
+        "the broker refused fleet/v1/manager/presence: Not authorized; its ACL needs, for the "
+        "user 'ann': topic read fleet/v1/manager/presence"
+    )
+
+
+async def test_a_wrong_password_is_not_an_absent_broker(guarded: Mosquitto) -> None:
+    with pytest.raises(NotLetIn, match=r"does not let in the user 'ann' .*password right"):
+        await connect_once(Broker.parse(guarded.url, "ann", "wrong"), "c", Talk(forever))
+
+
+async def test_why_there_is_no_connection_is_said_in_words(broker: Mosquitto) -> None:
+    broker.stop()
+    with pytest.raises(Disconnected) as refused:
+        await connect_once(at(broker), "c", Talk(forever))
+    assert str(refused.value).startswith(f"{broker.url}: nothing listens there")
+    with pytest.raises(Disconnected, match=r"name nowhere\.invalid cannot be resolved"):
+        await connect_once(Broker("nowhere.invalid", 1), "c", Talk(forever))
+
+
+async def test_a_connection_that_is_taken_over_says_so(broker: Mosquitto) -> None:
+    first, second = Talk(forever), Talk(forever)
+    connected = asyncio.Event()
+
+    async def talk(link: Link) -> None:
+        connected.set()
+        await forever(link)
+
+    first.talk = talk
+    one = asyncio.create_task(connect_once(at(broker), "same", first))
+    await connected.wait()
+    two = asyncio.create_task(connect_once(at(broker), "same", second))
+    with pytest.raises(Disconnected, match=r"the connection broke|Session taken over"):
+        await one
+    await until_closed(two)

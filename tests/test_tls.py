@@ -1,5 +1,6 @@
 """The programs talk to a broker that asks for TLS, and to no other that pretends to be it."""
 
+import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,57 @@ async def test_a_broker_nobody_vouches_for_is_not_talked_to(
     url = broker.url.replace("mqtt:", "mqtts:")
     place = ("--broker", url, "--station", ID, "--state-dir", str(tmp_path / "station"))
     agent = programs.start("fleet-agent", "run", *place)
-    await agent.says("no broker: .*certificate verify failed")
+    told = "its certificate is not trusted: self-signed certificate; set SSL_CERT_FILE to the file"
+    await agent.says(told)
     check = programs.start("fleet-agent", "check", *place, name="check")
     assert await check.ended() == 1
-    assert "certificate verify failed" in check.log()
+    status = programs.start("fleet", "--broker", url, "status", name="status")
+    assert await status.ended() == 4
+    paths = ssl.get_default_verify_paths()
+    for log in (check.log(), status.log()):
+        said = " ".join(log.split())
+        assert told in said
+        assert f"(CA file in use: {paths.cafile or paths.capath}; SSL_CERT_FILE sets" in said
+        assert "_ssl.c" not in said
+
+
+async def test_a_ca_file_that_is_not_there_or_is_none_is_an_error(
+    broker: Mosquitto, programs: Programs, authority: Path, tmp_path: Path
+) -> None:
+    url = broker.url.replace("mqtt:", "mqtts:")
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for file, why in (
+        (tmp_path / "absent.pem", "cannot be read: No such file or directory"),
+        (empty, "holds no certificate: expected PEM"),
+    ):
+        for argv in (
+            ("fleet", "status"),
+            ("fleet-agent", "run", "--station", ID, "--state-dir", str(tmp_path / "station")),
+            ("fleet-manager", "run", "--state-dir", str(tmp_path / "manager")),
+        ):
+            name = f"{argv[0]}-{file.name}"
+            started = programs.start(*argv, name=name, FLEET_BROKER=url, SSL_CERT_FILE=str(file))
+            assert await started.ended() in (1, 2)
+            assert f"the CA file {file} (SSL_CERT_FILE) {why}" in " ".join(started.log().split())
+            assert "Traceback" not in started.log()
+
+
+async def test_what_stands_between_two_that_both_run_is_said(
+    broker: Mosquitto, brokers: Callable[[str], Mosquitto], programs: Programs, authority: Path
+) -> None:
+    plain = brokers("listener {port} 127.0.0.1\nallow_anonymous true\n")
+    for number, (url, why) in enumerate(
+        (
+            (f"mqtts://localhost:{broker.port}", "name the broker as its certificate does"),
+            (broker.url, "does it want TLS on this port (mqtts://)?"),
+            (f"mqtts://127.0.0.1:{plain.port}", "does it speak TLS on this port?"),
+        )
+    ):
+        status = programs.start(
+            *("fleet", "--broker", url, "status"),
+            name=f"status-{number}",
+            SSL_CERT_FILE=str(authority),
+        )
+        assert await status.ended() == 4
+        assert why in " ".join(status.log().split())

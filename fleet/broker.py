@@ -1,0 +1,138 @@
+"""Where the broker is, whom we trust to be it, and in words why it cannot be had. No MQTT here."""
+
+import os
+import re
+import socket
+import ssl
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+_CA_FILE: Final = "SSL_CERT_FILE"
+_OTHER_NAME: Final = (62, 64)
+"""OpenSSL's codes of a certificate made for another host name or address."""
+_NOT_NOW: Final = (9, 10)
+"""OpenSSL's codes of a certificate that is not valid yet, or no longer."""
+_CODES: Final = re.compile(r"\[(?:Errno|code|SSL)[^\]]*\]\s*|\s*\(_ssl\.c:\d+\)")
+
+
+class BadBroker(ValueError):
+    """A broker's address or CA file that cannot be used; the text says why."""
+
+
+class Disconnected(ConnectionError):
+    """The connection to the broker was lost or never came about."""
+
+
+class NotLetIn(Disconnected):
+    """The broker is there and does not take us: our user, our password, or anybody just now."""
+
+
+class Refused(Exception):
+    """The broker refused a publish or a subscription (its ACL, a quota, a size)."""
+
+    def __init__(self, topic: str, reason: str, advice: str = "") -> None:
+        super().__init__(f"the broker refused {topic}: {reason}{advice}")
+        self.topic = topic
+        self.reason = reason
+
+
+@frozen
+class Broker:
+    """Where the broker is and who we are to it."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str, username: str | None = None, password: str | None = None) -> Self:
+        """From `mqtt://HOST[:PORT]` (1883) or `mqtts://HOST[:PORT]` (TLS, 8883).
+
+        Raises:
+            BadBroker: another scheme, no host, a user or a path in it; with TLS, a CA file that
+                cannot be used.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise BadBroker(f"{url!r} is not the address of a broker: {error}") from None
+        tls = parts.scheme == "mqtts"
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+            raise BadBroker(f"{url!r} is not the address of a broker: expected mqtt://HOST:PORT")
+        if "@" in parts.netloc:
+            raise BadBroker(
+                "a broker's address holds no user: give FLEET_USERNAME and FLEET_PASSWORD_FILE"
+            )
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise BadBroker(f"{url!r} has more than a host and a port")
+        found = cls(parts.hostname, port or (8883 if tls else 1883), tls, username, password)
+        found.tls_context()
+        return found
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What checks the broker's certificate; None without TLS.
+
+        Raises:
+            BadBroker: the CA file is not there, or holds no certificate.
+        """
+        if not self.tls:
+            return None
+        context = ssl.create_default_context()
+        if file := os.environ.get(_CA_FILE):
+            try:
+                context.load_verify_locations(file)  # the default ones are not missed
+            except ssl.SSLError:
+                raise BadBroker(
+                    f"the CA file {file} ({_CA_FILE}) holds no certificate: expected PEM"
+                ) from None
+            except OSError as error:
+                raise BadBroker(
+                    f"the CA file {file} ({_CA_FILE}) cannot be read: {error.strerror}"
+                ) from None
+        return context
+
+    def why(self, error: BaseException) -> str:
+        """Why connecting ended with `error`, and what to do about it."""
+        match error:
+            case ssl.SSLCertVerificationError():
+                why = _not_trusted(error)
+            case ssl.SSLError():
+                said = (error.reason or "no TLS").replace("_", " ").lower()
+                why = f"no TLS connection came about ({said}); does it speak TLS on this port?"
+            case ConnectionRefusedError():
+                why = "nothing listens there (connection refused); is it running, and on this port?"
+            case socket.gaierror():
+                why = f"the name {self.host} cannot be resolved"
+            case ConnectionResetError() if self.tls:
+                why = "it closed the connection at once; does it speak TLS on this port?"
+            case ConnectionResetError():
+                why = "it closed the connection at once; does it want TLS on this port (mqtts://)?"
+            case TimeoutError():
+                why = "no answer came in time; is the address right, is a firewall in between?"
+            case OSError() if error.strerror:
+                why = error.strerror[0].lower() + error.strerror[1:]
+            case _:
+                why = _CODES.sub("", str(error)) or type(error).__name__
+        return why
+
+
+def _not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    said = f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
+    if error.verify_code in _OTHER_NAME:
+        advice = "name the broker as its certificate does"
+    elif error.verify_code in _NOT_NOW:
+        advice = "renew it, or set the clock of this machine"
+    else:
+        advice = f"set {_CA_FILE} to the file of the CA that signed it"
+    paths = ssl.get_default_verify_paths()
+    file = os.environ.get(_CA_FILE) or paths.cafile or paths.capath or "none"
+    return f"{said}; {advice} (CA file in use: {file}; {_CA_FILE} sets another)"
