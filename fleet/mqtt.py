@@ -1,6 +1,6 @@
 """The only module that speaks MQTT: connect, will, reconnect, publish, ask and be answered.
 
-A `Session` says what to do with a connection; `keep` gives it one after another. Each attempt
+An `MqttSession` says what to do with a connection; `keep` gives it one after another. Each attempt
 has a client of its own, because aiomqtt enters a used one without waiting for its CONNACK.
 `mqtt_client` is one connection, `broker` where it leads; the others import from here.
 """
@@ -25,11 +25,11 @@ __all__ = [
     "Filter",
     "Link",
     "Message",
+    "MqttSession",
     "NobodyListening",
     "NotLetIn",
     "Refused",
     "Requests",
-    "Session",
     "Will",
     "backoff",
     "connect_once",
@@ -95,7 +95,7 @@ class Link:
         await self._connection.subscribe(filters)
 
 
-class Session(Protocol):
+class MqttSession(Protocol):
     """What somebody does with connections."""
 
     def will(self) -> Will | None:
@@ -111,7 +111,7 @@ class Session(Protocol):
         """The connection was lost, or an attempt failed."""
 
 
-async def keep(broker: Broker, client_id: str, session: Session) -> None:
+async def keep(broker: Broker, client_id: str, session: MqttSession) -> None:
     """Give `session` a connection, and another after each loss, until it returns from one.
 
     Between attempts it waits with full jitter (a random part of a doubling time, at most
@@ -137,7 +137,7 @@ def backoff(failures: int) -> float:
     return random.uniform(0, min(BACKOFF_CAP, _BACKOFF_BASE * 2 ** min(failures, 16)))
 
 
-async def connect_once(broker: Broker, client_id: str, session: Session) -> None:
+async def connect_once(broker: Broker, client_id: str, session: MqttSession) -> None:
     """One connection for `session`.
 
     Raises:

@@ -9,7 +9,18 @@ import types
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
 from cattrs import Converter
@@ -17,6 +28,9 @@ from msgspec import Meta
 
 from fleet.model import JsonSchema
 from fleet.strict import tagged
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 _PLAIN: Final[Mapping[Any, dict[str, Any]]] = {
     Any: {},
@@ -66,6 +80,31 @@ def json_schema(cls: type) -> JsonSchema:
         "required": required,
         "additionalProperties": False,
     }
+
+
+def validator(schema: JsonSchema) -> "Draft202012Validator":
+    """What checks values against a schema as strictly as `strict` does; nothing is fetched."""
+    checks: Draft202012Validator = _strict()(schema, registry=_nothing())
+    return checks
+
+
+@cache
+def _strict() -> Any:
+    from jsonschema import Draft202012Validator  # many import this module and check nothing
+    from jsonschema.validators import extend
+
+    # JSON Schema takes 180.0 for an integer, a station does not.
+    whole = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    return extend(Draft202012Validator, type_checker=whole)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _nothing() -> Any:
+    from referencing import Registry
+
+    return Registry()
 
 
 def kind(setting: Mapping[str, Any]) -> str:

@@ -25,7 +25,6 @@ from rich.text import Text
 
 from fleet.cli import view
 from fleet.cli.connection import Access, Manager, Unreachable, converse
-from fleet.cli.following import status
 from fleet.cli.sync import wanted
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
@@ -113,7 +112,7 @@ class Demo:
         while time.monotonic() < end:
             self.parts.check()
             try:
-                found = await converse(access, status)
+                found = await converse(access, Manager.status)
             except Unreachable:
                 continue  # the manager is still starting
             online = {one.id for one in found.stations if one.presence is PresenceState.ONLINE}
@@ -145,7 +144,7 @@ class Demo:
         with self._display() as display:
             while end is None or time.monotonic() < end:
                 self.parts.check()
-                self._last = await status(manager)
+                self._last = await manager.status()
                 display(self._last)
                 left = PACE if end is None else end - time.monotonic()
                 await asyncio.sleep(max(0.0, min(PACE, left)))

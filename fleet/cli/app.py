@@ -28,7 +28,7 @@ from fleet.cli.commands import (
     wait,
     watch,
 )
-from fleet.cli.terminal import Options, with_examples
+from fleet.cli.terminal import Options, ToldCommand, with_examples
 from fleet.version import __version__
 
 app = typer.Typer(
@@ -114,7 +114,7 @@ for _name, _command in (
     ("call", call),
     ("logs", logs),
 ):
-    app.command(_name, help=_command.HELP, short_help=_command.ABOUT)(_command.run)
+    app.command(_name, cls=ToldCommand, help=_command.HELP, short_help=_command.ABOUT)(_command.run)
 
 
 def main() -> None:

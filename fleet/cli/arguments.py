@@ -1,26 +1,22 @@
-"""`key=value` as a person types it -> the arguments of a command, by its JSON Schema; pure.
+"""What a person types -> values: the arguments of a command by its JSON Schema, a time; pure.
 
 What cannot be right is said before anything is sent: a key that is not known, one that is
 missing, a value of another type. Ranges are the station's to judge.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import typer
+
 from fleet.model import JsonSchema
-from fleet.schema import kind
+from fleet.schema import kind, validator
 from fleet.strict import close_match
 from fleet.wire import Undecodable, loads
 
-_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "array": list,
-    "object": dict,
-    "null": type(None),
-}
+_LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class BadArguments(ValueError):
@@ -88,15 +84,29 @@ def _value(text: str, schema: JsonSchema) -> Any:
 
 
 def _fits(value: Any, schema: JsonSchema) -> bool:
-    """Whether the type is right; what is inside lists and tables is the station's to judge."""
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return any(_fits(value, arm) for arm in schema[several])
-    allowed = [schema["const"]] if "const" in schema else schema.get("enum")
-    if allowed is not None:
-        return any(type(value) is type(one) and value == one for one in allowed)
-    if "type" not in schema:
+    """Whether it is of the right kind; what else the schema says is the station's to judge."""
+    try:
+        return not any(map(_is_other_kind, validator(schema).iter_errors(value)))
+    except Exception:  # a role may advertise anything at all
         return True
-    if isinstance(value, bool):
-        return bool(schema["type"] == "boolean")
-    return isinstance(value, _TYPES.get(schema["type"], object))
+
+
+def _is_other_kind(error: Any) -> bool:
+    if error.validator in ("anyOf", "oneOf"):
+        arms: dict[Any, list[Any]] = {}
+        for one in error.context:
+            arms.setdefault(one.schema_path[0], []).append(one)
+        return bool(arms) and all(any(map(_is_other_kind, arm)) for arm in arms.values())
+    return not error.path and error.validator in ("type", "enum", "const")
+
+
+def seconds(text: str) -> float:
+    """`30m`, `2h`, `1d`, `90s` or `90` in seconds.
+
+    Raises:
+        typer.BadParameter: it is nothing of the kind.
+    """
+    match = _LENGTH.fullmatch(text)
+    if match is None or not float(match[1]):
+        raise typer.BadParameter(f"expected a time such as 90s, 30m, 2h or 1d, got {text!r}")
+    return float(match[1]) * _UNITS[match[2]]

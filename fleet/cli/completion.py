@@ -8,9 +8,8 @@ from typing import TypeVar
 
 import typer
 
-from fleet.cli.connection import Denied, Line, Unreachable, connect, manager_on
-from fleet.cli.following import status
-from fleet.cli.station import NoSuchStation, Station, find, heard_of, runs
+from fleet.cli.connection import Denied, Line, NoSuchStation, Unreachable, connect, manager_on
+from fleet.cli.station import Station, find, heard_of, runs
 from fleet.cli.terminal import Options
 from fleet.model import InstanceStatus
 from fleet.operations import StationStatus
@@ -73,7 +72,7 @@ def _fitting(names: Iterable[str | None], incomplete: str) -> list[str]:
 
 def _known(ctx: typer.Context) -> tuple[StationStatus, ...]:
     async def ask(line: Line) -> tuple[StationStatus, ...]:
-        return (await status(await manager_on(line, _PATIENCE))).stations
+        return (await (await manager_on(line, _PATIENCE)).status()).stations
 
     return _quietly(ctx, ask, ())
 

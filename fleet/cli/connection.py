@@ -18,18 +18,22 @@ from fleet.mqtt import (
     Link,
     Message,
     NobodyListening,
+    NotLetIn,
     Refused,
     Requests,
     Will,
     connect_once,
 )
+from fleet.operations import StatusResult
 from fleet.strict import Mistakes
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode, from_json
 
 T = TypeVar("T")
 
-PATIENCE: Final = 5.0
+_NO_ARGUMENTS: Final[dict[str, Any]] = {}
+
+REACH: Final = 5.0
 """Seconds to wait for the broker, and then for a manager that is online."""
 ANSWER: Final = 30.0
 """Seconds the manager has for an answer."""
@@ -39,8 +43,20 @@ class Unreachable(Exception):
     """The manager cannot be asked; the text says what to look at."""
 
 
+class NoSuchStation(Exception):
+    """Nobody knows a station of that name; the text says what is known."""
+
+
 class Denied(Exception):
     """The manager answered with an error."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class StationDenied(Exception):
+    """A station answered with an error."""
 
     def __init__(self, error: Error) -> None:
         super().__init__(error.message)
@@ -72,10 +88,17 @@ class Line:
         self.requests.received(message)
 
     async def listen(self, *filters: Filter, hear: Callable[[Message], None] | None = None) -> None:
-        """Subscribe to `filters`; from now on `hear` is given each message that comes in."""
+        """Subscribe to `filters`; from now on `hear` is given each message that comes in.
+
+        Raises:
+            Unreachable: the broker does not let us hear that.
+        """
         if hear is not None:
             self._hearers.append(hear)
-        await self._link.subscribe(*filters)
+        try:
+            await self._link.subscribe(*filters)
+        except Refused as refused:
+            raise Unreachable(f"{refused}; see operators.acl and FLEET_USERNAME") from None
 
 
 class Manager:
@@ -123,6 +146,10 @@ class Manager:
                 f"the manager's answer makes no sense here ({error}); "
                 f"fleet and fleet-manager must be of the same release"
             ) from None
+
+    async def status(self) -> StatusResult:
+        """What every station does now; raises as `ask`."""
+        return await self.ask("status", _NO_ARGUMENTS, StatusResult)
 
 
 class ManagerPresence:
@@ -177,7 +204,7 @@ class _Conversation(Generic[T]):
 
 
 async def converse(
-    access: Access, work: Callable[[Manager], Awaitable[T]], patience: float = PATIENCE
+    access: Access, work: Callable[[Manager], Awaitable[T]], patience: float = REACH
 ) -> T:
     """The result of `work` with the manager.
 
@@ -219,7 +246,7 @@ def manager_filters(access: Access) -> tuple[Filter, Filter]:
 
 
 async def connect(
-    access: Access, work: Callable[[Line], Awaitable[T]], patience: float = PATIENCE
+    access: Access, work: Callable[[Line], Awaitable[T]], patience: float = REACH
 ) -> T:
     """The result of `work` on a connection, which is then left.
 
@@ -242,7 +269,9 @@ async def connect(
                 connection.cancel()
                 await asyncio.gather(connection, reached, return_exceptions=True)
     except TimeoutError:
-        raise Unreachable(_no_broker(access.broker, "no answer")) from None
+        raise Unreachable(_no_broker(access.broker, f"no answer within {patience:.0f} s")) from None
+    except NotLetIn as error:
+        raise Unreachable(str(error)) from None
     except Disconnected as error:
         if conversation.reached.is_set():
             raise Unreachable(f"the connection to the broker was lost: {error}") from None
@@ -252,7 +281,6 @@ async def connect(
 
 def _no_broker(broker: Broker, why: str) -> str:
     return (
-        f"no broker could be reached at {broker} ({why.removeprefix(f'{broker}: ')}); "
-        f"is it running, is the address right (--broker, FLEET_BROKER), "
-        f"and are FLEET_USERNAME and FLEET_PASSWORD_FILE?"
+        f"no broker could be reached at {broker}: {why.removeprefix(f'{broker}: ')} "
+        "(--broker or FLEET_BROKER names another)"
     )

@@ -1,4 +1,7 @@
-"""A rollout from the asking to the end, for `apply` and `rollback`; the work is the manager's."""
+"""A rollout from the asking to the end, for `apply` and `rollback`; the work is the manager's.
+
+`follow` looks at the stations until they stand where they are wanted, for `wait` too.
+"""
 
 import asyncio
 import sys
@@ -11,30 +14,31 @@ from attrs import field, frozen
 
 from fleet.cli.conference import names
 from fleet.cli.connection import Manager
-from fleet.cli.following import Stations, follow
 from fleet.cli.sync import matching, standing_text, wanted
 from fleet.cli.terminal import Exit, again, ask, messages, print_json, say, stop
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import (
+    PATIENCE,
+    STEADY,
     ApplyResult,
     PlanResult,
     RolloutArguments,
     RolloutResult,
     RolloutStatus,
     Standing,
+    StationStatus,
     StatusResult,
 )
 from fleet.wire import to_json
 
-PATIENCE: Final = 60.0
-"""Seconds the stations have to do what is wanted."""
-STEADY: Final = 3.0
-"""Seconds an instance stays failed before it is believed: the next try may go well."""
 _AFTERWARDS: Final = 10.0
 """Seconds to see how the others end when a rollout was stopped."""
 _PACE: Final = 0.25
+"""Seconds between two looks, at least."""
 
+Stations = tuple[StationStatus, ...]
+"""Those of which something is wanted."""
 Tell = Callable[[RolloutStatus], None]
 
 
@@ -148,6 +152,37 @@ def _bar() -> Iterator[Tell]:
             )
 
         yield tell
+
+
+async def follow(
+    manager: Manager,
+    is_over: Callable[[Stations], bool],
+    seconds: float,
+    tell: Callable[[str], None],
+) -> StatusResult:
+    """Look again and again until `is_over`, at most for `seconds`; the last look."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while True:
+        asked = loop.time()
+        found = await manager.status()
+        took = loop.time() - asked
+        stations = wanted(found.stations)
+        left = end - loop.time()
+        if is_over(stations) or left <= 0:
+            return found
+        tell(_waiting_for(stations))
+        # A fleet that is large to describe is asked less often.
+        await asyncio.sleep(min(left, max(_PACE, 4 * took)))
+
+
+def _waiting_for(stations: Stations) -> str:
+    lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
+    count = f"{len(stations) - len(lagging)} of {len(stations)} in sync"
+    if not lagging:
+        return count
+    more = f" (and {len(lagging) - 1} more)" if len(lagging) > 1 else ""
+    return f"{count}; waiting for {clean(standing_text(lagging[0]))}{more}"
 
 
 class _Watch:

@@ -8,21 +8,20 @@ import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
 from fleet.cli.connection import (
-    PATIENCE,
+    REACH,
     Denied,
     Line,
     Manager,
     ManagerPresence,
+    NoSuchStation,
     Unreachable,
     manager_filters,
 )
-from fleet.cli.following import status
-from fleet.cli.heard import Heard
 from fleet.cli.sync import matching
 from fleet.cli.view import clean, clock
 from fleet.model import (
@@ -45,6 +44,8 @@ from fleet.station import COMMANDS, STATION
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode
 
+T = TypeVar("T")
+
 DEADLINE: Final = 30
 """Seconds a command has unless it is said otherwise."""
 _GRACE: Final = 2.0
@@ -53,8 +54,51 @@ _GATHER: Final = 0.5
 """Seconds for the registrations of all stations, where no manager knows their names."""
 
 
-class NoSuchStation(Exception):
-    """Nobody knows a station of that name; the text says what is known."""
+class _Heard:
+    """What stations have said that is retained, by topic."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self._payloads: dict[str, bytes] = {}
+        self._news = asyncio.Event()
+
+    def hear(self, message: Message) -> None:
+        """Hand messages here."""
+        address = self._topics.parse(message.topic)
+        if address is not None and address.station is not None:
+            if message.payload:
+                self._payloads[message.topic] = message.payload
+            else:
+                self._payloads.pop(message.topic, None)
+            self._news.set()
+
+    def has(self, topic: str) -> bool:
+        """Whether there was anything on `topic`."""
+        return topic in self._payloads
+
+    def latest(self, topic: str, cls: type[T]) -> T | None:
+        """What was said last on `topic`; None where that was nothing, or nonsense."""
+        try:
+            return decode(self._payloads[topic], cls) if topic in self._payloads else None
+        except Undecodable:
+            return None
+
+    def all(self, kind: str, cls: type[T]) -> dict[str, T]:
+        """By station, what was said last on its topic `kind`."""
+        found: dict[str, T] = {}
+        for topic in self._payloads:
+            address = self._topics.parse(topic)
+            if address is None or address.kind != kind or address.station is None:
+                continue
+            if (said := self.latest(topic, cls)) is not None:
+                found[address.station] = said
+        return found
+
+    async def until(self, topic: str) -> None:
+        """Wait for anything on `topic`."""
+        while topic not in self._payloads:
+            self._news.clear()
+            await self._news.wait()
 
 
 @frozen
@@ -76,7 +120,7 @@ class Station:
         return factories[role].commands if role in factories else {}
 
 
-async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:
+async def find(line: Line, given: str, patience: float = REACH) -> Station:
     """The station with this id or name.
 
     Raises:
@@ -84,7 +128,7 @@ async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:
         Unreachable: it is not online, or nobody can say which one is meant.
     """
     access, topics = line.access, line.access.topics
-    heard, manager = Heard(topics), ManagerPresence(topics)
+    heard, manager = _Heard(topics), ManagerPresence(topics)
 
     def hear(message: Message) -> None:
         heard.hear(message)
@@ -115,7 +159,7 @@ async def find(line: Line, given: str, patience: float = PATIENCE) -> Station:
 
 async def runs(line: Line, station: Station) -> Mapping[str, Mapping[str, InstanceStatus]]:
     """Role -> instance -> what it does; empty where the station does not say."""
-    topic, heard = line.access.topics.status(station.id), Heard(line.access.topics)
+    topic, heard = line.access.topics.status(station.id), _Heard(line.access.topics)
     await line.listen(Filter(topic), hear=heard.hear)
     await _any_of(heard.until(topic), patience=_GATHER)
     said = heard.latest(topic, Status)
@@ -124,7 +168,7 @@ async def runs(line: Line, station: Station) -> Mapping[str, Mapping[str, Instan
 
 async def heard_of(line: Line) -> set[str]:
     """The ids of all stations that were ever heard."""
-    heard = Heard(line.access.topics)
+    heard = _Heard(line.access.topics)
     await line.listen(Filter(line.access.topics.presence("+"), qos=0), hear=heard.hear)
     await asyncio.sleep(_GATHER)
     return set(heard.all("presence", Presence))
@@ -206,7 +250,7 @@ async def _any_of(*waits: Any, patience: float) -> None:
 async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
     """Id and name of the station the manager knows as `given`."""
     try:
-        stations = (await status(manager)).stations
+        stations = (await manager.status()).stations
     except Denied as denied:
         raise Unreachable(
             f"the manager does not say which station {given!r} is: {denied}"
@@ -222,7 +266,7 @@ async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
     return station.id, station.name
 
 
-async def _of_host_name(line: Line, heard: Heard, given: str) -> str:
+async def _of_host_name(line: Line, heard: _Heard, given: str) -> str:
     """The id of the one box with this host name."""
     topic = line.access.topics.registration("+")
     await line.listen(Filter(topic, qos=0))

@@ -12,11 +12,20 @@ from typing import Any, NoReturn, TypeVar
 import typer
 from attrs import frozen
 from rich.console import Console
+from typer.core import TyperCommand
 
-from fleet.cli.connection import Access, Denied, Manager, Unreachable, converse
+from fleet.cli.connection import (
+    Access,
+    Denied,
+    Manager,
+    NoSuchStation,
+    StationDenied,
+    Unreachable,
+    converse,
+)
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, is_name
-from fleet.mqtt import BadBroker, Broker
+from fleet.model import NAME_RULE, Error, is_name
+from fleet.mqtt import BadBroker, Broker, Disconnected
 from fleet.settings import BadSettings, read_password
 from fleet.topics import Topics
 from fleet.wire import dumps, to_json
@@ -67,17 +76,37 @@ def with_examples(about: str, *examples: str) -> str:
     return "\n".join(("\b", "Examples:", *(f"  {one}" for one in examples), "", about))
 
 
+class ToldCommand(TyperCommand):
+    """A command that says to the person, in one way for all, why it cannot be done."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; what the manager or a station refuses ends it with a message."""
+        try:
+            return super().invoke(ctx)
+        except Denied as denied:
+            file = ctx.params.get("file")
+            _tell_problems(denied.error, str(file or f"fleet {ctx.info_name}"))
+            fix = f"; fix it, then: {instead('validate', str(file))}"
+            is_file = file is not None and denied.error.problems
+            stop(clean(denied.error.message) + (fix if is_file else ""))
+        except StationDenied as denied:
+            _tell_problems(denied.error)
+            stop(clean(f"{denied.error.type}: {denied}"), Exit.NO)
+        except (Unreachable, Disconnected) as error:
+            stop(clean(str(error)), Exit.UNKNOWN)
+        except NoSuchStation as error:
+            stop(str(error))
+
+
 def ask(ctx: typer.Context, work: Callable[[Manager], Awaitable[T]]) -> T:
-    """The result of `work` with the manager; ends the command where there is none.
+    """The result of `work` with the manager.
 
     Raises:
+        Unreachable: there is no broker or no manager.
         Denied: the manager refused.
     """
     options: Options = ctx.obj
-    try:
-        return asyncio.run(converse(options.access(), work))
-    except Unreachable as error:
-        stop(str(error), Exit.UNKNOWN)
+    return asyncio.run(converse(options.access(), work))
 
 
 def data() -> Console:
@@ -132,13 +161,9 @@ def stop(text: str, code: Exit = Exit.ERROR) -> NoReturn:
     raise typer.Exit(code)
 
 
-def stop_denied(denied: Denied, file: str) -> NoReturn:
-    """End with what the manager found wrong with `file`, a line each."""
-    for problem in denied.error.problems:
-        if problem.role is None:
-            say(f"{file}: {': '.join(filter(None, (problem.path, clean(problem.message))))}")
-        else:
-            say(f"{file}: {clean(problem.text)}")
-    is_file = bool(denied.error.problems) and not file.startswith("fleet ")
-    fix = f"; fix it, then: {instead('validate', file)}" if is_file else ""
-    stop(clean(denied.error.message) + fix)
+def _tell_problems(error: Error, file: str | None = None) -> None:
+    for problem in error.problems:
+        # Of a mistake in a file its place there says more than its type.
+        in_file = file is not None and problem.role is None
+        text = ": ".join(filter(None, (problem.path, problem.message))) if in_file else problem.text
+        say(": ".join(filter(None, (file, clean(text)))))

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fleet.model import PresenceState, State, counted, natural
-from fleet.operations import InstanceReport, StationStatus, StatusResult
+from fleet.operations import InstanceReport, SaidResult, StationStatus, StatusResult
 
 HEADER = (
     "ROOM",
@@ -273,3 +273,8 @@ def summary(stations: Sequence[StationStatus]) -> str:
     ill = sum(not station.well for station in stations)
     count = counted(len(stations), "station")
     return f"{count}, {ill} not well" if ill else f"{count}, all well"
+
+
+def ending(said: SaidResult) -> str:
+    """` until 2026-02-01 10:30 CET`, empty without an end."""
+    return f" until {zoned(said.until, said.timezone):%Y-%m-%d %H:%M %Z}" if said.until else ""

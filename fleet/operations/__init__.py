@@ -30,6 +30,8 @@ from fleet.operations.plans import (
     ValidateResult,
 )
 from fleet.operations.rollouts import (
+    PATIENCE,
+    STEADY,
     ApplyArguments,
     ApplyResult,
     RollbackArguments,
@@ -52,7 +54,9 @@ from fleet.operations.stations import (
 )
 
 __all__ = [
+    "PATIENCE",
     "RECORDING",
+    "STEADY",
     "Action",
     "AdoptArguments",
     "ApplyArguments",

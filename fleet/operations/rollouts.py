@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from attrs import frozen
 from msgspec import Meta
 
 from fleet.operations.plans import PlanResult
+
+PATIENCE: Final = 60.0
+"""Seconds a station has to do what is wanted, once it was told."""
+STEADY: Final = 3.0
+"""Seconds an instance stays failed before it is believed: the next try may go well."""
 
 Batch = Annotated[int, Meta(ge=1)]
 Settle = Annotated[float, Meta(ge=0, le=86400)]

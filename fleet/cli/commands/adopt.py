@@ -5,8 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli.completion import stations
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import ask, print_json, say, with_examples
 from fleet.cli.view import clean
 from fleet.operations import AdoptArguments, StationResult
 
@@ -29,10 +28,7 @@ def run(
 ) -> None:
     """Ask the manager."""
     arguments = AdoptArguments(station)
-    try:
-        found = ask(ctx, lambda manager: manager.ask("adopt", arguments, StationResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet adopt")
+    found = ask(ctx, lambda manager: manager.ask("adopt", arguments, StationResult))
     if json:
         print_json(found)
     else:

@@ -8,9 +8,8 @@ import typer
 
 from fleet.cli import conference
 from fleet.cli.completion import rooms, stations
-from fleet.cli.connection import Denied
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import again, ask, instead, print_json, stop, stop_denied, with_examples
+from fleet.cli.terminal import again, ask, instead, print_json, stop, with_examples
 from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
 
 ABOUT: Final = "Make the stations do what a conference file says."
@@ -74,43 +73,40 @@ def run(
         stop(f"nobody can be asked here; type: {again('--yes')}")
     text, name = conference.read(file), str(file)
     asked = PlanArguments(text, name, room, station)
-    try:
-        plan = ask(ctx, lambda manager: manager.ask("plan", asked, PlanResult))
-        if json and dry_run:
-            print_json(plan)
-        elif not json:
-            conference.show(plan)
-        if check_revision not in (None, plan.revision):
-            stop(
-                f"somebody applied in between: the last rollout is {plan.revision}, not "
-                f"{check_revision}; look at: {instead('history')}"
-            )
-        if dry_run:
-            return
-        if plan.doubts and not force:
-            told = conference.names(sorted({one.station for one in plan.doubts}))
-            stop(f"{told} would refuse it; fix the file, or type: {again('--force')}")
-        may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
-        if check_revision is None and not yes:
-            check_revision = plan.revision  # what was agreed to is what is applied
-        arguments = ApplyArguments(
-            text,
-            name,
-            message,
-            room,
-            station,
-            batch,
-            settle,
-            check_revision,
-            may_interrupt,
-            rollback_on_failure,
-            force,
+    plan = ask(ctx, lambda manager: manager.ask("plan", asked, PlanResult))
+    if json and dry_run:
+        print_json(plan)
+    elif not json:
+        conference.show(plan)
+    if check_revision not in (None, plan.revision):
+        stop(
+            f"somebody applied in between: the last rollout is {plan.revision}, not "
+            f"{check_revision}; look at: {instead('history')}"
         )
-        see_through(
-            ctx,
-            lambda manager: manager.ask("apply", arguments, ApplyResult),
-            only=station or room,
-            json=json,
-        )
-    except Denied as denied:
-        stop_denied(denied, name)
+    if dry_run:
+        return
+    if plan.doubts and not force:
+        told = conference.names(sorted({one.station for one in plan.doubts}))
+        stop(f"{told} would refuse it; fix the file, or type: {again('--force')}")
+    may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
+    if check_revision is None and not yes:
+        check_revision = plan.revision  # what was agreed to is what is applied
+    arguments = ApplyArguments(
+        text,
+        name,
+        message,
+        room,
+        station,
+        batch,
+        settle,
+        check_revision,
+        may_interrupt,
+        rollback_on_failure,
+        force,
+    )
+    see_through(
+        ctx,
+        lambda manager: manager.ask("apply", arguments, ApplyResult),
+        only=station or room,
+        json=json,
+    )

@@ -8,11 +8,11 @@ import typer
 
 from fleet.cli.arguments import BadArguments, typed
 from fleet.cli.completion import commands, roles, stations
-from fleet.cli.connection import Line, Unreachable, connect
-from fleet.cli.station import DEADLINE, NoSuchStation, Station, ask, find
+from fleet.cli.connection import Line, StationDenied, connect
+from fleet.cli.station import DEADLINE, Station, ask, find
 from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, Error, Reply, is_name
+from fleet.model import NAME_RULE, Reply, is_name
 
 ABOUT: Final = "Ask something of a role that runs on a station, or of the station itself."
 HELP: Final = with_examples(
@@ -65,10 +65,6 @@ def run(
 
     try:
         reply = asyncio.run(connect(ctx.obj.access(), work))
-    except Unreachable as error:
-        stop(clean(str(error)), Exit.UNKNOWN)
-    except NoSuchStation as error:
-        stop(str(error))
     except BadArguments as error:
         for mistake in error.mistakes:
             say(clean(f"fleet: {role} {command}: {mistake}"))
@@ -76,17 +72,10 @@ def run(
     if json:
         print_json(reply)
     if reply.error is not None:
-        stop_refused(reply.error)
+        raise StationDenied(reply.error)
     if not json:
         for text in table(reply.result):
             print(text)
-
-
-def stop_refused(error: Error) -> None:
-    """End with what the station found wrong."""
-    for problem in error.problems:
-        say(clean(problem.text))
-    stop(clean(f"{error.type}: {error.message}"), Exit.NO)
 
 
 def _typed(station: Station, role: str, command: str, given: Sequence[str]) -> Mapping[str, Any]:

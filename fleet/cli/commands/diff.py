@@ -6,8 +6,7 @@ import typer
 
 from fleet.cli import conference
 from fleet.cli.completion import stations
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import Exit, ask, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import Exit, ask, print_json, say, with_examples
 from fleet.operations import DiffArguments, DiffResult, PlanResult
 
 ABOUT: Final = "Show what changed from one revision of a station to another."
@@ -28,10 +27,7 @@ def run(
 ) -> None:
     """Ask for it and show it."""
     arguments = DiffArguments(station, old, new)
-    try:
-        found = ask(ctx, lambda manager: manager.ask("diff", arguments, DiffResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet diff")
+    found = ask(ctx, lambda manager: manager.ask("diff", arguments, DiffResult))
     if json:
         print_json(found)
     elif found.changes:

@@ -9,7 +9,7 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from fleet.cli.connection import Access, Denied, Manager, Unreachable, converse
+from fleet.cli.connection import Access, Manager, converse
 from fleet.cli.examine import BURST, BrokerFacts, examine
 from fleet.cli.fixes import Examination, findings
 from fleet.cli.terminal import (
@@ -19,13 +19,10 @@ from fleet.cli.terminal import (
     print_json,
     progress,
     say,
-    stop,
-    stop_denied,
     with_examples,
 )
 from fleet.cli.view import clean
 from fleet.model import counted
-from fleet.mqtt import Disconnected
 from fleet.operations import DoctorFinding, DoctorResult
 from fleet.version import __version__
 
@@ -45,14 +42,9 @@ def run(
 ) -> None:
     """Look at everything, judge it, show it."""
     options: Options = ctx.obj
-    try:
-        with progress() as tell:
-            tell("looking at broker, manager and stations")
-            seen = asyncio.run(_look(options.access()))
-    except (Unreachable, Disconnected) as error:
-        stop(str(error), Exit.UNKNOWN)
-    except Denied as denied:
-        stop_denied(denied, "fleet doctor")
+    with progress() as tell:
+        tell("looking at broker, manager and stations")
+        seen = asyncio.run(_look(options.access()))
     found = findings(seen)
     if json:
         print_json({"findings": found, "broker": seen.examined, "manager": seen.facts.version})

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import ask, print_json, say, with_examples
 from fleet.cli.view import clean
 from fleet.operations import ExportResult
 
@@ -22,10 +21,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask for it and print it."""
-    try:
-        found = ask(ctx, lambda manager: manager.ask("export", _NO_ARGUMENTS, ExportResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet export")
+    found = ask(ctx, lambda manager: manager.ask("export", _NO_ARGUMENTS, ExportResult))
     if json:
         print_json(found)
     else:

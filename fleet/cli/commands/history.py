@@ -6,8 +6,7 @@ import typer
 
 from fleet.cli import view
 from fleet.cli.completion import stations
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import ask, data, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import ask, data, print_json, say, with_examples
 from fleet.cli.view import clean
 from fleet.operations import Event, HistoryArguments, HistoryResult
 
@@ -34,10 +33,7 @@ def run(
 ) -> None:
     """Ask for it and show it."""
     arguments = HistoryArguments(station, lines)
-    try:
-        found = ask(ctx, lambda manager: manager.ask("history", arguments, HistoryResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet history")
+    found = ask(ctx, lambda manager: manager.ask("history", arguments, HistoryResult))
     if json:
         print_json(found)
     elif found.events:

@@ -8,13 +8,12 @@ from typing import Annotated, Any, Final
 import typer
 from attrs import define, frozen
 
-from fleet.cli.commands.call import stop_refused
 from fleet.cli.completion import instances, stations
-from fleet.cli.connection import Access, Line, Unreachable, connect
-from fleet.cli.station import NoSuchStation, Station, absence, ask, find
-from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
+from fleet.cli.connection import Access, Line, StationDenied, Unreachable, connect
+from fleet.cli.station import Station, absence, ask, find
+from fleet.cli.terminal import print_json, say, stop, with_examples
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, Error, Log, Presence, PresenceState, counted, is_name
+from fleet.model import NAME_RULE, Log, Presence, PresenceState, counted, is_name
 from fleet.mqtt import Filter, Message
 from fleet.station import MOST_LINES, STATION, LogsResult
 from fleet.strict import Mistakes
@@ -49,14 +48,6 @@ class Wish:
         return self.role in (None, role) and self.instance in (None, instance)
 
 
-class Refused(Exception):
-    """The station did not give its lines."""
-
-    def __init__(self, error: Error) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
 def run(
     ctx: typer.Context,
     station: Annotated[
@@ -87,12 +78,6 @@ def run(
     except KeyboardInterrupt:
         if not follow:
             raise
-    except Unreachable as error:
-        stop(clean(str(error)), Exit.UNKNOWN)
-    except NoSuchStation as error:
-        stop(str(error))
-    except Refused as refused:
-        stop_refused(refused.error)
 
 
 def _follow(access: Access, wish: Wish) -> None:
@@ -184,7 +169,7 @@ async def _last(line: Line, station: Station, wish: Wish) -> LogsResult:
     arguments = {"role": wish.role, "instance": wish.instance, "lines": wish.lines}
     reply = await ask(line, station, STATION, "logs", arguments)
     if reply.error is not None:
-        raise Refused(reply.error)
+        raise StationDenied(reply.error)
     try:
         return from_json(reply.result, LogsResult)
     except Mistakes as error:

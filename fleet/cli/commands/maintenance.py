@@ -4,11 +4,10 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from fleet.cli.arguments import seconds
 from fleet.cli.completion import rooms_and_stations
-from fleet.cli.connection import Denied
-from fleet.cli.said import ending, seconds
-from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
-from fleet.cli.view import clean
+from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.view import clean, ending
 from fleet.operations import MaintenanceArguments, SaidResult
 
 ABOUT: Final = "Say that somebody works on a room or station, so that no alert calls anybody."
@@ -39,10 +38,7 @@ def run(
 ) -> None:
     """Tell the manager."""
     arguments = MaintenanceArguments(target, state == "on", length)
-    try:
-        found = ask(ctx, lambda manager: manager.ask("maintenance", arguments, SaidResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet maintenance")
+    found = ask(ctx, lambda manager: manager.ask("maintenance", arguments, SaidResult))
     if json:
         print_json(found)
     else:

@@ -6,8 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import Exit, ask, print_json, stop_denied, with_examples
+from fleet.cli.terminal import Exit, ask, print_json, with_examples
 from fleet.operations import PlanArguments, PlanResult
 
 ABOUT: Final = "Show what applying a conference file would change."
@@ -27,10 +26,7 @@ def run(
 ) -> None:
     """Ask for the plan and show it."""
     arguments = PlanArguments(conference.read(file), str(file))
-    try:
-        plan = ask(ctx, lambda manager: manager.ask("plan", arguments, PlanResult))
-    except Denied as denied:
-        stop_denied(denied, str(file))
+    plan = ask(ctx, lambda manager: manager.ask("plan", arguments, PlanResult))
     if json:
         print_json(plan)
     else:

@@ -7,9 +7,8 @@ import typer
 
 from fleet.cli import conference
 from fleet.cli.completion import stations
-from fleet.cli.connection import Denied
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import again, ask, print_json, say, stop, stop_denied, with_examples
+from fleet.cli.terminal import again, ask, print_json, say, stop, with_examples
 from fleet.operations import ApplyResult, RollbackArguments
 
 ABOUT: Final = "Put back what was wanted before, of one station or of all."
@@ -50,24 +49,21 @@ def run(
     if not (yes or dry_run or sys.stdin.isatty()):
         stop(f"nobody can be asked here; type: {again('--yes')}")
     look = RollbackArguments(station, to, message, dry_run=True)
-    try:
-        plan = ask(ctx, lambda manager: manager.ask("rollback", look, ApplyResult)).plan
-        if json and dry_run:
-            print_json(plan)
-        elif not json:
-            conference.show(plan)
-        if dry_run:
-            return
-        if plan.is_empty:
-            say("nothing was put back")
-            return
-        may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
-        arguments = RollbackArguments(station, to, message, may_interrupt, plan.revision)
-        see_through(
-            ctx,
-            lambda manager: manager.ask("rollback", arguments, ApplyResult),
-            only=station,
-            json=json,
-        )
-    except Denied as denied:
-        stop_denied(denied, "fleet rollback")
+    plan = ask(ctx, lambda manager: manager.ask("rollback", look, ApplyResult)).plan
+    if json and dry_run:
+        print_json(plan)
+    elif not json:
+        conference.show(plan)
+    if dry_run:
+        return
+    if plan.is_empty:
+        say("nothing was put back")
+        return
+    may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
+    arguments = RollbackArguments(station, to, message, may_interrupt, plan.revision)
+    see_through(
+        ctx,
+        lambda manager: manager.ask("rollback", arguments, ApplyResult),
+        only=station,
+        json=json,
+    )

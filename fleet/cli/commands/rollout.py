@@ -5,8 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import view
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import ask, data, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import ask, data, print_json, say, with_examples
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus
@@ -31,10 +30,7 @@ def run(
 ) -> None:
     """Ask for it and show it."""
     arguments = RolloutArguments(number, end)
-    try:
-        found = ask(ctx, lambda m: m.ask("rollout", arguments, RolloutResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet rollout")
+    found = ask(ctx, lambda m: m.ask("rollout", arguments, RolloutResult))
     if json:
         print_json(found)
     elif found.rollout is None:

@@ -5,8 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli.completion import stations
-from fleet.cli.connection import Denied
-from fleet.cli.terminal import ask, print_json, stop_denied, with_examples
+from fleet.cli.terminal import ask, print_json, with_examples
 from fleet.cli.view import clean, moment
 from fleet.operations import ShowArguments, ShowResult
 
@@ -31,10 +30,7 @@ def run(
 ) -> None:
     """Ask for it and show it."""
     arguments = ShowArguments(station, revision)
-    try:
-        found = ask(ctx, lambda manager: manager.ask("show", arguments, ShowResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet show")
+    found = ask(ctx, lambda manager: manager.ask("show", arguments, ShowResult))
     if json:
         print_json(found)
         return

@@ -14,8 +14,7 @@ from rich.text import Text
 
 from fleet.cli import view
 from fleet.cli.completion import rooms_and_stations
-from fleet.cli.connection import Denied, Unreachable, converse
-from fleet.cli.following import status
+from fleet.cli.connection import Denied, Manager, Unreachable, converse
 from fleet.cli.sync import matching, worst_first
 from fleet.cli.terminal import (
     Exit,
@@ -25,7 +24,6 @@ from fleet.cli.terminal import (
     print_json,
     say,
     stop,
-    stop_denied,
     with_examples,
 )
 from fleet.operations import StatusResult
@@ -61,10 +59,7 @@ def run(
         with contextlib.suppress(KeyboardInterrupt):
             _watch(ctx.obj, name, json)
         return
-    try:
-        found = pick(ask(ctx, status), name)
-    except Denied as denied:
-        stop_denied(denied, "fleet status")
+    found = pick(ask(ctx, Manager.status), name)
     if json:
         print_json(found)
     else:
@@ -106,7 +101,7 @@ def _watch(options: Options, name: str | None, json: bool) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                found = pick(asyncio.run(converse(access, status)), name)
+                found = pick(asyncio.run(converse(access, Manager.status)), name)
             except (Unreachable, Denied) as error:
                 if console.is_terminal:
                     live.update(Text(f"unknown: {error}", "bold red"), refresh=True)

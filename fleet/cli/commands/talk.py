@@ -4,11 +4,10 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from fleet.cli.arguments import seconds
 from fleet.cli.completion import rooms
-from fleet.cli.connection import Denied
-from fleet.cli.said import ending, seconds
-from fleet.cli.terminal import ask, print_json, say, stop_denied, with_examples
-from fleet.cli.view import clean
+from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.view import clean, ending
 from fleet.operations import SaidResult, TalkArguments
 
 ABOUT: Final = "Say whether a talk is on in a room: then silence and a dark picture are alarms."
@@ -33,10 +32,7 @@ def run(
 ) -> None:
     """Tell the manager."""
     arguments = TalkArguments(room, talk, length)
-    try:
-        found = ask(ctx, lambda manager: manager.ask("talk", arguments, SaidResult))
-    except Denied as denied:
-        stop_denied(denied, "fleet talk")
+    found = ask(ctx, lambda manager: manager.ask("talk", arguments, SaidResult))
     if json:
         print_json(found)
     else:

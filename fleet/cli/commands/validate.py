@@ -7,7 +7,7 @@ import typer
 
 from fleet.cli import conference
 from fleet.cli.connection import Denied
-from fleet.cli.terminal import Exit, ask, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import Exit, ask, print_json, say, with_examples
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import ValidateArguments, ValidateResult
@@ -32,7 +32,7 @@ def run(
         found = ask(ctx, lambda manager: manager.ask("validate", arguments, ValidateResult))
     except Denied as denied:
         if denied.error.type != "InvalidConfiguration":
-            stop_denied(denied, str(file))
+            raise
         if json:
             print_json({"mistakes": to_json(denied.error.problems), "doubts": [], "unheard": []})
         else:

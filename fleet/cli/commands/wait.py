@@ -4,10 +4,9 @@ from typing import Annotated, Final
 
 import typer
 
-from fleet.cli.connection import Denied
-from fleet.cli.following import Stations, follow
+from fleet.cli.rolling import Stations, follow
 from fleet.cli.sync import standing_text, wanted
-from fleet.cli.terminal import Exit, ask, progress, say, stop_denied, with_examples
+from fleet.cli.terminal import Exit, ask, progress, say, with_examples
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import Standing
@@ -33,11 +32,8 @@ def run(
     ] = 60.0,
 ) -> None:
     """Follow all stations and say who lags."""
-    try:
-        with progress() as tell:
-            found = ask(ctx, lambda manager: follow(manager, _is_over, timeout, tell))
-    except Denied as denied:
-        stop_denied(denied, "fleet wait")
+    with progress() as tell:
+        found = ask(ctx, lambda manager: follow(manager, _is_over, timeout, tell))
     stations = wanted(found.stations)
     lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
     for one in lagging:

@@ -28,10 +28,9 @@ from fleet.cli.connection import (
     Unreachable,
     manager_filters,
 )
-from fleet.cli.following import status
 from fleet.cli.happenings import Happening, general, happenings
 from fleet.cli.sync import matching
-from fleet.cli.terminal import Options, ask, data, print_json, say, stop_denied, with_examples
+from fleet.cli.terminal import Options, ask, data, print_json, say, with_examples
 from fleet.model import counted
 from fleet.mqtt import Filter, Link, Message, Will, keep
 from fleet.operations import StationStatus, StatusResult
@@ -68,10 +67,7 @@ def run(
     # A lost connection is told as what happens; nobody wants the library's words besides.
     logging.getLogger().addHandler(logging.NullHandler())
     with contextlib.suppress(KeyboardInterrupt):
-        try:
-            first = ask(ctx, status)
-        except Denied as denied:
-            stop_denied(denied, "fleet watch")
+        first = ask(ctx, Manager.status)
         if first.stations or name:
             count = len(pick(first, name).stations)
             say(f"watching {counted(count, 'station')}; Ctrl-C ends it")
@@ -181,7 +177,7 @@ class _Session:
 
     async def _ask(self, manager: Manager) -> StatusResult:
         """What it answers; one that goes away meanwhile is not waited for."""
-        asked = asyncio.ensure_future(status(manager))
+        asked = asyncio.ensure_future(manager.status())
         left = asyncio.ensure_future(self._left.wait())
         try:
             await asyncio.wait((asked, left), return_when=asyncio.FIRST_COMPLETED)

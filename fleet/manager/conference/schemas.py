@@ -5,27 +5,16 @@ the schema that the station advertises. Pure.
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
-from jsonschema.validators import extend
-from referencing import Registry
 
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import mask, masked
 from fleet.model import MAX_INSTANCES, Factory, Problem, Registration, Roles, Settings
+from fleet.schema import validator
 from fleet.strict import Mistakes, close_match, escape, show, structure
 from fleet.wire import dumps
-
-_NO_REFERENCES: Final[Registry[Any]] = Registry()  # nothing is fetched for a schema
-# JSON Schema takes 180.0 for an integer, a station does not.
-_Validator: Final = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
 
 Found = tuple[tuple[str | None, str], ...]
 """(path, message) of all that is wrong with some settings."""
@@ -111,7 +100,7 @@ def _unfit(schema: bytes, settings: bytes) -> Found:
 
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Any:
-    return _Validator(json.loads(schema), registry=_NO_REFERENCES)
+    return validator(json.loads(schema))
 
 
 def _told_apart(error: Any) -> Iterator[Any]:
