@@ -155,7 +155,7 @@ async def test_each_error_of_a_station_is_told_with_its_type_and_ends_with_1(
     bad = await refused("drill", "echo", "text=x", "count=10")
     assert "InvalidArguments drill /count: expected 1 to 9, got 10" in bad
     assert "CommandFailed: not today" in await refused("drill", "refuse")
-    assert "CommandFailed: SystemExit: enough" in await refused("drill", "leave")
+    assert "it called sys.exit('enough')" in await refused("drill", "leave")
     assert "DeadlineExceeded: not done within 1 s" in (
         await refused("drill", "nap", "seconds=30", "--timeout", "1")
     )
