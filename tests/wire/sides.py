@@ -199,7 +199,7 @@ class Box:
             "mac": None,
             "addresses": [],
             "blocked_roles": self.blocked,
-            "factories": {},
+            "factories": {"record": {"instances": 0, "settings": {}, "commands": {}}},
             "broken_roles": {},
             "devices": [],
         }
