@@ -7,6 +7,7 @@ from rich.text import Text
 
 from fleet.cli.terminal import data, instead, say, stop
 from fleet.cli.view import clean
+from fleet.model import natural
 from fleet.operations import PlanResult
 
 _MOST = 10
@@ -85,7 +86,7 @@ def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:
             rows.append(("~", station.station, "", clean(station.detail)))
         elif station.id not in shown:
             rows.append(("+", station.station, "", "new, with nothing to run"))
-    return sorted(rows, key=lambda row: row[1:3])
+    return sorted(rows, key=lambda row: (natural(row[1]), row[2]))
 
 
 def _rows(plan: PlanResult) -> Iterator[Text]:

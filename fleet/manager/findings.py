@@ -146,8 +146,8 @@ def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iter
             yield _of(station, FindingKind.OFFLINE, level, "switched off", detail, since=since)
         case PresenceState.ONLINE:
             yield from _online(station, use, now)
-        case _ if not station.heard_of and station.captures and use.in_use:
-            text = "never heard of"
+        case _ if station.missing and station.captures and use.in_use:
+            text = station.missing
             yield _of(station, FindingKind.MISSING, HealthLevel.LOOK, text, dated=False)
         case _:
             text = "nothing is known"

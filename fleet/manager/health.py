@@ -34,6 +34,8 @@ _BANDS: Final = {
     "low": FindingKind.LOW,
     "loud": FindingKind.LOUD,
 }
+NEVER: Final = "never heard of"
+NOT_AGAIN: Final = "not heard since the manager was started"
 _DONE: Final = (State.RUNNING, State.COMPLETED)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -122,7 +124,7 @@ def stand(
     if problems := rejections(revision, said.ack):
         return Standing.REJECTED, "; ".join(one.text for one in problems)
     if said.presence is not PresenceState.ONLINE:
-        return Standing.PENDING, said.presence.value if said.ever else "never heard of"
+        return Standing.PENDING, _away(said)
     if said.conflict:
         return Standing.PENDING, "two boxes use its id; it gets its config once one is left"
     if said.ack is None or (said.ack.revision, said.ack.result) != (revision, Result.ACCEPTED):
@@ -145,6 +147,14 @@ def stand(
     if not ill:
         return Standing.IN_SYNC, None
     return Standing.FAILED if failed else Standing.WORKING, "; ".join(ill)
+
+
+def _away(said: ReportedState) -> str:
+    if said.presence is not PresenceState.UNKNOWN:
+        return said.presence.value
+    if not said.ever:
+        return NEVER
+    return NOT_AGAIN if said.ack is None and said.status is None else said.presence.value
 
 
 def rejections(revision: int | None, ack: Ack | None) -> tuple[Problem, ...]:

@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, frozen
 
 from fleet.manager.conference.hours import Override
-from fleet.manager.health import Judge, is_well, rejections, running_revision, stand
+from fleet.manager.health import (
+    NEVER,
+    NOT_AGAIN,
+    Judge,
+    is_well,
+    rejections,
+    running_revision,
+    stand,
+)
 from fleet.manager.stations.instances import InstanceMemory
 from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
@@ -143,15 +151,16 @@ class FleetReport:
 
     def _state(self, id_: str, now: datetime) -> StationState:
         entry, heard = self._ledger[id_], self._inventory.get(id_)
-        said = evolve(self._inventory.reported(id_), ever=heard is not None or entry.answered)
+        said = self._inventory.reported(id_, entry.heard)
+        missing = None
+        if heard is None and self._inventory.connected:
+            missing = NOT_AGAIN if said.ever else NEVER
         latest = self._figures.latest(id_, time.monotonic())
         working = self._ledger.rooms.maintenance(id_, entry.facts.room, now.astimezone(UTC))
-        notes = (note(entry, heard, said, self._inventory.connected), _maintenance(working, now))
+        notes = (note(entry, heard, missing), _maintenance(working, now))
         monotonic = time.monotonic()
-        status = evolve(
-            station_status(id_, entry, heard, said, now, self._offset),
-            note="; ".join(filter(None, notes)) or None,
-        )
+        noted = "; ".join(filter(None, notes)) or None
+        status = station_status(id_, entry, heard, said, now, self._offset, noted)
         return StationState(
             status,
             entry.facts.seat,
@@ -159,7 +168,7 @@ class FleetReport:
             entry.config.roles if entry.config else {},
             Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none(),
             working is not None,
-            said.ever or not self._inventory.connected,
+            missing,
             {key: one.crashes(monotonic) for key, one in heard.instances.items()} if heard else {},
         )
 
@@ -176,6 +185,7 @@ def station_status(
     said: ReportedState,
     at: datetime,
     offset: float,
+    noted: str | None,
 ) -> StationStatus:
     """One station, not yet judged; `offset`: what makes Unix seconds of monotonic ones."""
     config = entry.config
@@ -193,6 +203,7 @@ def station_status(
         rejections(config.revision if config else None, said.ack),
         instances(config, heard, said.presence, at),
         config.by if config else None,
+        noted,
         conflict=said.conflict,
         presence_since=_presence_since(heard, said.presence, at, offset),
         standing=standing,
@@ -270,15 +281,12 @@ def _believed(said: InstanceReport, presence: PresenceState) -> InstanceReport:
     return said
 
 
-def note(
-    entry: Entry, heard: HeardStation | None, said: ReportedState, connected: bool
-) -> str | None:
+def note(entry: Entry, heard: HeardStation | None, missing: str | None) -> str | None:
     """What a person should know of a station besides."""
-    if heard is None and not connected:
-        return "nothing is known: there is no connection to the broker"
     if heard is None:
-        first = "not heard since the manager was started" if said.ever else "never heard of"
-        return f"{first}; its config waits"
+        if missing is None:
+            return "nothing is known: there is no connection to the broker"
+        return f"{missing}; its config waits"
     if heard.conflict:
         return f"conflict: two boxes, {' and '.join(heard.hostnames)}, use this id"
     if entry.replaced_by is not None:

@@ -48,8 +48,10 @@ class PretendStation:
         }
         await self.say("ack", payload | more)
 
-    async def status(self, state: str = "running") -> None:
+    async def status(self, state: str = "running", **more: Any) -> None:
+        """Every instance in `state`; `more` is said of each, too."""
         one = {"state": state, "since": NOW, "restarts": 0, "reason": None, "message": None}
+        one |= more
         roles = {role: dict.fromkeys(names, one) for role, names in self.roles.items()}
         await self.say(
             "status", {"boot": self.boot, "at": NOW, "revision": self.revision, "roles": roles}

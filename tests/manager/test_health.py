@@ -111,7 +111,7 @@ NO_ROLES: Roles = {"beep": {"main": {}}}
         (seen(presence=OFFLINE), "switched off", "go go fine"),
         (seen(presence=OFFLINE, wanted=NO_ROLES), None, "fine fine fine"),
         (seen(presence=UNKNOWN), "nothing is known", "unknown unknown unknown"),
-        (seen(presence=UNKNOWN, heard_of=False), "never heard of", "look look unknown"),
+        (seen(presence=UNKNOWN, missing="never heard of"), "never heard of", "look look unknown"),
         (seen(presence=LOST, maintenance=True), None, "fine fine fine"),
         (seen(conflict=True), "two boxes use its id", "look look look"),
         (seen(problems=(REJECTED,)), "config rejected", "look look look"),

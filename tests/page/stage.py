@@ -57,7 +57,7 @@ class Box(PretendStation):
         self.said[instance] = {"since": now(), **said}
         await self.status()
 
-    async def status(self, state: str = "running") -> None:
+    async def status(self, state: str = "running", **more: Any) -> None:
         roles = {
             role: {
                 name: {
@@ -67,6 +67,7 @@ class Box(PretendStation):
                     "reason": None,
                     "message": None,
                 }
+                | more
                 | self.said.get(f"{role}/{name}", {})
                 for name in names
             }

@@ -32,6 +32,7 @@ from fleet.manager.rollouts.model import (
 )
 from fleet.manager.rollouts.revisions import Draft
 from fleet.manager.stations.inventory import Inventory
+from fleet.manager.stations.state import ReportedState
 from fleet.manager.store import AppliedFile, BadStore
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CommandFailed, PresenceState, Roles, counted
@@ -138,9 +139,7 @@ class Rollouts:
         if rollout is None or self._unsure(rollout):
             return False
         now = time.monotonic()
-        rollout = look(
-            self._followed(rollout), self._inventory.reported, partial(self._calm.believe, now)
-        )
+        rollout = look(self._followed(rollout), self._reported, partial(self._calm.believe, now))
         self._calm.note(rollout, now)
         self._ledger.rollout = rollout
         draft = self._draft(rollout)
@@ -161,6 +160,9 @@ class Rollouts:
             case _:
                 return False
         return True
+
+    def _reported(self, station: str) -> ReportedState:
+        return self._inventory.reported(station, self._ledger[station].heard)
 
     def _unsure(self, rollout: Rollout) -> bool:
         """Whether stations may only not have come back yet to a broker that was away."""

@@ -267,11 +267,15 @@ class Inventory:
             return PresenceState.UNKNOWN
         return heard.state
 
-    def reported(self, station: str) -> ReportedState:
-        """What a station said of itself, as far as it may be believed."""
+    def reported(self, station: str, before: bool) -> ReportedState:
+        """What a station said of itself, as far as it may be believed.
+
+        `before`: whether it was ever heard by an earlier manager.
+        """
         heard = self.stations.get(station)
         if heard is None:
-            return ReportedState(PresenceState.UNKNOWN, ever=False)
+            ever = before or not self.connected
+            return ReportedState(PresenceState.UNKNOWN, ever=ever)
         return ReportedState(self.presence(station), heard.ack, heard.status, heard.conflict)
 
     def hear(self, station: str, said: StationWord, *, retained: bool, now: float) -> HeardStation:

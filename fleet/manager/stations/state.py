@@ -86,6 +86,8 @@ class Readings:
 
     def value(self, name: str, role: str = "", instance: str = "") -> float | None:
         """The first of them."""
+        if name not in self._families:
+            return None
         return next((value for _, value in self.values(name, role, instance)), None)
 
     def moment(self, name: str, role: str, instance: str) -> float | None:
@@ -104,8 +106,8 @@ class StationState:
     wanted: Roles
     readings: Readings
     maintenance: bool = False
-    heard_of: bool = True
-    """Whether anything was ever heard of it."""
+    missing: str | None = None
+    """In words, that nothing was heard of it though it could be."""
     crashes: Mapping[tuple[str, str], int] = field(factory=dict)
     """Of the last five minutes, by role and instance; what did not crash may be left out."""
 

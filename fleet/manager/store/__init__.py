@@ -113,6 +113,8 @@ class ManagerStore:
         with self._reading() as connection:
             highest_of = {row.station: row.highest for row in connection.execute(highest)}
             answerers = set(connection.execute(answered).scalars())
+            heard = set(connection.execute(sa.select(PRESENCE.c.station).distinct()).scalars())
+            heard |= set(connection.execute(sa.select(ACK.c.station).distinct()).scalars())
             return {
                 row.station: Known(
                     Facts(row.name, row.room, row.seat, row.where, row.address),
@@ -121,6 +123,7 @@ class ManagerStore:
                     None if row.config is None else row.config.encode(),
                     row.station in answerers,
                     row.replaced_by,
+                    row.station in heard,
                 )
                 for row in connection.execute(wanted)
             }

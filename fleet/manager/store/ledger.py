@@ -48,6 +48,8 @@ class Entry:
     """Whether it has ever acked a revision of this store."""
     replaced_by: str | None = None
     """The box that takes its name over once it has accepted."""
+    heard: bool = False
+    """Whether it was ever heard, by an earlier manager too."""
 
 
 _UNKNOWN: Final = Entry()
@@ -90,6 +92,7 @@ class Ledger:
                 known.payload,
                 known.answered,
                 known.replaced_by,
+                known.heard,
             )
             if known.replaced_by is not None:
                 ledger.replacing.add(station)
@@ -231,12 +234,15 @@ class Ledger:
 
     def note_ack(self, station: str, ack: Ack, *, answers: bool) -> None:
         """Remember an ack; `answers`: it names a revision of this store."""
-        if answers and station in self._entries:
-            self._entries[station].answered = True
+        if station in self._entries:
+            self._entries[station].heard = True
+            self._entries[station].answered |= answers
         self._acks.append((station, ack))
 
     def note_presence(self, station: str, state: PresenceState, boot: str | None) -> None:
         """Remember a change of presence."""
+        if station in self._entries:
+            self._entries[station].heard = True
         self._presences.append((station, datetime.now(UTC), state, boot))
 
     async def flush(self) -> None:

@@ -50,6 +50,8 @@ class Known:
     """Whether it has ever acked a revision of this store."""
     replaced_by: str | None = None
     """The box that takes its name over once it has accepted."""
+    heard: bool = False
+    """Whether the history knows that it was ever heard."""
 
 
 @frozen

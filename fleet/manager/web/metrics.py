@@ -140,7 +140,7 @@ class FleetCollector(Collector):
             up.add_metric([id_, room], is_ is PresenceState.ONLINE)
             for state in PresenceState:
                 presence.add_metric([id_, room, state.value], is_ is state)
-            said_so = self._inventory.reported(id_)
+            said_so = self._inventory.reported(id_, entry.heard)
             config = entry.config
             standing, _ = stand(
                 config.roles if config else None, config.revision if config else None, said_so
