@@ -76,6 +76,7 @@ def is_ip(text: str) -> bool:
 
 def _address(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[DoctorFinding]:
     if one.address is None or not one.addresses or one.conflict:
+        yield from _name(one, resolved)
         return
     if one.address.split(".")[0] in one.hostnames and not is_ip(one.address):
         return
@@ -94,6 +95,26 @@ def _address(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iter
         f"{what}; it has {has} itself",
         f'put address = "{one.addresses[0]}" in [stations.{one.name}] of the conference file, '
         "then: fleet apply FILE",
+    )
+
+
+def _name(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[DoctorFinding]:
+    """The name by which others have to find a box that is there."""
+    if one.reached_as is None or one.presence is not PresenceState.ONLINE or one.conflict:
+        return
+    found = resolved.get(one.reached_as, ())
+    if set(map(_plain, found)) & set(map(_plain, one.addresses)):
+        return
+    what = (
+        f"stands for {', '.join(found)}" if found else "cannot be resolved where the manager runs"
+    )
+    yield DoctorFinding(
+        "NameUnresolved",
+        one.name,
+        f"other stations find it by the name {one.reached_as}, which {what}; it has "
+        f"{', '.join(one.addresses) or 'no address'}",
+        f'put address = "{one.addresses[0] if one.addresses else "ADDRESS"}" in '
+        f"[stations.{one.name}] of the conference file, then: fleet apply FILE",
     )
 
 

@@ -31,6 +31,10 @@ class StationFacts:
     """When it last said anything, by its own clock."""
     clock_offset: float | None
     """Seconds its clock is ahead of the manager's; None until its next heartbeat."""
+    reached_as: str | None = None
+    """The name by which others have to find it, for the file gives it no address; None where
+    nobody reads it.
+    """
 
 
 @frozen

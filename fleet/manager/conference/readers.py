@@ -65,6 +65,17 @@ def reads(configs: Configs) -> dict[Running, set[Running]]:
     return found
 
 
+def hosts(roles: Iterable[Roles]) -> set[str]:
+    """Every host that some instance reads."""
+    return {
+        host
+        for one in roles
+        for instances in one.values()
+        for settings in instances.values()
+        for host, _ in _read(settings)
+    }
+
+
 def _instances(id_: str, roles: Roles) -> Iterator[tuple[Running, Settings]]:
     for role, instances in roles.items():
         for instance, settings in instances.items():

@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from fleet.manager import report
+from fleet.manager.conference import readers
 from fleet.manager.fixes import fixes, is_ip
 from fleet.manager.operations.desk import Desk
 from fleet.operations import DoctorResult, StationFacts
@@ -18,8 +20,11 @@ _NAMES: Final = 3.0
 async def doctor(desk: Desk, caller: str, asked: Any) -> DoctorResult:  # noqa: ARG001
     """Every station."""
     known = report.stations(desk.ledger, desk.inventory)
-    facts = tuple(_facts(desk, station) for station in known)
-    names = {one.address for one in facts if one.address and not is_ip(one.address)}
+    configs = {id_: entry.config.roles for id_ in desk.ledger if (entry := desk.ledger[id_]).config}
+    hosts = readers.hosts(configs.values())
+    facts = tuple(_facts(desk, station, hosts) for station in known)
+    reached = (one.address or one.reached_as for one in facts)
+    names = {name for name in reached if name and not is_ip(name)}
     resolved = dict(await asyncio.gather(*map(_resolve, sorted(names))))
     at = datetime.now(UTC)
     found = (fix for one in facts for fix in fixes(one, __version__, at, resolved))
@@ -36,10 +41,11 @@ async def _resolve(name: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(sorted({str(address[0]) for *_, address in found}))
 
 
-def _facts(desk: Desk, station: str) -> StationFacts:
+def _facts(desk: Desk, station: str, read: AbstractSet[str]) -> StationFacts:
     entry, heard = desk.ledger[station], desk.inventory.get(station)
     registration = heard.registration if heard else None
     hostnames: tuple[str, ...] = (registration.hostname,) if registration else ()
+    by_name = f"{desk.name(station)}.local"
     return StationFacts(
         id=station,
         name=desk.name(station),
@@ -53,4 +59,5 @@ def _facts(desk: Desk, station: str) -> StationFacts:
         addresses=registration.addresses if registration else (),
         said_at=heard.said_at if heard else None,
         clock_offset=heard.clock_offset if heard else None,
+        reached_as=by_name if by_name in read and not entry.facts.address else None,
     )
