@@ -25,6 +25,9 @@ LONGEST_PAUSE: Final = 30.0
 STEADY: Final = 60.0
 """Seconds a task has to live for its earlier deaths to be forgotten."""
 
+PATIENCE: Final = 5.0
+"""Seconds a task may take to end once it was told to."""
+
 HELD: Final = 1.0
 """Seconds the event loop may be held before it is said by whom."""
 BEAT: Final = 0.5
@@ -98,11 +101,12 @@ class Guard:
         return self._start(name, self._once(name, work, self._end))
 
     async def close(self) -> None:
-        """Cancel all that still lives, and wait until it is gone."""
+        """Cancel all that still lives, and wait until it is gone, or `PATIENCE` is over."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE)
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -1,11 +1,11 @@
 """The `fleet-agent` script: `run` is the agent, the rest is for people at the box.
 
 It reads its command line with argparse: what `fleet` reads its own with takes more memory than
-the agent has left of its 45 MiB.
+the agent has left of its 45 MiB. All else is imported when it is known what is asked for, so
+that a signal finds the agent listening a moment after its start.
 """
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -13,22 +13,19 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from attrs import frozen
-
-from fleet.agent import settings as agent_settings
-from fleet.agent.settings import AgentSettings, broker_of
-from fleet.mqtt import BadBroker
-from fleet.settings import BadSettings
 from fleet.version import __version__
+
+if TYPE_CHECKING:
+    from fleet.agent.settings import AgentSettings
+    from fleet.mqtt import Broker
 
 NO_AGENT: Final = 4
 UNHEALTHY: Final = 3
 
 
-@frozen
-class Flag:
+class Flag(NamedTuple):
     """A flag with the variable that stands for it."""
 
     name: str
@@ -81,8 +78,6 @@ def main() -> None:
     except _CannotGoOn as error:
         print(f"fleet-agent: {error}", file=sys.stderr)
         sys.exit(error.status)
-    except (BadBroker, BadSettings) as error:
-        sys.exit(f"fleet-agent: {error}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -129,17 +124,20 @@ def _run(given: argparse.Namespace) -> int:
     SIGTERM and SIGINT stop what runs and finish its files; SIGHUP leaves it running for the
     next agent.
     """
+    early: list[signal.Signals] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: early.append(signal.Signals(number)))
     settings = _read(given)
-    broker = broker_of(settings)
+    broker = _broker(settings)
     from fleet.agent.config.store import BadState, StateInUse
-    from fleet.agent.run import run
+    from fleet.agent.run import end_by, run
     from fleet.notify import Notifier
 
     # The journal has its own clock.
     time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(level=logging.INFO, format=f"{time}%(levelname)-7s %(message)s")
     try:
-        ended_by = asyncio.run(run(settings, broker))
+        ended_by = run(settings, broker, early)
     except (BadState, StateInUse) as error:
         raise _CannotGoOn(str(error)) from None
     except SystemExit as error:  # with status 0 it would look as if somebody had stopped it
@@ -147,7 +145,7 @@ def _run(given: argparse.Namespace) -> int:
         raise _CannotGoOn(text) from None
     if ended_by == signal.SIGHUP and Notifier().listening:
         # To systemd status 0 is the end somebody wanted; this asks for the next agent.
-        signal.raise_signal(signal.SIGHUP)
+        end_by(ended_by)
     return 0
 
 
@@ -157,8 +155,8 @@ def _check(given: argparse.Namespace) -> int:
 
     try:
         settings = _read(given)
-        broker = broker_of(settings)
-    except (BadBroker, BadSettings) as wrong:
+        broker = _broker(settings)
+    except _CannotGoOn as wrong:
         print(f"missing  settings  {wrong}")
         return 1
     complete = True
@@ -236,8 +234,9 @@ def _ask(given: argparse.Namespace, what: str, **arguments: str) -> None:
     from fleet.agent.local import socket as local
     from fleet.model import Refusal
 
+    settings = _read(given)
     try:
-        local.ask(_read(given).state, what, **arguments)
+        local.ask(settings.state, what, **arguments)
     except local.NoAgent as error:
         raise _CannotGoOn(str(error), NO_AGENT) from None
     except Refusal as refusal:
@@ -248,11 +247,28 @@ def _file(given: argparse.Namespace) -> Path | None:
     return Path(given.settings) if given.settings else None
 
 
-def _read(given: argparse.Namespace) -> AgentSettings:
+def _read(given: argparse.Namespace) -> "AgentSettings":
+    from fleet.agent.settings import read
+    from fleet.settings import BadSettings
+
     told = {flag.name: getattr(given, flag.name, None) for flag in FLAGS if flag != SETTINGS}
-    return agent_settings.read(
-        _file(given),
-        **told,
-        username=os.environ.get("FLEET_USERNAME"),
-        password_file=os.environ.get("FLEET_PASSWORD_FILE"),
-    )
+    try:
+        return read(
+            _file(given),
+            **told,
+            username=os.environ.get("FLEET_USERNAME"),
+            password_file=os.environ.get("FLEET_PASSWORD_FILE"),
+        )
+    except BadSettings as error:
+        raise _CannotGoOn(str(error)) from None
+
+
+def _broker(settings: "AgentSettings") -> "Broker":
+    from fleet.agent.settings import broker_of
+    from fleet.mqtt import BadBroker
+    from fleet.settings import BadSettings
+
+    try:
+        return broker_of(settings)
+    except (BadBroker, BadSettings) as error:
+        raise _CannotGoOn(str(error)) from None

@@ -6,10 +6,13 @@ agent and says nothing: for everybody else the station was never away for long.
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 from attrs import frozen
 from prometheus_client import CollectorRegistry
@@ -35,6 +38,12 @@ from fleet.version import __version__
 
 log = logging.getLogger(__name__)
 
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end an agent."""
+_FINISH: Final = 3.0
+"""Seconds the config that is being dealt with has to be finished at the end."""
+_LINGER: Final = 2.0
+"""Seconds that what roles have left behind in this process may take to end."""
 _GOODBYE = 5.0
 """Seconds the broker has to take the last words."""
 _CLOCK_GAP = 60.0
@@ -109,16 +118,19 @@ class Agent:
         )
         self._local = LocalServer(settings.state, {command.name: command for command in local})
 
-    async def run(self) -> signal.Signals:
-        """Work until a signal ends it; that signal."""
+    async def run(self, early: Sequence[signal.Signals] = ()) -> signal.Signals:
+        """Work until a signal ends it; that signal. `early`: those that came before this."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in ENDING:
             loop.add_signal_handler(number, self.end, number)
+        for number in early:
+            self.end(number)
         log.info("fleet-agent %s, station %s", __version__, self._place.station)
         keep = self._guard.keep
         keep("the watch over the loop", self._watch.run)
         await self._supervisor.take_over()
-        await self._session.begin()
+        if not self._ending.done():  # else nothing new is begun: what was left is let go, or ended
+            await self._session.begin()
         await self._local.start()
         self._notifier.ready()
         talking = keep("the conversation with the broker", self._talk)
@@ -136,7 +148,8 @@ class Agent:
     async def _finish(self, number: signal.Signals, talking: asyncio.Task[None]) -> None:
         log.info("%s: the agent ends", number.name)
         self._notifier.stopping()
-        await self._session.close()
+        with suppress(TimeoutError):  # a disk that has died must not hold up the end
+            await asyncio.wait_for(self._session.close(), _FINISH)
         if number == signal.SIGHUP:
             await self._supervisor.leave()
             self._session.end(None)
@@ -188,14 +201,52 @@ class Agent:
         return _Stopping()
 
 
-async def run(settings: AgentSettings, broker: Broker) -> signal.Signals:
+def run(
+    settings: AgentSettings, broker: Broker, early: Sequence[signal.Signals] = ()
+) -> signal.Signals:
     """Run an agent until a signal tells it to end; that signal.
+
+    `early`: signals that came before this was called. Whatever a role has left in this process
+    that does not end is left behind: then this does not return, and the process ends.
 
     Raises:
         BadState, StateInUse: it cannot begin.
     """
+    loop = asyncio.new_event_loop()
+    try:
+        ended_by = loop.run_until_complete(_run(settings, broker, early))
+        if not loop.run_until_complete(_all_ended()):
+            log.warning("something that a role began does not end: it is left behind")
+            if ended_by == signal.SIGHUP and Notifier().listening:
+                end_by(ended_by)
+            logging.shutdown()
+            os._exit(0)
+        return ended_by
+    finally:
+        loop.close()
+
+
+def end_by(number: signal.Signals) -> None:
+    """End this process by that signal."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+async def _run(
+    settings: AgentSettings, broker: Broker, early: Sequence[signal.Signals]
+) -> signal.Signals:
     store = StateDirectory(settings.state)
     try:
-        return await Agent(settings, broker, store).run()
+        return await Agent(settings, broker, store).run(early)
     finally:
         store.close()
+
+
+async def _all_ended() -> bool:
+    """Cancel all tasks and wait for the threads, for a while; whether none is left."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    threads = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
+    _, left = await asyncio.wait({threads, *tasks}, timeout=_LINGER)
+    return not left

@@ -22,6 +22,7 @@ from fleet.agent.processes.left_behind import Mark, Marked, Stat, leaders_and_or
 from fleet.agent.processes.process import Process
 from tests.agent.engine import marked
 from tests.processes import ROOT, until
+from tests.roles.disk import Disk
 
 WRITER = (
     "exec 9>>{lock}; flock -n 9 || echo two writers >> {base}/two; "
@@ -35,6 +36,8 @@ class SmallAgent:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.process: subprocess.Popen[bytes] | None = None
+        self.within: tuple[str, ...] = ()
+        """What starts it."""
 
     def want(self, **instances: tuple[list[str], float]) -> None:
         (self.base / "wanted.json").write_text(json.dumps(instances))
@@ -44,7 +47,7 @@ class SmallAgent:
     def start(self, adopt: str = "adopt") -> None:
         log = (self.base / "agent.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.agent.small_agent", str(self.base), adopt],
+            [*self.within, sys.executable, "-m", "tests.agent.small_agent", str(self.base), adopt],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -115,6 +118,51 @@ async def test_children_run_on_without_the_agent_and_the_next_one_takes_them_ove
     assert abs(since - began) < 1
     agent.end(signal.SIGTERM)
     assert agent.children() == []
+
+
+async def test_a_sighup_to_the_whole_unit_is_for_the_agent_alone(agent: SmallAgent) -> None:
+    agent.want(main=(["sh", "-c", "sleep 1000 & wait"], 0.0))
+    agent.start()
+    await agent.running()
+    await until(lambda: len(agent.children()) == 2)
+    before = {one.pid for one in agent.children()}
+    for pid in before:
+        os.kill(pid, signal.SIGHUP)
+    agent.end(signal.SIGHUP)
+    assert {one.pid for one in agent.children()} == before
+    agent.start()
+    await agent.running()
+    agent.end(signal.SIGTERM)
+    assert agent.children() == []
+
+
+async def test_a_child_that_is_to_end_by_sighup_hears_it(tmp_path: Path) -> None:
+    mark = Mark(str(tmp_path), "child", "main", "main", "d", signal.SIGHUP, 5.0, False)
+    process = Process.spawn(["sleep", "1000"], mark, {}, tmp_path, tmp_path / "logs")
+    await process.stop()
+    assert await process.wait() == -signal.SIGHUP
+
+
+async def test_in_a_container_that_tells_another_uptime_children_are_taken_over_all_the_same(
+    agent: SmallAgent, tmp_path: Path
+) -> None:
+    (tmp_path / "uptime").write_text("12.34 5.67\n")
+    container = Disk("1m")
+    try:
+        container.run(f"mount --bind {tmp_path}/uptime /proc/uptime")
+        holder = container.path.parts[2]
+        agent.within = ("nsenter", "-t", holder, "--user", "--mount", "--preserve-credentials")
+        agent.want(main=sleeper())
+        agent.start()
+        await agent.running()
+        before = agent.leaders()
+        agent.end(signal.SIGKILL)
+        agent.start()
+        await agent.running()
+        assert agent.leaders() == before
+        agent.end(signal.SIGTERM)
+    finally:
+        container.close()
 
 
 async def test_the_death_of_an_adopted_child_is_noticed_and_it_is_replaced(

@@ -245,8 +245,8 @@ async def test_where_no_log_can_be_written_the_work_is_done_all_the_same(
     station: Station,
 ) -> None:
     station.state_dir.mkdir()
-    (station.state_dir / "logs").write_text("not a directory")
-    (station.state_dir / "instances").write_text("not a directory")
+    for name in ("logs", "instances"):
+        (station.state_dir / name).symlink_to("/proc/nothing")
     await station.supervisor.apply({MAIN: CHILD.wanted("sh", "-c", "echo lost; sleep 1000")})
     await running(station)
     assert leader(station).cwd() == "/"

@@ -5,9 +5,9 @@ One config after the other, and each to its end, whatever becomes of the connect
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from fleet.agent.config.accept import Decision, Memory, current_ack, decide, reject
 from fleet.agent.config.catalogue import Catalogue
@@ -59,7 +59,7 @@ class Configs:
         config = self.memory.in_force
         if config is not None:
             await self._apply(config, examine(config.roles, catalogue).instances)
-            await asyncio.to_thread(self._store.keep_copy)
+            self._keep(asyncio.to_thread(self._store.keep_copy))
 
     async def recover(self, catalogue: Catalogue) -> None:
         """Run what could not be run so far and can be now, such as when its tools are installed.
@@ -104,7 +104,10 @@ class Configs:
         await asyncio.shield(self._begin(payload, catalogue))
 
     def _begin(self, payload: bytes, catalogue: Catalogue) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._deal_with(payload, catalogue))
+        return self._keep(self._deal_with(payload, catalogue))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="a config")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -121,7 +124,7 @@ class Configs:
             self._answer(decision.payload)
             await self._run(decision)
             if changed:
-                await asyncio.to_thread(self._store.keep_copy)
+                self._keep(asyncio.to_thread(self._store.keep_copy))
 
     async def _run(self, decision: Decision) -> None:
         if decision.ack.error is not None:

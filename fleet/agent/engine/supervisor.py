@@ -24,6 +24,8 @@ from fleet.strict import close_match
 
 log = logging.getLogger(__name__)
 
+LEAVE_SECONDS: Final = 3.0
+"""Seconds an agent that leaves its children waits for roles that do something just now."""
 TICK: Final = 1.0
 SOON: Final = 0.1
 """Seconds between two ticks, and while something is under way."""
@@ -219,8 +221,10 @@ class Supervisor:
         for instance in self._instances.values():
             instance.let_go()
         self._adoption.let_go()
-        await asyncio.gather(*(instance.stopped() for instance in self._instances.values()))
         self._quiet()
+        ends = [asyncio.create_task(one.stopped()) for one in self._instances.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=LEAVE_SECONDS)
 
     def _changed(self) -> None:
         self._schedule()

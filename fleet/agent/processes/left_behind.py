@@ -10,6 +10,7 @@ rights (setuid, file capabilities) or may not be read: such a child is `hidden`.
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -88,8 +89,11 @@ class Marked:
 
 
 def uptime() -> float:
-    """Seconds the machine has been up, as the start times of processes are counted."""
-    return float(Path("/proc/uptime").read_text().split()[0])
+    """Seconds the machine has been up, as the start times of processes are counted.
+
+    It is asked of the kernel: in a container `/proc/uptime` may tell how long that has been up.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def stat(pid: int) -> Stat | None:

@@ -84,6 +84,10 @@ class Process(Child):
         if shutil.which(argv[0], path=environment["PATH"]) is None:
             raise Failed("ProgramMissing", f"{argv[0]} is not on this station: install it")
         out, err = _sink(output, fresh=mark.report), _sink(errors, fresh=False)
+        # A child begins with SIGHUP held back: it is for the agent alone, also where somebody sends
+        # it to the whole unit. One that comes in this moment reaches the agent afterwards.
+        held = set() if mark.stop == signal.SIGHUP else {signal.SIGHUP}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
         try:
             popen = subprocess.Popen(
                 list(argv),
@@ -99,6 +103,7 @@ class Process(Child):
                 "ProgramUnusable", f"{argv[0]} cannot be run: {error.strerror or error}"
             ) from None
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(out)
             os.close(err)
         try:

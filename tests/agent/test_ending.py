@@ -1,0 +1,123 @@
+"""How an agent ends: in order at any moment of its start, within seconds whatever roles do."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.agent.engine import marked
+from tests.processes import Mosquitto, Program, Programs, until
+from tests.stranger import Stranger
+
+ROLES = """
+import asyncio, time
+from attrs import frozen
+from fleet.roles import ChildRole, Role, RoleFactory, register_factory
+
+@frozen
+class Settings:
+    n: int = 0
+
+class Sleeper(ChildRole[Settings]):
+    def argv(self):
+        return ["sleep", "1000"]
+
+class Stubborn(Sleeper):
+    async def never(self):
+        await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+        self.thread = asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                print("stays", flush=True)
+
+    async def update(self, settings):
+        print("updates", flush=True)
+        await self.never()
+
+    async def stop(self):
+        print("stops", flush=True)
+        await self.never()
+
+class Of(RoleFactory[Settings]):
+    settings = Settings
+    def __init__(self, role):
+        self.role = role
+
+register_factory("sleeper", Of(Sleeper))
+register_factory("stubborn", Of(Stubborn))
+"""
+BASE = "fleet/v1/station/b1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> str:
+    roles = tmp_path / "roles"
+    roles.mkdir()
+    (roles / "odd.py").write_text(ROLES)
+    return f'roles_dir = "{roles}"\ninterval = 1\n'
+
+
+def decide(state: Path, revision: int, roles: object) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    config = {"revision": revision, "at": None, "by": None, "roles": roles}
+    (state / "decision.json").write_text(json.dumps({"in_force": config, "rejection": None}))
+
+
+def catches(program: Program, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{program.pid}/status").read_text()
+    mask = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(mask & 1 << (number - 1))
+
+
+async def children(state: Path, count: int) -> list[psutil.Process]:
+    await until(lambda: len(marked(state)) == count, what=f"{count} children")
+    return marked(state)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.2, 0.4])
+async def test_sigterm_at_any_moment_of_a_start_ends_what_an_earlier_agent_left(
+    broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path, seconds: float
+) -> None:
+    state = tmp_path / "b1/state"
+    decide(state, 1, {"sleeper": {"a": {}, "b": {}}})
+    first = programs.agent(broker, "b1", settings)
+    await children(state, 2)
+    first.kill()
+    second = programs.agent(broker, "b1")
+    await until(lambda: catches(second, signal.SIGTERM), what="the agent listening")
+    await asyncio.sleep(seconds)
+    second.signal(signal.SIGTERM)
+    assert await second.ended() == 0
+    assert marked(state) == []
+
+
+@pytest.mark.parametrize("change", ["updates", "stops"])
+async def test_sighup_lets_go_within_seconds_whatever_is_being_done(
+    broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path, change: str
+) -> None:
+    state = tmp_path / "b1/state"
+    decide(state, 1, {"stubborn": {"a": {}}, "sleeper": {"b": {}}})
+    agent = programs.agent(broker, "b1", settings)
+    before = {one.pid for one in await children(state, 2)}
+    roles: Any = {"sleeper": {"b": {}}} | (
+        {"stubborn": {"a": {"n": 1}}} if change == "updates" else {}
+    )
+    config = {"revision": 2, "at": None, "by": None, "roles": roles}
+    async with Stranger(broker.port, f"{BASE}/#") as stranger:
+        await stranger.publish(f"{BASE}/config", config, retain=True)
+        await agent.says(change)
+        begun = time.monotonic()
+        agent.signal(signal.SIGHUP)
+        assert await agent.ended() == 0
+    assert time.monotonic() - begun < 15
+    assert {one.pid for one in marked(state)} == before
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
