@@ -1,5 +1,7 @@
 """Real parts for every test: broker, programs, a stranger's client. A missing one ends the run."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -81,10 +83,15 @@ def long(request: pytest.FixtureRequest) -> bool:
 def no_traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What programs keep for themselves goes with the tests; GStreamer looks around but once."""
     path = tmp_path_factory.mktemp("home")
+    together = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        together = together.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(path))
-        patch.setenv("GST_REGISTRY", str(path / "gstreamer.bin"))
-        subprocess.run(["gst-inspect-1.0", "identity"], capture_output=True, check=True)
+        patch.setenv("GST_REGISTRY", str(together / "gstreamer.bin"))
+        with (together / "gstreamer.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            subprocess.run(["gst-inspect-1.0", "identity"], capture_output=True, check=True)
         yield
 
 
