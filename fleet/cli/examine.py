@@ -6,7 +6,7 @@ ourselves. Nothing is left on the broker.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from statistics import median
@@ -114,19 +114,19 @@ class _Line:
     """Set once something was heard."""
 
     async def listen(self, *topics: str, qos: int = 0) -> list[Message]:
-        """Subscribe; what came until it was quiet, which is all that was retained."""
+        """Subscribe; what was heard until all that was retained had come."""
         for topic in topics:
             with suppress(Refused):
                 await self.link.subscribe(Filter(topic, qos))
-        return await self.until_quiet()
+        return await self.until_no_more(lambda message: message.retain)
 
-    async def until_quiet(self) -> list[Message]:
-        """Everything heard, once no more comes."""
+    async def until_no_more(self, counts: Callable[[Message], bool]) -> list[Message]:
+        """Everything heard, once nothing more comes that counts: a large fleet is never quiet."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LIMIT):
                 before = -1
-                while before != len(self.heard):
-                    before = len(self.heard)
+                while before != (now := sum(map(counts, self.heard))):
+                    before = now
                     await asyncio.sleep(_QUIET)
         return list(self.heard)
 
@@ -224,9 +224,13 @@ async def _burst(access: Access, topic: str) -> int | None:
         with ThreadPoolExecutor(1) as thread:
             # Waiting blocks this event loop on purpose: the reader must not read meanwhile.
             thread.submit(asyncio.run, _send_burst(access, topic)).result(_LIMIT)
-        heard = await reader.until_quiet()
-    came = sum(message.payload == b"burst" for message in heard)
+        heard = await reader.until_no_more(_of_the_burst)
+    came = sum(map(_of_the_burst, heard))
     return came or None
+
+
+def _of_the_burst(message: Message) -> bool:
+    return message.payload == b"burst"
 
 
 async def _send_burst(access: Access, topic: str) -> None:
