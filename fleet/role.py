@@ -292,6 +292,11 @@ class RoleFactory(Generic[S]):
         """One instance, not started yet."""
         return self.role(host, settings)
 
+    @property
+    def serves(self) -> bool:
+        """Whether others can read something of it at all."""
+        return type(self).offers is not RoleFactory.offers
+
     def offers(self, settings: S) -> Mapping[str, Offer]:  # noqa: ARG002 (for subclasses)
         """Output -> what others can read there; the first is meant where none is named.
 

@@ -275,6 +275,16 @@ def test_a_reference_to_nothing_or_round_in_a_circle_is_a_mistake(
     assert part in found["stations.mix.roles.record.main.source"]
 
 
+def test_a_brace_in_a_secret_is_told_without_the_secret() -> None:
+    target = '{type = "icecast", password = "{hunter2}"}'
+    text = REFERENCES.format(own=TEST, other=TEST) + f"roles.stream.main.target = {target}"
+    found = mistakes(text)
+    assert found == {
+        "stations.cam2.roles.stream.main.target.password": "has a brace: write {{ or }} for the "
+        "character itself"
+    }
+
+
 def test_a_misspelt_reference_is_a_mistake_at_its_key() -> None:
     found = mistakes(REFERENCES.format(own=TEST, other='{role = "ingest", seta = "cam"}'))
     assert "did you mean 'seat'?" in found["stations.mix.roles.record.main.source.seta"]

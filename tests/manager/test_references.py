@@ -146,6 +146,15 @@ def test_ports_that_collide_on_one_station_are_a_mistake(
     }
 
 
+def test_a_mistake_in_one_hides_neither_a_collision_nor_that_nothing_is_offered() -> None:
+    own = roles(ingest=ingest(rate="x"), ingest__two={}, record={})
+    own["monitor"] = {"main": {"source": {"role": "record"}}}
+    assert set(mistakes({CAM: {"roles": own}})) == {
+        "stations.cam.roles.ingest.two.port",
+        "stations.cam.roles.monitor.main.source",
+    }
+
+
 def test_what_is_switched_off_or_has_a_port_of_its_own_collides_with_nothing() -> None:
     for other in (ingest(enabled=False), ingest(port=9711)):
         own = {"roles": roles(ingest=ingest(), ingest__two=other)}

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from attrs import Factory, evolve, frozen
 
 from fleet.manager.conference import references
+from fleet.manager.conference.masking import is_secret
 from fleet.manager.conference.merging import PlaceholderMistake, fill, merge
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts, Header, Room
 from fleet.model import (
@@ -262,6 +263,8 @@ class _Reader:
                     else (f"the station {station!r} has no {mistake.missing}")
                 )
                 why = f"{why}, but {of}"
+            if any(map(is_secret, mistake.path)):
+                why = "has a brace: write {{ or }} for the character itself"
             self.wrong(why, *path, *mistake.path)
         assert isinstance(filled, dict)  # noqa: S101 (a table is filled as a table)
         return filled

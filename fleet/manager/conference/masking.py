@@ -24,6 +24,11 @@ _TELLING: Final = 6
 """Characters from which on a secret is told from other words."""
 
 
+def is_secret(key: str) -> bool:
+    """Whether a setting of this name is one."""
+    return _NAME.fullmatch(key) is not None
+
+
 def without_secrets(roles: Roles, said: Registration | None) -> Roles:
     """`roles` of a station that describes itself so, as they may be shown."""
     return {
@@ -68,7 +73,7 @@ def _masked(value: Any, schema: Any, key: str = "") -> Any:
         return [_masked(one, None, key) for one in value]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
-    if _NAME.fullmatch(key) or any(_is_secret(arm) for arm in _arms(schema)):
+    if is_secret(key) or any(_is_secret(arm) for arm in _arms(schema)):
         return HIDDEN
     return _QUERY.sub(r"\1***", _USER.sub("***@", value)) if isinstance(value, str) else value
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from fleet.manager.conference import known
+from fleet.media.sources import PORT
 from fleet.model import Settings
 from fleet.role import Offer
 from fleet.strict import Mistakes, structure
@@ -43,8 +44,11 @@ def offers(role: str, settings: Settings) -> Mapping[str, Offer] | None:
     None where that is not known: of a role that does not come with fleet, or of settings that
     it would not take.
     """
-    if role not in known.factories():
+    factory = known.factories().get(role)
+    if factory is None:
         return None
+    if not factory.serves:
+        return {}
     for place, source in list(places(settings)):
         if is_reference(source):
             settings = put(settings, place, {"host": "resolved-later"})
@@ -52,6 +56,15 @@ def offers(role: str, settings: Settings) -> Mapping[str, Offer] | None:
         return _offers(role, dumps(settings))
     except (TypeError, ValueError, RecursionError):
         return None  # what cannot travel at all is told elsewhere
+
+
+def ports(role: str, settings: Settings) -> list[int]:
+    """The ports of all that a role that comes with fleet offers, also of wrong settings."""
+    found = offers(role, settings)
+    if found is None and role in known.factories():
+        port = settings.get("port", PORT)
+        return [port] if isinstance(port, int) else []
+    return [one.port for one in (found or {}).values()]
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from fleet.manager.conference.offers import Place, is_reference, offers, places, put
+from fleet.manager.conference.offers import Place, is_reference, offers, places, ports, put
 from fleet.manager.conference.wanted import DesiredState, InstanceName, Reading, behind
 from fleet.media.pipelines import LOOPBACK
 from fleet.media.sources import PORT
@@ -73,12 +73,11 @@ def _ports(one: DesiredState, wrong: Wrong) -> None:
     taken: dict[int, str] = {}
     for role, instances in one.roles.items():
         for instance, settings in instances.items():
-            for offer in (offers(role, settings) or {}).values():
-                other = taken.setdefault(offer.port, f"{role}/{instance}")
+            for port in ports(role, settings):
+                other = taken.setdefault(port, f"{role}/{instance}")
                 if other != f"{role}/{instance}":
                     wrong(
-                        f"{offer.port} is already the port of {other} on this station: "
-                        "give each its own",
+                        f"{port} is already the port of {other} on this station: give each its own",
                         *_path(InstanceName(one.name, role, instance), "port"),
                     )
 
