@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from fleet.cli.terminal import data, instead, say, stop
+from fleet.cli.terminal import data, say, stop
+from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import natural
 from fleet.operations import PlanResult

@@ -15,7 +15,8 @@ from attrs import field, frozen
 from fleet.cli.conference import names
 from fleet.cli.connection import Manager
 from fleet.cli.sync import matching, standing_text, wanted
-from fleet.cli.terminal import Exit, again, ask, messages, print_json, say, stop
+from fleet.cli.terminal import Exit, ask, messages, print_json, say, stop
+from fleet.cli.typed import again, instead
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import (
@@ -108,7 +109,7 @@ def see_through(
             outcome = ask(ctx, journey)
         except KeyboardInterrupt:
             if journey.numbers:
-                say("the manager goes on with it; fleet rollout shows how far it is")
+                say(f"the manager goes on with it; {instead('rollout')} shows how far it is")
             raise
     if json:
         more = {"rollout": to_json(outcome.rollout)}

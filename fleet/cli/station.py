@@ -23,6 +23,7 @@ from fleet.cli.connection import (
     manager_filters,
 )
 from fleet.cli.sync import matching
+from fleet.cli.typed import instead
 from fleet.cli.view import clean, clock
 from fleet.model import (
     MAX_PAYLOAD,
@@ -223,7 +224,7 @@ async def ask(
         raise Unreachable(
             f"{station.name} gave no answer within {deadline} s; "
             f"whether it did what was asked is not known; "
-            f"see how it is: fleet status {station.name}"
+            f"see how it is: {instead('status', station.name)}"
         ) from None
     except Refused as refused:
         caller = access.caller
@@ -258,11 +259,13 @@ async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
     found = [one for one in matching(stations, given) if given in (one.id, one.name)]
     if not found:
         near = difflib.get_close_matches(given, [one.name for one in stations], n=1)
-        hint = f"did you mean {near[0]}?" if near else "fleet status shows all there are"
+        hint = f"did you mean {near[0]}?" if near else f"{instead('status')} shows all there are"
         raise NoSuchStation(f"there is no station {given!r}; {hint}")
     station = next((one for one in found if one.id == given), found[0])
     if station.presence in (PresenceState.OFFLINE, PresenceState.LOST):
-        raise Unreachable(f"{station.name} is {station.presence.value}; fleet status says more")
+        raise Unreachable(
+            f"{station.name} is {station.presence.value}; {instead('status')} says more"
+        )
     return station.id, station.name
 
 

@@ -1,7 +1,6 @@
 """Where the output goes: data to stdout, messages to stderr; and the exit codes."""
 
 import asyncio
-import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from fleet.cli.connection import (
     Unreachable,
     converse,
 )
+from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Error, is_name
 from fleet.mqtt import BadBroker, Broker, Disconnected
@@ -138,21 +138,6 @@ def progress() -> Iterator[Callable[[str], None]]:
 def print_json(value: Any) -> None:
     """A model value, or plain values, as one line of JSON."""
     print(dumps(to_json(value)).decode())
-
-
-def again(*options: str) -> str:
-    """What to type for the same with more options."""
-    typed = sys.argv[1:]
-    end = typed.index("--") if "--" in typed else len(typed)
-    return shlex.join(("fleet", *typed[:end], *options, *typed[end:]))
-
-
-def instead(*words: str) -> str:
-    """What to type for another command at the broker, and as the user, of this one."""
-    typed, end = sys.argv[1:], 0
-    while end < len(typed) and typed[end].startswith("-"):
-        end += 1 if "=" in typed[end] else 2
-    return shlex.join(("fleet", *typed[:end], *words))
 
 
 def stop(text: str, code: Exit = Exit.ERROR) -> NoReturn:

@@ -9,7 +9,8 @@ import typer
 from fleet.cli import conference
 from fleet.cli.completion import rooms, stations
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import again, ask, instead, print_json, stop, with_examples
+from fleet.cli.terminal import ask, print_json, stop, with_examples
+from fleet.cli.typed import again, instead
 from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
 
 ABOUT: Final = "Make the stations do what a conference file says."

@@ -7,6 +7,7 @@ import typer
 from fleet.cli import view
 from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, data, print_json, say, with_examples
+from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.operations import Event, HistoryArguments, HistoryResult
 
@@ -39,7 +40,7 @@ def run(
     elif found.events:
         view.show([_line(one, found.timezone) for one in found.events], data(), _HEADER)
     elif station is None:
-        say("nothing was ever rolled out; fleet apply FILE begins")
+        say(f"nothing was ever rolled out; {instead('apply', 'FILE')} begins")
     else:
         say(f"nothing is known of {station} yet")
 

@@ -6,6 +6,7 @@ import typer
 
 from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.operations import RetireArguments, StationResult
 
@@ -31,4 +32,4 @@ def run(
     if json:
         print_json(found)
     else:
-        say(clean(f"{found.name} is retired; fleet history {found.id} shows what it did"))
+        say(clean(f"{found.name} is retired; {instead('history', found.id)} shows what it did"))

@@ -8,7 +8,8 @@ import typer
 from fleet.cli import conference
 from fleet.cli.completion import stations
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import again, ask, print_json, say, stop, with_examples
+from fleet.cli.terminal import ask, print_json, say, stop, with_examples
+from fleet.cli.typed import again, instead
 from fleet.operations import ApplyResult, RollbackArguments
 
 ABOUT: Final = "Put back what was wanted before, of one station or of all."
@@ -45,7 +46,8 @@ def run(
 ) -> None:
     """Plan, ask, roll back, follow."""
     if (station is None) != everything:
-        stop("name one station, or all of them: fleet rollback STATION, fleet rollback --all")
+        one, every = instead("rollback", "STATION"), instead("rollback", "--all")
+        stop(f"name one station, or all of them: {one}, {every}")
     if not (yes or dry_run or sys.stdin.isatty()):
         stop(f"nobody can be asked here; type: {again('--yes')}")
     look = RollbackArguments(station, to, message, dry_run=True)

@@ -6,6 +6,7 @@ import typer
 
 from fleet.cli import view
 from fleet.cli.terminal import ask, data, print_json, say, with_examples
+from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus
@@ -34,7 +35,7 @@ def run(
     if json:
         print_json(found)
     elif found.rollout is None:
-        say("nothing was ever rolled out; fleet apply FILE begins")
+        say(f"nothing was ever rolled out; {instead('apply', 'FILE')} begins")
     else:
         _show(found.rollout, found.timezone)
 

@@ -26,6 +26,7 @@ from fleet.cli.terminal import (
     stop,
     with_examples,
 )
+from fleet.cli.typed import instead
 from fleet.operations import StatusResult
 
 ABOUT: Final = "Show what every station does, those that need you first."
@@ -76,7 +77,9 @@ def pick(found: StatusResult, name: str | None) -> StatusResult:
         if not stations:
             known = {text for one in found.stations for text in (one.room, one.name) if text}
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "fleet status shows all there are"
+            hint = (
+                f"did you mean {near[0]}?" if near else f"{instead('status')} shows all there are"
+            )
             stop(f"there is no room or station {name!r}; {hint}")
     ordered = worst_first(stations)
     in_sync = all(one.in_sync for one in ordered if one.wanted is not None)
