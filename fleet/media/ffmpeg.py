@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from fleet.media.child import ChildRole
 from fleet.media.progress import Metrics, Report
+from fleet.programs.retime import CHANGED, UNCARRIED, UNTIMED
 from fleet.role import Failed, Host
 
 S = TypeVar("S")
@@ -16,10 +17,8 @@ S = TypeVar("S")
 _AGAIN_SECONDS = 0.5
 _PRIVATE = "muxed as a private data stream"
 """ffmpeg's word for what it writes and nobody can read."""
-_COMMON = (
-    *("-hide_banner", "-nostdin", "-loglevel", "level+warning"),
-    *("-nostats", "-stats_period", "1", "-progress", "pipe:1"),
-)
+QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning")
+REPORTING = ("-nostats", "-stats_period", "1", "-progress", "pipe:1")
 
 
 class FfmpegRole(ChildRole[S]):
@@ -35,7 +34,7 @@ class FfmpegRole(ChildRole[S]):
 
     def __init__(self, host: Host, settings: S) -> None:
         super().__init__(host, settings)
-        self._metrics = Metrics(host, self.output)
+        self.metrics = Metrics(host, self.output)
         self._report: Report | None = None
         self._work = 0
         self._ended = False
@@ -59,7 +58,7 @@ class FfmpegRole(ChildRole[S]):
 
     def argv(self) -> list[str]:
         """The whole command line."""
-        return ["ffmpeg", *_COMMON, *self.arguments()]
+        return [*QUIET, *REPORTING, *self.arguments()]
 
     def written(self) -> tuple[int | None, float | None]:
         """Bytes this role has seen written, and when last (Unix time); None where unknown."""
@@ -84,23 +83,28 @@ class FfmpegRole(ChildRole[S]):
         while not self._started:
             try:
                 await self.begin()
-                unfit = await self.unfit()
+                unfit: frozenset[str] | None = await self.unfit()
                 if not unfit and self._failure is not None:
                     raise self._failure
                 self._started = not unfit
             except Failed as failure:
+                unfit = self.otherwise(failure)
                 again = self.encoded and failure.reason.endswith("Unreachable")
-                unfit = self.copied() if failure.reason == "CodecUnsuitable" else frozenset()
-                if not unfit and not (again and time.monotonic() < deadline):
+                if unfit is None and not (again and time.monotonic() < deadline):
                     raise
                 await asyncio.sleep(_AGAIN_SECONDS)  # some serve one at a time, and begin anew
-            self.encoded |= unfit
+            self.encoded |= unfit or frozenset()
             if unfit:
                 await self.stop()
+
+    def otherwise(self, failure: Failed) -> frozenset[str] | None:
+        """What to encode instead of a copy that failed; None if nothing else is to be tried."""
+        return (self.copied() or None) if failure.reason == "CodecUnsuitable" else None
 
     async def begin(self) -> None:
         """One attempt at a start."""
         self._work, self._ended, self._failure, self._report = 0, False, None, None
+        self.metrics.begin()
         await super().start()
         try:
             self.spawned()
@@ -136,7 +140,7 @@ class FfmpegRole(ChildRole[S]):
             return
         self._report.read()
         size, at = self.written()
-        self._metrics.show(self._report.values, size, at)
+        self.metrics.show(self._report.values, size, at)
         work = self._report.frames if size is None else size
         if work > self._work:
             self._work = work
@@ -157,7 +161,11 @@ class FfmpegRole(ChildRole[S]):
         else:
             self._failure = self.failure(status)
             if self._started:  # else it is raised, or tried otherwise
-                self.host.fail(self._failure.reason, self._failure.message)
+                self.broken(self._failure)
+
+    def broken(self, failure: Failed) -> None:
+        """It ended though it was not to."""
+        self.host.fail(failure.reason, failure.message)
 
     def failure(self, status: int | None) -> Failed:
         """What its end means."""
@@ -167,6 +175,16 @@ class FfmpegRole(ChildRole[S]):
 
 
 _REASONS = (
+    (
+        rf".*{CHANGED}.*",
+        "SourceChanged",
+        "{source} sends something else than before: it is begun anew with that",
+    ),
+    (
+        rf"{UNCARRIED}|{UNTIMED}",
+        "CodecUnsuitable",
+        "what {source} sends cannot be copied: set its codecs to auto",
+    ),
     (
         r"Device or resource busy",
         "DeviceBusy",

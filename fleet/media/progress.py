@@ -21,7 +21,7 @@ class Report:
 
     path: Path
     values: Mapping[str, str] = field(factory=dict)
-    """The latest whole block: `{"frame": "51", "speed": "1.01x", …}`."""
+    """The latest of each in whole blocks: `{"frame": "51", "speed": "1.01x", …}`."""
     _offset: int = 0
 
     @property
@@ -34,23 +34,23 @@ class Report:
         try:
             with self.path.open("rb") as file:
                 file.seek(0 if file.seek(0, SEEK_END) < self._offset else self._offset)
-                latest, rest = latest_block(file.read())
+                latest, rest = latest_values(file.read())
                 self._offset = file.tell() - rest
         except OSError:
             return
-        self.values = latest or self.values
+        self.values = {**self.values, **latest}
 
 
-def latest_block(text: bytes) -> tuple[dict[str, str], int]:
-    r"""The last whole block of a report, and how many bytes follow it.
+def latest_values(text: bytes) -> tuple[dict[str, str], int]:
+    r"""The latest of each value in whole blocks of a report, and how many bytes follow them.
 
-    >>> latest_block(b"frame=1\nprogress=continue\nframe=2\nprogress=continue\nfra")
+    >>> latest_values(b"frame=1\nprogress=continue\nframe=2\nprogress=continue\nfra")
     ({'frame': '2', 'progress': 'continue'}, 3)
     """
     blocks = re.findall(rb"(?:\A|(?<=\n))((?:(?!progress=).*\n)*progress=\w+\n)", text)
     if not blocks:
         return {}, len(text)
-    pairs = (line.split("=", 1) for line in blocks[-1].decode(errors="replace").splitlines())
+    pairs = (line.split("=", 1) for line in b"".join(blocks).decode(errors="replace").splitlines())
     values = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
     return values, len(text) - (text.rindex(blocks[-1]) + len(blocks[-1]))
 
@@ -87,6 +87,11 @@ class Metrics:
             f"fleet_{output}_last_write_timestamp_seconds", "When bytes were last written."
         )
         self._samples: list[tuple[float, int]] = []
+
+    def begin(self) -> None:
+        """Another process begins to count."""
+        self._counted.clear()
+        self._samples.clear()
 
     def show(self, values: Mapping[str, str], size: int | None, at: float | None) -> None:
         """Take over a report's values and the bytes written, both counted since the start."""

@@ -22,7 +22,8 @@ PORT = 9710
 """Where an ingest offers what it captures, unless the conference file says otherwise."""
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
 _PIXELS = r"[1-9][0-9]{0,2}[02468]"
-_EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
+EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
+"""One picture and all sound."""
 
 
 def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
@@ -151,6 +152,7 @@ class SyntheticSource:
     size: Size = "1280x720"
     rate: Rate = 25
     raw = True
+    own_clock = True
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
@@ -174,6 +176,7 @@ class DeviceSource:
     picture: V4l2Input | ScreenInput | None = None
     sound: AlsaInput | None = None
     raw = True
+    own_clock = True
 
     def __attrs_post_init__(self) -> None:
         if self.picture is None and self.sound is None:
@@ -202,13 +205,14 @@ class UrlSource:
         str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), address
     ]
     raw = False
+    own_clock = False
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
         timeout = ["-rw_timeout", str(TIMEOUT)]
         if self.url.startswith("rtsp"):
             timeout = ["-rtsp_transport", "tcp", "-timeout", str(TIMEOUT)]
-        return [*timeout, *QUEUE, "-i", self.url, *_EVERY_STREAM]
+        return [*timeout, *QUEUE, "-i", self.url, *EVERY_STREAM]
 
     def __str__(self) -> str:
         return self.url
@@ -223,11 +227,19 @@ class FileSource:
     loop: Annotated[bool, Meta(description="begin again at its end")] = True
     raw = False
 
+    @property
+    def own_clock(self) -> bool:
+        """Where it is looped, ffmpeg itself counts on from one time to the next."""
+        return self.loop
+
     def inputs(self, host: Host) -> list[str]:
         """How ffmpeg reads it."""
+        return [*(["-stream_loop", "-1"] if self.loop else []), "-re", *self.unpaced(host)]
+
+    def unpaced(self, host: Host) -> list[str]:
+        """The same, once and as fast as it can be read."""
         path = host.recordings.absolute() / self.path
-        loop = ["-stream_loop", "-1"] if self.loop else []
-        return [*loop, "-re", *QUEUE, "-i", f"file:{path}", *_EVERY_STREAM]
+        return [*QUEUE, "-i", f"file:{path}", *EVERY_STREAM]
 
     def __str__(self) -> str:
         return self.path
@@ -261,6 +273,7 @@ class Reference:
     seat: str | None = None
     output: str | None = None
     raw = False
+    own_clock = True
 
     @property
     def url(self) -> str:
@@ -270,7 +283,7 @@ class Reference:
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
-        return [*reading(self.url), *_EVERY_STREAM]
+        return [*reading(self.url), *EVERY_STREAM]
 
     def __str__(self) -> str:
         named = f"{self.role}/{self.instance or 'main'} at " if self.role else ""
@@ -278,4 +291,5 @@ class Reference:
 
 
 Source = SyntheticSource | DeviceSource | UrlSource | FileSource | Reference
-"""`raw`: not encoded yet, so there is nothing to copy."""
+"""`raw`: not encoded yet, so there is nothing to copy. `own_clock`: its times are those of a
+station, which neither jump nor begin again while it is connected."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
-from fleet.media.ffmpeg import FfmpegRole
+from fleet.media.reading import SourceRole
 from fleet.media.segments import Segments, short_of
 from fleet.media.sources import (
     AudioBitrate,
@@ -79,7 +79,7 @@ class RecordSettings:
             )
 
 
-class Record(FfmpegRole[RecordSettings]):
+class Record(SourceRole[RecordSettings]):
     """One recording, in segments."""
 
     output = "recording"
@@ -89,10 +89,6 @@ class Record(FfmpegRole[RecordSettings]):
     def __init__(self, host: Host, settings: RecordSettings) -> None:
         super().__init__(host, settings)
         self.stall_seconds = settings.stall_seconds
-
-    def source(self) -> str:
-        """As messages name it."""
-        return str(self.settings.source)
 
     def target(self) -> str:
         """As messages name it."""
@@ -105,7 +101,6 @@ class Record(FfmpegRole[RecordSettings]):
         if settings.container == "matroska":
             options += ":cluster_time_limit=1000"
         return [
-            *settings.source.inputs(self.host),
             *self._video(),
             *self._audio(),
             *("-f", "segment", "-segment_time", str(settings.segment_seconds)),

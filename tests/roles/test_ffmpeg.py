@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.media.ffmpeg import diagnose
-from fleet.media.progress import Report, latest_block
+from fleet.media.progress import Report, latest_values
 from fleet.roles import Failed
 from fleet.roles.record import Record, RecordSettings
 from tests.processes import free_port
@@ -52,7 +52,7 @@ def test_a_report_that_was_emptied_is_read_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"frame=1\n", b"\xff\xfe", b"progress", b"frame\n"])
 def test_a_report_without_a_whole_block_says_nothing(text: bytes) -> None:
-    assert latest_block(text) == ({}, len(text))
+    assert latest_values(text) == ({}, len(text))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""A role that is one ffmpeg which reads a source, whatever that source's clock does.
+
+Where the clock is not ours, another ffmpeg reads the source, and `programs.retime` stands between
+the two: no time jumps after it. A track that comes late, or another codec, ends the three; they
+are begun anew with what comes now.
+"""
+
+import asyncio
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from prometheus_client import Counter
+
+from fleet import programs
+from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
+from fleet.media.progress import whole
+from fleet.media.sources import EVERY_STREAM, FileSource, Source
+from fleet.programs.retime import UNCARRIED, UNTIMED
+from fleet.role import Failed, Host
+
+_RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.py")))
+_NOTED_SECONDS = 60.0
+"""How long it is said that a clock jumped or something changed."""
+_CHANGES = 3
+"""After so many changes in that time what is left out is left out."""
+
+
+class HasSource(Protocol):
+    """Settings that say what is read."""
+
+    @property
+    def source(self) -> Source:
+        """Where picture and sound come from."""
+
+
+S = TypeVar("S", bound=HasSource)
+
+
+class SourceRole(FfmpegRole[S]):
+    """Does with a source what `arguments()`, without any input, tell ffmpeg to do with it."""
+
+    def __init__(self, host: Host, settings: S) -> None:
+        super().__init__(host, settings)
+        self._by_itself = False
+        """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
+        self._jumps = 0
+        self._changes: deque[float] = deque(maxlen=_CHANGES)
+        """When it was begun anew of late."""
+        self._noted: float | None = None
+        self._anew: asyncio.Task[None] | None = None
+        self._jumped = Counter(
+            "fleet_source_clock_jumps_total",
+            "How often the source's clock jumped or began again.",
+            registry=host.registry,
+        )
+        self._changed = Counter(
+            "fleet_source_changes_total",
+            "How often it was begun anew for a track that came or another codec.",
+            registry=host.registry,
+        )
+
+    def source(self) -> str:
+        """What it reads, as messages name it."""
+        return str(self.settings.source)
+
+    def argv(self) -> list[str]:
+        """The whole command line."""
+        source = self.settings.source
+        if source.own_clock or self._by_itself:
+            return [*QUIET, *REPORTING, *source.inputs(self.host), *self.arguments()]
+        inputs, how = source.inputs(self.host), []
+        if isinstance(source, FileSource):
+            inputs, how = source.unpaced(self.host), ["--paced"]
+        since = time.monotonic() - _NOTED_SECONDS
+        if len([at for at in self._changes if at > since]) == _CHANGES:
+            how.append("--whatever-comes")
+        if self._changes:  # it may come late again
+            inputs = ["-analyzeduration", "20000000", "-probesize", "50000000", *inputs]
+        writer = [*QUIET, *REPORTING, "-f", "matroska", "-i", "pipe:0", *EVERY_STREAM]
+        return [
+            *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
+            *(*writer, *self.arguments()),
+        ]
+
+    def otherwise(self, failure: Failed) -> frozenset[str] | None:
+        """What to encode instead; what cannot be passed on is read by the one ffmpeg itself."""
+        if failure.reason == "SourceChanged":
+            self._change(failure)
+            return frozenset()
+        if failure.reason == "CodecUnsuitable" and not self._by_itself:
+            words = self.child.last_words(20)
+            if UNCARRIED in words or UNTIMED in words:
+                self._by_itself = True
+                return self.copied() if UNTIMED in words else frozenset()
+        return super().otherwise(failure)
+
+    def spawned(self) -> None:
+        """The child runs."""
+        super().spawned()
+        self._jumps = 0
+
+    def tick(self) -> None:
+        """See what was done, and what the source's clock did."""
+        super().tick()
+        values = self._report.values if self._report else {}
+        jumps = whole(values.get("jumps"))
+        if jumps > self._jumps:
+            self._jumped.inc(jumps - self._jumps)
+            self._jumps = jumps
+            self._note(
+                "ClockJumped",
+                f"the clock of {self.source()} jumped by {values.get('jumped')} s: its picture and "
+                "sound go on by the station's clock",
+            )
+        if self._noted is not None and time.monotonic() - self._noted > _NOTED_SECONDS:
+            self._noted = None
+            self.host.note(None)
+
+    def broken(self, failure: Failed) -> None:
+        """Begin anew at once where it was the source that changed."""
+        if failure.reason == "SourceChanged":
+            self._anew = self.host.task(self._begin_anew(failure), "begin anew")
+        else:
+            super().broken(failure)
+
+    async def stop(self) -> None:
+        """Stop the child, and do not begin anew."""
+        if self._anew is not None and self._anew is not asyncio.current_task():
+            self._anew.cancel()
+            self._anew = None
+        await super().stop()
+
+    async def _begin_anew(self, changed: Failed) -> None:
+        self._change(changed)
+        try:
+            await self.start()
+        except Failed as failure:
+            self.host.fail(failure.reason, failure.message)
+
+    def _change(self, changed: Failed) -> None:
+        self._changed.inc()
+        self._changes.append(time.monotonic())
+        self._started, self.encoded, self._by_itself = False, frozenset(), False
+        self._note(changed.reason, changed.message)
+
+    def _note(self, reason: str, message: str) -> None:
+        self._noted = time.monotonic()
+        self.host.note(reason, message)

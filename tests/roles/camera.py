@@ -1,0 +1,42 @@
+"""A camera with an address of its own, from GStreamer's RTSP server: `camera.py PORT`.
+
+Runs on the system's Python, which has the bindings. It says what time it is as the clock of its
+process does, so whoever moves that clock has a camera whose clock was set.
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+PICTURE = (
+    "videotestsrc is-live=true ! video/x-raw,width=160,height=90,framerate=25/1"
+    " ! timeoverlay ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25"
+    " ! rtph264pay name=pay0 pt=96"
+)
+SOUND = (
+    "audiotestsrc is-live=true ! audioconvert ! audio/x-raw,rate=48000,channels=2"
+    " ! avenc_aac ! rtpmp4gpay name=pay1 pt=97"
+)
+
+REPORTS = 500_000_000
+"""Nanoseconds between two reports of what time it is; five seconds are usual."""
+
+
+def prepared(media: GstRtspServer.RTSPMedia) -> None:
+    """Tell the time often."""
+    for number in range(media.n_streams()):
+        media.get_stream(number).get_rtpsession().set_property("rtcp-min-interval", REPORTS)
+
+
+Gst.init(None)
+server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
+factory = GstRtspServer.RTSPMediaFactory(shared=True)
+factory.set_launch(f"( {PICTURE} {SOUND} )")
+factory.connect("media-configure", lambda _, media: media.connect("prepared", prepared))
+server.get_mount_points().add_factory("/main", factory)
+server.attach(None)
+GLib.MainLoop().run()

@@ -1,0 +1,194 @@
+"""Whatever a source's clock does: recorded once, as long as it took, and with its sound."""
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.roles.record import Record, RecordSettings
+from tests.processes import free_port
+from tests.roles.host import RealHost
+from tests.roles.media import joined, numbers, probe, public
+from tests.roles.network import QUIET, Peer, nginx_rtmp, takes_connections
+from tests.roles.numbered import film, shown
+
+MakeHost = Callable[..., RealHost]
+Settings = Callable[..., RecordSettings]
+Until = Callable[..., Awaitable[None]]
+RATE, SECONDS = 25, 3
+
+
+class Looping(threading.Thread):
+    """A web server that sends a file over and over, as fast as it plays."""
+
+    def __init__(self, file: Path, seconds: float, header: int) -> None:
+        super().__init__(daemon=True)
+        self._data, self._seconds, self._header = file.read_bytes(), seconds, header
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._done = threading.Event()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/live"
+
+    def run(self) -> None:
+        with self._socket, contextlib.suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                with client, contextlib.suppress(OSError):
+                    self._send(client)
+
+    def _send(self, client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + self._data[: self._header])
+        body = self._data[self._header :]
+        pieces = round(self._seconds * RATE)
+        begun = time.monotonic()
+        for count in itertools.count():
+            piece = count % pieces
+            client.sendall(body[len(body) * piece // pieces : len(body) * (piece + 1) // pieces])
+            if self._done.wait(max(0.0, begun + count / RATE - time.monotonic())):
+                return
+
+    def __enter__(self) -> "Looping":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self.join()
+
+
+@pytest.fixture(scope="module")
+def short_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds as FLV, with AAC."""
+    directory = tmp_path_factory.mktemp("film")
+    film(directory / "film.mkv", SECONDS)
+    encoded = ("-c:v", "copy", "-c:a", "aac", str(directory / "film.flv"))
+    with Peer(*QUIET, "-i", str(directory / "film.mkv"), *encoded) as encoder:
+        while encoder.running:
+            time.sleep(0.02)
+    return directory / "film.flv"
+
+
+def pictures(role: Record) -> int:
+    return int(role._report.values.get("frame", 0)) if role._report else 0
+
+
+def assert_even(files: list[Path], target: Path, apart: float = 0.08) -> Path:
+    """Times only grow, no segment is longer than it is to be, sound is with its picture."""
+    whole = joined(files, target)
+    times = sorted(numbers(whole))
+    assert max(after - before for before, after in itertools.pairwise(times)) < 3 * RATE
+    assert [n for n, _ in itertools.groupby(times)] == times, "no two pictures at one time"
+    beeps = [away for _, away in shown(whole).apart]
+    assert beeps
+    assert max(map(abs, beeps)) < apart, beeps
+    return whole
+
+
+async def test_a_publisher_that_comes_back_is_recorded_on_in_step_with_our_clock(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    short_film: Path,
+) -> None:
+    url = f"rtmp://127.0.0.1:{free_port()}/live/main"
+    publishing = (*QUIET, "-re", "-i", str(short_film), "-c", "copy", "-f", "flv", url)
+    host = make_host()
+    source = {"type": "url", "url": url}
+    with nginx_rtmp(tmp_path, int(url.split(":")[2].split("/")[0])):
+        with Peer(*publishing) as publisher:
+            role = Record(host, record_settings(source=source, segment_seconds=2))
+            await role.start()
+            await until(lambda: not publisher.running, role)
+        before, away = pictures(role), time.monotonic()
+        with Peer(*publishing) as publisher:
+            await until(lambda: pictures(role) > before, role)
+            away = time.monotonic() - away
+            await until(lambda: not publisher.running, role)
+            await until(lambda: pictures(role) >= before + SECONDS * RATE - 20, role)
+        await role.stop()
+    files = public(host.recordings)
+    whole = assert_even(files, tmp_path / "whole.ts")
+    times = sorted(numbers(whole))
+    steps = [after - before for before, after in itertools.pairwise(times)]
+    assert max(steps) / RATE < away, "a pause lasts as long as it did"
+    assert sorted(steps)[-2] == 1, "nothing but the pause is missing"
+    assert len(times) - steps.index(max(steps)) > SECONDS * RATE - 20, "all of the second time"
+    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 1
+    assert host.noted[0] == "ClockJumped"
+    assert host.failed is None
+
+
+async def test_a_file_that_is_sent_over_and_over_plays_on(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    short_film: Path,
+) -> None:
+    host = make_host()
+    with Looping(short_film, SECONDS, header=13) as sender:
+        source = {"type": "url", "url": sender.url}
+        begun = time.monotonic()
+        role = Record(host, record_settings(source=source, segment_seconds=2))
+        await role.start()
+        await until(lambda: pictures(role) > 2.5 * SECONDS * RATE, role)
+        took = time.monotonic() - begun
+        await role.stop()
+    whole = assert_even(public(host.recordings), tmp_path / "whole.ts")
+    times = numbers(whole)
+    span = max(times) - min(times) + 1
+    assert span / RATE == pytest.approx(took, abs=1)
+    assert span / len(times) == pytest.approx(1, abs=0.02), "as it was sent"
+    assert (host.registry.get_sample_value("fleet_source_clock_jumps_total") or 0) >= 2
+    assert host.failed is None
+
+
+CAMERA = Path(__file__).with_name("camera.py")
+
+
+@contextlib.contextmanager
+def camera(clock: Path) -> Iterator[str]:
+    """A camera whose clock is set by what stands in `clock`, such as `+3600`."""
+    port = free_port()
+    environment = (
+        f"LD_PRELOAD={next(Path('/usr/lib').glob('*/faketime/libfaketimeMT.so.1'))}",
+        *(f"FAKETIME_TIMESTAMP_FILE={clock}", "FAKETIME_NO_CACHE=1"),
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    )
+    with Peer("env", *environment, "/usr/bin/python3", str(CAMERA), str(port)) as server:
+        while not takes_connections(port):
+            assert server.running, server.end()
+        yield f"rtsp://127.0.0.1:{port}/main"
+
+
+@pytest.mark.parametrize("step", ["+3600", "-3600", "-1764000000"], ids=["on", "back", "1970"])
+async def test_a_camera_whose_clock_is_set_is_recorded_on(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path, step: str
+) -> None:
+    clock, host = tmp_path / "clock", make_host()
+    clock.write_text("+0")
+    with camera(clock) as url:
+        source = {"type": "url", "url": url}
+        role = Record(host, record_settings(source=source, segment_seconds=2))
+        await role.start()
+        await until(lambda: pictures(role) > 2 * RATE, role)
+        clock.write_text(step)
+        await until(lambda: host.noted[0], role)
+        seen = pictures(role)
+        await until(lambda: pictures(role) > seen + 2 * RATE, role)
+        await role.stop()
+    whole = joined(public(host.recordings), tmp_path / "whole.ts")
+    times = sorted(numbers(whole))[RATE:]  # the first report moves its times once
+    assert times == list(range(times[0], times[0] + len(times)))
+    assert host.noted[0] == "ClockJumped"
+    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 1
+    ends = [float(s["start_time"]) + float(s["duration"]) for s in probe(whole)["streams"]]
+    assert max(ends) - min(ends) < 0.3, "sound and picture are together"

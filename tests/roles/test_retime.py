@@ -1,0 +1,168 @@
+"""Times of a source whose clock does anything become times on one line."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.programs.retime import BEGIN, MARK, SECOND, Block, Line, Matroska, cluster
+
+PICTURE, SOUND = 1, 2
+
+
+class Source:
+    """A picture every 40 ms and sound every 20 ms, by a clock that is set at will."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.now = 100.0
+        self.clock = {PICTURE: 0, SOUND: 0}
+        self.out: dict[int, list[int]] = {PICTURE: [], SOUND: []}
+
+    def plays(self, seconds: float, tracks: tuple[int, ...] = (PICTURE, SOUND)) -> None:
+        for tick in range(round(seconds * 50)):
+            for track in tracks:
+                if track == SOUND or tick % 2 == 0:
+                    block = Block(
+                        track, self.clock[track] + tick * 20, tick % 50 == 0, b"", self.now
+                    )
+                    for at, placed in self.line.put(block):
+                        self.out[placed.track].append(at - BEGIN)
+            self.now += 0.02
+        for track in self.clock:
+            self.clock[track] += round(seconds * 50) * 20
+
+    def set_by(self, milliseconds: int, tracks: tuple[int, ...] = (PICTURE, SOUND)) -> None:
+        for track in tracks:
+            self.clock[track] += milliseconds
+
+    def begins_again(self) -> None:
+        self.clock = {PICTURE: 0, SOUND: 0}
+
+
+def source() -> Source:
+    return Source(Line(frozenset({PICTURE})))
+
+
+def steps(times: list[int]) -> set[int]:
+    return {after - before for before, after in itertools.pairwise(times)}
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**41), 2**41)), max_size=4))
+def test_whatever_the_clock_does_all_is_there_once_evenly_and_together(
+    happens: list[int | None],
+) -> None:
+    played = source()
+    played.plays(3)
+    small = 0
+    for by in happens:
+        moved = -played.clock[PICTURE] if by is None else by
+        played.set_by(moved)
+        small += abs(moved) < 2 * SECOND  # may be a pause, or pictures in another order
+        played.plays(3)
+    seconds = 3 * (len(happens) + 1)
+    assert len(played.out[PICTURE]) == 25 * seconds
+    assert len(played.out[SOUND]) == 50 * seconds
+    pictures, sound = (sorted(played.out[track]) for track in (PICTURE, SOUND))
+    assert abs(pictures[-1] - (seconds * SECOND - 40)) <= 25 * len(happens) + 2000 * small
+    assert abs(sound[-1] - pictures[-1]) <= 20
+    if not small:
+        assert steps(pictures) <= set(range(40, 66))
+
+
+def test_the_wrap_of_a_transport_stream_is_no_end() -> None:
+    played = source()
+    played.set_by(2**33 // 90 - 2 * SECOND)
+    played.plays(2)
+    played.set_by(-(2**33 // 90))
+    played.plays(2)
+    assert steps(played.out[PICTURE]) == {40}
+    assert played.line.jumps == 1
+
+
+def test_a_pause_lasts_as_long_as_it_did() -> None:
+    played = source()
+    played.plays(2)
+    played.now += 5
+    played.begins_again()
+    played.plays(2)
+    assert max(steps(played.out[PICTURE])) == 5040
+    assert max(steps(played.out[SOUND])) == 5020
+
+
+def test_tracks_whose_clocks_are_set_one_after_the_other_stay_together() -> None:
+    played = source()
+    played.plays(3)
+    played.set_by(3_600_000, (PICTURE,))
+    played.plays(3)
+    played.set_by(3_600_000, (SOUND,))
+    played.plays(3)
+    assert steps(played.out[PICTURE]) == {40}
+    assert steps(played.out[SOUND]) == {20}
+    assert played.line.jumps == 1
+
+
+def test_a_track_that_comes_late_goes_by_the_clock_of_the_other() -> None:
+    played = source()
+    played.plays(3, (PICTURE,))
+    played.plays(1)
+    assert played.out[SOUND][0] == 3000
+    assert played.line.jumps == 0
+
+
+def test_a_track_with_a_clock_of_its_own_begins_where_the_other_is() -> None:
+    played = source()
+    played.set_by(-50_000_000, (SOUND,))
+    played.plays(2)
+    assert abs(played.out[SOUND][0] - played.out[PICTURE][0]) <= 40
+    assert steps(played.out[SOUND]) == {20}
+    assert played.line.jumps == 0
+
+
+def test_sound_that_pauses_is_no_jump_where_the_picture_went_on() -> None:
+    line = Line(frozenset({PICTURE}))
+    for raw in range(0, 10_000, 40):  # read faster than it plays
+        for track in (PICTURE, SOUND):
+            if track == PICTURE or not 2000 < raw < 8000:
+                list(line.put(Block(track, raw, True, b"", 100.0)))
+    assert line.jumps == 0
+
+
+def test_pictures_sent_in_another_order_are_left_in_it() -> None:
+    line = Line(frozenset({PICTURE}))
+    sent = [80, 200, 120, 160, 320, 240, 280]
+    out = [
+        at - BEGIN + 80
+        for number, raw in enumerate(sent)
+        for at, _ in line.put(Block(PICTURE, raw, number == 0, b"", 100 + number / 25))
+    ]
+    assert out == sent
+    assert line.jumps == 0
+
+
+def _element(kind: str, content: bytes) -> bytes:
+    return bytes.fromhex(kind) + (len(content) | 1 << 56).to_bytes(8, "big") + content
+
+
+@given(st.integers(1, 40), st.integers(0, MARK), st.binary(max_size=40))
+def test_packets_come_out_of_pieces_of_any_size_as_they_went_in(
+    size: int, at: int, payload: bytes
+) -> None:
+    entry = _element("d7", b"\x01") + _element("83", b"\x01") + _element("86", b"V_VP8")
+    header = _element("1a45dfa3", b"matroska") + bytes.fromhex("1853806701ffffffffffffff")
+    header += _element("1654ae6b", _element("ae", entry))
+    packets = [
+        _element("a3", b"\x81\x00\x00\x80" + payload),
+        _element("a0", _element("a1", b"\x81\0\0\0")),
+    ]
+    stream = header + b"".join(cluster(at, Block(1, 0, True, packet)) for packet in packets)
+    reader = Matroska()
+    found = [
+        block
+        for begin in range(0, len(stream), size)
+        for block in reader.feed(stream[begin : begin + size])
+    ]
+    assert reader.header == header
+    assert reader.tracks == {1: (1, "V_VP8")}
+    assert [block.data for block in found] == packets
+    assert {block.raw + 2**48 for block in found} == {at}
