@@ -78,7 +78,7 @@ class _Track:
         self.offset, self.top, self.raw = offset, raw, raw
 
 
-class Line:
+class Continuity:
     """Puts the packets of all tracks on one line that never jumps.
 
     What is in order keeps the distance that the source gave it. A track that jumps waits a
@@ -349,7 +349,7 @@ class Retimer:
         self._ends = "--whatever-comes" not in how
         self._writer: subprocess.Popen[bytes] | None = None
         self._matroska = Matroska()
-        self._line = Line()
+        self._line = Continuity()
         self._untimed: dict[int, deque[Block]] = defaultdict(deque)
         self._ready: deque[tuple[int, Block]] = deque()
         self._begun = 0.0
@@ -474,7 +474,7 @@ class Retimer:
     def _begin(self, now: float) -> None:
         self._begun = now
         kinds = self._matroska.tracks
-        self._line = Line(frozenset(n for n, (kind, _) in kinds.items() if kind == 1))
+        self._line = Continuity(frozenset(n for n, (kind, _) in kinds.items() if kind == 1))
         begun = f"{time.time():.3f}"
         argv = [part.replace("{begun}", begun) for part in self._writer_argv]
         self._writer = subprocess.Popen(argv, stdin=subprocess.PIPE)

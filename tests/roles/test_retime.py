@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.programs.retime import BEGIN, MARK, SECOND, Block, Line, Matroska, cluster
+from fleet.programs.retime import BEGIN, MARK, SECOND, Block, Continuity, Matroska, cluster
 
 PICTURE, SOUND = 1, 2
 
@@ -13,7 +13,7 @@ PICTURE, SOUND = 1, 2
 class Source:
     """A picture every 40 ms and sound every 20 ms, by a clock that is set at will."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Continuity) -> None:
         self.line = line
         self.now = 100.0
         self.clock = {PICTURE: 0, SOUND: 0}
@@ -41,7 +41,7 @@ class Source:
 
 
 def source() -> Source:
-    return Source(Line(frozenset({PICTURE})))
+    return Source(Continuity(frozenset({PICTURE})))
 
 
 def steps(times: list[int]) -> set[int]:
@@ -120,7 +120,7 @@ def test_a_track_with_a_clock_of_its_own_begins_where_the_other_is() -> None:
 
 
 def test_sound_that_pauses_is_no_jump_where_the_picture_went_on() -> None:
-    line = Line(frozenset({PICTURE}))
+    line = Continuity(frozenset({PICTURE}))
     for raw in range(0, 10_000, 40):  # read faster than it plays
         for track in (PICTURE, SOUND):
             if track == PICTURE or not 2000 < raw < 8000:
@@ -129,7 +129,7 @@ def test_sound_that_pauses_is_no_jump_where_the_picture_went_on() -> None:
 
 
 def test_pictures_sent_in_another_order_are_left_in_it() -> None:
-    line = Line(frozenset({PICTURE}))
+    line = Continuity(frozenset({PICTURE}))
     sent = [80, 200, 120, 160, 320, 240, 280]
     out = [
         at - BEGIN + 80
