@@ -36,7 +36,9 @@ _NO_ARGUMENTS: Final[dict[str, Any]] = {}
 REACH: Final = 5.0
 """Seconds to wait for the broker, and then for a manager that is online."""
 ANSWER: Final = 30.0
-"""Seconds the manager has for an answer."""
+"""Seconds the manager has for an answer; after them it does nothing of what was asked."""
+_GRACE: Final = 5.0
+"""Seconds more for it to say so, or to tell what it did in the last moment."""
 
 
 class Unreachable(Exception):
@@ -125,6 +127,7 @@ class Manager:
                 payload,
                 ANSWER,
                 topics.manager("reply", caller),
+                _GRACE,
             )
             reply = decode(answer, Reply, MAX_REQUEST)
             if reply.error is not None:
@@ -134,7 +137,8 @@ class Manager:
             raise Unreachable("the manager has just gone away; is fleet-manager running?") from None
         except TimeoutError:
             raise Unreachable(
-                f"the manager gave no answer within {ANSWER:.0f} s; look at fleet-manager's log"
+                f"the manager gave no answer within {ANSWER:.0f} s and does it no more; "
+                "look at its log, and at fleet history"
             ) from None
         except Refused as refused:
             raise Unreachable(

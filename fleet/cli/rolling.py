@@ -5,7 +5,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -72,10 +72,11 @@ class _Outcome:
 
 @frozen
 class _Journey:
-    """`numbers`: the rollout's, once it has begun."""
+    """`only`: the room or station it is about; `numbers`: the rollout's, once it has begun."""
 
     begin: Callable[[Manager], Awaitable[ApplyResult]]
     tell: Tell
+    only: str | None
     numbers: list[int] = field(factory=list)
 
     async def __call__(self, manager: Manager) -> _Outcome:
@@ -85,7 +86,7 @@ class _Journey:
         stopped = rollout is not None and rollout.phase in ("stopped", "undone")
         is_over = _nobody_works if stopped else _Watch().is_over
         patience = _AFTERWARDS if stopped else PATIENCE
-        found = await follow(manager, is_over, patience, lambda _: None)
+        found = await follow(manager, is_over, patience, lambda _: None, self.only)
         return _Outcome(applied, rollout, found)
 
 
@@ -104,7 +105,7 @@ def see_through(
         Denied: the manager refused to begin it.
     """
     with _bar() as tell:
-        journey = _Journey(begin, tell)
+        journey = _Journey(begin, tell, only)
         try:
             outcome = ask(ctx, journey)
         except KeyboardInterrupt:
@@ -114,8 +115,11 @@ def see_through(
     if json:
         more = {"rollout": to_json(outcome.rollout)}
         print_json({**to_json(outcome.applied), **to_json(outcome.found), **more})
-    stations = outcome.found.stations
-    _conclude(wanted(matching(stations, only) if only else stations), outcome.rollout)
+    _conclude(wanted(_concerned(outcome.found.stations, only)), outcome.rollout)
+
+
+def _concerned(stations: Sequence[StationStatus], only: str | None) -> Sequence[StationStatus]:
+    return stations if only is None else matching(stations, only)
 
 
 async def _until_over(manager: Manager, number: int, tell: Tell) -> RolloutStatus | None:
@@ -160,15 +164,19 @@ async def follow(
     is_over: Callable[[Stations], bool],
     seconds: float,
     tell: Callable[[str], None],
+    only: str | None = None,
 ) -> StatusResult:
-    """Look again and again until `is_over`, at most for `seconds`; the last look."""
+    """Look again and again until `is_over`, at most for `seconds`; the last look.
+
+    `only`: the room or station that is waited for, None for all.
+    """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
         asked = loop.time()
         found = await manager.status()
         took = loop.time() - asked
-        stations = wanted(found.stations)
+        stations = wanted(_concerned(found.stations, only))
         left = end - loop.time()
         if is_over(stations) or left <= 0:
             return found

@@ -4,6 +4,8 @@ The caller comes from the topic, never from the payload.
 """
 
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -11,10 +13,11 @@ from attrs import frozen
 
 from fleet.manager.operations import applying, doctor, history, stations, watching
 from fleet.manager.operations.desk import Desk
-from fleet.manager.store import BadStore
+from fleet.manager.store import DEADLINE, BadStore
 from fleet.model import (
     MAX_REQUEST,
     CommandFailed,
+    DeadlineExceeded,
     InvalidArguments,
     Refusal,
     Reply,
@@ -71,9 +74,18 @@ class OperatorRequests:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def answer(self, caller: str, operation: str, payload: bytes) -> bytes:
-        """The reply to a request, as it travels. Never raises for what was asked."""
+    async def answer(
+        self, caller: str, operation: str, payload: bytes, deadline: float = math.inf
+    ) -> bytes:
+        """The reply to a request, as it travels. Never raises for what was asked.
+
+        `deadline`: in monotonic seconds; after it nothing is done any more, because whoever
+        asked was told that nobody answered.
+        """
+        DEADLINE.set(deadline)
         try:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded("it was asked too long ago, and is not done any more")
             if operation not in OPERATIONS:
                 raise UnknownCommand(
                     f"this manager has no operation {operation!r} (it has: "

@@ -55,6 +55,8 @@ _KEPT: Final = ("config", "ack", "status", "registration", "presence")
 _CATCH_UP: Final = 30.0
 """Seconds to read all that the broker kept."""
 _TICK: Final = 0.25
+_UNTIMED: Final = 30.0
+"""Seconds a request lives that says nothing of it."""
 
 
 class ManagerSession:
@@ -99,6 +101,8 @@ class ManagerSession:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
+        self._awake = time.monotonic()
+        self._waking: asyncio.TimerHandle | None = None
         self._caught_up = asyncio.Event()
         self._ended = asyncio.Event()
         self._wake = asyncio.Event()
@@ -124,6 +128,9 @@ class ManagerSession:
     async def connected(self, link: Link) -> None:
         """Catch up, then keep everybody converged until told to stop."""
         self._link, self._why = link, None
+        if self._waking is None:
+            self._awake = time.monotonic()
+            self._stay_awake()
         self._pusher.begin()
         self._inventory.broker_back(time.monotonic())
         topics = self._topics
@@ -181,7 +188,11 @@ class ManagerSession:
                 why = "a request must not be retained and needs correlation data"
                 self._ignore("request", message, why)
             else:
-                self._do(self._answer(address, message.payload, message.correlation))
+                self._do(
+                    self._answer(
+                        address, message.payload, message.correlation, self._deadline(message)
+                    )
+                )
 
     def _presence(self, state: PresenceState) -> bytes:
         return encode(Presence(state, self.boot, self._epoch, self._began, INTERVAL))
@@ -290,10 +301,28 @@ class ManagerSession:
             )
             self._do(self._say(self._link, PresenceState.ONLINE))
 
-    async def _answer(self, address: Address, payload: bytes, correlation: bytes) -> None:
+    def _deadline(self, message: Message) -> float:
+        """When a request expires, by our clock; one that waited while we were held is older."""
+        now = time.monotonic()
+        left = _UNTIMED if message.expiry is None else message.expiry
+        return now + left - max(0.0, now - self._awake - _TICK)
+
+    def _stay_awake(self) -> None:
+        """Note again and again that the loop turns; what a held loop left unread comes first."""
+        loop = asyncio.get_running_loop()
+
+        def noted() -> None:
+            self._awake = time.monotonic()
+
+        loop.call_soon(noted)
+        self._waking = loop.call_later(_TICK, self._stay_awake)
+
+    async def _answer(
+        self, address: Address, payload: bytes, correlation: bytes, deadline: float
+    ) -> None:
         caller, operation = address.rest
         await self._caught_up.wait()
-        reply = await self._requests.answer(caller, operation, payload)
+        reply = await self._requests.answer(caller, operation, payload, deadline)
         if self._link is not None:
             topic = self._topics.manager("reply", caller)
             await self._link.publish(topic, reply, correlation=correlation)

@@ -197,3 +197,30 @@ async def test_on_a_terminal_a_bar_shows_how_far_it_is(
     assert code == 0
     assert "1/1" in seen
     assert "1 of 1 station in sync" in seen
+
+
+async def test_apply_of_one_room_waits_for_that_room_alone(
+    fleet: Fleet, play: Play, tmp_path: Path
+) -> None:
+    """Fails by its time limit where the other room's station, which never answers, counts too."""
+    await play("cam1")
+    slow = await play("slow1", obedient=False)
+    rooms = [("hall1", "cam1"), ("hall2", "slow1")]
+    path = tmp_path / "two.toml"
+    path.write_text(
+        "".join(
+            f'[rooms.{room}]\n[stations.{room}-cam]\nid = "{id_}"\nroom = "{room}"\n'
+            'roles.record.main.source = {type = "test"}\n'
+            for room, id_ in rooms
+        )
+    )
+    applying = asyncio.create_task(fleet("apply", "--yes", path))
+    await slow.config(1)
+    assert (await fleet("rollout", "--stop")).code == 0
+    applying.cancel()
+    await asyncio.gather(applying, return_exceptions=True)
+    path.write_text(path.read_text().replace('"test"}', '"test", rate = 5}'))
+    found = await fleet("apply", "--yes", "--interrupt", "--room", "hall1", path)
+    assert found.code == 0, found.err
+    assert "1 of 1 station in sync" in found.err
+    assert "hall2" not in found.err

@@ -16,10 +16,10 @@ from fleet.manager.rollouts.model import Rollout, RolloutKind, RolloutTarget
 from fleet.manager.store import AppliedFile
 from fleet.model import (
     CommandFailed,
+    Config,
     InvalidArguments,
     InvalidConfiguration,
     Problem,
-    Roles,
     counted,
 )
 from fleet.operations import (
@@ -92,10 +92,11 @@ async def rollback(desk: Desk, caller: str, asked: RollbackArguments) -> ApplyRe
         if not asked.dry_run:
             await _may_begin(desk, asked.check_revision)
         if asked.station is None:
-            roles = await _roles_after(desk, asked.to)
+            then = await _revisions_after(desk, asked.to)
         else:
-            roles = await _roles_of(desk, desk.find(asked.station), asked.to)
-        found = _back(desk, roles)
+            then = await _revision_of(desk, desk.find(asked.station), asked.to)
+        numbers = {id_: one.revision for id_, one in then.items() if one is not None}
+        found = _back(desk, then, await desk.ledger.rejected(numbers))
         if asked.dry_run:
             return ApplyResult(found.plan, {}, 0)
         _spare_recordings(found.plan, interrupt=asked.interrupt)
@@ -176,7 +177,11 @@ def _new(
     )
 
 
-async def _roles_of(desk: Desk, station: str, to: int | None) -> dict[str, Roles]:
+Then = Mapping[str, Config | None]
+"""What each station shall have again, None where nothing was wanted."""
+
+
+async def _revision_of(desk: Desk, station: str, to: int | None) -> Then:
     name, config = desk.name(station), desk.ledger[station].config
     if config is None:
         raise InvalidArguments(f"nothing is wanted of {name}, so nothing can be put back")
@@ -186,34 +191,45 @@ async def _roles_of(desk: Desk, station: str, to: int | None) -> dict[str, Roles
             raise InvalidArguments(
                 f"{name} has no revision before {config.revision}, the one wanted now"
             )
-        return {station: found[1].roles}
+        return {station: found[1]}
     revisions = await desk.ledger.revisions({station: to})
     if station not in revisions:
         raise InvalidArguments(
             f"{name} never had a revision {to}; fleet history {name} shows those it had"
         )
-    return {station: revisions[station][1].roles}
+    return {station: revisions[station][1]}
 
 
-async def _roles_after(desk: Desk, number: int | None) -> dict[str, Roles]:
+async def _revisions_after(desk: Desk, number: int | None) -> Then:
     """What every station shall have as it was after the rollout `number`."""
     last = desk.ledger.rollout
     if last is None:
         raise InvalidArguments("nothing was ever rolled out, so nothing can be put back")
-    to = last.number - 1 if number is None else number
+    to = await _last_change(desk, last.number) - 1 if number is None else number
     if not 0 <= to <= last.number:
         raise InvalidArguments(f"there is no rollout {to}; fleet history shows those there were")
     befores = await desk.ledger.befores(to + 1)
     there = {id_: one for id_, one in befores.items() if not desk.retired(id_)}
     old = await desk.ledger.revisions({id_: one for id_, (one, _) in there.items() if one})
-    return {id_: old[id_][1].roles if id_ in old else {} for id_ in there}
+    return {id_: old[id_][1] if id_ in old else None for id_ in there}
 
 
-def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
+async def _last_change(desk: Desk, number: int) -> int:
+    """The number of the last rollout, from `number` down, that gave a station anything new."""
+    while number > 1:
+        rollout = await desk.ledger.rollout_of(number)
+        if rollout is None or any(one.revision is not None for one in rollout.targets):
+            break
+        number -= 1
+    return number
+
+
+def _back(desk: Desk, revisions: Then, rejected: frozenset[str]) -> Comparison:
     changes: list[Change] = []
     warnings: list[str] = []
     targets: list[RolloutTarget] = []
-    for station, then in roles.items():
+    for station, config in revisions.items():
+        then = config.roles if config else {}
         entry, heard = desk.ledger[station], desk.inventory.get(station)
         wanted = DesiredState(station, entry.facts, then)
         now = entry.config.roles if entry.config else {}
@@ -224,6 +240,8 @@ def _back(desk: Desk, roles: Mapping[str, Roles]) -> Comparison:
             targets.append(RolloutTarget(station, entry.facts, then, before, entry.facts))
         changes += own
         warnings += map(plan.warning, plan.doubts(wanted, said))
+        if own and config is not None and station in rejected:
+            warnings.append(f"{desk.name(station)} rejected this as revision {config.revision}")
     last = desk.ledger.rollout
     planned = PlanResult(
         tuple(changes),

@@ -5,11 +5,14 @@ thread of their own. A revision's config is kept as the very bytes that travel, 
 number always means the same bytes. Revisions are never deleted.
 """
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import sqlalchemy as sa
 
@@ -27,10 +30,11 @@ from fleet.manager.store.records import (
     Writing,
 )
 from fleet.manager.store.tables import ACK, PRESENCE, RETIREMENT, REVISION, SAID, STATION
-from fleet.model import Ack
+from fleet.model import Ack, DeadlineExceeded, Result
 from fleet.wire import format_time, to_json
 
 __all__ = [
+    "DEADLINE",
     "AppliedFile",
     "BadStore",
     "Issue",
@@ -39,6 +43,10 @@ __all__ = [
     "Past",
     "Writing",
 ]
+
+
+DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
+"""Monotonic seconds after which nothing is written for whoever asked: they were told it failed."""
 
 
 class ManagerStore:
@@ -144,6 +152,7 @@ class ManagerStore:
                 connection.execute(sa.insert(REVISION), given)
             if writing.rollout is not None:
                 rollouts.save(connection, writing.rollout, writing.targets)
+            _in_time()
 
     def retire(self, station: str, at: datetime, by: str) -> None:
         """Want nothing of a station any more; its history stays, and tells when and by whom.
@@ -159,6 +168,7 @@ class ManagerStore:
             )
             retirement = {"station": station, "at": format_time(at), "by": by}
             connection.execute(sa.insert(RETIREMENT).values(retirement))
+            _in_time()
 
     def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
         """Keep what was said of a room or station; None: nothing holds any more.
@@ -170,6 +180,7 @@ class ManagerStore:
             connection.execute(sa.delete(SAID).where(SAID.c.kind == kind, SAID.c.name == name))
             if said is not None:
                 connection.execute(sa.insert(SAID).values(to_json(said)))
+            _in_time()
 
     def said(self) -> list[Override]:
         """All that was said, also what is over."""
@@ -217,6 +228,21 @@ class ManagerStore:
             if station is None:
                 return history.of_all(connection, limit)
             return history.of_station(connection, station, limit)
+
+    def rejected(self, numbers: Mapping[str, int]) -> frozenset[str]:
+        """The stations that rejected the revision named, as far as that is remembered.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        with self._reading() as connection:
+            acks = connection.execute(
+                sa.select(ACK.c.station, ACK.c.revision, ACK.c.result)
+                .where(ACK.c.station.in_(numbers))
+                .order_by(ACK.c.number)
+            )
+            last = {row.station: row.result for row in acks if row.revision == numbers[row.station]}
+        return frozenset(station for station, result in last.items() if result == Result.REJECTED)
 
     def note(
         self,
@@ -267,3 +293,9 @@ class ManagerStore:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise BadStore(f"the store could not be read: {cause(error)}") from None
+
+
+def _in_time() -> None:
+    """The last word in a transaction: what comes too late is taken back."""
+    if time.monotonic() > DEADLINE.get():
+        raise DeadlineExceeded("it was not done in time, and is not done any more")

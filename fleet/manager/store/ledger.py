@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, Self, TypeVar
 
@@ -213,6 +214,15 @@ class Ledger:
         """
         return await self._run(self._store.befores, since)
 
+    async def rejected(self, numbers: Mapping[str, int]) -> frozenset[str]:
+        """The stations that rejected the revision named, as far as that is remembered.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        await self.flush()
+        return await self._run(self._store.rejected, numbers)
+
     async def past(self, station: str | None, limit: int) -> list[Past]:
         """The last `limit` things that happened to a station, or rollouts and retirements.
 
@@ -261,4 +271,5 @@ class Ledger:
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        work = copy_context().run  # the deadline goes along
+        return await loop.run_in_executor(self._thread, lambda: work(call, *args, **kwargs))
