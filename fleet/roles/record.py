@@ -159,11 +159,11 @@ class Record(SourceRole[RecordSettings]):
         """What ffprobe finds in what was recorded: `codec_type` and `codec_name` of each stream."""
         show = ("-show_entries", "stream=codec_type,codec_name", "-of", "json")
         argv = ["ffprobe", "-v", "quiet", *show, f"file:{self._segments.current}"]
-        looking = await self.host.spawn(argv, name="look", report=True)
-        await looking.wait()
         try:
+            looking = await self.host.spawn(argv, name="look", report=True)
+            await looking.wait()
             found: list[dict[str, str]] = json.loads(looking.output.read_bytes())["streams"]
-        except (OSError, ValueError, KeyError):
+        except (Failed, OSError, ValueError, KeyError):
             return []  # what could not be looked at is recorded all the same
         return found
 

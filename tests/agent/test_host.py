@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from fleet.agent.engine.reconcile import Key
+from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import State
 from fleet.roles import THUMBNAIL_BYTES, Failed, Host, Secret
 from fleet.roles import Command as Asked
@@ -90,6 +91,61 @@ async def test_a_role_whose_own_word_about_its_childs_end_fails_is_not_shown_as_
     await station.supervisor.apply({MAIN: Factory().wanted("false")})
     await until(lambda: station.state(MAIN) == State.BACKOFF)
     assert station.status(MAIN).reason == "RoleCrashed"
+
+
+async def left(station: Station, base: Path, wanted: Wanted) -> tuple[Station, int]:
+    """The next agent's engine, and the process of a child that this one leaves to it."""
+    await station.supervisor.apply({MAIN: wanted})
+    await until(lambda: station.state(MAIN) == State.RUNNING)
+    (process,) = station.processes()
+    await station.supervisor.leave()
+    after = Station(base)
+    await after.supervisor.take_over()
+    return after, process.pid
+
+
+async def test_what_runs_of_a_role_that_is_gone_for_the_moment_runs_on_until_it_is_back(
+    station: Station, tmp_path: Path
+) -> None:
+    wanted = ChildFactory().wanted("sleep", "1000")
+    after, pid = await left(station, tmp_path, wanted)
+    gone = Unrunnable("MissingRoleFactory", "its file is not there", wanted.digest)
+    await after.supervisor.apply({MAIN: gone})
+    await until(lambda: after.state(MAIN) == State.FAILED)
+    assert [one.pid for one in after.processes()] == [pid]
+    await after.supervisor.apply({MAIN: wanted})
+    await until(lambda: after.state(MAIN) == State.RUNNING)
+    assert [one.pid for one in after.processes()] == [pid]
+    await after.supervisor.stop()
+    assert after.processes() == []
+
+
+@pytest.mark.parametrize("digest", [None, "of other settings"])
+async def test_what_runs_of_a_role_that_is_forbidden_or_with_other_settings_ends(
+    station: Station, tmp_path: Path, digest: str | None
+) -> None:
+    after, _ = await left(station, tmp_path, ChildFactory().wanted("sleep", "1000"))
+    await after.supervisor.apply({MAIN: Unrunnable("BlockedRole", "no", digest)})
+    await until(lambda: after.processes() == [])
+    await after.supervisor.stop()
+
+
+async def test_what_is_shown_as_failed_at_its_start_does_not_run_on_unseen(
+    station: Station, tmp_path: Path
+) -> None:
+    class Low(Command):
+        async def start(self) -> None:
+            raise Failed("DiskLow", "delete something")
+
+    class Factory(ChildFactory):
+        role = Low
+
+    wanted = ChildFactory().wanted("sleep", "1000")
+    after, _ = await left(station, tmp_path, wanted)
+    await after.supervisor.apply({MAIN: evolve(wanted, factory=Factory())})
+    await until(lambda: after.state(MAIN) == State.FAILED)
+    await until(lambda: after.processes() == [])
+    await after.supervisor.stop()
 
 
 async def test_what_a_role_notes_is_text_whatever_it_gives(station: Station, host: Host) -> None:

@@ -1,6 +1,7 @@
 """The restart policy: when an instance is started again, and how it is shown meanwhile."""
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,19 @@ def test_five_deaths_in_a_row_are_a_crash_loop_that_shows_the_last_words() -> No
     verdict = decide(history(*[DEATH] * 5), 0.5)
     assert (verdict.state, verdict.reason) == (State.FAILED, "CrashLoop")
     assert DEATH.message in verdict.message
+
+
+def test_one_death_after_a_trouble_that_was_mended_is_no_crash_loop() -> None:
+    for ran in (0.0, 5.0):
+        verdict = decide(history(*[UNPLUGGED] * 9, evolve(DEATH, ran=ran)), 1.0)
+        assert (verdict.state, verdict.reason) == (State.BACKOFF, "ChildExited")
+        assert verdict.delay <= (policy.FIRST if ran else policy.EXPLAINED_CAP)
+
+
+def test_deaths_between_troubles_are_a_crash_loop_in_the_end() -> None:
+    died = evolve(DEATH, ran=5.0)
+    verdict = decide(history(*[died, UNPLUGGED] * 4, died), 1.0)
+    assert (verdict.state, verdict.reason) == (State.FAILED, "CrashLoop")
 
 
 def test_a_reason_to_mend_is_failed_at_once_and_keeps_its_name() -> None:

@@ -94,6 +94,35 @@ async def test_agents_killed_at_random_leave_one_unbroken_recording(
     assert hidden(recordings) == []
 
 
+async def test_an_agent_that_finds_no_ffmpeg_goes_on_with_what_records(
+    boss: Boss,
+    agent: Callable[[], Awaitable[Program]],
+    broker: Mosquitto,
+    programs: Programs,
+    recordings: Path,
+    tmp_path: Path,
+) -> None:
+    program = await agent()
+    await boss.push(1, wanted())
+    recorders = writers(programs)
+    program.signal(signal.SIGHUP)
+    await program.ended()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    boss.since = boss.stranger.mark()
+    programs.agent(broker, STATION, PATH=str(empty))
+    status = await state(boss, "running")
+    assert status["roles"]["record"]["main"]["restarts"] == 0
+    assert writers(programs) == recorders
+    (file,) = public(recordings)
+    size = file.stat().st_size
+    await until(lambda: file.stat().st_size > size)
+    boss.since = boss.stranger.mark()
+    os.kill(next(iter(recorders)), signal.SIGKILL)
+    failed = (await state(boss, "failed", "ProgramMissing"))["roles"]["record"]["main"]
+    assert "ffmpeg" in failed["message"]
+
+
 async def test_a_recorder_that_hangs_is_replaced_as_stalled(
     boss: Boss, agent: Callable[[], Awaitable[Program]], programs: Programs, recordings: Path
 ) -> None:

@@ -43,6 +43,8 @@ class Catalogue:
     """What the registration says of each of `factories`."""
     broken: Mapping[str, str]
     blocked: frozenset[str] = frozenset()
+    unequipped: Mapping[str, RoleFactory[Any]] = {}
+    """Those in `broken` only because their programs are not installed, or not at the moment."""
 
 
 def load(roles_dir: Path | None) -> Mapping[str, str]:
@@ -68,6 +70,7 @@ def offer(broken: Mapping[str, str], blocked: frozenset[str] = frozenset()) -> C
     """The catalogue as of now: a role whose programs are not installed is withheld."""
     broken = dict(broken)
     factories: dict[str, RoleFactory[Any]] = {}
+    unequipped: dict[str, RoleFactory[Any]] = {}
     described: dict[str, Factory] = {}
     for name, factory in sorted(fleet.role.factories.items()):
         try:
@@ -77,10 +80,10 @@ def offer(broken: Mapping[str, str], blocked: frozenset[str] = frozenset()) -> C
             broken[name] = _reason(error)
             continue
         if missing:
-            broken[name] = missing
+            broken[name], unequipped[name] = missing, factory
         else:
             factories[name], described[name] = factory, found
-    return Catalogue(factories, described, broken, blocked)
+    return Catalogue(factories, described, broken, blocked, unequipped)
 
 
 def describe(factory: RoleFactory[Any]) -> Factory:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from attrs import evolve
+
 from fleet.agent.config.accept import Decision, Memory, current_ack, decide, reject
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.store import StateDirectory
@@ -58,8 +60,22 @@ class Configs:
         self.memory = self._store.load()
         config = self.memory.in_force
         if config is not None:
-            await self._apply(config, examine(config.roles, catalogue).instances)
+            await self._apply(config, self._resumed(config, catalogue))
             self._keep(asyncio.to_thread(self._store.keep_copy))
+
+    def _resumed(self, config: Config, catalogue: Catalogue) -> dict[Key, Wanted | Unrunnable]:
+        """What was saved; what still runs of it goes on, also where its programs are gone.
+
+        They may only be gone while they are replaced, and whoever runs does not need to be found.
+        """
+        instances = dict(examine(config.roles, catalogue).instances)
+        whole = evolve(catalogue, factories={**catalogue.factories, **catalogue.unequipped})
+        for key, target in examine(config.roles, whole).instances.items():
+            if key.role not in catalogue.unequipped or isinstance(target, Unrunnable):
+                continue
+            if self._supervisor.left(key, target.digest):
+                instances[key] = target
+        return instances
 
     async def recover(self, catalogue: Catalogue) -> None:
         """Run what could not be run so far and can be now, such as when its tools are installed.

@@ -49,8 +49,8 @@ def examine(roles: Mapping[str, Any], catalogue: Catalogue) -> Examined:
         if wrong is not None:
             problems.append(wrong)
             if isinstance(named, dict):
-                refused = Unrunnable(wrong.type, wrong.message)
-                instances |= dict.fromkeys((Key(role, one) for one in named), refused)
+                for one, settings in named.items():
+                    instances[Key(role, one)] = _unrunnable(wrong, settings)
             continue
         for instance, found in _instances(role, named, catalogue.factories[role]):
             if isinstance(found, Wanted):
@@ -102,6 +102,12 @@ def _role_problem(role: str, named: Any, catalogue: Catalogue) -> Problem | None
     if not isinstance(named, dict):
         return invalid(f"expected a table of instances, got {show(named)}", role)
     return None
+
+
+def _unrunnable(wrong: Problem, settings: Any) -> Unrunnable:
+    """A role whose owner does not forbid it may come back, with its file or its programs."""
+    missing = wrong.type == MissingRoleFactory.__name__ and isinstance(settings, dict)
+    return Unrunnable(wrong.type, wrong.message, digest(settings) if missing else None)
 
 
 def _hint(role: str, catalogue: Catalogue) -> str:

@@ -277,6 +277,8 @@ class Instance:
             except Exception:
                 log.exception("%s: its stop failed; its children are stopped", self.key)
         await host.close()
+        if ending is not None:  # what is shown as ended must not write on, unseen
+            self._around.adoption.dismiss(self.key)
         self.host = self._running_since = None
 
     async def _pause(self, ending: Ending | Completed) -> None:

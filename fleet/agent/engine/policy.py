@@ -57,10 +57,19 @@ History = tuple[Ending, ...]
 
 
 def remember(history: History, ending: Ending) -> History:
-    """The history with one more ending; a stable running forgets those before it."""
+    """The history with one more ending; a stable running forgets those before it.
+
+    One that came to run at all forgets what was named before: somebody has mended it.
+    """
     if ending.ran >= STABLE:
         return (ending,)
+    if ending.ran > 0:
+        history = tuple(filter(_is_death, history))
     return (*history, ending)[-LOOP:]
+
+
+def _is_death(ending: Ending) -> bool:
+    return ending.reason in _UNEXPLAINED
 
 
 def decide(history: History, jitter: float) -> NextTry:
@@ -70,15 +79,15 @@ def decide(history: History, jitter: float) -> NextTry:
     own reason; one that is a mere death is `backoff` until it is a crash loop.
     """
     last, ends = history[-1], len(history)
-    explained = last.reason not in _UNEXPLAINED
-    cap = EXPLAINED_CAP if explained else CAP
+    loop = ends >= LOOP and all(map(_is_death, history))
+    cap = CAP if loop else EXPLAINED_CAP
     if ends < LOOP:
         delay = jitter * (FIRST if ends == 1 else min(cap, BASE * 2.0 ** (ends - 2)))
     else:
         delay = cap * (1 + jitter) / 2
-    if explained:
+    if not _is_death(last):
         return NextTry(State.FAILED, delay, last.reason, last.message)
-    if ends < LOOP:
+    if not loop:
         return NextTry(State.BACKOFF, delay, last.reason, last.message)
     message = f"ended {LOOP} times or more in a row, last: {last.message}"
     return NextTry(State.FAILED, delay, CRASH_LOOP, message)

@@ -34,10 +34,15 @@ class Wanted:
 
 @frozen
 class Unrunnable:
-    """An instance of the saved config that is not valid (any more); it is shown as failed."""
+    """An instance of the saved config that is not valid (any more); it is shown as failed.
+
+    `digest`: of its settings, where what an earlier agent started with these may run on; None
+    where it must not.
+    """
 
     reason: str
     message: str
+    digest: str | None = None
 
 
 @frozen

@@ -94,7 +94,12 @@ class Supervisor:
             return
         self._around.name, self._around.room = name or "", room
         self._adoption.keep_only(
-            [key for key, target in wanted.items() if isinstance(target, Wanted)]
+            [key for key, target in wanted.items() if isinstance(target, Wanted)],
+            {
+                key: target.digest
+                for key, target in wanted.items()
+                if isinstance(target, Unrunnable) and target.digest is not None
+            },
         )
         running = {
             key: instance.target
@@ -113,6 +118,10 @@ class Supervisor:
         for key in wanted:
             self._instances[key].wanted_by(revision)
         self._changed()
+
+    def left(self, key: Key, digest: str) -> bool:
+        """Whether children of an instance were left, all with the settings of `digest`."""
+        return self._adoption.runs(key, digest)
 
     def _start(self, key: Key, target: Wanted | Unrunnable) -> None:
         if key in self._instances:  # it is being stopped, and goes on afterwards

@@ -6,7 +6,7 @@ settings it was started with, or stopped. Nothing new starts in its place before
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -60,11 +60,21 @@ class Adoption:
             else:
                 self._left[mark.key, mark.name] = process
 
-    def keep_only(self, wanted: Collection[Key]) -> None:
-        """Begin to stop those that are of no instance in `wanted`."""
+    def keep_only(self, wanted: Collection[Key], waiting: Mapping[Key, str]) -> None:
+        """Begin to stop those that are of no instance in `wanted`.
+
+        `waiting`: instances that cannot be run now, and the digest of their settings; what runs of
+        them with these runs on.
+        """
         for key in {key for key, _ in self._left}:
-            if key not in wanted or not self._place.adopt:
+            kept = key in wanted or (key in waiting and self.runs(key, waiting[key]))
+            if not kept or not self._place.adopt:
                 self.dismiss(key)
+
+    def runs(self, key: Key, digest: str) -> bool:
+        """Whether children of this instance are left, all with the settings of `digest`."""
+        mine = {child.mark.digest for (k, _), child in self._left.items() if k == key}
+        return bool(mine) and mine <= {digest} | self._live(key, digest)
 
     async def settle(self, key: Key, digest: str) -> None:
         """Wait until nothing stands in the way of running `key` with the settings of `digest`.
@@ -72,14 +82,12 @@ class Adoption:
         What was left of it with other settings is stopped, and so is what was left of its role
         and is not wanted: it may hold a device or a port.
         """
-        mine = [child for (k, _), child in self._left.items() if k == key]
-        if mine and not {c.mark.digest for c in mine} <= {digest} | self._live(key, digest):
+        taken = self.runs(key, digest)
+        if not taken:
             self.dismiss(key)
-            mine = []
-        if not mine:
             self._forget(key)
         stops = [task for k, task in self._stops.items() if k.role == key.role]
-        if stops and not mine:
+        if stops and not taken:
             await asyncio.wait(stops)
 
     def dismiss(self, key: Key) -> None:
