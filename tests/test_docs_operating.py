@@ -22,7 +22,7 @@ FILES = {
     "louder.toml": conference(CAM, SLIDES, seconds=60),
     "replaced.toml": conference(("hall1-cam", "b827eb0000b7"), SLIDES, seconds=60),
 }
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d| UTC| CET)")
 
 
 @frozen

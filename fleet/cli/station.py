@@ -179,10 +179,15 @@ def absence(name: str, presence: Presence | None) -> str:
     """Why a station cannot be asked."""
     if presence is None:
         return f"{name} was never heard; is its fleet-agent running, and on this broker?"
-    since = clock(presence.at, datetime.now(UTC))
     if presence.state is PresenceState.OFFLINE:
-        return f"{name} is offline: its fleet-agent was stopped at {since}; start it again"
-    return f"{name} is {presence.state.value} (since {since}): look at its power and its network"
+        here = datetime.now(UTC).astimezone()
+        at = f"{clock(presence.at, here)} {here:%Z}"
+        return f"{name} is offline: its fleet-agent was stopped at {at}; start it again"
+    # A will does not know when it is sent; the manager does.
+    return (
+        f"{name} is {presence.state.value}: look at its power and its network; since when: "
+        f"fleet status {name}"
+    )
 
 
 async def ask(

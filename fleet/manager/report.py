@@ -218,9 +218,9 @@ def _presence_since(
         return None
     if heard.since is not None:
         return datetime.fromtimestamp(heard.since + offset, UTC)
-    # It was so before we listened: what it said last is the best that is known.
     if presence is PresenceState.ONLINE or heard.said_at is None:
         return None
+    # It was so before we listened: what it said last is the best that is known.
     return min(heard.said_at, at)
 
 

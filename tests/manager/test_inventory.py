@@ -1,7 +1,7 @@
 """What is heard of a station, folded into what is so; the clock is a number."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -304,6 +304,15 @@ def test_presence_is_so_since_it_became_so_and_silence_since_it_was_last_heard(
     told: Callable[[Told], Told], since: float | None
 ) -> None:
     assert told(Told()).heard.since == since
+
+
+def test_a_will_is_no_word_of_its_station() -> None:
+    """Its moment is when the connection began, which may be days ago."""
+    kept = Told().kept(Presence(LOST, "A", 1, AT + timedelta(hours=9), 10), status())
+    assert kept.heard.said_at == AT
+    assert Told().kept(presence(LOST)).heard.said_at is None
+    gone = Told().kept(Presence(OFFLINE, "A", 1, AT + timedelta(hours=9), 10), status())
+    assert gone.heard.said_at == AT + timedelta(hours=9)
 
 
 SAID = st.one_of(

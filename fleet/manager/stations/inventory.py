@@ -99,8 +99,12 @@ class HeardStation:
 
     @property
     def said_at(self) -> datetime | None:
-        """When it last said anything that is kept, by its own clock."""
-        said = (self.presence, self.status, self.ack)
+        """When it last said anything that is kept, by its own clock.
+
+        A will names the moment of its connection, not that of a death.
+        """
+        lost = self.presence is not None and self.presence.state is PresenceState.LOST
+        said = (None if lost else self.presence, self.status, self.ack)
         return max((one.at for one in said if one), default=None)
 
     @property
