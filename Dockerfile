@@ -2,9 +2,9 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints-run.txt README.md LICENSE ./
 # The releases that were tested, by their hashes; the project has none, so it comes after them.
-RUN pip download --no-cache-dir --require-hashes --only-binary=:all: -r constraints.txt -d /wheels
+RUN pip download --no-cache-dir --require-hashes --only-binary=:all: -r constraints-run.txt -d /wheels
 COPY fleet fleet
 RUN python -m venv /opt/fleet \
     && /opt/fleet/bin/pip install --no-cache-dir --no-index --find-links=/wheels .

@@ -10,7 +10,7 @@ WORKERS ?= $(shell echo $$((4 * $$(nproc))))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parts demo test long check bench soak picture constraints clean
+.PHONY: help setup parts demo test long check bench soak boxes picture constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,14 +42,20 @@ bench: setup ## how fast it is, beside a thin client on the same broker
 soak: setup ## an hour of ingest, record and monitor: no gap, together, no growth
 	@$(BIN)/python -m bench.soak
 
+boxes: parts ## from bare Debians to recordings, by the README, under a live systemd (as root)
+	$(BIN)/pytest -m boxes tests/boxes
+
 picture: parts ## draw docs/pictures/board-*.png anew, with Grafana's components (needs npm)
 	@cd grafana/picture && npm install --no-fund --no-audit --no-package-lock --loglevel=error
 	@$(BIN)/python -m grafana.picture
 
-constraints: setup ## renew constraints.txt (needs uv)
+constraints: setup ## renew the constraints: all, and what a box runs with (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
 		--output-file constraints.txt
+	echo hatchling | uv pip compile pyproject.toml - --extra postgresql --universal \
+		--python-version 3.11 --constraints constraints.txt --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --quiet --output-file constraints-run.txt
 
 clean: ## remove what was made here
 	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

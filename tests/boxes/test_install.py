@@ -1,0 +1,194 @@
+"""From bare Debians to a recording, by what the README says, word for word.
+
+One machine's network serves all three, so the boxes, which would be named after their cards, are
+given ids; and the server's address in the README becomes the loopback's.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from tests.boxes.box import Box, bare
+from tests.processes import ROOT, until
+
+pytestmark = [pytest.mark.boxes, pytest.mark.timeout(900)]
+
+README: Final = (ROOT / "README.md").read_text()
+IDS: Final = {"cam": "b827eb0000a1", "slides": "b827eb0000a2"}
+APT: Final = "DEBIAN_FRONTEND=noninteractive apt-get -q"
+FILE: Final = """
+[rooms.hall1]
+title = "Hall 1"
+[profiles.camera.roles.record.main]
+source = {type = "test", size = "320x180", rate = 25}
+segment_seconds = 2
+[stations.hall1-cam]
+id = "b827eb0000a1"
+room = "hall1"
+profiles = ["camera"]
+[stations.hall1-slides]
+id = "b827eb0000a2"
+room = "hall1"
+profiles = ["camera"]
+"""
+
+
+def steps(title: str) -> list[str]:
+    """The commands of the block below a bold `title` in the README's chapter on installing."""
+    chapter = README.split("## Install it", 1)[1].split("\n## ", 1)[0]
+    block = re.search(rf"\*\*{title}\*\*.*?```sh\n(.*?)```", chapter, re.DOTALL)
+    assert block is not None, title
+    return [line for line in block[1].splitlines() if line and not line.startswith("#")]
+
+
+def type_in(box: Box, lines: list[str], *, station: str = "") -> str:
+    """What the box prints for `lines`, typed one after the other in one shell."""
+    script = "\n".join(["set -e", *lines])
+    for theirs, ours in (
+        (
+            "apt install ",
+            "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y ",
+        ),
+        ("<this repository>", "/repository"),
+        ("mqtt://10.0.0.2:1883", f"mqtt://127.0.0.1:1883 --station {station}"),
+    ):
+        script = script.replace(theirs, ours)
+    return box.run(script)
+
+
+def recordings(box: Box) -> list[Path]:
+    return sorted((box.root / "srv/recordings").glob("*.ts"))
+
+
+def recorder(box: Box) -> int:
+    """The process that records on `box`, 0 where none does."""
+    for process in psutil.process_iter(["name"]):
+        root = Path(f"/proc/{process.pid}/root")
+        if process.info["name"] == "ffmpeg" and root.samefile(box.root):
+            return process.pid
+    return 0
+
+
+async def records_on(box: Box, before: int) -> None:
+    await until(lambda: len(recordings(box)) > before + 1, 60, f"new recordings on {box.name}")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bare(tmp_path_factory.mktemp("boxes"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def boxes(image: Path) -> AsyncIterator[dict[str, Box]]:
+    made = {name: Box(name, image, image.parent) for name in ("server", "cam", "slides")}
+    try:
+        for box in made.values():
+            await box.boot()
+        yield made
+    finally:
+        for box in made.values():
+            await box.switch_off()
+
+
+def fleet(boxes: dict[str, Box], command: str, check: bool = True) -> str:
+    export = " ".join(steps("See it")[:1])
+    return boxes["server"].run(f"{export}\n{command}", check)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestFromReadme:
+    """One story, each test a chapter; a chapter needs those before it."""
+
+    async def test_a_server_and_two_boxes_take_twelve_steps_at_most(
+        self, boxes: dict[str, Box]
+    ) -> None:
+        server, station, admit = (
+            steps(it) for it in ("The server", "Each capture box", "Let it in")
+        )
+        assert len(server) + 2 * (len(station) + len(admit)) <= 12
+        type_in(boxes["server"], server)
+        for name, id_ in IDS.items():
+            said = type_in(boxes[name], station, station=id_)
+            line = re.search(r"scripts/install (admit '.*')", said)
+            assert line is not None, said
+            type_in(boxes["server"], ["cd /opt/fleet-source", f"scripts/install {line[1]}"])
+        await until(
+            lambda: all(id_ in fleet(boxes, "fleet status", check=False) for id_ in IDS.values()),
+            60,
+            "both boxes in fleet status",
+        )
+        for name in IDS:
+            check = boxes[name].run(
+                "runuser -u fleet -- env STATE_DIRECTORY=/var/lib/fleet-agent fleet-agent check"
+            )
+            assert "missing" not in check
+
+    async def test_a_second_run_changes_nothing(self, boxes: dict[str, Box]) -> None:
+        for name, what in (("server", "server"), ("cam", "station")):
+            said = boxes[name].run(f"cd /opt/fleet-source && scripts/install {what}")
+            assert not re.search(r"(writing|starting|restarting|installing|linking|making) ", said)
+
+    async def test_a_box_gets_what_it_runs_with_and_nothing_to_test_with(
+        self, boxes: dict[str, Box]
+    ) -> None:
+        packages = boxes["cam"].run("ls /opt/fleet/current/lib/python3*/site-packages")
+        assert "aiomqtt" in packages
+        assert not re.search(r"^(_?pytest|mypy|selenium|hypothesis|ruff)$", packages, re.MULTILINE)
+
+    async def test_it_ends_in_recordings(self, boxes: dict[str, Box]) -> None:
+        (boxes["server"].root / "root/conference.toml").write_text(FILE)
+        fleet(boxes, "fleet apply /root/conference.toml --yes")
+        assert "all well" in fleet(boxes, "fleet status")
+        for name in IDS:
+            await records_on(boxes[name], 0)
+
+    async def test_an_upgrade_leaves_the_recording_alone(self, boxes: dict[str, Box]) -> None:
+        box, before = boxes["cam"], recorder(boxes["cam"])
+        assert before
+        newer = "sed -i 's/__version__ = .*/__version__ = \"99.0\"/' fleet/version.py"
+        said = box.run(f"cd /opt/fleet-source && {newer} && scripts/install station")
+        assert "restarting fleet-agent" in said
+        await until(
+            lambda: (
+                "99.0" in box.run("fleet-agent --version")
+                and "record/main" in box.run("fleet-agent status", check=False)
+            ),
+            30,
+            "the new agent",
+        )
+        assert recorder(box) == before
+        await until(lambda: len(box.run("ls /opt/fleet/releases").split()) >= 1)
+
+    async def test_after_a_power_cut_it_records_on(self, boxes: dict[str, Box]) -> None:
+        box = boxes["cam"]
+        box.cut_power()
+        there = len(recordings(box))
+        await box.boot()
+        await records_on(box, there)
+
+    async def test_after_a_reboot_of_all_it_records_on(self, boxes: dict[str, Box]) -> None:
+        for box in boxes.values():
+            await box.switch_off()
+        there = {name: len(recordings(boxes[name])) for name in IDS}
+        for box in boxes.values():
+            await box.boot()
+        for name in IDS:
+            await records_on(boxes[name], there[name])
+        await until(
+            lambda: "all well" in fleet(boxes, "fleet status", check=False), 60, "all well again"
+        )
+
+    async def test_uninstalling_leaves_the_recordings(self, boxes: dict[str, Box]) -> None:
+        box = boxes["slides"]
+        said = box.run("cd /opt/fleet-source && scripts/install station --uninstall")
+        assert "stopping and removing fleet-agent" in said
+        assert box.run("command -v fleet-agent || true") == ""
+        assert not recorder(box)
+        assert len(recordings(box)) > 2
+        boxes["server"].run("cd /opt/fleet-source && scripts/install server --uninstall")
+        assert boxes["server"].run("command -v fleet-manager || true") == ""
