@@ -168,7 +168,11 @@ def _peaks() -> Panel:
     return bars(
         "True peaks (dBTP)",
         "Per channel, over the last second; above -5 it is about to clip.",
-        {"{{name}} {{channel}}": named(f"clamp_min(fleet_monitor_true_peak_dbtp{{{_IN}}}, -70)")},
+        {
+            "{{name}} {{track}} {{channel}}": named(
+                f"clamp_min(fleet_monitor_true_peak_dbtp{{{_IN}}}, -70)"
+            )
+        },
         "none",
         _PEAKS,
         -70,

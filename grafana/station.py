@@ -146,7 +146,7 @@ def _states() -> Panel:
 
 def _loudness() -> Panel:
     short = f"clamp_min(instance:fleet_loudness_short_term:lufs{{{_OF}}}, -70)"
-    momentary = f"clamp_min(fleet_monitor_loudness_momentary_lufs{{{_OF}}}, -70)"
+    momentary = f"clamp_min(fleet_monitor_loudness_momentary_lufs{{{_OF},track=''}}, -70)"
     return graph(
         "Loudness (LUFS)",
         "EBU R128, over 3 s and over 400 ms. Red: too quiet, green: good, yellow: too loud.",

@@ -77,6 +77,7 @@ def test_what_a_monitor_says_is_told_in_full() -> None:
     lines = {
         "SoundLow": "lavfi.r128.S=-60",
         "SoundHigh": "lavfi.r128.S=-3",
+        "ChannelSilent": "lavfi.astats.1.Peak_level=-inf\nlavfi.astats.2.Peak_level=-20",
         "DigitalSilence": "lavfi.astats.1.Peak_level=-inf",
         "PictureBlack": "lavfi.blackframe.pblack=100",
         "PictureFrozen": "lavfi.signalstats.YMAX=0",
@@ -84,7 +85,8 @@ def test_what_a_monitor_says_is_told_in_full() -> None:
     for line in lines.values():
         meter = Meter(THRESHOLDS["camera"])
         for now in range(40):
-            meter.feed(line, now)
+            for one in line.splitlines():
+                meter.feed(one, now)
         said |= {trouble.reason for trouble in meter.troubles(39)}
         said |= {trouble.reason for trouble in meter.troubles(60)}
     assert set(lines) <= said

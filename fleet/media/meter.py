@@ -8,7 +8,7 @@
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import define, field, frozen
@@ -18,6 +18,10 @@ STALE_SECONDS: Final = 10.0
 _BLACK_PERCENT: Final = 98
 _STILL: Final = 12
 """Most that any spot changed, of 255: noise and coding stay below it, a moving person does not."""
+ZERO_DB: Final = -80.0
+"""Peaks up to this are digital zero: of zeros an encoder or a dither makes up to -84 dB."""
+TRACK: Final = "fleet.track"
+"""Begins the lines of a track."""
 _CHANNELS: Final = {"1": "left", "2": "right"}
 
 
@@ -69,52 +73,102 @@ class Since:
 
 
 @define
+class Track:
+    """What is known of one track of sound."""
+
+    momentary: float = math.nan
+    short_term: float = math.nan
+    peaks: dict[str, float] = field(factory=dict)
+    """`left`, `right`, from the third on its number -> true peak in the last second."""
+    at: float = math.nan
+    """When it was last measured."""
+    low: Since = field(factory=Since)
+    high_at: float | None = None
+    """When it was last too high."""
+    zero: dict[str, Since] = field(factory=dict)
+    """Channel -> since when it is digital zero."""
+
+    def silent(self, now: float) -> float:
+        """For how long all of it is digital zero; below 0 while it is not."""
+        return min((since.seconds(now) for since in self.zero.values()), default=-1.0)
+
+
+@define
 class Meter:
     """Levels in LUFS and dBTP; times are seconds of any one clock."""
 
     thresholds: Thresholds
-    momentary: float = math.nan
-    short_term: float = math.nan
-    peaks: dict[str, float] = field(factory=dict)
-    """`left` and `right` -> true peak in the last second."""
-    sound_at: float | None = None
-    """When sound was last measured."""
+    tracks: dict[str, Track] = field(factory=dict)
+    """By their number, the first is `1`."""
     picture_at: float | None = None
-    silent: Since = field(factory=Since)
-    """Digital zero on every channel."""
-    low: Since = field(factory=Since)
-    high_at: float | None = None
-    """When sound was last too high."""
+    """When the picture was last measured."""
     black: Since = field(factory=Since)
     still: Since = field(factory=Since)
-    _zero: dict[str, bool] = field(factory=dict)
+    _begun: float | None = None
+    _track: str = "1"
+    """Which one the lines that come are about."""
 
     def feed(self, line: str, now: float) -> None:
         """Take in one line; what is none of ours is passed over."""
         name, _, text = line.partition("=")
+        if name == TRACK:
+            self._track = text
+            return
         try:
             value = float(text)
         except ValueError:
             return
+        if self._begun is None:
+            self._begun = now
+        limits = self.thresholds
         match name.split("."):
             case ["lavfi", "r128", "M"]:
-                self.momentary, self.sound_at = value, now
+                self._heard(now).momentary = value
             case ["lavfi", "r128", "S"]:
-                self.short_term, self.sound_at = value, now
-                self.low.so(value <= self.thresholds.low_lufs, now)
-                if value > self.thresholds.high_lufs:
-                    self.high_at = now
-            case ["lavfi", "astats", channel, "Peak_level"] if channel in _CHANNELS:
-                self.peaks[_CHANNELS[channel]] = value
-                self._zero[channel] = value == -math.inf
-                self.silent.so(all(self._zero.values()), now)
-                if value > self.thresholds.high_peak_db:
-                    self.high_at = now
+                track = self._heard(now)
+                track.short_term = value
+                track.low.so(value <= limits.low_lufs, now)
+                if value > limits.high_lufs:
+                    track.high_at = now
+            case ["lavfi", "astats", number, "Peak_level"] if number.isdecimal():
+                track, channel = self._heard(now), _CHANNELS.get(number, number)
+                track.peaks[channel] = value
+                track.zero.setdefault(channel, Since()).so(value <= ZERO_DB, now)
+                if value > limits.high_peak_db:
+                    track.high_at = now
             case ["lavfi", "blackframe", "pblack"]:
                 self.picture_at = now
                 self.black.so(value >= _BLACK_PERCENT, now)
             case ["lavfi", "signalstats", "YMAX"]:
                 self.still.so(value < _STILL, now)
+
+    def _heard(self, now: float) -> Track:
+        track = self.tracks.setdefault(self._track, Track())
+        track.at = now
+        return track
+
+    def heard(self, now: float) -> dict[str, Track]:
+        """The tracks that come, in order."""
+        fresh = {name: it for name, it in self.tracks.items() if now - it.at <= STALE_SECONDS}
+        return dict(sorted(fresh.items()))
+
+    def silent(self, now: float) -> float:
+        """For how long all sound is digital zero; below 0 while it is not."""
+        return min((track.silent(now) for track in self.heard(now).values()), default=-1.0)
+
+    def dead(self, now: float) -> dict[tuple[str, str], bool]:
+        """Of each track and channel whether it is zero for too long while another is heard.
+
+        A track of more than two channels is heard as a whole: most of them are silent by nature.
+        """
+        heard, limit = self.heard(now), self.thresholds.sound_seconds
+        sound = limit > 0 and self.silent(now) < 0
+        return {
+            (name, channel): sound
+            and limit <= (since.seconds(now) if len(track.zero) <= 2 else track.silent(now))
+            for name, track in heard.items()
+            for channel, since in track.zero.items()
+        }
 
     def is_black(self, now: float) -> bool:
         """Whether it has been black for too long."""
@@ -129,34 +183,69 @@ class Meter:
         return list(self._troubles(now))
 
     def _troubles(self, now: float) -> Iterator[Trouble]:
-        limits = self.thresholds
-        ages: Mapping[str, float | None] = {"Sound": self.sound_at, "Picture": self.picture_at}
-        gone = [kind for kind, at in ages.items() if at is not None and now - at > STALE_SECONDS]
-        for kind in gone:
-            yield Trouble(f"No{kind}", f"no {kind.lower()} comes any more: check its cable")
-        if "Sound" not in gone and limits.sound_seconds:
-            if _longer(self.silent, limits.sound_seconds, now):
+        if self.thresholds.sound_seconds:
+            yield from self._sound(now)
+        elif self.tracks and not self.heard(now):
+            yield Trouble("NoSound", "no sound comes any more: check its cable")
+        if self.picture_at is not None and now - self.picture_at > STALE_SECONDS:
+            yield Trouble("NoPicture", "no picture comes any more: check its cable")
+        elif self.is_black(now):
+            yield Trouble("PictureBlack", "the picture is black: check lens cap and signal")
+        elif self.is_frozen(now):
+            yield Trouble("PictureFrozen", "the picture stands still: check the camera")
+
+    def _sound(self, now: float) -> Iterator[Trouble]:
+        limits, heard = self.thresholds, self.heard(now)
+        if not heard:
+            if self.tracks:
+                yield Trouble("NoSound", "no sound comes any more: check its cable")
+            elif self._begun is not None and now - self._begun > STALE_SECONDS:
                 yield Trouble(
-                    "DigitalSilence",
-                    "the sound is digital zero: something is muted or not plugged in",
+                    "NoSound",
+                    "the source has no sound at all: give it some, or set sound_seconds to 0",
                 )
-            elif _longer(self.low, limits.sound_seconds, now):
-                yield Trouble(
-                    "SoundLow",
-                    f"the sound is at {self.short_term:.1f} LUFS, {limits.low_lufs:g} or below: "
-                    "turn it up, check microphone and mixer",
-                )
-            elif self.high_at is not None and now - self.high_at < limits.sound_seconds:
+            return
+        for name in sorted(self.tracks.keys() - heard.keys()):
+            yield Trouble("NoSound", f"track {name} comes no more: check where it is mixed")
+        if self.silent(now) >= limits.sound_seconds:
+            yield Trouble(
+                "DigitalSilence",
+                "the sound is digital zero: something is muted or not plugged in",
+            )
+            return
+        for what in self._dead(now):
+            yield Trouble(
+                "ChannelSilent",
+                f"{what} is digital zero while other sound is heard: something is muted or not "
+                "plugged in",
+            )
+        several = len(heard) > 1
+        for name, track in heard.items():
+            the = f"track {name}" if several else "the sound"
+            if _longer(track.low, limits.sound_seconds, now):
+                if track.silent(now) < 0:
+                    yield Trouble(
+                        "SoundLow",
+                        f"{the} is at {track.short_term:.1f} LUFS, {limits.low_lufs:g} or below: "
+                        "turn it up, check microphone and mixer",
+                    )
+            elif track.high_at is not None and now - track.high_at < limits.sound_seconds:
                 yield Trouble(
                     "SoundHigh",
-                    f"the sound is above {limits.high_lufs:g} LUFS or peaks above "
+                    f"{the} is above {limits.high_lufs:g} LUFS or peaks above "
                     f"{limits.high_peak_db:g} dB: turn it down",
                 )
-        if "Picture" not in gone:
-            if self.is_black(now):
-                yield Trouble("PictureBlack", "the picture is black: check lens cap and signal")
-            elif self.is_frozen(now):
-                yield Trouble("PictureFrozen", "the picture stands still: check the camera")
+
+    def _dead(self, now: float) -> Iterator[str]:
+        """What is dead, in words."""
+        dead, heard = self.dead(now), self.heard(now)
+        for name, track in heard.items():
+            silent = [channel for channel in track.zero if dead[name, channel]]
+            of = f" of track {name}" if len(heard) > 1 else ""
+            if len(silent) == len(track.zero) > 0:
+                yield f"track {name}"
+            else:
+                yield from (f"the {channel} channel{of}" for channel in silent)
 
 
 def _longer(since: Since, seconds: float, now: float) -> bool:

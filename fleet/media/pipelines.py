@@ -18,7 +18,9 @@ LOOPBACK = "127.0.0.1"
 """Where readers on the station itself connect, whatever becomes of its network."""
 _LOOPED = (LOOPBACK, "0.0.0.0", "::")  # noqa: S104 (compared with)
 """Addresses to listen on that include it."""
-_PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
+_PCM = "audio/x-raw,format=F32LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
+_CONVERT = "audioconvert dithering=none"
+"""Zeros stay zeros, so that a monitor can tell a muted input from a quiet room."""
 # Without a latency of its own, a feed that nothing came through yet would hold up the mixers.
 _FEED = (
     "is-live=true min-latency=0 format=time max-bytes=0 max-time=3000000000 leaky-type=downstream"
@@ -91,12 +93,17 @@ def output(
         codec, bit = audio
         parts += [
             f"audiomixer name=sounds {wait} ! {_PCM}"
-            f" ! audioconvert ! {_AUDIO[codec].format(bit=bit)} ! queue ! mux.",
+            f" ! {_CONVERT} ! {_AUDIO[codec].format(bit=bit)} ! queue ! mux.",
             f"audiotestsrc is-live=true wave=silence ! {_PCM} ! sounds.sink_0",
             f"appsrc name=sound {_FEED} caps={_PCM} ! sounds.sink_1",
         ]
+    begin = (
+        "sync-method=latest-keyframe recover-policy=keyframe"
+        if picture
+        else "sync-method=latest recover-policy=latest"
+    )
     serve = (
-        f"port={port} sync=false sync-method=latest-keyframe recover-policy=keyframe"
+        f"port={port} sync=false {begin}"
         f" unit-format=time units-soft-max={_BEHIND} units-max={_LOST} timeout={_QUIET}"
     )
     servers = f"tcpserversink name=server host={listen} {serve}"
@@ -116,7 +123,7 @@ def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[
         f" ! appsink name=picture max-buffers=8 {_TAKE}"
     )
     tone = (
-        f"audioconvert ! audioresample ! {_PCM} ! {_AHEAD.format(max=200)}"
+        f"{_CONVERT} ! audioresample ! {_PCM} ! {_AHEAD.format(max=200)}"
         f" ! appsink name=sound max-buffers=100 {_TAKE}"
     )
     if isinstance(picture, NoInput):

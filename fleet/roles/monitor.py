@@ -8,7 +8,7 @@ fail: it looks again until the source is back.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import SEEK_END
 from pathlib import Path
 from signal import SIGINT
@@ -16,10 +16,11 @@ from typing import Annotated, Literal
 
 import attrs
 from attrs import define, evolve, frozen
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Metric
+from prometheus_client.registry import Collector
 
 from fleet.media.ffmpeg import diagnose
-from fleet.media.meter import STALE_SECONDS, THRESHOLDS, Meter, Thresholds
+from fleet.media.meter import STALE_SECONDS, THRESHOLDS, TRACK, Meter, Thresholds, Track
 from fleet.media.sources import Source
 from fleet.roles import (
     THUMBNAIL_BYTES,
@@ -35,18 +36,19 @@ from fleet.roles import (
 _AWAY = ("SourceUnreachable", "SourceUnreadable", "SourceEnded", "FileMissing")
 _NO_PICTURE = "'0:v:0' matches no streams"
 _RETRY_SECONDS = 2.0
+_TRACKS = 8
+"""Tracks of sound that are metered; any more are not."""
 _SOUND = ",".join(
     [
+        f"ametadata=add:key={TRACK}:value={{track}}",
         "asplit[loudness][peaks];[loudness]ebur128=metadata=1",
         r"aselect=not(mod(n\,5))",  # twice a second
-        "ametadata=print:key=lavfi.r128.M:file=-:direct=1",
-        "ametadata=print:key=lavfi.r128.S:file=-:direct=1",
-        "anullsink;[peaks]aresample=192000",  # true peaks lie between samples
+        "ametadata=print:file=-:direct=1",
+        "anullsink;[peaks]aresample=192000:osf=flt",  # true peaks lie between samples, above 0 dB
         "asetnsamples=n=19200",  # ffmpeg keeps many of these, so they are short
         "astats=metadata=1:reset=10:measure_overall=none:measure_perchannel=Peak_level",
         r"aselect=not(mod(n+1\,10))",  # the highest of each second
-        "ametadata=print:key=lavfi.astats.1.Peak_level:file=-:direct=1",
-        "ametadata=print:key=lavfi.astats.2.Peak_level:file=-:direct=1",
+        "ametadata=print:file=-:direct=1",
     ]
 )
 _PICTURE = ",".join(
@@ -57,6 +59,13 @@ _PICTURE = ",".join(
         "signalstats,metadata=print:key=lavfi.signalstats.YMAX:file=-:direct=1",
     ]
 )
+_SMALL = (
+    r"scale=w='if(gte(dar\,1)\,320\,trunc(160*dar)*2)':h='if(gte(dar\,1)\,trunc(160/dar)*2\,320)'"
+    ":out_range=full,setsar=1,format=yuv420p"
+)
+"""As it is seen, whatever the shape of its pixels, the longer side 320."""
+_FINE, _COARSE = 6, 31
+"""Best and worst quality of a thumbnail, as ffmpeg counts it."""
 
 
 def _seconds(description: str) -> Meta:
@@ -101,29 +110,52 @@ class MonitorSettings:
         )
 
 
-class _Metrics:
-    def __init__(self, host: Host) -> None:
-        def gauge(name: str, documentation: str, *labels: str) -> Gauge:
-            return Gauge(f"fleet_monitor_{name}", documentation, labels, registry=host.registry)
+class _Metrics(Collector):
+    """What was measured: of all sound, of each track, of each of its channels."""
 
-        self.momentary = gauge("loudness_momentary_lufs", "EBU R128, over 400 ms.")
-        self.short_term = gauge("loudness_short_term_lufs", "EBU R128, over 3 s.")
-        self.peak = gauge("true_peak_dbtp", "Highest in the last second.", "channel")
-        self.silence = gauge("digital_silence", "1 while the sound is digital zero.")
-        self.black = gauge("picture_black", "1 when black for too long.")
-        self.frozen = gauge("picture_frozen", "1 when still for too long.")
-        self.signal = gauge("signal", "1 while the source sends.")
-        self.updated = gauge("last_update_timestamp_seconds", "When it was last measured.")
+    def __init__(self, host: Host, meter: Meter) -> None:
+        self._meter = meter
+        self.now, self.signal = 0.0, False
+        host.registry.register(self)
+        self.updated = Gauge(
+            "fleet_monitor_last_update_timestamp_seconds",
+            "When it was last measured.",
+            registry=host.registry,
+        )
 
-    def show(self, meter: Meter, now: float, signal: bool) -> None:
-        self.momentary.set(meter.momentary)
-        self.short_term.set(meter.short_term)
-        for channel, peak in meter.peaks.items():
-            self.peak.labels(channel).set(peak)
-        self.silence.set(meter.silent.seconds(now) >= 0)
-        self.black.set(meter.is_black(now))
-        self.frozen.set(meter.is_frozen(now))
-        self.signal.set(signal)
+    def collect(self) -> Iterator[Metric]:
+        """Those without a track are of the first; zero is all sound then."""
+        meter, now = self._meter, self.now
+        tracks = meter.heard(now)
+        first = next(iter(tracks.values()), Track())
+        channels = {
+            (name, channel): track for name, track in tracks.items() for channel in track.peaks
+        }
+
+        def gauge(name: str, documentation: str, value: float | None = None) -> Metric:
+            metric = Metric(f"fleet_monitor_{name}", documentation, "gauge")
+            if value is not None:
+                metric.add_sample(metric.name, {}, value)
+            return metric
+
+        momentary = gauge("loudness_momentary_lufs", "EBU R128, over 400 ms.", first.momentary)
+        short_term = gauge("loudness_short_term_lufs", "EBU R128, over 3 s.", first.short_term)
+        for name, track in tracks.items():
+            momentary.add_sample(momentary.name, {"track": name}, track.momentary)
+            short_term.add_sample(short_term.name, {"track": name}, track.short_term)
+        peak = gauge("true_peak_dbtp", "Highest in the last second.")
+        zero = gauge("digital_silence", "1 while it is digital zero.", meter.silent(now) >= 0)
+        dead = gauge("channel_silent", "1 when zero for too long while other sound is heard.")
+        judged = meter.dead(now)
+        for (name, channel), track in channels.items():
+            labels = {"track": name, "channel": channel}
+            peak.add_sample(peak.name, labels, track.peaks[channel])
+            zero.add_sample(zero.name, labels, track.zero[channel].seconds(now) >= 0)
+            dead.add_sample(dead.name, labels, judged[name, channel])
+        yield from (momentary, short_term, peak, zero, dead)
+        yield gauge("picture_black", "1 when black for too long.", meter.is_black(now))
+        yield gauge("picture_frozen", "1 when still for too long.", meter.is_frozen(now))
+        yield gauge("signal", "1 while the source sends.", self.signal)
 
 
 @define
@@ -156,8 +188,8 @@ class Monitor(Role[MonitorSettings]):
 
     def __init__(self, host: Host, settings: MonitorSettings) -> None:
         super().__init__(host, settings)
-        self._metrics = _Metrics(host)
         self._meter = Meter(settings.thresholds())
+        self._metrics = _Metrics(host, self._meter)
         self._child: Child | None = None
         self._lines = _Lines(Path())
         self._measured = 0.0
@@ -165,6 +197,9 @@ class Monitor(Role[MonitorSettings]):
         """Whether the source has a picture to show; ffmpeg fails where it has not."""
         self._thumbnail = host.state / "thumbnail.jpg"
         self._shown = 0.0
+        self._coarse = _FINE
+        self._anew = False
+        """Whether ffmpeg is ended to be begun otherwise."""
         self._away: str | None = None
         """Why the source cannot be read."""
         self._task: asyncio.Task[None] | None = None
@@ -173,28 +208,24 @@ class Monitor(Role[MonitorSettings]):
         """Two outputs: what is measured, and the thumbnail."""
         every = rf"isnan(prev_selected_t)+gte(t-prev_selected_t\,{self.settings.thumbnail_seconds})"
         thumbnail = [
-            *("-map", "0:v:0", "-vf", f"select={every},scale=320:-2:out_range=full,format=yuv420p"),
-            *(
-                "-c:v",
-                "mjpeg",
-                "-strict",
-                "unofficial",
-                "-q:v",
-                "6",
-                "-fps_mode",
-                "passthrough",
-                "-threads",
-                "1",
-            ),
+            *("-map", "0:v:0", "-vf", f"select={every},{_SMALL}"),
+            *("-c:v", "mjpeg", "-strict", "unofficial", "-q:v", str(self._coarse)),
+            *("-fps_mode", "passthrough", "-threads", "1"),
             *("-f", "image2", "-update", "1", "-atomic_writing", "1", f"file:{self._thumbnail}"),
         ]
         return [
             *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"),
             "-y",  # the thumbnail of before the source went
             *self.settings.source.inputs(self.host),
-            *("-af", _SOUND, "-vf", _PICTURE, "-f", "null", "-"),
+            *self._meters(),
+            *("-vf", _PICTURE, "-f", "null", "-"),
             *(thumbnail if self._pictures else []),
         ]
+
+    def _meters(self) -> Iterator[str]:
+        for number in range(_TRACKS):
+            yield f"-filter:a:{number}"
+            yield _SOUND.format(track=number + 1)
 
     async def start(self) -> None:
         """Returns with the first measurement, or once it is known that the source is away."""
@@ -221,6 +252,8 @@ class Monitor(Role[MonitorSettings]):
             failure = diagnose(words, source, source)
             if self._pictures and _NO_PICTURE in words:
                 self._pictures = False
+            elif self._anew:
+                self._anew = False
             elif failure is not None and failure.reason not in _AWAY:
                 self.host.fail(failure.reason, failure.message)
                 raise failure
@@ -239,8 +272,8 @@ class Monitor(Role[MonitorSettings]):
         """Measure, show, and say what is wrong."""
         now = time.monotonic()
         for line in self._lines.read():
+            self._meter.feed(line, now)
             if line.startswith("lavfi."):
-                self._meter.feed(line, now)
                 self._measured = now
                 self._away = None
         signal = self._away is None and now - self._measured < STALE_SECONDS
@@ -249,7 +282,7 @@ class Monitor(Role[MonitorSettings]):
         if not signal and self._child is not None and now - self._begun > 2 * STALE_SECONDS:
             self._begun = now
             self.host.task(self._child.stop(), "stop")
-        self._metrics.show(self._meter, now, signal)
+        self._metrics.now, self._metrics.signal = now, signal
         self._show()
         self.host.progress()
         if not signal:
@@ -271,6 +304,10 @@ class Monitor(Role[MonitorSettings]):
                 jpeg = self._thumbnail.read_bytes()
                 if len(jpeg) <= THUMBNAIL_BYTES:
                     self.host.thumbnail(jpeg)
+                elif self._coarse < _COARSE and self._child is not None and not self._anew:
+                    self._coarse = min(self._coarse * 2, _COARSE)
+                    self._anew = True
+                    self.host.task(self._child.stop(), "coarser thumbnail")
 
     async def update(self, settings: MonitorSettings) -> bool:
         """Thresholds can change while it looks."""

@@ -1,6 +1,7 @@
 """A day on which everything goes wrong that has an alert, played by pretended stations."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -39,6 +40,7 @@ WELL: Final[dict[str, Value]] = {
     "fleet_ingest_readers": 3,
     "fleet_ingest_picture_present": 1,
     "fleet_ingest_sound_present": 1,
+    "fleet_ingest_sound_missing_seconds_total": 0,
     "fleet_ingest_input_width_pixels": 1920,
     "fleet_ingest_input_height_pixels": 1080,
     "fleet_ingest_input_rate_hertz": 50,
@@ -50,6 +52,7 @@ WELL: Final[dict[str, Value]] = {
     "fleet_monitor_loudness_short_term_lufs": -23,
     "fleet_monitor_true_peak_dbtp": -12,
     "fleet_monitor_digital_silence": 0,
+    "fleet_monitor_channel_silent": 0,
     "fleet_monitor_picture_black": 0,
     "fleet_monitor_picture_frozen": 0,
     "fleet_monitor_last_update_timestamp_seconds": lambda t: time.time(),
@@ -64,8 +67,15 @@ _LABELS: Final = {
     "directory": ("recordings",),
     "interface": ("eno1",),
     "kind": ("command",),
+    "track": ("1",),
     "channel": ("left", "right"),
 }
+_WHOLE: Final = (
+    "fleet_monitor_loudness_momentary_lufs",
+    "fleet_monitor_loudness_short_term_lufs",
+    "fleet_monitor_digital_silence",
+)
+"""What is shown for all sound as well as for each track."""
 _OUTPUTS: Final = {
     "record": ("fleet_recording_", "fleet_ffmpeg_"),
     "ingest": ("fleet_ingest_", "fleet_ffmpeg_"),
@@ -115,7 +125,9 @@ class Player:
         value = self.figures.get(metric.name, WELL[metric.name])
         number = value(at) if callable(value) else value
         extra = metric.labels - {"station", "room", "role", "role_instance"}
-        sets = [{label: one} for label in extra for one in _LABELS[label]] or [{}]
+        values = [[(label, one) for one in _LABELS[label]] for label in sorted(extra)]
+        sets = [dict(labels) for labels in itertools.product(*values)]
+        sets += [{}] if metric.name in _WHOLE else []
         if metric.section == "The roles":
             roles = [r for r in self.roles if metric.name.startswith(_OUTPUTS[r])]
             sets = [{**one, "role": r, "role_instance": "main"} for one in sets for r in roles]
@@ -178,6 +190,7 @@ CAST: Final = (
             "fleet_ingest_picture_present": 0,
             "fleet_monitor_loudness_short_term_lufs": -8,
             "fleet_monitor_true_peak_dbtp": _PEAK_CLIPS,
+            "fleet_monitor_channel_silent": 1,
         },
     ),
     Player(  # online, and does not come to run what is wanted; its monitor hangs

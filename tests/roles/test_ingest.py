@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fleet.media.meter import ZERO_DB
 from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.strict import Mistakes, structure
@@ -116,6 +118,25 @@ async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
     assert (video["r_frame_rate"], video["avg_frame_rate"]) == (rate, rate)
     repeats = said(tmp_path / "a.ts", "-vf", "mpdecimate=hi=64:lo=64:frac=1,showinfo")
     assert repeats.count(" pts_time:") == frames(tmp_path / "a.ts")
+
+
+@pytest.mark.parametrize("codec", ["aac", "mp2"])
+@pytest.mark.parametrize("encoding", ["pcm_s24le", "aac"])
+async def test_zeros_leave_as_zeros(
+    make_host: MakeHost, until: Until, tmp_path: Path, codec: str, encoding: str
+) -> None:
+    file = tmp_path / "zeros.mov"
+    zeros = ("-f", "lavfi", "-i", "anullsrc=channel_layout=stereo:sample_rate=44100", "-t", "20")
+    argv = [*QUIET, *zeros, "-c:a", encoding, str(file)]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    source = {"type": "file", "path": str(file)}
+    wanted = settings(picture=NONE, sound=source, audio_codec=codec)
+    async with running(make_host(role="ingest"), wanted) as role:
+        with reader(url(wanted), tmp_path / "a.ts", 2) as one:
+            await until(lambda: not one.running, role)
+    heard = said(tmp_path / "a.ts", "-af", "astats=measure_perchannel=none")
+    (peak,) = re.findall(r"Peak level dB: (\S+)", heard)
+    assert float(peak) < ZERO_DB
 
 
 async def test_a_slow_reader_never_hurts_another(

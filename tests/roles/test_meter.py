@@ -37,7 +37,13 @@ def watch(meter: Meter, different: dict[str, str], begin: int, seconds: int) -> 
         ("camera", {"lavfi.r128.S": "-14.0"}, 1, []),
         ("camera", {"lavfi.astats.2.Peak_level": "-4.9"}, 1, ["SoundHigh"]),
         ("camera", ZERO, 10, ["DigitalSilence"]),
-        ("camera", {"lavfi.astats.1.Peak_level": "-inf"}, 60, []),
+        ("camera", {**ZERO, "lavfi.astats.1.Peak_level": "-84.3"}, 10, ["DigitalSilence"]),
+        ("camera", {**ZERO, "lavfi.astats.1.Peak_level": "-79.9"}, 9, []),
+        ("camera", {"lavfi.astats.1.Peak_level": "-inf"}, 9, []),
+        ("camera", {"lavfi.astats.1.Peak_level": "-inf"}, 10, ["ChannelSilent"]),
+        ("slides", {"lavfi.astats.1.Peak_level": "-inf"}, 60, []),
+        ("camera", {"lavfi.astats.3.Peak_level": "-inf"}, 60, []),
+        ("camera", {**ZERO, "lavfi.r128.S": "-21.8", "lavfi.astats.3.Peak_level": "-9"}, 60, []),
         ("camera", {"lavfi.blackframe.pblack": "98"}, 9, []),
         ("camera", {"lavfi.blackframe.pblack": "98"}, 10, ["PictureBlack"]),
         ("camera", {"lavfi.signalstats.YMAX": "5"}, 29, []),
@@ -60,6 +66,65 @@ def test_each_kind_has_thresholds_of_its_own(
 ) -> None:
     meter = watch(Meter(THRESHOLDS[kind]), different, 0, after)
     assert [trouble.reason for trouble in meter.troubles(after)] == reasons
+
+
+def tracks(meter: Meter, begin: int, seconds: int, **each: dict[str, str]) -> Meter:
+    """Sound alone, of tracks that differ from `FINE`."""
+    for now in range(begin, begin + seconds + 1):
+        for name, different in each.items():
+            meter.feed(f"fleet.track={name[-1]}", now)
+            for line, value in {**FINE, **different}.items():
+                if "r128" in line or "astats" in line:
+                    meter.feed(f"{line}={value}", now)
+    return meter
+
+
+def test_tracks_are_metered_apart() -> None:
+    quiet = {"lavfi.r128.S": "-50", "lavfi.astats.2.Peak_level": "-40"}
+    meter = tracks(Meter(THRESHOLDS["camera"]), 0, 12, track1={}, track2=quiet)
+    first, second = meter.heard(12).values()
+    assert (first.short_term, first.peaks) == (-23.0, {"left": -9.5, "right": -9.5})
+    assert (second.short_term, second.peaks) == (-50.0, {"left": -9.5, "right": -40.0})
+    (trouble,) = meter.troubles(12)
+    assert trouble.reason == "SoundLow"
+    assert trouble.message.startswith("track 2 is at -50.0 LUFS")
+
+
+@pytest.mark.parametrize(
+    ("dead", "said"),
+    [
+        (ZERO, "track 2 is digital zero"),
+        ({"lavfi.astats.1.Peak_level": "-inf"}, "the left channel of track 2 is digital zero"),
+    ],
+)
+def test_what_is_dead_is_named_while_another_is_heard(dead: dict[str, str], said: str) -> None:
+    meter = tracks(Meter(THRESHOLDS["camera"]), 0, 12, track1={}, track2=dead)
+    (trouble,) = meter.troubles(12)
+    assert trouble.reason == "ChannelSilent"
+    assert trouble.message.startswith(said)
+    alive = meter.dead(12)
+    assert (alive["1", "left"], alive["2", "left"]) == (False, True)
+
+
+def test_a_track_that_goes_is_missed_and_not_shown_any_more() -> None:
+    meter = tracks(Meter(THRESHOLDS["camera"]), 0, 2, track1={}, track2={})
+    tracks(meter, 3, 12, track1={})
+    assert list(meter.heard(15)) == ["1"]
+    (trouble,) = meter.troubles(15)
+    assert (trouble.reason, trouble.message.split(":")[0]) == ("NoSound", "track 2 comes no more")
+
+
+@pytest.mark.parametrize(("kind", "reasons"), [("camera", ["NoSound"]), ("slides", [])])
+def test_a_source_that_never_had_sound_is_missed_where_some_is_expected(
+    kind: str, reasons: list[str]
+) -> None:
+    meter = Meter(THRESHOLDS[kind])
+    for now in range(12):
+        meter.feed("lavfi.blackframe.pblack=3", now)
+        meter.feed("lavfi.signalstats.YMAX=60", now)
+        if now == 10:
+            assert meter.troubles(now) == []
+    assert [trouble.reason for trouble in meter.troubles(11)] == reasons
 
 
 def test_what_is_well_again_is_forgotten() -> None:
@@ -91,4 +156,4 @@ def test_lines_that_are_none_of_its_own_are_passed_over(line: str) -> None:
     meter = Meter(THRESHOLDS["camera"])
     meter.feed(line, 0)
     assert meter.troubles(0) == []
-    assert (meter.sound_at, meter.picture_at) == (None, None)
+    assert (meter.tracks, meter.picture_at) == ({}, None)

@@ -60,12 +60,151 @@ async def test_loudness_and_true_peaks_are_what_they_are(
         await until(lambda: (metric(host, "loudness_short_term_lufs") or -99) > -30, role)
         assert metric(host, "loudness_momentary_lufs") == pytest.approx(-14.1, abs=0.5)
         assert metric(host, "loudness_short_term_lufs") == pytest.approx(-14.1, abs=0.5)
-        assert metric(host, "true_peak_dbtp", channel="left") == pytest.approx(-12, abs=0.7)
-        assert metric(host, "true_peak_dbtp", channel="right") == pytest.approx(-18, abs=0.7)
+        assert metric(host, "true_peak_dbtp", track="1", channel="left") == pytest.approx(
+            -12, abs=0.7
+        )
+        assert metric(host, "true_peak_dbtp", track="1", channel="right") == pytest.approx(
+            -18, abs=0.7
+        )
+        assert metric(host, "loudness_short_term_lufs", track="1") == pytest.approx(-14.1, abs=0.5)
         assert metric(host, "digital_silence") == 0
+        assert metric(host, "digital_silence", track="1", channel="left") == 0
         assert metric(host, "signal") == 1
         assert metric(host, "last_update_timestamp_seconds") == pytest.approx(time.time(), abs=5)
         assert host.noted == (None, None)
+
+
+def sounds(path: Path, *tracks: str, codec: tuple[str, ...] = ("aac",)) -> dict[str, Any]:
+    """Eight seconds of a still picture with tracks of sound."""
+    inputs = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]
+    for track in tracks:
+        inputs += ["-f", "lavfi", "-i", track]
+    maps = [part for number in range(len(tracks) + 1) for part in ("-map", str(number))]
+    codecs = [*("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"), "-c:a", *codec]
+    subprocess.run([*QUIET, *inputs, *maps, "-t", "8", *codecs, str(path)], check=True)
+    return {"type": "file", "path": str(path)}
+
+
+TONE = "aevalsrc=0.25*sin(2*PI*1000*t)|0.25*sin(2*PI*1000*t):s=48000"
+ZEROS = "anullsrc=channel_layout=stereo:sample_rate=48000"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "words"),
+    [
+        (["aevalsrc=0.25*sin(2*PI*1000*t)|0:s=48000"], "the right channel is digital zero"),
+        ([TONE, ZEROS], "track 2 is digital zero"),
+    ],
+    ids=["channel", "track"],
+)
+async def test_a_dead_channel_or_track_is_named_while_another_is_heard(
+    make_host: MakeHost, until: Until, tmp_path: Path, tracks: list[str], words: str
+) -> None:
+    host = make_host(role="monitor")
+    source = sounds(tmp_path / "a.mov", *tracks)
+    async with running(host, settings(source, sound_seconds=1)) as role:
+        await until(lambda: host.noted[0] == "ChannelSilent", role)
+        assert words in str(host.noted[1])
+        assert metric(host, "digital_silence") == 0
+        track = str(len(tracks))
+        assert metric(host, "channel_silent", track=track, channel="right") == 1
+        assert metric(host, "digital_silence", track=track, channel="right") == 1
+        assert metric(host, "channel_silent", track="1", channel="left") == 0
+
+
+async def test_two_tracks_are_metered_apart(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    quiet = "aevalsrc=0.025*sin(2*PI*1000*t)|0.0125*sin(2*PI*1000*t):s=48000"
+    async with running(host, settings(sounds(tmp_path / "a.mov", TONE, quiet))) as role:
+        await until(
+            lambda: (metric(host, "loudness_short_term_lufs", track="2") or -99) > -50, role
+        )
+        level = {
+            track: metric(host, "loudness_short_term_lufs", track=track) for track in ("1", "2")
+        }
+        assert level == pytest.approx({"1": -12.0, "2": -34.1}, abs=0.5)
+        assert metric(host, "loudness_short_term_lufs") == level["1"]
+        assert metric(host, "true_peak_dbtp", track="2", channel="left") == pytest.approx(
+            -32, abs=0.7
+        )
+        assert metric(host, "true_peak_dbtp", track="2", channel="right") == pytest.approx(
+            -38, abs=0.7
+        )
+
+
+async def test_sound_in_the_centre_alone_is_heard(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    centre = "aevalsrc=0|0|0.1*sin(2*PI*1000*t)|0|0|0:s=48000:c=5.1"
+    source = sounds(tmp_path / "a.mov", centre)
+    async with running(host, settings(source, sound_seconds=1)) as role:
+        await until(lambda: (metric(host, "loudness_short_term_lufs") or -99) > -30, role)
+        assert metric(host, "loudness_short_term_lufs") == pytest.approx(-23, abs=0.5)
+        assert metric(host, "digital_silence") == 0
+        assert metric(host, "true_peak_dbtp", track="1", channel="3") == pytest.approx(-20, abs=0.7)
+        assert host.noted == (None, None)
+
+
+async def test_peaks_above_full_scale_are_measured(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    loud = "aevalsrc=1.41*sin(2*PI*1000*t)|0.1*sin(2*PI*1000*t):s=48000"
+    source = sounds(tmp_path / "a.mov", loud, codec=("pcm_f32le",))
+    async with running(host, settings(source)) as role:
+        await until(
+            lambda: metric(host, "true_peak_dbtp", track="1", channel="left") is not None, role
+        )
+        assert metric(host, "true_peak_dbtp", track="1", channel="left") == pytest.approx(
+            3, abs=0.1
+        )
+
+
+async def test_a_camera_without_any_sound_is_said(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    source = sounds(tmp_path / "a.mov")
+    async with running(host, settings(source, frozen_seconds=0)) as role:
+        await until(lambda: host.noted[0] == "NoSound", role)
+        assert "no sound at all" in str(host.noted[1])
+
+
+async def test_a_thumbnail_of_noise_is_made_coarser_until_it_fits(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host = make_host(role="monitor")
+    noise = "nullsrc=size=320x320:rate=5,geq=lum=random(1)*255:cb=random(2)*255:cr=random(3)*255"
+    source = clip(tmp_path / "noise.mov", noise, "")
+    async with running(host, settings(source)) as role:
+        await until(lambda: host.thumbnails, role)
+    assert len(host.children) > 1, "the first did not fit"
+    assert host.failed is None
+    assert len(host.thumbnails[0]) <= THUMBNAIL_BYTES
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [
+        ("testsrc2=size=720x576:rate=5,setsar=64/45", (320, 180)),
+        ("testsrc2=size=360x640:rate=5", (180, 320)),
+    ],
+    ids=["anamorphic", "upright"],
+)
+async def test_a_thumbnail_has_the_shape_that_is_seen(
+    make_host: MakeHost, until: Until, tmp_path: Path, picture: str, size: tuple[int, int]
+) -> None:
+    host = make_host(role="monitor")
+    async with running(host, settings(clip(tmp_path / "a.mov", picture, ""))) as role:
+        await until(lambda: host.thumbnails, role)
+    file = tmp_path / "thumbnail.jpg"
+    file.write_bytes(host.thumbnails[0])
+    (stream,) = probe(file)["streams"]
+    assert (stream["width"], stream["height"]) == size
+    assert stream.get("sample_aspect_ratio", "1:1") == "1:1"
 
 
 async def test_a_thumbnail_shows_what_is_seen(
