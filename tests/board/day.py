@@ -32,6 +32,8 @@ WELL: Final[dict[str, Value]] = {
     "fleet_agent_cpu_seconds_total": lambda t: 10 + t / 100,
     "fleet_agent_resident_memory_bytes": 42e6,
     "fleet_agent_messages_ignored_total": 0,
+    "fleet_agent_loop_lag_seconds": 0.01,
+    "fleet_agent_task_deaths_total": 0,
     "fleet_role_series_omitted": 0,
     "fleet_ffmpeg_frames_total": lambda t: 25 * t,
     "fleet_ffmpeg_dropped_frames_total": 0,
@@ -68,6 +70,7 @@ _LABELS: Final = {
     "interface": ("eno1",),
     "kind": ("command",),
     "track": ("1",),
+    "task": ("session",),
     "channel": ("left", "right"),
 }
 _WHOLE: Final = (
