@@ -207,6 +207,9 @@ def _instance(
             return
     match one.state:
         case State.RUNNING | State.COMPLETED:
+            if is_older(one, station.status.wanted):
+                text = f"{instance} still runs as revision {one.revision} wants it"
+                yield of(FindingKind.LAGGING, HealthLevel.LOOK, text, SLOW_SECONDS)
             if one.reason is not None:
                 kind, text = _NOTES.get(one.reason, (FindingKind.ROLE, words(one.reason)))
                 yield of(kind, noted(kind, station.shows_slides(role, name), use), text)
@@ -224,6 +227,11 @@ def _instance(
             elif one.reason and role not in ("record", "ingest", "monitor"):
                 text = f"{instance}: {text}"
             yield of(kind, level, text, since=one.since)
+
+
+def is_older(one: InstanceStatus, wanted: int | None) -> bool:
+    """Whether what an instance does is still about an earlier revision than the one wanted."""
+    return one.revision is not None and wanted is not None and one.revision < wanted
 
 
 def _does_not_run(role: str, use: RoomUse) -> tuple[FindingKind, HealthLevel]:

@@ -18,6 +18,7 @@ from fleet.manager.findings import (
     QUIET_LUFS,
     FindingKind,
     Suspicion,
+    is_older,
     noted,
     room_findings,
     station_findings,
@@ -137,7 +138,7 @@ def stand(
     for role, instances in roles.items():
         for name in instances:
             one = said.status.roles.get(role, {}).get(name)
-            if one is None or (one.revision is not None and one.revision < revision):
+            if one is None or is_older(one, revision):
                 ill.append(f"{role}/{name} is not said to run yet")
             elif one.state is State.FAILED:
                 failed = True
