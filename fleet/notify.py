@@ -1,8 +1,14 @@
-"""Tells systemd how a program is: the protocol of sd_notify(3), a datagram to a socket."""
+"""Tells systemd how a program is, and its log what it does.
+
+The protocol of sd_notify(3), a datagram to a socket; lines on stderr that carry their time.
+"""
 
 import asyncio
+import logging
 import os
 import socket
+import sys
+import time
 from contextlib import suppress
 
 
@@ -47,3 +53,23 @@ class Notifier:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.sendto(message.encode(), self._address)
+
+
+def start_logging() -> None:
+    """Log on stderr; each line has its time in UTC, unless the journal gives it one."""
+    form = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s")
+    form.default_time_format, form.default_msec_format = "%Y-%m-%dT%H:%M:%S", ""
+    form.converter = time.gmtime
+    if _is_journal():
+        form = logging.Formatter("%(levelname)-7s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _is_journal() -> bool:
+    """Whether stderr is the journal: JOURNAL_STREAM alone is inherited by anybody."""
+    with suppress(OSError, ValueError):
+        there = os.fstat(sys.stderr.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
+    return False

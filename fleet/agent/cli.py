@@ -131,11 +131,9 @@ def _run(given: argparse.Namespace) -> int:
     broker = _broker(settings)
     from fleet.agent.config.store import BadState, StateInUse
     from fleet.agent.run import end_by, run
-    from fleet.notify import Notifier
+    from fleet.notify import Notifier, start_logging
 
-    # The journal has its own clock.
-    time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    logging.basicConfig(level=logging.INFO, format=f"{time}%(levelname)-7s %(message)s")
+    start_logging()
     try:
         ended_by = run(settings, broker, early)
     except (BadState, StateInUse) as error:

@@ -1,4 +1,4 @@
-"""Routes messages: what stations say into the inventory, what operators ask to `requests`.
+"""Routes messages: what stations say to `hearing`, what operators ask to `requests`.
 
 At each connect it subscribes (at QoS 0: a broker with default limits drops most of 5,000
 retained messages at QoS 1), publishes its own presence and waits to hear it back: by then
@@ -15,41 +15,24 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.operations.desk import Desk
 from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.rollouts.pusher import Pusher
-from fleet.manager.stations.complaints import Complaints
-from fleet.manager.stations.inventory import Inventory, StationWord
+from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import Counts
-from fleet.model import (
-    INTERVAL,
-    Ack,
-    CommandFailed,
-    Presence,
-    PresenceState,
-    Registration,
-    Status,
-    Telemetry,
-    counted,
-)
+from fleet.model import INTERVAL, CommandFailed, Presence, PresenceState, counted
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.topics import Address, Topics
 from fleet.wire import Undecodable, decode, encode
 
 log = logging.getLogger(__name__)
 
-_STATION: Final[dict[str, type[StationWord]]] = {
-    "registration": Registration,
-    "presence": Presence,
-    "status": Status,
-    "ack": Ack,
-    "telemetry": Telemetry,
-}
 _KEPT: Final = ("config", "ack", "status", "registration", "presence")
 """What the broker keeps of a station."""
 _CATCH_UP: Final = 30.0
@@ -82,11 +65,9 @@ class ManagerSession:
         self._parse = lru_cache(maxsize=2**17)(topics.parse)
         self._ledger = ledger
         self._inventory = inventory
-        self._figures = figures
-        self._thumbnails = thumbnails
         self._counts = counts
-        self._complaints = Complaints()
         self._pusher = Pusher(topics, ledger, inventory)
+        self._hearing = Hearing(ledger, inventory, figures, thumbnails, counts, self._pusher)
         self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
         self._requests = OperatorRequests(
             Desk(
@@ -104,8 +85,9 @@ class ManagerSession:
         self._awake = time.monotonic()
         self._waking: asyncio.TimerHandle | None = None
         self._caught_up = asyncio.Event()
+        self._working = asyncio.Event()
+        """Whether what is needed may go out."""
         self._ended = asyncio.Event()
-        self._wake = asyncio.Event()
         self._why: str | None = "not tried yet"
 
     @property
@@ -118,7 +100,6 @@ class ManagerSession:
     def stop(self) -> None:
         """Say goodbye and end."""
         self._ended.set()
-        self._wake.set()
 
     def will(self) -> Will:
         """What the broker says of us when the connection dies."""
@@ -126,7 +107,7 @@ class ManagerSession:
         return Will(self._topics.manager("presence"), self._presence(PresenceState.LOST))
 
     async def connected(self, link: Link) -> None:
-        """Catch up, then keep everybody converged until told to stop."""
+        """Catch up, then let `push` and `roll` do their work until told to stop."""
         self._link, self._why = link, None
         if self._waking is None:
             self._awake = time.monotonic()
@@ -135,7 +116,7 @@ class ManagerSession:
         self._inventory.broker_back(time.monotonic())
         topics = self._topics
         await link.subscribe(
-            *(Filter(topics.station("+", kind), qos=0) for kind in _STATION),
+            *(Filter(topics.station("+", kind), qos=0) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0),
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.manager("presence")),
@@ -149,17 +130,32 @@ class ManagerSession:
                     await self._clear(station)
         self._pusher.connect(link)
         self._rollouts.connected()
-        while not self._ended.is_set():
-            await self._pusher.work()
-            await self._rollouts.work()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_TICK):
-                    await self._wake.wait()
-            self._wake.clear()
-            self._tick()
+        self._working.set()
+        await self._ended.wait()
+        self._working.clear()
         self._pusher.disconnect()
         if not self.displaced:
             await self._say(link, PresenceState.OFFLINE)
+
+    async def watch(self) -> None:
+        """Conclude for ever what silence says."""
+        while True:
+            self._hearing.tick()
+            await asyncio.sleep(_TICK)
+
+    async def push(self) -> None:
+        """Keep everybody converged for ever, whenever there is a broker."""
+        while True:
+            await self._working.wait()
+            await self._pusher.work()
+            await self._pusher.due_within(_TICK)
+
+    async def roll(self) -> None:
+        """Take rollouts on for ever, whenever there is a broker."""
+        while True:
+            await self._working.wait()
+            await self._rollouts.work()
+            await asyncio.sleep(_TICK)
 
     def disconnected(self, why: str) -> None:
         """Nobody can be heard any more."""
@@ -167,6 +163,7 @@ class ManagerSession:
             log.warning("no connection to the broker: %s", why)
         self._why, self._link = why, None
         self._caught_up.clear()
+        self._working.clear()
         self._pusher.disconnect()
         self._inventory.broker_gone()
 
@@ -175,18 +172,19 @@ class ManagerSession:
         address = self._parse(message.topic)
         if address is None:
             kind = message.topic.split("/")[-1]
-            self._ignore(kind if kind in _STATION else "request", message, "not a valid topic")
+            known = kind if kind in SAID else "request"
+            self._hearing.ignore(known, message, "not a valid topic")
         elif address.station is not None and address.kind == "thumbnail":
-            self._see(address.station, address.rest, message)
+            self._hearing.pictured(address.station, address.rest, message)
         elif address.station is not None:
-            self._hear(address.station, address.kind, message)
+            self._hearing.said(address.station, address.kind, message)
         elif address.kind == "presence":
             self._hear_manager(message)
         else:
             self._counts.messages["request"] += 1
             if message.retain or message.correlation is None:
                 why = "a request must not be retained and needs correlation data"
-                self._ignore("request", message, why)
+                self._hearing.ignore("request", message, why)
             else:
                 self._do(
                     self._answer(
@@ -210,9 +208,7 @@ class ManagerSession:
         Raises:
             CommandFailed: the broker is gone, or does not let us.
         """
-        self._inventory.forget(station)
-        self._figures.forget(station)
-        self._thumbnails.forget(station)
+        self._hearing.forget(station)
         link = self._link
         if link is None:
             return  # the next connect sees to it
@@ -234,44 +230,6 @@ class ManagerSession:
                 self._topics.manager("presence"), "our own presence does not come back to us"
             ) from None
 
-    def _tick(self) -> None:
-        for station in self._inventory.tick(time.monotonic()):
-            heard = self._inventory.stations[station]
-            boot = heard.presence.boot if heard.presence else None
-            self._ledger.note_presence(station, heard.state, boot)
-            self._pusher.consider(station, heard)
-
-    def _hear(self, station: str, kind: str, message: Message) -> None:
-        self._counts.messages[kind] += 1
-        if not message.payload:
-            return  # somebody cleared the topic
-        try:
-            said = decode(message.payload, _STATION[kind])
-        except Undecodable as error:
-            self._ignore(kind, message, str(error))
-            return
-        heard = self._inventory.stations.get(station)
-        before = (heard.state, heard.conflict) if heard else (PresenceState.UNKNOWN, False)
-        heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
-        if isinstance(said, Ack) and self._pusher.ack(station, said, retained=message.retain):
-            self._wake.set()
-        if isinstance(said, Status) and not message.retain:
-            heard.clock_offset = (said.at - datetime.now(UTC)).total_seconds()
-        if isinstance(said, Telemetry) and not message.retain:
-            self._figures.fold(station, said, heard.interval, time.monotonic())
-        if (heard.state, heard.conflict) != before:
-            if not message.retain:
-                self._ledger.note_presence(station, heard.state, said.boot)
-            self._pusher.consider(station, heard)
-
-    def _see(self, station: str, whose: tuple[str, ...], message: Message) -> None:
-        role, instance = whose
-        self._counts.messages["thumbnail"] += 1
-        kept = message.retain or not message.payload
-        jpeg, now = message.payload, time.monotonic()
-        if not kept and not self._thumbnails.fold(station, role, instance, jpeg, now):
-            self._ignore("thumbnail", message, "not a JPEG of at most 64 KiB")
-
     def _hear_manager(self, message: Message) -> None:
         self._counts.messages["manager_presence"] += 1
         if message.retain or not message.payload:
@@ -279,7 +237,7 @@ class ManagerSession:
         try:
             said = decode(message.payload, Presence)
         except Undecodable as error:
-            self._ignore("manager_presence", message, str(error))
+            self._hearing.ignore("manager_presence", message, str(error))
             return
         if said.state is not PresenceState.ONLINE:
             return
@@ -292,6 +250,7 @@ class ManagerSession:
                 said.boot,
             )
             self.displaced = True
+            self._working.clear()
             self._pusher.disconnect()
             self._caught_up.set()
             self.stop()
@@ -339,7 +298,3 @@ class ManagerSession:
             pass  # whoever asked asks again
         except Refused as error:
             log.error("%s", error)
-
-    def _ignore(self, kind: str, message: Message, why: str) -> None:
-        self._counts.undecodable[kind] += 1
-        self._complaints.say(message.topic, why)

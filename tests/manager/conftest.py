@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ class Place:
         """Close all that were opened."""
         for store in self._opened:
             store.close()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While inside, another program lets nobody write."""
+        if self.url is None:
+            path = self.directory / "manager.sqlite"
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute("BEGIN EXCLUSIVE")
+            try:
+                yield
+            finally:
+                connection.close()
+            return
+        engine = sa.create_engine(self.url)
+        with engine.begin() as other:
+            for table in ("keeper", "station", "presence"):
+                other.execute(sa.text(f"lock table {table} in exclusive mode"))
+            yield
+        engine.dispose()
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from tests.processes import free_port
 
@@ -25,10 +27,30 @@ def binaries() -> Path | None:
 class Postgres:
     """A server; each test makes a database of its own."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, pid: int) -> None:
         self._directory = directory
         self._port = port
+        self._pid = pid
         self._count = 0
+
+    @contextmanager
+    def stopped(self, *, wholly: bool = True) -> Iterator[None]:
+        """While inside, nothing of it runs (or only its backends do not) and nothing is closed."""
+        server = psutil.Process(self._pid)
+        found = server.children(recursive=True)
+        if not wholly:
+            found = [one for one in found if " fleet " in " ".join(one.cmdline())]
+        else:
+            found.insert(0, server)
+        assert found
+        for one in found:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in found:
+                with suppress(psutil.NoSuchProcess):
+                    one.resume()
 
     def database(self) -> str:
         """The URL of a new, empty database."""
@@ -90,7 +112,7 @@ def _serve(found: Path, directory: Path) -> Iterator[Postgres]:
         )
     try:
         _until_ready(process, found, directory, port, log)
-        yield Postgres(directory, port)
+        yield Postgres(directory, port, process.pid)
     finally:
         process.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
         try:

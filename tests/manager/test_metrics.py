@@ -49,7 +49,9 @@ class Shown:
         self.registry = CollectorRegistry(auto_describe=False)
         self.thumbnails = Thumbnails()
         self.registry.register(
-            FleetCollector(ledger, self.inventory, self.figures, self.thumbnails, self.counts)
+            FleetCollector(
+                ledger, self.inventory, self.figures, self.thumbnails, self.counts, lambda: 0.25
+            )
         )
 
     def hear(self, *said: Presence | Status | Ack) -> None:

@@ -205,8 +205,6 @@ async def test_what_keeps_it_from_starting_is_a_sentence_and_status_1(
     broker: Mosquitto, programs: Programs, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged/manager.sqlite").write_bytes(b"garbage" * 1000)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for arguments, expected in (
@@ -214,7 +212,6 @@ async def test_what_keeps_it_from_starting_is_a_sentence_and_status_1(
             (("--http", "nonsense"), "--http takes HOST:PORT"),
             (("--broker", "http://x"), "expected mqtt://HOST:PORT"),
             (("--state-dir", f"{tmp_path}/file/x"), "cannot be written: Not a directory"),
-            (("--state-dir", f"{tmp_path}/damaged"), "is damaged"),
             (("--password-file", f"{tmp_path}/none"), "password file .*none cannot be read"),
         ):
             manager = programs.manager(broker, *arguments)

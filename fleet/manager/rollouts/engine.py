@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 _RETURN: Final = 15.0
 """Seconds stations may take to a broker that has just come back."""
+_REST: Final = 5.0
+"""Seconds to leave the store to others after it failed."""
 _NOTHING_WANTED: Final[Roles] = {}
 
 
@@ -57,6 +59,7 @@ class Rollouts:
         self._saved = self._resumed = ledger.running
         self._connected_at = 0.0
         self._error: str | None = None
+        self._rests_until = 0.0
 
     @property
     def _timezone(self) -> str | None:
@@ -122,6 +125,8 @@ class Rollouts:
         """Do what can be done now."""
         if self._ledger.running is None and not self._ledger.replacing:
             return
+        if time.monotonic() < self._rests_until:
+            return
         async with self._ledger.writing:
             try:
                 while await self._step():
@@ -132,6 +137,7 @@ class Rollouts:
                 if str(error) != self._error:
                     log.error("the rollout waits: %s", error)
                 self._error = str(error)
+                self._rests_until = time.monotonic() + _REST
 
     async def _step(self) -> bool:
         """Take the next step of the running rollout; whether there may be another."""
@@ -150,13 +156,13 @@ class Rollouts:
                 await self._write(await self._undone(rollout, targets, draft), draft)
             case End(phase):
                 ended = evolve(rollout, phase=phase, why=rollout.why or _why(rollout))
+                await self._write(ended, draft)
                 log.info(
                     "%s is %s%s",
                     describe(ended, self._timezone),
                     phase,
                     f", {ended.why}" if ended.why else "",
                 )
-                await self._write(ended, draft)
             case _:
                 return False
         return True

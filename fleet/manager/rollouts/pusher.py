@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -38,6 +39,7 @@ class Pusher:
         self._outbox = _Outbox(lambda station: ledger[station].payload, topics.config)
         self._withheld: set[str] = set()
         """Stations that have not got what is wanted because two boxes use the id."""
+        self._asked = asyncio.Event()
 
     def begin(self) -> None:
         """A new connection is being made; nothing goes out until `connect`."""
@@ -61,15 +63,16 @@ class Pusher:
         if heard.state is PresenceState.ONLINE:
             self._convergence.online(station, heard, self._needs(station), time.monotonic())
 
-    def ack(self, station: str, ack: Ack, *, retained: bool) -> bool:
-        """Take note of an ack; whether something is to be done about it at once."""
+    def ack(self, station: str, ack: Ack, *, retained: bool) -> None:
+        """Take note of an ack."""
         entry, needs = self._ledger[station], self._needs(station)
         answers = needs in (Need.NOTHING, Need.PUSH) and 1 <= (ack.revision or 0) <= entry.highest
         if not retained or (answers and not entry.answered):
             self._ledger.note_ack(station, ack, answers=answers)
         if not retained:
             self._convergence.ack(station, needs, time.monotonic())
-        return not retained and needs is not Need.NOTHING
+            if needs is not Need.NOTHING:
+                self._asked.set()
 
     def changed(self, stations: Iterable[str]) -> None:
         """Push what is newly wanted of `stations`, wherever one box uses the id."""
@@ -97,6 +100,13 @@ class Pusher:
             self._push(push)
         if renew:
             await self._renew(renew)
+
+    async def due_within(self, seconds: float) -> None:
+        """Wait so long, or until an ack asks for something."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+        self._asked.clear()
 
     def _needs(self, station: str) -> Need:
         entry = self._ledger[station]

@@ -5,10 +5,10 @@ thread of their own. A revision's config is kept as the very bytes that travel, 
 number always means the same bytes. Revisions are never deleted.
 """
 
+import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
@@ -20,16 +20,20 @@ from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
 from fleet.manager.store import history, rollouts, rows
-from fleet.manager.store.database import cause, open_file, open_server
+from fleet.manager.store.database import Database
+from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.records import (
     AppliedFile,
     BadStore,
     Issue,
     Known,
+    LastUse,
     Past,
+    StoreAway,
     Writing,
 )
-from fleet.manager.store.tables import ACK, PRESENCE, RETIREMENT, REVISION, SAID, STATION
+from fleet.manager.store.sqlite import open_file
+from fleet.manager.store.tables import ACK, KEEPER, PRESENCE, RETIREMENT, REVISION, SAID, STATION
 from fleet.model import Ack, DeadlineExceeded, Result
 from fleet.wire import format_time, to_json
 
@@ -39,10 +43,18 @@ __all__ = [
     "BadStore",
     "Issue",
     "Known",
+    "LastUse",
     "ManagerStore",
     "Past",
+    "StoreAway",
     "Writing",
 ]
+
+log = logging.getLogger(__name__)
+
+_MARKER: Final = "manager.written"
+_AT_ONCE: Final = 5000
+"""Old rows that are forgotten in one transaction."""
 
 
 DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
@@ -50,49 +62,72 @@ DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
 
 
 class ManagerStore:
-    """An open store. Every method is one transaction, and blocks."""
+    """An open store. Every method is one transaction, and blocks.
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    `marker`: a file beside the database that knows how often it was written, so that an older
+    copy put in its place is known for one.
+    """
+
+    def __init__(self, database: Database, marker: Path | None = None) -> None:
+        self._database = database
+        self._marker = marker
+        self._reading = database.reading
+        self._writing = database.writing
 
     @classmethod
     def in_directory(cls, state_dir: Path) -> Self:
         """The SQLite store in `state_dir`, made or upgraded where needed.
 
         Raises:
-            BadStore: the directory cannot be written, the file is damaged or too new.
+            BadStore: the directory cannot be written, or the file is too new; a `StoreAway` if it
+                only cannot be used for now.
         """
-        return cls(open_file(state_dir / "manager.sqlite"))
+        return cls(open_file(state_dir / "manager.sqlite"), state_dir / _MARKER)
 
     @classmethod
-    def at(cls, url: str) -> Self:
+    def at(cls, url: str, state_dir: Path | None = None) -> Self:
         """The store on a PostgreSQL server, `postgresql+psycopg://fleet@host/fleet`.
 
         Raises:
-            BadStore: the URL makes no sense, the server cannot be used or the store is too new.
+            BadStore: the URL makes no sense or the store is too new; a `StoreAway` if the server
+                cannot be used for now.
         """
-        return cls(open_server(url))
+        return cls(open_server(url), state_dir / _MARKER if state_dir else None)
 
     @property
     def place(self) -> str:
         """Where it is, without a password."""
-        return self._engine.url.render_as_string()
+        return self._database.place
 
     def close(self) -> None:
         """Close it; nothing is pending."""
-        self._engine.dispose()
+        self._database.close()
 
-    def check(self) -> None:
-        """Make sure that it answers.
+    def give_up(self) -> None:
+        """Have the call that hangs in another thread end without a change."""
+        self._database.give_up()
+
+    def check(self, at: datetime) -> None:
+        """Make sure that it can be written, and note that it is in use at `at`.
 
         Raises:
-            BadStore: it does not.
+            BadStore: it cannot be.
         """
-        try:
-            with self._engine.connect() as connection:
-                connection.execute(sa.select(STATION.c.station).limit(1)).all()
-        except sa.exc.SQLAlchemyError as error:
-            raise BadStore(f"the store does not answer: {cause(error)}") from None
+        with self._writing() as connection:
+            connection.execute(sa.update(KEEPER).values(alive=format_time(at)))
+
+    def last_use(self) -> LastUse:
+        """When it was in use last, before this manager.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        with self._reading() as connection:
+            row = connection.execute(sa.select(KEEPER)).one_or_none()
+        if row is None:
+            return LastUse(None, newer=False)
+        alive = datetime.fromisoformat(row.alive) if row.alive else None
+        return LastUse(alive, newer=self._marked() > row.written)
 
     def load(self) -> dict[str, Known]:
         """Everything that is known, by station."""
@@ -152,7 +187,10 @@ class ManagerStore:
                 connection.execute(sa.insert(REVISION), given)
             if writing.rollout is not None:
                 rollouts.save(connection, writing.rollout, writing.targets)
+            connection.execute(sa.update(KEEPER).values(written=KEEPER.c.written + 1))
+            written = connection.execute(sa.select(KEEPER.c.written)).scalar()
             _in_time()
+        self._mark(written or 0)
 
     def retire(self, station: str, at: datetime, by: str) -> None:
         """Want nothing of a station any more; its history stays, and tells when and by whom.
@@ -246,10 +284,10 @@ class ManagerStore:
 
     def note(
         self,
-        acks: Sequence[tuple[str, Ack]],
+        acks: Sequence[tuple[str, datetime, Ack]],
         presences: Sequence[tuple[str, datetime, str, str | None]],
     ) -> None:
-        """Keep acks (station, ack) and changes of presence (station, at, state, boot).
+        """Keep acks (station, when heard, ack) and changes of presence (station, at, state, boot).
 
         Raises:
             BadStore: it could not be written; nothing is kept.
@@ -274,25 +312,34 @@ class ManagerStore:
         """
         last = sa.select(sa.func.max(ACK.c.number)).group_by(ACK.c.station)
         time = format_time(before)
-        with self._writing() as connection:
-            connection.execute(sa.delete(ACK).where(ACK.c.at < time, ACK.c.number.not_in(last)))
-            connection.execute(sa.delete(PRESENCE).where(PRESENCE.c.at < time))
+        old = sa.select(ACK.c.number).where(ACK.c.at < time, ACK.c.number.not_in(last))
+        gone = sa.select(PRESENCE.c.number).where(PRESENCE.c.at < time)
+        for table, which in ((ACK, old), (PRESENCE, gone)):
+            some = sa.delete(table).where(table.c.number.in_(which.limit(_AT_ONCE)))
+            deleted = _AT_ONCE
+            while deleted == _AT_ONCE:  # a long transaction would keep everybody else waiting
+                with self._writing() as connection:
+                    deleted = connection.execute(some).rowcount
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def _mark(self, written: int) -> None:
+        if self._marker is None:
+            return
+        new = self._marker.with_suffix(".new")
         try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            raise BadStore(f"the store could not be written: {cause(error)}") from None
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(f"{written}\n")
+            new.replace(self._marker)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._marker, error.strerror or error)
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def _marked(self) -> int:
+        """How often it was written as far as the marker knows; 0 where that says nothing."""
+        if self._marker is None:
+            return 0
         try:
-            with self._engine.connect() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            raise BadStore(f"the store could not be read: {cause(error)}") from None
+            return int(self._marker.read_bytes()[:32])
+        except (OSError, ValueError):
+            return 0
 
 
 def _in_time() -> None:

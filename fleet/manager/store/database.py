@@ -1,116 +1,116 @@
-"""Opens the database, a file or a server, and brings it to the newest shape."""
+"""What the two kinds of database have in common: transactions, the newest shape, said troubles."""
 
-import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
-from fleet.manager.store.records import BadStore
+from fleet.manager.store.records import BadStore, StoreAway
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_EXAMPLE: Final = "postgresql+psycopg://fleet@db.example.org/fleet"
+PATIENCE: Final = 3.0
+"""Seconds to wait for a lock that somebody else holds."""
+
+Explain = Callable[[sa.exc.SQLAlchemyError, str], BadStore]
+"""(error, `read` or `written`) -> what is wrong, for people."""
 
 
-def open_file(path: Path) -> sa.Engine:
-    """The SQLite store at `path`, made or upgraded where needed.
-
-    Raises:
-        BadStore: it cannot be written, is damaged or too new.
+class Database:
+    """An open database. `cut` ends a wait for it in another thread, where that can be done; `look`
+    raises `StoreAway` where what is written would go nowhere.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise BadStore(
-            f"the store {path} cannot be written: {error.strerror or error}; "
-            "give another --state-dir or make it writable"
-        ) from None
-    engine = sa.create_engine(f"sqlite:///{path}")
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    try:
-        with engine.connect() as connection:
-            found = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
-            if found != "ok":
-                raise BadStore(_damaged(path, found))
-        _migrate(engine)
-    except sa.exc.DatabaseError as error:
-        engine.dispose()
-        raise BadStore(_damaged(path, error.orig or error)) from None
-    except BadStore:
-        engine.dispose()
-        raise
-    return engine
 
+    def __init__(
+        self,
+        engine: sa.Engine,
+        explain: Explain,
+        look: Callable[[], None] = lambda: None,
+        cut: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(writing=True)
+        self._explain = explain
+        self._look = look
+        self._cut = cut
+        self._given_up = False
 
-def open_server(url: str) -> sa.Engine:
-    """The store on a PostgreSQL server, its tables made or upgraded where needed.
+    @property
+    def place(self) -> str:
+        """Where it is, without a password."""
+        return self._engine.url.render_as_string()
 
-    Raises:
-        BadStore: the URL makes no sense, the server cannot be used or the store is too new.
-    """
-    try:
-        address = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise BadStore(f"--store takes a URL such as {_EXAMPLE}") from None
-    if address.drivername != "postgresql+psycopg":
-        raise BadStore(
-            f"--store takes a URL such as {_EXAMPLE}, not one of {address.drivername}; "
-            "without it the store is a file in --state-dir"
-        )
-    try:
-        engine = sa.create_engine(
-            address,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 5, "application_name": "fleet-manager"},
-        )
-    except ModuleNotFoundError:
-        raise BadStore(
-            "a store on PostgreSQL needs psycopg: install conference-fleet[postgresql]"
-        ) from None
-    try:
-        _migrate(engine)
-    except sa.exc.SQLAlchemyError as error:
-        engine.dispose()
-        raise BadStore(
-            f"the store {address.render_as_string()} cannot be used: {cause(error)}"
-        ) from None
-    except BadStore:
-        engine.dispose()
-        raise
-    return engine
+    def close(self) -> None:
+        """Close it."""
+        self._engine.dispose()
+
+    def give_up(self) -> None:
+        """Have the transaction that hangs in another thread end without a change."""
+        self._given_up = True
+        self._cut()
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction; committed at its end.
+
+        Raises:
+            BadStore: it failed; nothing has changed, unless it is a `StoreAway` that is `unsure`.
+        """
+        began = self._given_up = False
+        try:
+            with self._writer.begin() as connection:
+                self._look()
+                self._go_on()
+                began = True
+                yield connection
+                self._go_on()
+        except sa.exc.SQLAlchemyError as error:
+            trouble = self._explain(error, "written")
+            if isinstance(trouble, StoreAway):
+                trouble.unsure = trouble.unsure and began
+            raise trouble from None
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that changes nothing.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise self._explain(error, "read") from None
+
+    def _go_on(self) -> None:
+        if self._given_up:  # whoever wanted it was told that it failed
+            raise StoreAway("the store did not answer in time")
+
+    def migrate(self) -> None:
+        """Make or upgrade the tables: all, or nothing.
+
+        Raises:
+            BadStore: they are those of a newer release.
+        """
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        with self._writer.begin() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise BadStore(
+                    f"the store is not one this release can read ({error}); "
+                    "it was last used by a newer fleet-manager: install that one"
+                ) from None
 
 
 def cause(error: sa.exc.SQLAlchemyError) -> str:
     """What the database itself says, on one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _migrate(engine: sa.Engine) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise BadStore(
-                f"the store is not one this release can read ({error}); "
-                "it was last used by a newer fleet-manager: install that one"
-            ) from None
-
-
-def _damaged(path: Path, why: object) -> str:
-    return (
-        f"the store {path} is damaged ({why}); move it away and put a backup in its place, or "
-        "start without one: what runs is then adopted"
-    )

@@ -13,6 +13,17 @@ class BadStore(Exception):
     """The store cannot be used; the text says why and what to do."""
 
 
+class StoreAway(BadStore):
+    """It cannot be used for now: locked, full, gone, or it does not answer; try again.
+
+    `unsure`: what was to be written may be there all the same.
+    """
+
+    def __init__(self, message: str, *, unsure: bool = False) -> None:
+        super().__init__(message)
+        self.unsure = unsure
+
+
 @frozen
 class AppliedFile:
     """A conference file that was applied."""
@@ -68,6 +79,14 @@ class Writing:
     rollout: Rollout | None = None
     targets: frozenset[str] | None = None
     replaced: Mapping[str, str | None] = Factory(dict)
+
+
+@frozen
+class LastUse:
+    """When the store was in use before. `newer`: this manager wrote a newer state of it since."""
+
+    alive: datetime | None
+    newer: bool
 
 
 @frozen

@@ -1,6 +1,7 @@
 """How what is written becomes rows."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -71,11 +72,11 @@ def revision_row(issue: Issue, conference: int | None) -> dict[str, Any]:
     }
 
 
-def ack_row(station: str, ack: Ack) -> dict[str, Any]:
-    """An ack as it is kept."""
+def ack_row(station: str, at: datetime, ack: Ack) -> dict[str, Any]:
+    """An ack as it is kept; `at`: when we heard it, for a station's clock may say anything."""
     return {
         "station": station,
-        "at": format_time(ack.at),
+        "at": format_time(at),
         "revision": ack.revision,
         "in_force": ack.in_force.revision,
         "result": ack.result,

@@ -86,6 +86,13 @@ SAID = sa.Table(
     sa.Column("since", sa.String(32)),
     sa.Column("until", sa.String(32)),
 )
+KEEPER = sa.Table(
+    "keeper",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("written", sa.BigInteger),
+    sa.Column("alive", sa.String(32)),
+)
 ACK = sa.Table(
     "ack",
     _META,

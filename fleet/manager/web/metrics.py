@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -27,6 +27,7 @@ RESERVED: Final = frozenset(
     for name in (
         "build_info",
         "manager_broker_connected",
+        "manager_loop_lag_seconds",
         "station_info",
         "station_agent_info",
         "station_up",
@@ -71,12 +72,14 @@ class FleetCollector(Collector):
         figures: Figures,
         thumbnails: Thumbnails,
         counts: Counts,
+        lag: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._inventory = inventory
         self._figures = figures
         self._thumbnails = thumbnails
         self._counts = counts
+        self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -89,6 +92,11 @@ class FleetCollector(Collector):
             "fleet_manager_broker_connected",
             "Whether stations can be heard.",
             self._inventory.connected,
+        )
+        yield GaugeMetricFamily(
+            "fleet_manager_loop_lag_seconds",
+            "How late the manager's event loop was at most in the last half minute.",
+            self._lag(),
         )
         yield from self._stations()
         yield from self._instances()

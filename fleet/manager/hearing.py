@@ -1,0 +1,112 @@
+"""What stations say, each to where it belongs: inventory, figures, pictures, convergence."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from fleet.manager.rollouts.pusher import Pusher
+from fleet.manager.stations.inventory import Inventory, StationWord
+from fleet.manager.stations.telemetry import Figures
+from fleet.manager.stations.thumbnails import Thumbnails
+from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.metrics import Counts
+from fleet.model import Ack, Presence, PresenceState, Registration, Status, Telemetry
+from fleet.mqtt import Message
+from fleet.wire import Undecodable, decode
+
+log = logging.getLogger(__name__)
+
+SAID: Final[dict[str, type[StationWord]]] = {
+    "registration": Registration,
+    "presence": Presence,
+    "status": Status,
+    "ack": Ack,
+    "telemetry": Telemetry,
+}
+_COMPLAINTS: Final = 5
+"""Lines a second about what cannot be read: one broken sender must not fill the log."""
+
+
+class Hearing:
+    """Hears stations; never raises for what they say."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        inventory: Inventory,
+        figures: Figures,
+        thumbnails: Thumbnails,
+        counts: Counts,
+        pusher: Pusher,
+    ) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._figures = figures
+        self._thumbnails = thumbnails
+        self._counts = counts
+        self._pusher = pusher
+        self._since = 0.0
+        self._said = 0
+        self._unsaid = 0
+
+    def said(self, station: str, kind: str, message: Message) -> None:
+        """A station said something of a kind in `SAID`."""
+        self._counts.messages[kind] += 1
+        if not message.payload:
+            return  # somebody cleared the topic
+        try:
+            said = decode(message.payload, SAID[kind])
+        except Undecodable as error:
+            self.ignore(kind, message, str(error))
+            return
+        heard = self._inventory.stations.get(station)
+        before = (heard.state, heard.conflict) if heard else (PresenceState.UNKNOWN, False)
+        heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
+        if isinstance(said, Ack):
+            self._pusher.ack(station, said, retained=message.retain)
+        if isinstance(said, Status) and not message.retain:
+            heard.clock_offset = (said.at - datetime.now(UTC)).total_seconds()
+        if isinstance(said, Telemetry) and not message.retain:
+            self._figures.fold(station, said, heard.interval, time.monotonic())
+        if (heard.state, heard.conflict) != before:
+            if not message.retain:
+                self._ledger.note_presence(station, heard.state, said.boot)
+            self._pusher.consider(station, heard)
+
+    def pictured(self, station: str, whose: tuple[str, ...], message: Message) -> None:
+        """A thumbnail came; `whose`: role and instance."""
+        role, instance = whose
+        self._counts.messages["thumbnail"] += 1
+        kept = message.retain or not message.payload
+        jpeg, now = message.payload, time.monotonic()
+        if not kept and not self._thumbnails.fold(station, role, instance, jpeg, now):
+            self.ignore("thumbnail", message, "not a JPEG of at most 64 KiB")
+
+    def tick(self) -> None:
+        """Conclude what silence says."""
+        for station in self._inventory.tick(time.monotonic()):
+            heard = self._inventory.stations[station]
+            boot = heard.presence.boot if heard.presence else None
+            self._ledger.note_presence(station, heard.state, boot)
+            self._pusher.consider(station, heard)
+
+    def forget(self, station: str) -> None:
+        """Know nothing of a station until it is heard again."""
+        self._inventory.forget(station)
+        self._figures.forget(station)
+        self._thumbnails.forget(station)
+
+    def ignore(self, kind: str, message: Message, why: str) -> None:
+        """Count a message that changed nothing, and say why: a few times a second at most."""
+        self._counts.undecodable[kind] += 1
+        now = time.monotonic()
+        if now - self._since >= 1:
+            self._since, self._said = now, 0
+        if self._said >= _COMPLAINTS:
+            self._unsaid += 1
+            return
+        self._said += 1
+        more = f" ({self._unsaid} more were not logged)" if self._unsaid else ""
+        self._unsaid = 0
+        log.warning("ignored a message on %s: %s%s", message.topic, why, more)

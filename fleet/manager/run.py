@@ -1,0 +1,172 @@
+"""One run of the manager: puts its parts together, lets them work, and ends them in order.
+
+It answers over HTTP before it has a store, and whatever becomes of store and broker: that is when
+people look. Each part of the work is a guarded task of its own, so that none waits for another.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from fleet import mqtt
+from fleet.guard import Guard, LoopWatch, TaskDied
+from fleet.manager.report import FleetReport
+from fleet.manager.session import ManagerSession
+from fleet.manager.stations.inventory import Inventory
+from fleet.manager.stations.telemetry import Figures
+from fleet.manager.stations.thumbnails import Thumbnails
+from fleet.manager.store import ManagerStore, StoreAway
+from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
+from fleet.manager.web.page.look import Look
+from fleet.manager.web.page.routes import Page
+from fleet.manager.web.server import serve
+from fleet.model import PresenceState, counted
+from fleet.notify import Notifier
+from fleet.topics import Topics
+
+log = logging.getLogger(__name__)
+
+_DISPLACED: Final = 3
+_GOODBYE: Final = 3.0
+"""Seconds to say goodbye to the broker."""
+_TELL: Final = 2.0
+_OPEN_AGAIN: Final = 2.0
+"""Seconds between two tries to open a store that cannot be used for now."""
+
+
+class Manager:
+    """The parts of one running manager."""
+
+    def __init__(
+        self, broker: mqtt.Broker, prefix: str, open_store: Callable[[], ManagerStore]
+    ) -> None:
+        self._broker = broker
+        self._open_store = open_store
+        self._ledger = Ledger()
+        self._inventory, self._figures = Inventory(), Figures(RESERVED)
+        self._thumbnails, self._counts = Thumbnails(), Counts()
+        self._report = FleetReport(self._ledger, self._inventory, self._figures)
+        self._session = ManagerSession(
+            Topics(prefix),
+            self._ledger,
+            self._inventory,
+            self._figures,
+            self._thumbnails,
+            self._counts,
+            self._report,
+        )
+        self._notifier = Notifier()
+        self._watch = LoopWatch()
+        self._ended = asyncio.Event()
+        self._died: TaskDied | None = None
+        self._guard = Guard(self._end_of)
+
+    async def run(self, host: str, port: int) -> int:
+        """Work until told to stop, serving HTTP at `host` and `port`; the exit status.
+
+        Raises:
+            CannotListen: the port is taken or the host is not one of ours.
+            BadStore: the store cannot be used at all.
+            Refused: the broker refuses what the manager cannot do without.
+            TaskDied: a part that the manager relies on has died.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        page = Page(Look(self._ledger, self._report, self._thumbnails))
+        try:
+            async with serve(host, port, self._registry(), self._ailing, page) as url:
+                log.info("serving %s/metrics and the page %s/", url, url)
+                self._notifier.ready()
+                self._guard.rely_on("loop watch", self._watch.run)
+                self._guard.keep("watchdog", self._notifier.keep_alive)
+                self._guard.keep("status line", self._tell)
+                await self._until_ended(self._work())
+        finally:
+            self._notifier.stopping()
+            await self._guard.close()
+            await self._ledger.close()
+        if self._died is not None:
+            raise self._died
+        return _DISPLACED if self._session.displaced else 0
+
+    async def _work(self) -> None:
+        await self._open()
+        log.info("broker %s, store %s", self._broker, self._ledger.place)
+        self._guard.keep("history", self._ledger.keep)
+        self._guard.keep("presence", self._session.watch)
+        self._guard.keep("convergence", self._session.push)
+        self._guard.keep("rollouts", self._session.roll)
+        await mqtt.keep(self._broker, f"fleet-manager-{self._session.boot}", self._session)
+
+    async def _open(self) -> None:
+        """Open the store, however long it cannot be used."""
+        said: str | None = None
+        while True:
+            try:
+                await self._ledger.begin(self._open_store)
+            except StoreAway as error:
+                if str(error) != said:
+                    log.error("%s; it is tried again", error)
+                said = str(error)
+                await asyncio.sleep(_OPEN_AGAIN)
+            else:
+                return
+
+    def _registry(self) -> CollectorRegistry:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(
+            FleetCollector(
+                self._ledger,
+                self._inventory,
+                self._figures,
+                self._thumbnails,
+                self._counts,
+                lambda: self._watch.lag,
+            )
+        )
+        return registry
+
+    async def _ailing(self) -> str | None:
+        """Why the manager cannot do its work."""
+        return await self._ledger.ailing() or self._session.ailing
+
+    def _how_it_goes(self) -> str:
+        online = sum(heard.state is PresenceState.ONLINE for _, heard in self._inventory)
+        of = counted(len(self._inventory.stations), "station")
+        return self._ledger.trouble or self._session.ailing or f"{online} of {of} online"
+
+    async def _tell(self) -> None:
+        """Keep the line that `systemctl status` shows true."""
+        while True:
+            self._notifier.status(self._how_it_goes())
+            await asyncio.sleep(_TELL)
+
+    def _stop(self) -> None:
+        self._session.stop()
+        self._ended.set()
+
+    def _end_of(self, died: TaskDied) -> None:
+        self._died = died
+        self._stop()
+
+    async def _until_ended(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` until it returns; once ended it may still say goodbye."""
+        task = asyncio.ensure_future(work)
+        told = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                goodbye = _GOODBYE if self._session.ailing is None else 0.0
+                await asyncio.wait((task,), timeout=goodbye)
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            told.cancel()
+            await asyncio.gather(task, told, return_exceptions=True)

@@ -1,0 +1,126 @@
+"""The store on a PostgreSQL server, where every wait has an end."""
+
+import logging
+import os
+import socket
+from contextlib import suppress
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from fleet.manager.store.database import PATIENCE, Database, cause
+from fleet.manager.store.records import BadStore, StoreAway
+
+log = logging.getLogger(__name__)
+
+_EXAMPLE: Final = "postgresql+psycopg://fleet@db.example.org/fleet"
+_CONNECT: Final = 5
+_STATEMENT: Final = 10
+"""Seconds the server gives one statement."""
+_OPTIONS: Final = {
+    "statement_timeout": _STATEMENT * 1000,
+    "lock_timeout": int(PATIENCE * 1000),
+    "idle_in_transaction_session_timeout": 60_000,
+}
+_BUSY: Final = ("55P03", "57014")
+"""A lock, or a statement, that took too long."""
+_FULL: Final = ("53100",)
+
+
+def open_server(url: str) -> Database:
+    """The store on a PostgreSQL server, its tables made or upgraded where needed.
+
+    Raises:
+        BadStore: the URL makes no sense, or the store is too new; a `StoreAway` where the server
+            cannot be used for now.
+    """
+    try:
+        address = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise BadStore(f"--store takes a URL such as {_EXAMPLE}") from None
+    if address.drivername != "postgresql+psycopg":
+        raise BadStore(
+            f"--store takes a URL such as {_EXAMPLE}, not one of {address.drivername}; "
+            "without it the store is a file in --state-dir"
+        )
+    place = address.render_as_string()
+    options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
+    try:
+        engine = sa.create_engine(
+            address,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": _CONNECT,
+                "application_name": "fleet-manager",
+                "options": options,
+                "tcp_user_timeout": _STATEMENT * 1000,
+            },
+        )
+    except ModuleNotFoundError:
+        raise BadStore(
+            "a store on PostgreSQL needs psycopg: install conference-fleet[postgresql]"
+        ) from None
+    lines = _Lines(engine)
+
+    def explain(error: sa.exc.SQLAlchemyError, doing: str) -> BadStore:
+        code = getattr(getattr(error, "orig", None), "sqlstate", None)
+        if code in _FULL:
+            return StoreAway(f"the disk of the store {place} is full: make room on it")
+        if code in _BUSY:
+            return StoreAway(
+                f"the store {place} is locked: another transaction does not end "
+                f"(pg_stat_activity names it): {cause(error)}"
+            )
+        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+            return StoreAway(
+                f"the store {place} cannot be {doing}: {cause(error)}",
+                unsure=doing == "written",
+            )
+        return BadStore(f"the store could not be {doing}: {cause(error)}")
+
+    database = Database(engine, explain, cut=lines.cut)
+    try:
+        database.migrate()
+    except sa.exc.SQLAlchemyError as error:
+        engine.dispose()
+        raise explain(error, "used") from None
+    except BadStore:
+        engine.dispose()
+        raise
+    return database
+
+
+class _Lines:
+    """The connections, so that one whose server says nothing more can be cut from outside.
+
+    A server's timeouts end nothing where the server itself has stopped. What a cut one had begun
+    is ended by the next connection, so that it cannot be committed later.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._open: dict[int, Any] = {}
+        self._cut: set[int] = set()
+        sa.event.listen(engine, "connect", self._connected)
+        sa.event.listen(engine, "close", self._closed)
+
+    def cut(self) -> None:
+        """Break every connection; whoever waits for an answer gets an error."""
+        for line in list(self._open.values()):
+            with suppress(Exception):
+                self._cut.add(line.info.backend_pid)
+                with socket.socket(fileno=os.dup(line.fileno())) as end:
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def _connected(self, line: Any, _: Any) -> None:
+        self._open[id(line)] = line
+        if self._cut:
+            ended, self._cut = sorted(self._cut), set()
+            line.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid = ANY(%s) AND application_name = 'fleet-manager'",
+                [ended],
+            )
+            line.commit()
+
+    def _closed(self, line: Any, _: Any) -> None:
+        self._open.pop(id(line), None)

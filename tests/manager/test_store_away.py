@@ -1,0 +1,270 @@
+"""A store that is locked, full, hung, gone or damaged: said as it is, and nothing is lost."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.revisions import issue
+from fleet.manager.store import BadStore, Issue, ManagerStore, StoreAway, Writing, thread
+from fleet.manager.store.ledger import Ledger
+from fleet.manager.store.remembered import MOST, Remembered
+from fleet.model import Ack, Config, InForce, PresenceState, Result, Roles
+from tests.manager.conftest import Place
+from tests.manager.postgres import Postgres
+from tests.processes import until
+
+AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
+ROLES: Roles = {"record": {"main": {"size": 1}}}
+
+
+def made(station: str, revision: int, roles: Roles = ROLES) -> tuple[Issue, Config]:
+    return issue(station, revision, roles, Facts(), at=AT, by="ann", message=None)
+
+
+def ack(revision: int) -> Ack:
+    return Ack(revision, "A", AT, Result.ACCEPTED, None, InForce(revision, {}))
+
+
+@pytest.mark.parametrize("content", ["garbage", "zeros", "half", "page", "directory", "other"])
+def test_a_damaged_store_is_set_aside_and_an_empty_one_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    store = ManagerStore.in_directory(tmp_path)
+    store.write(Writing([made(f"cam{number}", 1)[0] for number in range(300)]))
+    store.close()
+    path = tmp_path / "manager.sqlite"
+    whole = path.read_bytes()
+    damaged = {
+        "garbage": b"garbage" * 1000,
+        "zeros": bytes(len(whole)),
+        "half": whole[: len(whole) // 2],
+        "page": whole[:20_000] + b"\xff" * 20_000 + whole[40_000:],
+        "other": b"\x00../../etc\n\xfe" * 999,
+        "directory": b"",
+    }[content]
+    if content == "directory":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(damaged)
+    store = ManagerStore.in_directory(tmp_path)
+    assert store.load() == {}
+    store.write(Writing([made("cam1", 7)[0]]))
+    store.close()
+    (aside,) = tmp_path.glob("manager.sqlite.damaged-*")
+    assert content == "directory" or aside.read_bytes() == damaged
+    assert [one.levelno for one in caplog.records] == [logging.ERROR]
+    assert aside.name in caplog.text
+    assert ManagerStore.in_directory(tmp_path).load()["cam1"].highest == 7
+    assert len(caplog.records) == 1, "said once"
+
+
+def test_an_empty_file_is_an_empty_store(tmp_path: Path) -> None:
+    (tmp_path / "manager.sqlite").touch()
+    assert ManagerStore.in_directory(tmp_path).load() == {}
+
+
+def test_what_lies_beside_the_store_says_nothing_where_it_is_damaged(tmp_path: Path) -> None:
+    store = ManagerStore.in_directory(tmp_path)
+    store.write(Writing([made("cam1", 1)[0]]))
+    for content in (b"", bytes(64), b"\xff\xfe", b"99999999999999999999999999999999999999999"):
+        (tmp_path / "manager.written").write_bytes(content)
+        assert content[:1] == b"9" or not store.last_use().newer
+    (tmp_path / "manager.written").unlink()
+    (tmp_path / "manager.written").mkdir()
+    assert not store.last_use().newer
+    store.write(Writing([made("cam1", 2)[0]]))
+
+
+def test_a_config_that_the_store_garbled_is_said_and_what_runs_is_adopted(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = place.open()
+    store.write(Writing([made("cam1", 1)[0], made("cam2", 1)[0]]))
+    place.query("update revision set config = '???' where station = 'cam1'")
+
+    async def read() -> None:
+        ledger = await Ledger.open(place.open)
+        assert (ledger["cam1"].config, ledger["cam1"].highest) == (None, 1)
+        assert ledger["cam2"].config is not None
+        await ledger.close()
+
+    asyncio.run(read())
+    assert "what is wanted of cam1 cannot be read" in caplog.text
+
+
+async def test_a_locked_store_refuses_a_change_in_time_and_history_resumes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = await Ledger.open(place.open)
+    await ledger.write([made("cam1", 1)])
+    keeper = asyncio.create_task(ledger.keep())
+    began = time.monotonic()
+    with place.locked():
+        for number in range(3):
+            ledger.note_presence(f"cam{number}", PresenceState.LOST, None)
+        with pytest.raises(StoreAway, match="is locked"):
+            await ledger.write([made("cam1", 2)])
+        config = ledger["cam1"].config
+        assert config is not None
+        assert config.revision == 1
+        said = await ledger.ailing()
+        assert said is not None
+        assert "locked" in said
+    assert time.monotonic() - began < 12
+    await ledger.write([made("cam1", 2)])
+    assert await ledger.ailing() is None
+    await until(lambda: place.query("select station from presence where station = 'cam2'"))
+    keeper.cancel()
+    await ledger.close()
+
+
+@pytest.mark.parametrize("wholly", [True, False], ids=["server", "backend"])
+async def test_a_stopped_server_is_given_up_on_and_used_again_when_it_runs(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, wholly: bool
+) -> None:
+    monkeypatch.setattr(thread, "LONGEST", 1.0)
+    url = postgres.database()
+    ledger = await Ledger.open(lambda: ManagerStore.at(url))
+    await ledger.write([made("cam1", 1)])
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    with postgres.stopped(wholly=wholly):
+        with pytest.raises(StoreAway, match="does not answer"):
+            await ledger.write([made("cam1", 2)])
+        assert ticks > 20, "nobody else waited"
+        ledger.note_presence("cam1", PresenceState.LOST, None)
+        keeper = asyncio.create_task(ledger.keep())
+        if wholly:
+            assert await ledger.ailing() is not None
+        else:
+            await until(lambda: ledger.trouble is None, what="another backend")
+    await until(lambda: ledger.trouble is None, what="the server")
+    keeper.cancel()
+    assert ledger["cam1"].highest == 1, "who was told that it failed does not see it come about"
+    await ledger.write([made("cam1", 2)])
+    assert [one.kind for one in await ledger.past("cam1", 9)] == ["revision", "revision", "lost"]
+    ticking.cancel()
+    await ledger.close()
+
+
+async def test_a_change_whose_answer_got_lost_is_seen_in_the_store(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit went through, and then nobody said so."""
+    store = place.open()
+    ledger = await Ledger.open(lambda: store)
+    write = store.write
+
+    def write_and_hang(writing: Writing) -> None:
+        write(writing)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(thread, "LONGEST", 0.2)
+    monkeypatch.setattr(store, "write", write_and_hang)
+    with pytest.raises(StoreAway, match="does not answer"):
+        await ledger.write([made("cam1", 1)])
+    assert ledger["cam1"].highest == 0
+    with pytest.raises(StoreAway, match="has not answered for"):
+        await ledger.write([made("cam1", 1)])
+    monkeypatch.setattr(thread, "LONGEST", 15.0)
+    monkeypatch.setattr(store, "write", write)
+    keeper = asyncio.create_task(ledger.keep())
+    await until(lambda: ledger["cam1"].highest == 1)
+    with pytest.raises(BadStore):
+        await ledger.write([made("cam1", 1, {})])
+    await ledger.write([made("cam1", 2)])
+    keeper.cancel()
+    await ledger.close()
+
+
+async def test_a_change_that_never_had_its_turn_is_never_made(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.open()
+    ledger = await Ledger.open(lambda: store)
+    monkeypatch.setattr(thread, "LONGEST", 0.3)
+    monkeypatch.setattr(store, "last_use", lambda: time.sleep(0.6))
+    hanging = asyncio.create_task(ledger._run(store.last_use))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreAway):
+        await ledger.write([made("cam1", 1)])
+    with pytest.raises(StoreAway):
+        await hanging
+    await asyncio.sleep(0.4)  # the thread is free again
+    assert store.load() == {}
+    await ledger.close()
+
+
+def test_a_store_that_was_moved_or_exchanged_takes_nothing_that_would_be_lost(
+    tmp_path: Path,
+) -> None:
+    store = ManagerStore.in_directory(tmp_path / "manager")
+    (tmp_path / "manager").rename(tmp_path / "gone")
+    for _ in range(2):
+        with pytest.raises(StoreAway, match="is gone"):
+            store.write(Writing([made("cam1", 1)[0]]))
+    with pytest.raises(StoreAway, match="is gone"):
+        store.check(AT)
+    (tmp_path / "gone").rename(tmp_path / "manager")
+    store.write(Writing([made("cam1", 1)[0]]))
+    path = tmp_path / "manager/manager.sqlite"
+    path.rename(tmp_path / "older")
+    path.write_bytes((tmp_path / "older").read_bytes())
+    with pytest.raises(StoreAway, match="another file lies in the place"):
+        store.write(Writing([made("cam1", 2)[0]]))
+
+
+async def test_what_waits_is_bounded_and_the_newest_stays() -> None:
+    kept: list[str] = []
+
+    async def write(acks: object, presences: list[tuple[str, datetime, str, str | None]]) -> None:
+        kept.extend(one[0] for one in presences)
+
+    remembered = Remembered(write)  # type: ignore[arg-type]
+    for number in range(MOST + 10):
+        remembered.presence(f"s{number}", "lost", None)
+    await remembered.flush()
+    assert (kept[0], kept[-1], len(kept)) == ("s10", f"s{MOST + 9}", MOST)
+
+
+async def test_history_has_our_time_whatever_a_station_s_clock_says(place: Place) -> None:
+    ledger = await Ledger.open(place.open)
+    await ledger.write([made("cam1", 1)])
+    began = datetime.now(UTC) - timedelta(milliseconds=1)
+    ledger.note_ack("cam1", ack(1), answers=True)  # by a station whose clock says AT
+    *_, answered = await ledger.past("cam1", 9)
+    assert answered.kind == "accepted"
+    assert began <= answered.at <= datetime.now(UTC)
+    await ledger.close()
+
+
+def test_a_migration_that_is_cut_short_leaves_the_store_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import alembic.op
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alembic.op, "bulk_insert", fail)
+        with pytest.raises(RuntimeError):
+            ManagerStore.in_directory(tmp_path)
+    with sqlite3.connect(tmp_path / "manager.sqlite") as connection:
+        assert connection.execute("select count(*) from sqlite_master").fetchone() == (0,)
+    connection.close()
+    assert ManagerStore.in_directory(tmp_path).load() == {}
