@@ -27,9 +27,9 @@ To understand the whole, follow one change, in this order:
                                 people, and `manager.web.metrics` to Prometheus
 
 Each program begins in its `cli` (`fleet` in `cli.app`) and is put together there; the agent's
-parts in `agent.run`, the manager's messages go through `manager.session`. A change that goes to
-some stations at a time takes the way round by `manager.rollouts.model` (pure) and
-`manager.rollouts.engine`.
+parts in `agent.run`, the manager's in `manager.run`. The manager's messages go through
+`manager.session`, what stations say on to `manager.hearing`. A change that goes to some stations at
+a time takes the way round by `manager.rollouts.model` (pure) and `manager.rollouts.engine`.
 
 Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one connection, `broker`
 where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (tasks that live on,

@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Run until told to stop. Exits 3 when a manager that began later takes over."""
     from fleet.guard import TaskDied
-    from fleet.manager.run import Manager
+    from fleet.manager.run import ManagerRun
     from fleet.manager.store import BadStore, ManagerStore
     from fleet.manager.web.server import CannotListen
     from fleet.mqtt import BadBroker, Broker, Refused
@@ -73,7 +73,7 @@ def run(
     try:
         address = Broker.parse(broker, username, read_password(password_file))
         host, port = _host_port(http)
-        code = asyncio.run(Manager(address, prefix, open_store).run(host, port))
+        code = asyncio.run(ManagerRun(address, prefix, open_store).run(host, port))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN

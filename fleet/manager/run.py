@@ -39,7 +39,7 @@ _OPEN_AGAIN: Final = 2.0
 """Seconds between two tries to open a store that cannot be used for now."""
 
 
-class Manager:
+class ManagerRun:
     """The parts of one running manager."""
 
     def __init__(
