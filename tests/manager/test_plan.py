@@ -113,6 +113,11 @@ def test_a_room_nobody_records_is_told() -> None:
     assert advised(off, "cam") == ["nobody records the room hall1"]
 
 
+def test_a_room_without_a_station_is_recorded_by_nobody() -> None:
+    assert "nobody records the room hall9" in advised(ROOMS + "[rooms.hall9]\n")
+    assert advised("[rooms.hall1]") == ["nobody records the room hall1"]
+
+
 def test_a_room_is_recorded_where_the_recording_of_its_picture_is_elsewhere() -> None:
     text = ROOMS.replace("[stations.cam2]", '[stations.cam2]\naddress = "192.0.2.2"')
     text += 'roles.record.main.source = {role = "ingest", station = "cam2"}\n'

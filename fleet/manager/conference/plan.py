@@ -101,7 +101,8 @@ def warning(doubt: Doubt) -> str:
 
 def advice(chosen: Sequence[DesiredState], file: ConferenceFile) -> Iterator[str]:
     """What the file leaves open for the `chosen` stations, so that trouble would go unnoticed."""
-    yield from _unrecorded({one.facts.room for one in chosen}, file)
+    is_all = len(chosen) == len(file.stations)
+    yield from _unrecorded({*file.rooms} if is_all else {one.facts.room for one in chosen}, file)
     yield from _unwatched(chosen, file)
     yield from _by_mdns({one.name for one in chosen}, file)
 
