@@ -276,6 +276,19 @@ class Role(Generic[S]):
         )
 
 
+@frozen
+class OwnStation:
+    """A station, for what concerns all instances of a role there."""
+
+    station: str
+    """Its id."""
+    name: str
+    room: str | None
+    recordings: Path
+    instances: frozenset[str]
+    """Those of the role that are there now."""
+
+
 class RoleFactory(Generic[S]):
     """What a station has for a role it can run."""
 
@@ -287,6 +300,13 @@ class RoleFactory(Generic[S]):
     """The class to build; its commands are those the registration tells of."""
     tools: Mapping[str, str] = {}
     """Programs the role needs -> the Debian package that has them."""
+
+    def tidy(self, facts: OwnStation) -> None:
+        """Finish what instances that are not there any more have left, such as files.
+
+        Called in a thread, when the agent has started and after instances were taken away. What
+        somebody still uses must be left alone.
+        """
 
     def build(self, host: Host, settings: S) -> Role[S]:
         """One instance, not started yet."""

@@ -257,6 +257,7 @@ class StationSession:
     async def look_around(self) -> None:
         """Notice for ever what is new on this box; needs no broker."""
         while True:
+            await self._supervisor.tidy(self._known.factories)
             await asyncio.sleep(LOOK_AROUND)
             try:
                 self._known = self._catalogue()

@@ -9,18 +9,22 @@ the run, then the last write of the one before, so it is also right when the age
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from attrs import define, field
 
 from fleet import kept
-from fleet.role import Failed, Host
+from fleet.role import Failed, OwnStation
+
+log = logging.getLogger(__name__)
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _LEAST = 4 * 1024 * 1024
@@ -29,6 +33,7 @@ _GIB = 1024**3
 _LAST = "last"
 """In the run's directory: the name of the segment published last."""
 _NAME_BYTES = 255
+_FRESH_SECONDS = 60.0
 
 
 def public_name(
@@ -49,7 +54,30 @@ def _plain(part: str) -> str:
     return plain.encode()[:70].decode(errors="ignore")
 
 
-def _own(host: Host) -> str:
+class Owner(Protocol):
+    """Whose segments they are; a `Host` is one."""
+
+    role: str
+    instance: str
+    station: str
+    name: str
+    room: str | None
+    recordings: Path
+
+
+@define
+class LeftOwner:
+    """An instance that is not there any more."""
+
+    role: str
+    instance: str
+    station: str
+    name: str
+    room: str | None
+    recordings: Path
+
+
+def _own(host: Owner) -> str:
     """What the names of this instance's runs begin with."""
     # Dots are in no station's id and no instance's name, so no run is taken for another's.
     return f".{host.station}.{host.role}.{host.instance}"
@@ -86,7 +114,7 @@ def short_of(minimum: float, directory: Path) -> str | None:
 class Segments:
     """The segments of one run; `publish` names those that have appeared."""
 
-    host: Host
+    host: Owner
     run: Path
     """The hidden directory the writer writes into, beside the public files."""
     suffix: str
@@ -99,7 +127,7 @@ class Segments:
     _closed: bool = field(default=False, init=False)
 
     @classmethod
-    def begin(cls, host: Host, directory: Path, suffix: str) -> Self:
+    def begin(cls, host: Owner, directory: Path, suffix: str) -> Self:
         """Make the directory of a new run in `directory`, which is made too where missing.
 
         Raises:
@@ -121,7 +149,7 @@ class Segments:
         return cls(host, run, suffix)
 
     @classmethod
-    def of(cls, host: Host, file: Path) -> Self:
+    def of(cls, host: Owner, file: Path) -> Self:
         """The run of an earlier agent that `file` is or was to be one segment of."""
         segments = cls(host, file.parent, file.suffix)
         with contextlib.suppress(OSError):
@@ -204,10 +232,10 @@ class Segments:
     def sweep(self) -> None:
         """Close the runs of this instance that ended while no agent was there."""
         with contextlib.suppress(OSError):
+            used = _arguments()
             for run in self.host.recordings.rglob(f"{_own(self.host)}.*"):
-                if run != self.run:
-                    for suffix in {path.suffix for path in run.glob("[0-9]*")} or {self.suffix}:
-                        Segments.of(self.host, run / f"0{suffix}").close()
+                if run != self.run and run.name not in used:
+                    _close(self.host, run, self.suffix)
 
     def _waiting(self) -> list[Path]:
         found = sorted(self.run.glob(f"[0-9]*{self.suffix}"))
@@ -256,6 +284,39 @@ class Segments:
             return datetime.strptime(self.run.name.split(".")[4], _STAMP).replace(tzinfo=UTC)
         except (IndexError, ValueError):  # no run of ours was named so
             return datetime.fromtimestamp(self.run.stat().st_mtime, UTC)
+
+
+def publish_left(facts: OwnStation, role: str) -> None:
+    """Publish what instances of `role` have left on this station that are not there any more."""
+    with contextlib.suppress(OSError):
+        used = _arguments()
+        for run in facts.recordings.rglob(f".{facts.station}.{role}.*.*"):
+            instance = run.name.split(".")[3]
+            # A writer that is just being started is no process yet.
+            fresh = time.time() - run.stat().st_mtime < _FRESH_SECONDS
+            if run.name in used or instance in facts.instances or fresh or not run.is_dir():
+                continue
+            station, name, room = facts.station, facts.name, facts.room
+            owner = LeftOwner(role, instance, station, name, room, facts.recordings)
+            log.warning("publishing what %s/%s has left: nobody else does", role, instance)
+            _close(owner, run, ".ts")
+
+
+def _close(owner: Owner, run: Path, suffix: str) -> None:
+    for one in {path.suffix for path in run.glob("[0-9]*")} or {suffix}:
+        Segments.of(owner, run / f"0{one}").close()
+
+
+def _arguments() -> frozenset[str]:
+    """The hidden directories that processes were told to write to, whoever started them."""
+    found: set[str] = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(OSError):
+                for argument in (process / "cmdline").read_bytes().split(b"\0"):
+                    parts = os.fsdecode(argument).split("/")
+                    found.update(part for part in parts[:-1] if part.startswith("."))
+    return frozenset(found)
 
 
 def _sync(path: Path) -> None:

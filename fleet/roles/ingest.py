@@ -22,8 +22,18 @@ from fleet.media.inputs import NOTHING, NoInput, Picture, Sound
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import LOOPBACK, PACKAGES, output, raw, sources
 from fleet.media.progress import Metrics, Report
+from fleet.media.segments import publish_left
 from fleet.media.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate, fraction
-from fleet.roles import ChildRole, Failed, Host, Meta, Offer, RoleFactory, register_factory
+from fleet.roles import (
+    ChildRole,
+    Failed,
+    Host,
+    Meta,
+    Offer,
+    OwnStation,
+    RoleFactory,
+    register_factory,
+)
 
 _PROGRAM = Path(programs.__file__).with_name("capture.py")
 _PYTHON = "/usr/bin/python3"
@@ -271,6 +281,10 @@ class IngestFactory(RoleFactory[IngestSettings]):
     def offers(self, settings: IngestSettings) -> Mapping[str, Offer]:
         """Picture and sound in one."""
         return {"main": Offer(settings.port, settings.listen)}
+
+    def tidy(self, facts: OwnStation) -> None:
+        """Publish what local copies that are not wanted any more have left."""
+        publish_left(facts, "ingest")
 
 
 register_factory("ingest", IngestFactory())

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 
 from fleet.media.reading import SourceRole
-from fleet.media.segments import Segments, short_of
+from fleet.media.segments import Segments, publish_left, short_of
 from fleet.media.sources import (
     AudioBitrate,
     FileSource,
@@ -20,7 +20,7 @@ from fleet.media.sources import (
     VideoBitrate,
     below,
 )
-from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
+from fleet.roles import Failed, Host, Meta, OwnStation, RoleFactory, register_factory
 
 _SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv"}
 
@@ -263,6 +263,10 @@ class RecordFactory(RoleFactory[RecordSettings]):
     role = Record
     settings = RecordSettings
     tools: Mapping[str, str] = {"ffmpeg": "ffmpeg"}
+
+    def tidy(self, facts: OwnStation) -> None:
+        """Publish what recordings that are not wanted any more have left."""
+        publish_left(facts, "record")
 
 
 register_factory("record", RecordFactory())

@@ -3,14 +3,24 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 from attrs import evolve
 
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import State
-from fleet.roles import THUMBNAIL_BYTES, Failed, Host, Secret
+from fleet.roles import THUMBNAIL_BYTES, Failed, Host, OwnStation, Secret
 from fleet.roles import Command as Asked
-from tests.agent.engine import ChildFactory, Command, FakeClock, FakeFactory, Station, Text, settle
+from tests.agent.engine import (
+    ChildFactory,
+    Command,
+    FakeClock,
+    FakeFactory,
+    Station,
+    Text,
+    marked,
+    settle,
+)
 from tests.processes import until
 
 MAIN = Key("fake", "main")
@@ -118,6 +128,51 @@ async def test_what_runs_of_a_role_that_is_gone_for_the_moment_runs_on_until_it_
     assert [one.pid for one in after.processes()] == [pid]
     await after.supervisor.stop()
     assert after.processes() == []
+
+
+async def test_children_are_known_again_where_the_state_directory_was_moved(
+    station: Station, tmp_path: Path
+) -> None:
+    (tmp_path / "disk1").mkdir()
+    (tmp_path / "link").symlink_to("disk1")
+    wanted = ChildFactory().wanted("sleep", "1000")
+    before = Station(tmp_path / "link")
+    await before.supervisor.apply({MAIN: wanted})
+    await until(lambda: before.state(MAIN) == State.RUNNING)
+    (process,) = marked(tmp_path / "disk1/state")
+    await before.supervisor.leave()
+    (tmp_path / "disk1").rename(tmp_path / "disk2")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("disk2")
+    after = Station(tmp_path / "link")
+    await after.supervisor.take_over()
+    await after.supervisor.apply({MAIN: wanted})
+    await until(lambda: after.state(MAIN) == State.RUNNING)
+    assert process.is_running()
+    assert after.status(MAIN).restarts == 0
+    await after.supervisor.stop()
+    assert marked(tmp_path / "disk1/state") == []
+    assert process.status() == psutil.STATUS_ZOMBIE  # this test is the parent
+
+
+async def test_roles_finish_what_instances_that_are_gone_have_left(station: Station) -> None:
+    asked: list[frozenset[str]] = []
+
+    class Tidy(FakeFactory):
+        def tidy(self, facts: OwnStation) -> None:
+            asked.append(facts.instances)
+            raise OSError("the disk is slow")
+
+    factory = Tidy()
+    supervisor = station.supervisor
+    await supervisor.apply({MAIN: factory.wanted(), Key("fake", "other"): factory.wanted()})
+    for _ in range(5):
+        await supervisor.tidy({"fake": factory})
+    assert asked == [{"main", "other"}] * 3
+    await supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    await supervisor.tidy({"fake": factory})
+    assert asked[3:] == [{"main"}]
 
 
 @pytest.mark.parametrize("digest", [None, "of other settings"])

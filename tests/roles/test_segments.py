@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.media.segments import Segments, public_name
-from fleet.roles import Failed
+from fleet.media.segments import Segments, public_name, publish_left
+from fleet.roles import Failed, OwnStation
 from fleet.roles.record import Record, RecordSettings
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
@@ -193,6 +194,44 @@ def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
     assert "last is damaged" in said[0]
+
+
+def test_a_run_that_somebody_writes_to_is_left_alone_by_whoever_does_not_know_him(
+    make_host: MakeHost,
+) -> None:
+    host = make_host()
+    cut = begin(host, NOON)
+    written(cut, 0, "first", NOON)
+    with subprocess.Popen(["tail", "-f", "/dev/null", cut.pattern]) as writer:
+        Segments.begin(host, host.recordings, ".ts").sweep()
+        publish_left(facts(host, instances=()), "record")
+        assert (cut.run / "000000000.ts").read_text() == "first"
+        writer.kill()
+    Segments.begin(host, host.recordings, ".ts").sweep()
+    assert [path.read_text() for path in public(host.recordings)] == ["first"]
+
+
+def test_what_an_instance_left_that_is_not_there_any_more_is_published(
+    make_host: MakeHost,
+) -> None:
+    host = make_host()
+    cut = begin(host, NOON)
+    written(cut, 0, "first", NOON)
+    publish_left(facts(host), "record")
+    assert public(host.recordings) == [], "whose instance is there tidies up itself"
+    publish_left(facts(host, instances=()), "monitor")
+    assert public(host.recordings) == []
+    publish_left(facts(host, instances=()), "record")
+    assert public(host.recordings) == [], "it may just be beginning"
+    os.utime(cut.run, (NOON.timestamp(), NOON.timestamp()))
+    publish_left(facts(host, instances=()), "record")
+    (file,) = public(host.recordings)
+    assert file.name == public_name(host.room, host.name, "main", NOON, ".ts")
+    assert hidden(host.recordings) == []
+
+
+def facts(host: RealHost, instances: tuple[str, ...] = ("main",)) -> OwnStation:
+    return OwnStation(host.station, host.name, host.room, host.recordings, frozenset(instances))
 
 
 def test_a_percent_sign_in_the_path_is_no_pattern(tmp_path: Path, make_host: MakeHost) -> None:

@@ -140,6 +140,7 @@ class InstanceHost(Host):
                 stop=stop_signal,
                 grace=grace,
                 report=report,
+                station=self.station,
             )
             process = Process.spawn(argv, mark, env or {}, self.state, logs(self._place, self.key))
         self.children[name] = process

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve
 from prometheus_client import CollectorRegistry
@@ -19,13 +19,15 @@ from fleet.agent.engine.reconcile import Key, Start, Stop, Unrunnable, Update, W
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.guard import Guard, LoopWatch
 from fleet.model import InstanceStatus, LogLine, NoSuchInstance, State, UnknownCommand
-from fleet.role import Command, factories
+from fleet.role import Command, OwnStation, RoleFactory, factories
 from fleet.strict import close_match
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS: Final = 3.0
 """Seconds an agent that leaves its children waits for roles that do something just now."""
+TIDY_LOOKS: Final = 3
+"""Looks at what was left, after a start and after instances were taken away."""
 TICK: Final = 1.0
 SOON: Final = 0.1
 """Seconds between two ticks, and while something is under way."""
@@ -72,6 +74,7 @@ class Supervisor:
         self._timer: Timer | None = None
         self._hurried = False
         self._over = False
+        self._untidy = TIDY_LOOKS
 
     async def take_over(self) -> None:
         """Find the children an earlier agent left; to be called once, before `apply`."""
@@ -110,6 +113,7 @@ class Supervisor:
             log.info("%s %s", type(step).__name__.lower(), step.key)
             match step:
                 case Stop(key):
+                    self._untidy = TIDY_LOOKS
                     self._instances[key].want(None)
                 case Update(key, target):
                     self._instances[key].want(target)
@@ -118,6 +122,21 @@ class Supervisor:
         for key in wanted:
             self._instances[key].wanted_by(revision)
         self._changed()
+
+    async def tidy(self, factories: Mapping[str, RoleFactory[Any]]) -> None:
+        """Let roles finish what instances have left that are gone; now and then, in a thread."""
+        if not self._untidy:
+            return
+        self._untidy -= 1
+        around, place = self._around, self._around.place
+        for role, factory in factories.items():
+            there = frozenset(key.instance for key in self._instances if key.role == role)
+            name = around.name or place.station
+            facts = OwnStation(place.station, name, around.room, place.recordings, there)
+            try:
+                await asyncio.to_thread(factory.tidy, facts)
+            except Exception:
+                log.exception("what %s has left could not be finished", role)
 
     def left(self, key: Key, digest: str) -> bool:
         """Whether children of an instance were left, all with the settings of `digest`."""

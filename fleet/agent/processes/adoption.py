@@ -6,14 +6,14 @@ settings it was started with, or stopped. Nothing new starts in its place before
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from attrs import frozen
 
 from fleet import kept
 from fleet.agent.engine.reconcile import Key
-from fleet.agent.processes.left_behind import leaders_and_orphans, scan
+from fleet.agent.processes.left_behind import Marked, leaders_and_orphans, scan
 from fleet.agent.processes.process import Process, kill
 from fleet.model import counted
 
@@ -42,13 +42,11 @@ class Adoption:
 
     async def find(self) -> None:
         """Look who is there; grandchildren whose parent is gone are killed."""
-        leaders, orphans = leaders_and_orphans(scan(self._place.state_dir))
+        leaders, orphans = leaders_and_orphans(self._scan())
         if orphans:
             log.warning("killing %s of children that are gone", counted(len(orphans), "orphan"))
             ids = {orphan.mark.id for orphan in orphans}
-            await kill(
-                lambda: [one.stat.pid for one in scan(self._place.state_dir) if one.mark.id in ids]
-            )
+            await kill(lambda: [one.stat.pid for one in self._scan() if one.mark.id in ids])
         for leader in leaders:
             mark = leader.mark
             process = Process.take_over(leader, logs(self._place, mark.key))
@@ -59,6 +57,9 @@ class Adoption:
                 await asyncio.gather(process.stop(), twin.stop())
             else:
                 self._left[mark.key, mark.name] = process
+
+    def _scan(self) -> Iterator[Marked]:
+        return scan(self._place.state_dir, self._place.station)
 
     def keep_only(self, wanted: Collection[Key], waiting: Mapping[Key, str]) -> None:
         """Begin to stop those that are of no instance in `wanted`.

@@ -34,7 +34,7 @@ class Mark:
 
     `stop`: number of the signal that ends it gently; `grace`: seconds it then has; `report`:
     its standard output is no log. The rest is of one start of it: a random `id`, the seconds
-    the machine was up, the bytes that were in its logs already.
+    the machine was up, the bytes that were in its logs already, the station's id.
     """
 
     state_dir: str
@@ -49,6 +49,7 @@ class Mark:
     uptime: float = 0.0
     output_at: int = 0
     errors_at: int = 0
+    station: str = ""
 
     @property
     def key(self) -> Key:
@@ -146,11 +147,17 @@ def pids() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
-def scan(state_dir: Path) -> Iterator[Marked]:
-    """The living processes that belong to the agent of `state_dir`."""
+def scan(state_dir: Path, station: str) -> Iterator[Marked]:
+    """The living processes that belong to the agent of `state_dir`.
+
+    So do those of this station's agent whose state directory is not there any more: it was moved.
+    """
     for pid in pids():
         mark = mark_of(pid)
-        if mark is None or mark.state_dir != str(state_dir):
+        if mark is None:
+            continue
+        moved = mark.station == station and not Path(mark.state_dir).exists()
+        if mark.state_dir != str(state_dir) and not moved:
             continue
         now = stat(pid)
         if now is not None and not now.gone:
