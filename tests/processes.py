@@ -258,14 +258,16 @@ class Programs:
     def agent(self, broker: Mosquitto, station: str, settings: str = "", **env: str) -> Program:
         """`fleet-agent run`; state and recordings live in `directory/<station>`.
 
-        `settings`: TOML lines; they are kept for the next start of the same station.
+        `settings`: TOML lines; they are kept for the next start of the same station. It measures
+        and says that it is there every other second, unless they say otherwise.
         """
         place = self.directory / station
         place.mkdir(exist_ok=True)
         file = place / "agent.toml"
         if settings or not file.exists():
-            defaults = "" if "recordings" in settings else f'recordings = "{place}/recordings"\n'
-            file.write_text(defaults + settings)
+            usual = {"recordings": f'"{place}/recordings"', "interval": "2.0"}
+            lines = [f"{key} = {value}\n" for key, value in usual.items() if key not in settings]
+            file.write_text("".join(lines) + settings)
         return self.start(
             "fleet-agent",
             *("run", "--broker", broker.url, "--station", station),

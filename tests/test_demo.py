@@ -118,25 +118,16 @@ async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None
     run.ended_without_a_trace()
 
 
-async def test_ctrl_c_ends_everything_and_leaves_whole_recordings(run: Run) -> None:
-    demo = await run.start()
-    running = [*(f"{role} +main" for role in ("ingest", "stream", "monitor")), "record +capture"]
-    await run.comes_to(lambda: BLOCKED in run.said and run.shows(*running), "the table")
-    demo.send_signal(signal.SIGINT)
-    demo.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
-    assert run.said.count("decodes whole") == 2
-    assert re.search(r"hall1-cam: .* in 2 files, .* decodes whole", run.said)
-    run.ended_without_a_trace()
-
-
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 (ours)
         text: str = reply.read().decode()
         return text
 
 
-async def test_the_page_and_prometheus_are_where_it_says(run: Run) -> None:
+@pytest.mark.long
+async def test_page_and_prometheus_are_there_until_ctrl_c_and_no_other_demo_beside_it(
+    run: Run, tmp_path: Path
+) -> None:
     demo = await run.start()
     prometheus = await run.comes_to(lambda: run.address("Prometheus"), "Prometheus' address")
     page = run.address("page")
@@ -170,8 +161,20 @@ async def test_the_page_and_prometheus_are_where_it_says(run: Run) -> None:
     assert len(listening) >= 2
     assert set(listening) == {"127.0.0.1"}
 
+    (tmp_path / "later").mkdir()
+    later = Run(tmp_path / "later")
+    other = await later.start()
+    assert await asyncio.wait_for(other.wait(), 60) == 1
+    assert "another demo?" in later.said
+    later.ended_without_a_trace()
+
+    running = [*(f"{role} +main" for role in ("ingest", "stream", "monitor")), "record +capture"]
+    await run.comes_to(lambda: BLOCKED in run.said and run.shows(*running), "the table")
+    demo.send_signal(signal.SIGINT)
     demo.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
+    assert run.said.count("decodes whole") == 2
+    assert re.search(r"hall1-cam: .* in 2 files, .* decodes whole", run.said)
     run.ended_without_a_trace()
 
 
@@ -182,17 +185,6 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(run: Run) ->
     assert "ingest/main cannot listen on 127.0.0.1:19710: Address already in use" in run.said
     assert "examples/demo.toml" in run.said
     run.ended_without_a_trace()
-
-
-async def test_of_two_at_once_the_later_does_not_start(run: Run, tmp_path: Path) -> None:
-    await run.start()
-    await run.comes_to(lambda: run.address("page"), "the page's address")
-    (tmp_path / "later").mkdir()
-    later = Run(tmp_path / "later")
-    demo = await later.start()
-    assert await asyncio.wait_for(demo.wait(), 60) == 1
-    assert "another demo?" in later.said
-    later.ended_without_a_trace()
 
 
 async def test_a_part_that_does_not_start_is_named(run: Run, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ async def test_a_recorder_that_hangs_is_replaced_as_stalled(
     boss.since = boss.stranger.mark()
     os.kill(pid, signal.SIGSTOP)
     await state(boss, "stopping", "Stalled")
+    boss.since = boss.stranger.mark()
     status = await state(boss, "running")
     assert status["roles"]["record"]["main"]["restarts"] == 1
     assert not psutil.pid_exists(pid)
