@@ -32,6 +32,8 @@ class InstanceLines:
     role: str
     instance: str
     lines: tuple[str, ...]
+    at: tuple[datetime | None, ...] = ()
+    """When each was written; null where that is not known. Earlier releases leave it out."""
 
 
 @frozen

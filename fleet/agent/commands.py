@@ -24,6 +24,7 @@ from fleet.agent.config.validate import clip
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.processes.adoption import Place
+from fleet.agent.processes.output import OutputLine
 from fleet.guard import contained, describe
 from fleet.model import (
     MAX_PAYLOAD,
@@ -62,6 +63,8 @@ DEADLINE: Final = 30.0
 """Seconds a command has whose message does not expire."""
 _MOST_REMEMBERED: Final = 1000
 _LOGS_BYTES: Final = MAX_PAYLOAD * 3 // 4
+_TIME_BYTES: Final = 28
+"""What a line's time and commas take in JSON."""
 
 
 Find = Callable[[str, str | None, str], Command]
@@ -207,9 +210,7 @@ class StationCommands:
             raise self._no_such(f"{asked.role}/{asked.instance or '*'}")
         most = _LOGS_BYTES // max(1, len(found))
         last = self._supervisor.last_lines
-        return LogsResult(
-            tuple(InstanceLines(*key, _newest(last(key, asked.lines), most)) for key in found)
-        )
+        return LogsResult(tuple(_newest(key, last(key, asked.lines), most) for key in found))
 
     async def restart(self, asked: RestartArguments) -> RestartResult:
         """Stop the instance and start it again."""
@@ -251,12 +252,13 @@ class StationCommands:
         return NoSuchInstance(f"{what} does not run here (there are: {known})")
 
 
-def _newest(lines: list[str], most: int) -> tuple[str, ...]:
+def _newest(key: Key, lines: list[OutputLine], most: int) -> InstanceLines:
     """As many of the last lines as fit into `most` bytes of JSON."""
-    kept: list[str] = []
+    kept: list[OutputLine] = []
     for line in reversed(lines):
-        most -= len(dumps(line)) + 1
+        most -= len(dumps(line.text)) + _TIME_BYTES
         if most < 0:
             break
         kept.append(line)
-    return tuple(reversed(kept))
+    kept.reverse()
+    return InstanceLines(*key, tuple(line.text for line in kept), tuple(line.at for line in kept))

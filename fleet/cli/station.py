@@ -109,6 +109,8 @@ class Station:
     id: str
     name: str
     registration: Registration | None
+    timezone: str | None = None
+    """The conference's, None where no manager was asked."""
 
     def commands(self, role: str) -> Mapping[str, CommandSchema]:
         """What is known to be offered; a role may offer more while it runs."""
@@ -142,10 +144,11 @@ async def find(line: Line, given: str, patience: float = REACH) -> Station:
         await line.listen(*manager_filters(access), hear=hear)
         first = [manager.online.wait()]
     await _any_of(*first, patience=patience)
+    timezone = None
     if heard.has(topics.presence(given)):
         id_, name = given, given
     elif manager.online.is_set():
-        id_, name = await _known_to(Manager(line), given)
+        id_, name, timezone = await _known_to(Manager(line), given)
     else:
         id_, name = await _of_host_name(line, heard, given), given
     if id_ != given:
@@ -155,7 +158,8 @@ async def find(line: Line, given: str, patience: float = REACH) -> Station:
     if presence is None or presence.state is not PresenceState.ONLINE:
         raise Unreachable(absence(name, presence))
     await _any_of(heard.until(topics.registration(id_)), patience=patience)
-    return Station(id_, name, heard.latest(topics.registration(id_), Registration))
+    registration = heard.latest(topics.registration(id_), Registration)
+    return Station(id_, name, registration, timezone)
 
 
 async def runs(line: Line, station: Station) -> Mapping[str, Mapping[str, InstanceStatus]]:
@@ -253,14 +257,15 @@ async def _any_of(*waits: Any, patience: float) -> None:
             task.cancel()
 
 
-async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
-    """Id and name of the station the manager knows as `given`."""
+async def _known_to(manager: Manager, given: str) -> tuple[str, str, str]:
+    """Id and name of the station the manager knows as `given`, and the conference's time zone."""
     try:
-        stations = (await manager.status()).stations
+        status = await manager.status()
     except Denied as denied:
         raise Unreachable(
             f"the manager does not say which station {given!r} is: {denied}"
         ) from None
+    stations = status.stations
     found = [one for one in matching(stations, given) if given in (one.id, one.name)]
     if not found:
         near = difflib.get_close_matches(given, [one.name for one in stations], n=1)
@@ -271,7 +276,7 @@ async def _known_to(manager: Manager, given: str) -> tuple[str, str]:
         raise Unreachable(
             f"{station.name} is {station.presence.value}; {instead('status')} says more"
         )
-    return station.id, station.name
+    return station.id, station.name, status.timezone
 
 
 async def _of_host_name(line: Line, heard: _Heard, given: str) -> str:

@@ -120,6 +120,16 @@ def zoned(at: datetime, timezone: str) -> datetime:
         return at.astimezone(UTC)
 
 
+def stamp(at: datetime | None, timezone: str | None) -> str:
+    """A moment in one word: `2026-02-01T10:12:03+01:00`, `-` where it is not known.
+
+    Without a time zone it is this machine's.
+    """
+    if at is None:
+        return _NOTHING
+    return (zoned(at, timezone) if timezone else at.astimezone()).isoformat(timespec="seconds")
+
+
 def header(now: datetime) -> tuple[str, ...]:
     """The table's header, with the time zone of `now`, in which its times are."""
     marked = f"{HEADER[_SINCE]}({now:%Z})"

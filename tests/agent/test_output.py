@@ -1,5 +1,6 @@
 """Reading what children write: every line once, bounded whatever is written."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_what_was_there_before_is_not_read(path: Path) -> None:
     append(path, b"new\n")
     assert read(log) == ["new"]
     assert log.words(5) == ["new"]
-    assert log.last(5) == ["old", "new"]
+    assert words(log, 5) == ["old", "new"]
 
 
 def test_lines_past_the_allowance_are_counted_as_dropped(path: Path) -> None:
@@ -81,6 +82,10 @@ def test_bytes_that_are_no_text_are_shown_all_the_same(path: Path) -> None:
     assert read(log) == ["caf\ufffd  ok"]
 
 
+def words(log: LogFile, lines: int) -> list[str]:
+    return [line.text for line in log.last(lines)]
+
+
 def test_a_long_log_is_moved_aside_and_the_last_lines_are_still_found(path: Path) -> None:
     log = LogFile(path, "stderr")
     for number in range(4):
@@ -93,7 +98,53 @@ def test_a_long_log_is_moved_aside_and_the_last_lines_are_still_found(path: Path
     assert max(sizes) <= output.ROTATE
     append(path, b"last\n")
     assert read(log) == ["last"]
-    assert log.last(3) == ["3", "3", "last"]
+    assert words(log, 3) == ["3", "3", "last"]
+
+
+def test_each_of_the_last_lines_says_when_it_was_read_as_far_as_this_agent_read_it(
+    path: Path,
+) -> None:
+    append(path, b"earlier agent\n")
+    log = LogFile(path, "stderr")
+    at = datetime(2026, 2, 1, 9, tzinfo=UTC)
+
+    def say(seconds: int, data: bytes) -> None:
+        append(path, data)
+        read(log)
+        log.mark(at + timedelta(seconds=seconds))
+
+    say(1, b"one\ntwo\nthr")
+    say(2, b"ee\n")
+    say(9, b"x" * output.ROTATE + b"\nlast\n")
+    found = [(line.at and (line.at - at).seconds, line.text[:13]) for line in log.last(9)]
+    assert found[-1] == (9, "last")
+    assert log.rotate(Allowance())
+    say(12, b"after\n")
+    found = [(line.at and (line.at - at).seconds, line.text) for line in log.last(2)]
+    assert found == [(9, "last"), (12, "after")]
+    path.write_bytes(b"")
+    read(log)
+    append(path, b"written since\n")
+    assert [line.at for line in log.last(1)] == [None]
+
+
+def test_lines_of_before_and_of_each_tick_are_told_apart(path: Path) -> None:
+    append(path, b"earlier agent\n")
+    log = LogFile(path, "stderr")
+    at = datetime(2026, 2, 1, 9, tzinfo=UTC)
+    for seconds, data in ((1, b"one\ntwo\nthr"), (2, b"ee\n"), (9, b"four\n")):
+        append(path, data)
+        read(log)
+        log.mark(at + timedelta(seconds=seconds))
+    assert [(line.at and (line.at - at).seconds, line.text) for line in log.last(9)] == [
+        *((None, "earlier agent"), (1, "one"), (1, "two"), (2, "three"), (9, "four")),
+    ]
+    for number in range(3000):
+        append(path, b"%d\n" % number)
+        read(log)
+        log.mark(at + timedelta(seconds=number))
+    assert log.last(1)[0].at == at + timedelta(seconds=2999)
+    assert log.last(2900)[0].at is None, "too long ago to be remembered"
 
 
 def test_a_log_that_was_taken_away_hurts_nobody(path: Path) -> None:
@@ -102,7 +153,7 @@ def test_a_log_that_was_taken_away_hurts_nobody(path: Path) -> None:
     assert read(log) == ["one"]
     path.unlink()
     assert read(log) == []
-    assert log.last(5) == []
+    assert words(log, 5) == []
     assert not log.rotate(Allowance())
     append(path, b"two\n")
     assert read(log) == ["two"]

@@ -76,7 +76,7 @@ async def test_the_last_words_of_a_child_are_in_the_message(station: Station) ->
     assert "status 3" in status.message
     assert "word 7" in status.message
     assert "word 2" not in status.message
-    assert station.supervisor.last_lines(MAIN, 2)[-1] == "word 7"
+    assert station.supervisor.last_lines(MAIN, 2)[-1].text == "word 7"
 
 
 async def test_a_missing_program_and_one_that_cannot_be_run_say_so(

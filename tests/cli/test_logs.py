@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ async def has(fleet: Fleet, *lines: str) -> None:
 
     async def there() -> bool:
         found = await fleet("logs", STATION, "-n", "1000")
-        return set(lines) <= set(found.lines)
+        return set(lines) <= {line.partition(" ")[2] for line in found.lines}
 
     async with asyncio.timeout(20):
         while not await there():
@@ -114,11 +115,17 @@ async def test_the_last_lines_of_each_instance_plain_and_as_json(
     await has(fleet, "say/a: two", "say/b: vier")
     found = await fleet("logs", STATION, "-n", "2")
     assert (found.code, found.err) == (0, "")
-    assert found.lines == ["say/a: two", "say/a: three ?[2J[bold]", "say/b: vier"]
+    expected = ["say/a: two", "say/a: three ?[2J[bold]", "say/b: vier"]
+    assert [line.partition(" ")[2] for line in found.lines] == expected
+    for line in found.lines:
+        age = datetime.now(UTC) - datetime.fromisoformat(line.split()[0])
+        assert timedelta(0) <= age < timedelta(minutes=1), line
     found = await fleet("logs", STATION, "say/a", "-n", "2")
-    assert found.lines == ["two", "three ?[2J[bold]"]
+    assert [line.partition(" ")[2] for line in found.lines] == ["two", "three ?[2J[bold]"]
     found = await fleet("logs", STATION, "say", "-n", "1", "--json")
-    assert [json.loads(line) for line in found.lines] == [
+    said = [json.loads(line) for line in found.lines]
+    assert all(one.pop("at").endswith("Z") for one in said)
+    assert said == [
         {"role": "say", "instance": "a", "text": "three \x1b[2J[bold]"},
         {"role": "say", "instance": "b", "text": "vier"},
     ]
@@ -155,7 +162,10 @@ async def test_following_shows_every_line_once_and_ends_cleanly(
     following = await follow("say/a", "-n", "1000")
     lines = await following.until("end")
     await counting
-    assert lines == [*(f"line {number}" for number in range(150)), "end"]
+    assert [line.partition(" ")[2] for line in lines] == [
+        *(f"line {number}" for number in range(150)),
+        "end",
+    ]
     following.process.send_signal(signal.SIGINT)
     out, err = await following.process.communicate()
     assert (following.process.returncode, out, err) == (0, b"", b"")

@@ -17,6 +17,7 @@ from fleet.agent.engine.host import Surroundings
 from fleet.agent.engine.instance import Instance
 from fleet.agent.engine.reconcile import Key, Start, Stop, Unrunnable, Update, Wanted, reconcile
 from fleet.agent.processes.adoption import Adoption, Place
+from fleet.agent.processes.output import OutputLine
 from fleet.guard import Guard, LoopWatch
 from fleet.model import InstanceStatus, LogLine, NoSuchInstance, State, UnknownCommand
 from fleet.role import Command, OwnStation, RoleFactory, factories
@@ -181,7 +182,7 @@ class Supervisor:
         """
         self._instance(key).restart()
 
-    def last_lines(self, key: Key, lines: int) -> list[str]:
+    def last_lines(self, key: Key, lines: int) -> list[OutputLine]:
         """The last lines the children of an instance wrote; each was given to `lines` by then.
 
         Raises:

@@ -8,12 +8,14 @@ goes on at the new beginning). Whatever a child writes, reading takes bounded ti
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.reconcile import Key
@@ -34,6 +36,19 @@ _BUDGET: Final = 16 * 1024 * 1024
 _TAIL: Final = 256 * 1024
 """Bytes looked at for the last lines."""
 _LINE_BYTES: Final = 4 * LINE_LENGTH
+_MARKS: Final = 2000
+"""Moments remembered of a file."""
+
+Marks = Sequence[tuple[int, datetime | None]]
+"""Up to which byte a file had been read when; None: by an earlier agent."""
+
+
+@frozen
+class OutputLine:
+    """A line a child wrote. `at`: when it was read, None where an earlier agent did that."""
+
+    at: datetime | None
+    text: str
 
 
 @define
@@ -64,19 +79,33 @@ class LogFile:
     """The beginning of a line that has no end yet."""
     _cut: bool = False
     """Whether the line being read was too long and already given."""
+    _marks: list[tuple[int, datetime | None]] = field(factory=list)
+    _aside_marks: Marks = ()
+    """Those of the file that was moved aside last."""
 
     def __attrs_post_init__(self) -> None:
         self._offset = size(self.path)
+        self._marks.append((self._offset, None))
 
     def rewind(self) -> None:
         """Read from where the child's own words begin."""
         self._offset = self.begun
 
+    def mark(self, now: datetime) -> None:
+        """All that has been read was written by now."""
+        if self._offset > self._marks[-1][0]:
+            self._marks.append((self._offset, now))
+        if len(self._marks) > _MARKS:
+            self._marks = [(self._marks[1][0], None), *self._marks[2:]]
+
+    def _begin_anew(self) -> None:
+        self._offset, self._rest, self.begun, self._marks = 0, b"", 0, [(0, None)]
+
     def read(self, allowance: Allowance) -> Iterator[str]:
         """The new lines, as many as `allowance` has left; the others count as dropped."""
         end = size(self.path)
         if end < self._offset:
-            self._offset, self._rest, self.begun = 0, b"", 0  # somebody emptied it
+            self._begin_anew()  # somebody emptied it
         if end == self._offset:
             return
         read = lines = 0
@@ -131,23 +160,24 @@ class LogFile:
             for number in range(KEPT, 1, -1):
                 with contextlib.suppress(FileNotFoundError):
                     _aside(self.path, number - 1).replace(_aside(self.path, number))
-            _aside(self.path, 1).write_bytes(_end(self.path, ROTATE))
+            start, data = _end(self.path, ROTATE)
+            _aside(self.path, 1).write_bytes(data)
+            self._aside_marks = [(max(0, end - start), at) for end, at in self._marks]
         self._skip(max(self._offset, size(self.path)), allowance)  # written since it was read
         # No space for the copy: the log is lost, the disk is not filled further.
         empty(self.path)
-        self._offset, self._rest, self.begun = 0, b"", 0
+        self._begin_anew()
         return True
 
     def words(self, lines: int) -> list[str]:
         """The last lines of the child itself."""
-        return _lines(self.path, self.begun)[-lines:]
+        return [line.text for line in _lines(self.path, (), self.begun)[-lines:]]
 
-    def last(self, lines: int) -> list[str]:
+    def last(self, lines: int) -> list[OutputLine]:
         """The last lines, also those of earlier children and of before it was moved aside."""
-        found: list[str] = []
-        for path in (self.path, _aside(self.path, 1)):
-            if len(found) < lines:
-                found = _lines(path) + found
+        found = _lines(self.path, self._marks)
+        if len(found) < lines:
+            found = _lines(_aside(self.path, 1), self._aside_marks) + found
         return found[-lines:]
 
 
@@ -198,16 +228,17 @@ class Logs:
             for line in file.read(self._allowance):
                 shown = self.without_secrets(line)
                 self._say(LogLine(self._clock.now(), *self._key, file.stream, shown))
+            file.mark(self._clock.now())
             much |= file.rotate(self._allowance)
         if self._allowance.dropped:
             self._dropped(self._allowance.dropped)
             self._allowance.dropped = 0
         return much
 
-    def last(self, lines: int) -> list[str]:
+    def last(self, lines: int) -> list[OutputLine]:
         """The last lines of all children, those of the file written last at the end."""
         found = [line for file in by_age(self._files.values()) for line in file.last(lines)]
-        return [self.without_secrets(line) for line in found[-lines:]]
+        return [OutputLine(line.at, self.without_secrets(line.text)) for line in found[-lines:]]
 
 
 def by_age(files: Iterable[LogFile]) -> list[LogFile]:
@@ -239,23 +270,33 @@ def _aside(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}")
 
 
-def _lines(path: Path, begun: int = 0) -> list[str]:
+def _lines(path: Path, marks: Marks, begun: int = 0) -> list[OutputLine]:
     """The lines at the end of a file, none from before `begun`."""
     try:
-        data = _end(path, _TAIL, begun)
+        end, data = _end(path, _TAIL, begun)
     except OSError:
         return []
-    return [text(line) for line in data.split(b"\n") if line.strip()]
+    found = []
+    for line in data.split(b"\n"):
+        end += len(line)
+        if line.strip():
+            index = bisect_left(marks, end, key=lambda mark: mark[0])
+            found.append(OutputLine(marks[index][1] if index < len(marks) else None, text(line)))
+        end += 1
+    return found
 
 
-def _end(path: Path, length: int, begun: int = 0) -> bytes:
-    """The last `length` bytes of a file at most, from the beginning of a line on."""
+def _end(path: Path, length: int, begun: int = 0) -> tuple[int, bytes]:
+    """The last `length` bytes of a file at most, from the beginning of a line on, and where."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         begun = begun if begun <= end else 0
-        file.seek(max(begun, end - length))
+        start = file.seek(max(begun, end - length))
         data = file.read(length)
-    return data if end - begun <= length else data.partition(b"\n")[2]
+    if end - begun <= length:
+        return start, data
+    whole = data.partition(b"\n")[2]
+    return start + len(data) - len(whole), whole
 
 
 def _changed(path: Path) -> float:

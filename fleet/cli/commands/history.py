@@ -46,6 +46,6 @@ def run(
 
 
 def _line(one: Event, timezone: str) -> view.TableRow:
-    at = view.zoned(one.at, timezone).isoformat(timespec="seconds")
+    at = view.stamp(one.at, timezone)
     number = "-" if one.number is None else str(one.number)
     return view.TableRow(tuple(map(clean, (at, one.kind, number, one.by or "-", one.text))))

@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import time
+from datetime import datetime
+from itertools import zip_longest
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,7 +14,7 @@ from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Access, Line, StationDenied, Unreachable, connect
 from fleet.cli.station import Station, absence, ask, find
 from fleet.cli.terminal import print_json, say, stop, with_examples
-from fleet.cli.view import clean
+from fleet.cli.view import clean, stamp
 from fleet.model import NAME_RULE, Log, Presence, PresenceState, counted, is_name
 from fleet.mqtt import Filter, Message
 from fleet.station import MOST_LINES, STATION, LogsResult
@@ -103,10 +105,12 @@ class _Reader:
 
     wish: Wish
     begun: bool = False
+    _timezone: str | None = None
 
     async def read(self, line: Line) -> None:
         """On one connection. Does not end by itself with -f."""
         station = await find(line, self.wish.station)
+        self._timezone = station.timezone
         topics = line.access.topics
         log, presence = topics.log(station.id), topics.presence(station.id)
         heard: asyncio.Queue[Message] = asyncio.Queue()
@@ -139,8 +143,8 @@ class _Reader:
         if not result.instances:
             say(f"nothing runs on {station.name}")
         for one in result.instances:
-            for text in one.lines:
-                self._print(one.role, one.instance, text)
+            for text, at in zip_longest(one.lines, one.at[: len(one.lines)]):
+                self._print(one.role, one.instance, text, at)
 
     def _batch(self, payload: bytes) -> None:
         try:
@@ -150,17 +154,16 @@ class _Reader:
             return
         for one in log.lines:
             if self.wish.is_for(one.role, one.instance):
-                self._print(one.role, one.instance, one.text, at=one.at, stream=one.stream)
+                self._print(one.role, one.instance, one.text, one.at, stream=one.stream)
         if log.dropped:
             say(f"{counted(log.dropped, 'line')} of this station left out: too many at once")
 
-    def _print(self, role: str, instance: str, text: str, **more: Any) -> None:
+    def _print(self, role: str, instance: str, text: str, at: datetime | None, **more: Any) -> None:
         if self.wish.json:
-            print_json({"role": role, "instance": instance, "text": text, **more})
-        elif self.wish.instance is not None:
-            print(clean(text))
+            print_json({"role": role, "instance": instance, "text": text, "at": at, **more})
         else:
-            print(f"{role}/{instance}: {clean(text)}")
+            whose = "" if self.wish.instance is not None else f"{role}/{instance}: "
+            print(f"{stamp(at, self._timezone)} {whose}{clean(text)}")
         if self.wish.follow:
             sys.stdout.flush()
 
