@@ -173,6 +173,23 @@ def test_what_offers_nothing_cannot_be_referred_to(role: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ({"role": "ingst"}, "'cam' has no ingst/main (did you mean 'ingest'?)"),
+        ({"role": "ingest", "instance": "mian"}, "no ingest/mian (did you mean 'main'?)"),
+        ({"role": "ingest", "seat": "cma"}, "in the room 'hall1' (did you mean 'cam'?)"),
+        ({"role": "ingest", "station": "cma"}, "in this file (did you mean 'cam'?)"),
+        ({"role": "mix"}, "'cam' has no mix/main, or it is switched off"),
+    ],
+)
+def test_a_misspelt_name_in_a_reference_gets_its_did_you_mean(
+    reference: dict[str, str], hint: str
+) -> None:
+    own = {"roles": roles(ingest=ingest(), monitor={"source": reference})}
+    assert hint in mistakes({CAM: own})["stations.cam.roles.monitor.main.source"]
+
+
 def test_an_output_that_is_none_is_a_mistake() -> None:
     own = {"roles": roles(ingest=ingest(), record=reading(output="mian"))}
     assert mistakes({CAM: own}) == {

@@ -143,9 +143,9 @@ def _target(
         meant = f"no station {reference.station!r} in this file{hint}"
     elif reference.seat is not None:
         room = own.facts.room
-        there = {name: one.facts.seat for name, one in by_name.items() if one.facts.room == room}
-        names = [name for name, seat in there.items() if seat == reference.seat]
-        hint = close_match(reference.seat, [seat for seat in there.values() if seat])
+        seats = {name: one.facts.seat for name, one in by_name.items() if one.facts.room == room}
+        names = [name for name, seat in seats.items() if seat == reference.seat]
+        hint = close_match(reference.seat, [seat for seat in seats.values() if seat])
         meant = f"no station with the seat {reference.seat!r} in the room {room!r}{hint}"
     else:
         names = [node.station]
@@ -157,11 +157,15 @@ def _target(
         both = " and ".join(map(repr, names))
         no(f"may mean {both}: they have the same seat in this room; name the station instead")
         return None
-    if reference.instance not in by_name[names[0]].roles.get(reference.role, {}):
-        no(
-            f"refers to nothing: {names[0]!r} has no {reference.role}/{reference.instance}, "
-            "or it is switched off"
-        )
+    there = by_name[names[0]].roles
+    if reference.instance not in there.get(reference.role, {}):
+        meant = f"{reference.role}/{reference.instance}"
+        hint = (
+            close_match(reference.instance, list(there[reference.role]))
+            if reference.role in there
+            else close_match(reference.role, list(there))
+        ) or ", or it is switched off"
+        no(f"refers to nothing: {names[0]!r} has no {meant}{hint}")
         return None
     return InstanceName(names[0], reference.role, reference.instance)
 
