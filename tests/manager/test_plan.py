@@ -219,3 +219,20 @@ def test_a_plan_applied_leaves_an_empty_plan(then: Any, now: Any) -> None:
             instances[change.instance] = then[change.role][change.instance]
     assert planned(then, result) == []
     assert same({role: inner for role, inner in result.items() if inner}, then)
+
+
+SECRETIVE = st.recursive(
+    VALUES,
+    lambda inner: st.fixed_dictionaries(
+        {"password": st.sampled_from(["hunter2", "hunter3"]), "a": inner},
+        optional={"api_key": st.just("hunter4"), "url": st.just("x://ann:hunter5@y?token=hunter6")},
+    ),
+    max_leaves=4,
+)
+
+
+@given(SECRETIVE, SECRETIVE)
+def test_whatever_changes_no_secret_is_shown(then: Any, now: Any) -> None:
+    found = planned({"r": {"a": {"x": then}, "b": {"x": then}}}, {"r": {"a": {"x": now}}})
+    assert "hunter" not in str(found)
+    assert bool(found[0].action == "~") == (not same(then, now))

@@ -151,6 +151,19 @@ async def test_a_retained_request_and_one_without_correlation_are_not_run(
     await stranger.publish(topic, b"", retain=True)
 
 
+async def test_a_recording_on_a_lost_station_is_a_warning(stranger: Stranger) -> None:
+    station = PretendStation(stranger, "cam1")
+    await station.come_online()
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await station.obey(await station.config(1))
+    text = conference(("hall1-cam", "cam1"), seconds=60)
+    for presence, lost in (("online", False), ("lost", True), ("offline", False)):
+        await station.presence(presence)
+        plan = (await ask(stranger, "plan", text=text, name="f"))["result"]
+        assert [one["running"] for one in plan["changes"]] == [presence == "online"]
+        assert any("may be recording" in one for one in plan["warnings"]) == lost
+
+
 async def test_a_changed_setting_tells_whether_it_interrupts_what_runs(stranger: Stranger) -> None:
     station = PretendStation(stranger, "cam1")
     await station.come_online()

@@ -10,7 +10,7 @@ from fleet.manager.conference import plan
 from fleet.manager.conference.file import dotted
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
-from fleet.manager.operations.comparing import Comparison, compare, cuts
+from fleet.manager.operations.comparing import Comparison, compare, cuts, out_of_reach
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout, RolloutKind, RolloutTarget
 from fleet.manager.store import AppliedFile
@@ -242,6 +242,7 @@ def _back(desk: Desk, revisions: Then, rejected: frozenset[str]) -> Comparison:
         warnings += map(plan.warning, plan.doubts(wanted, said))
         if own and config is not None and station in rejected:
             warnings.append(f"{desk.name(station)} rejected this as revision {config.revision}")
+    warnings += out_of_reach(desk, changes)
     last = desk.ledger.rollout
     planned = PlanResult(
         tuple(changes),

@@ -1,6 +1,6 @@
 """What a conference file would change: the plan people see, and the targets of a rollout."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from attrs import evolve, frozen
@@ -13,7 +13,7 @@ from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import RolloutTarget
 from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
-from fleet.operations import Change, Cut, Doubt, PlanResult, StationChange
+from fleet.operations import RECORDING, Change, Cut, Doubt, PlanResult, StationChange
 from fleet.strict import close_match
 
 _NOBODY: Final = Facts()
@@ -89,6 +89,7 @@ def compare(
         if entry.replaced_by is not None:
             replaced[one.id] = None
         replaced |= dict.fromkeys(olds, one.id)
+    warnings += out_of_reach(desk, changes)
     last = desk.ledger.rollout
     result = PlanResult(
         tuple(changes),
@@ -105,6 +106,17 @@ def compare(
         cuts(desk, changes),
     )
     return Comparison(result, tuple(targets), facts, replaced)
+
+
+def out_of_reach(desk: Desk, changes: Iterable[Change]) -> Iterator[str]:
+    """The recordings that may go on, nobody knows, and that the changes interrupt later."""
+    for one in changes:
+        ends = one.role == RECORDING and one.action != "+" and not one.live
+        if ends and (one.role, one.instance) in desk.may_run(one.id):
+            yield (
+                f"{one.station} {one.role}/{one.instance}: the station is lost and may be "
+                "recording; this interrupts it once the station is back"
+            )
 
 
 def cuts(desk: Desk, changes: Iterable[Change]) -> tuple[Cut, ...]:

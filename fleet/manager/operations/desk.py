@@ -79,12 +79,17 @@ class Desk:
 
     def running(self, station: str) -> frozenset[tuple[str, str]]:
         """The instances, (role, name), that run on a station that can be reached."""
+        is_online = self.inventory.presence(station) is PresenceState.ONLINE
+        return self._said_to_run(station) if is_online else frozenset()
+
+    def may_run(self, station: str) -> frozenset[tuple[str, str]]:
+        """Those that ran on a station that was lost: it may be well, and only its network gone."""
+        is_lost = self.inventory.presence(station) is PresenceState.LOST
+        return self._said_to_run(station) if is_lost else frozenset()
+
+    def _said_to_run(self, station: str) -> frozenset[tuple[str, str]]:
         heard = self.inventory.get(station)
-        if (
-            heard is None
-            or heard.status is None
-            or self.inventory.presence(station) is not PresenceState.ONLINE
-        ):
+        if heard is None or heard.status is None:
             return frozenset()
         return frozenset(
             (role, name)
