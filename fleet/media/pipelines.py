@@ -35,6 +35,7 @@ _VIDEO = {
     " ! video/x-h264,stream-format=byte-stream,alignment=au ! identity name=encoded",
     "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
     " option-string=repeat-headers=1:open-gop=0"
+    ":colorprim=bt709:transfer=bt709:colormatrix=bt709:range=limited"
     " ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
 }
 _AUDIO = {
@@ -62,7 +63,10 @@ PACKAGES = {
 def raw(size: str) -> str:
     """The picture between capture and encoder, at any rate."""
     width, height = size.split("x")
-    return f"video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1"
+    return (
+        f"video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1"
+        ",interlace-mode=progressive,colorimetry=bt709"
+    )
 
 
 def output(
@@ -118,9 +122,9 @@ def output(
 def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[str, Any]]:
     """A pipeline for each thing to be opened: one, where picture and sound come from the same."""
     image = (
-        f"videoconvert name=seen ! deinterlace ! identity name=thin"
-        f" ! videoscale add-borders=true ! {caps} ! {_AHEAD.format(max=4)}"
-        f" ! appsink name=picture max-buffers=8 {_TAKE}"
+        "videoconvert name=seen ! deinterlace ! identity name=thin ! videoflip video-direction=auto"
+        " ! videoconvert ! capsfilter name=range ! videoconvertscale add-borders=true"
+        f" ! {caps} ! {_AHEAD.format(max=4)} ! appsink name=picture max-buffers=8 {_TAKE}"
     )
     tone = (
         f"{_CONVERT} ! audioresample ! {_PCM} ! {_AHEAD.format(max=200)}"

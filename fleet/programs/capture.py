@@ -13,7 +13,8 @@ Run as `python3 capture.py SPECIFICATION`, JSON with the pipelines as GStreamer 
 `output` has appsrc elements named `picture` and `sound` (either may lack), the first at `sink_1`
 of one named `pictures`, and elements `server` and, where that does not take connections from the
 station itself, `loopback`; a source has appsinks with the names of what it feeds, and for pictures
-an element `thin` where spare ones are left out. `stands`: its picture may stay the same for
+elements `seen` at their begin, `thin` where spare ones are left out, and `range`, a filter of
+what they are converted by. `stands`: its picture may stay the same for
 seconds. Every second it writes what it does to standard output, as ffmpeg's `-progress` does. It
 ends with status 3 where GStreamer lacks a part.
 """
@@ -87,6 +88,9 @@ class Source:
             if isinstance(feed, Pictures):
                 thin = pipeline.get_by_name("thin").get_static_pad("src")
                 thin.add_probe(Gst.PadProbeType.BUFFER, feed.thin)
+                seen = pipeline.get_by_name("seen").get_static_pad("sink")
+                ranged = pipeline.get_by_name("range")
+                seen.add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, _fit_range, ranged)
         decoder = pipeline.get_by_name("decoder")
         if decoder is not None:
             decoder.connect("source-setup", _set_up)
@@ -169,6 +173,16 @@ class Source:
 
     def _ended(self, bus: Any, message: Any) -> None:
         self.end(0)
+
+
+def _fit_range(pad: Any, information: Any, ranged: Any) -> Any:
+    """Have full range converted by way of RGB: from YUV to YUV it would be left or be two off."""
+    event = information.get_event()
+    if event.type == Gst.EventType.CAPS:
+        colours = event.parse_caps().get_structure(0).get_string("colorimetry") or ""
+        by_rgb = Gst.Caps.from_string("video/x-raw,format=BGRx")
+        ranged.set_property("caps", by_rgb if colours.startswith("1:") else Gst.Caps.new_any())
+    return Gst.PadProbeReturn.OK
 
 
 def _has_latency(bus: Any, message: Any, pipeline: Any) -> None:

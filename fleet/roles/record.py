@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
+from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import SourceRole
 from fleet.media.segments import Segments, publish_left, short_of
 from fleet.media.sources import (
@@ -239,7 +240,7 @@ class Record(SourceRole[RecordSettings]):
         )
         rate = settings.video_bitrate
         return [
-            *("-c:v", *encoder, "-pix_fmt", "yuv420p"),
+            *("-c:v", *encoder, *PICTURE),
             *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
             *("-g", "50", "-force_key_frames", f"expr:gte(t,n_forced*{settings.segment_seconds})"),
         ]

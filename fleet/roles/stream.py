@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Gauge
 
+from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import SourceRole
 from fleet.media.segments import refused
 from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate
@@ -110,7 +111,7 @@ class Stream(SourceRole[StreamSettings]):
         rate = self.settings.video_bitrate or _VIDEO_BITRATE
         return [
             *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"),
-            *("-pix_fmt", "yuv420p", "-g", "50"),
+            *(*PICTURE, "-g", "50"),
             *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
         ]
 
@@ -203,7 +204,7 @@ def _for_icecast(settings: StreamSettings) -> list[str]:
         return []
     rate = str(settings.video_bitrate or _VIDEO_BITRATE)
     picture = [
-        *("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-pix_fmt", "yuv420p"),
+        *("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", *PICTURE),
         *("-g", "50", "-b:v", rate, "-maxrate", rate),
     ]
     sound = ["-c:a", "libopus", "-ar", "48000", "-ac", "2"]

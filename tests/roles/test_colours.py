@@ -1,0 +1,205 @@
+"""Pictures of every kind leave an ingest, and are encoded by a recording, as they were meant."""
+
+import asyncio
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.roles.ingest import Ingest, IngestSettings
+from fleet.roles.record import Record, RecordSettings
+from fleet.strict import structure
+from tests.processes import free_port
+from tests.roles.host import RealHost
+from tests.roles.media import pictures, probe, public
+from tests.roles.network import QUIET, reader
+
+MakeHost = Callable[..., RealHost]
+Settings = Callable[..., RecordSettings]
+Until = Callable[..., Awaitable[None]]
+
+WIDTH, HEIGHT = 320, 180
+GREY, RED, GREEN, BLUE = (64, 64, 64), (191, 0, 0), (0, 191, 0), (0, 0, 191)
+COLOURS = (GREY, RED, GREEN, BLUE)
+"""From the left, a quarter of the width each."""
+NEAR = 6
+"""Of 255: what two encodings may cost."""
+
+
+def colours(*encoder: str, filters: str = "", size: str = f"{WIDTH}x{HEIGHT}") -> list[str]:
+    """ffmpeg's arguments for a film of the bars."""
+    bars = ";".join(
+        f"color=0x{r:02x}{g:02x}{b:02x}:size=80x180:rate=25,format=gbrp[{n}]"
+        for n, (r, g, b) in enumerate(COLOURS)
+    )
+    joined = f"{bars};[0][1][2][3]hstack=4,scale={size.replace('x', ':')}:flags=neighbor{filters}"
+    return ["-filter_complex", joined, "-t", "30", *encoder]
+
+
+def h264(matrix: str, range_: str) -> list[str]:
+    tags = [f"-{what}" for what in ("colorspace", "color_primaries", "color_trc")]
+    named = {"bt601": "smpte170m"}.get(matrix, matrix)
+    return colours(
+        *("-c:v", "libx264", "-preset", "ultrafast", "-qp", "8", "-color_range", range_),
+        *(part for tag in tags for part in (tag, named)),
+        filters=f":out_color_matrix={matrix}:out_range={range_},format=yuv420p",
+    )
+
+
+SOURCES = {
+    "MJPEG": (
+        "mov",
+        colours(
+            *("-c:v", "mjpeg", "-q:v", "2"),
+            filters=":out_color_matrix=bt601:out_range=pc,format=yuvj420p",
+        ),
+    ),
+    "601": ("mkv", h264("bt601", "tv")),
+    "709": ("mkv", h264("bt709", "tv")),
+    "709 of full range": ("mkv", h264("bt709", "pc")),
+}
+
+
+async def made(file: Path, arguments: list[str]) -> dict[str, Any]:
+    await asyncio.to_thread(subprocess.run, [*QUIET, *arguments, str(file)], check=True)
+    return {"type": "file", "path": str(file)}
+
+
+async def captured(
+    host: RealHost, until: Until, source: dict[str, Any], file: Path, **values: Any
+) -> Path:
+    """A second of what leaves an ingest."""
+    cheap = {"size": f"{WIDTH}x{HEIGHT}", "local_copy": {"enabled": False}}
+    wanted = {"listen": "127.0.0.1", "port": free_port(), "picture": source, **cheap, **values}
+    role = Ingest(host, structure(wanted, IngestSettings))
+    await role.start()
+    frames = "fleet_ffmpeg_frames_total"
+    await until(lambda: (host.registry.get_sample_value(frames) or 0) > 70, role)
+    with reader(f"tcp://127.0.0.1:{role.settings.port}", file, 1) as one:
+        await until(lambda: not one.running, role)
+    await role.stop()
+    return file
+
+
+async def seen(file: Path, width: int = WIDTH, height: int = HEIGHT) -> list[tuple[int, ...]]:
+    """The colours in the middle of each bar of the last picture."""
+    last = (await asyncio.to_thread(pictures, file, width, height))[-1]
+    middles = [(height // 2 * width + int((n + 0.5) * width / 4)) * 3 for n in range(4)]
+    return [tuple(last[at : at + 3]) for at in middles]
+
+
+def near(found: list[tuple[int, ...]]) -> bool:
+    return all(
+        abs(level - meant) <= NEAR
+        for one, wanted in zip(found, COLOURS, strict=True)
+        for level, meant in zip(one, wanted, strict=True)
+    )
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_colours_leave_an_ingest_as_they_came_and_say_which_they_are(
+    make_host: MakeHost, until: Until, tmp_path: Path, kind: str
+) -> None:
+    suffix, arguments = SOURCES[kind]
+    source = await made(tmp_path / f"in.{suffix}", arguments)
+    file = await captured(make_host(role="ingest"), until, source, tmp_path / "a.ts")
+    (stream,) = probe(file)["streams"]
+    told = {name: stream.get(f"color_{name}") for name in ("space", "primaries", "transfer")}
+    assert told == dict.fromkeys(told, "bt709")
+    assert stream["color_range"] == "tv"
+    found = await seen(file)
+    assert near(found), found
+
+
+async def test_a_picture_that_is_to_be_turned_is_turned(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    upright = await made(tmp_path / "up.mov", h264("bt709", "tv"))
+    turned = tmp_path / "turned.mov"
+    rotate = ("-i", upright["path"], "-c", "copy", "-metadata:s:v", "rotate=180")
+    source = await made(turned, list(rotate))
+    file = await captured(make_host(role="ingest"), until, source, tmp_path / "a.ts")
+    found = await seen(file)
+    assert near(found[::-1]), found
+
+
+async def test_interlaced_anamorphic_pictures_leave_progressive_and_as_wide_as_they_are_seen(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "10")
+    fields = "tinterlace=interleave_bottom,setfield=bff,format=yuv420p,setsar=64/45"
+    source = await made(tmp_path / "in.mov", [*moving, "-vf", fields, "-c:v", "dvvideo"])
+    size = {"size": "1024x576", "video_bitrate": 4_000_000}
+    file = await captured(make_host(role="ingest"), until, source, tmp_path / "a.ts", **size)
+    (stream,) = probe(file)["streams"]
+    assert (stream["width"], stream["height"]) == (1024, 576)
+    assert stream["field_order"] == "progressive"
+    last = (await asyncio.to_thread(pictures, file, 1024, 576))[-1]
+    borders = [max(last[(288 * 1024 + x) * 3 :][:3]) for x in (4, 1019)]
+    assert min(borders) > 60, "no pillars: it fills the width"
+    assert await asyncio.to_thread(combed, file) < 0.3
+
+
+def combed(file: Path) -> float:
+    """Share of pictures made of two fields."""
+    argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), "-vf", "idet", "-f", "null", "-"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+    line = next(line for line in said.splitlines() if "Multi frame" in line)
+    top, bottom, progressive, _ = (int(word) for word in line.split() if word.isdecimal())
+    return (top + bottom) / (top + bottom + progressive)
+
+
+async def test_a_recording_encodes_pictures_of_odd_size(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    wide = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p")
+    source = await made(tmp_path / "in.mkv", colours(*wide, size="853x481"))
+    host = make_host()
+    role = Record(host, record_settings(source=source, video_codec="h264"))
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 25, role)
+    await role.stop()
+    (stream,) = probe(public(host.recordings)[0])["streams"]
+    assert (stream["width"], stream["height"]) == (852, 480)
+    assert host.failed is None
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_colours_are_recorded_as_they_came(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path, kind: str
+) -> None:
+    suffix, arguments = SOURCES[kind]
+    source = await made(tmp_path / f"in.{suffix}", arguments)
+    host = make_host()
+    good = {"video_codec": "h264", "video_bitrate": 1_000_000}
+    role = Record(host, record_settings(source=source, **good))
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 40, role)
+    await role.stop()
+    (file,) = public(host.recordings)
+    found = await seen(file)
+    assert near(found), found
+    (stream,) = probe(file)["streams"]
+    assert stream["color_range"] == "tv"
+    assert stream["color_space"] == {"MJPEG": "bt470bg", "601": "smpte170m"}.get(kind, "bt709")
+
+
+async def test_interlaced_pictures_are_recorded_progressive_where_they_are_encoded(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "10")
+    fields = "tinterlace=interleave_bottom,setfield=bff,format=yuv420p,setsar=64/45"
+    source = await made(tmp_path / "in.mov", [*moving, "-vf", fields, "-c:v", "dvvideo"])
+    host = make_host()
+    good = {"video_codec": "h264", "video_bitrate": 4_000_000}
+    role = Record(host, record_settings(source=source, **good))
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 40, role)
+    await role.stop()
+    (file,) = public(host.recordings)
+    (stream,) = probe(file)["streams"]
+    assert stream["sample_aspect_ratio"] == "64:45"
+    assert stream["field_order"] == "progressive"
+    assert await asyncio.to_thread(combed, file) < 0.3
