@@ -35,6 +35,8 @@ WELL: Final[dict[str, Value]] = {
     "fleet_agent_loop_lag_seconds": 0.01,
     "fleet_agent_task_deaths_total": 0,
     "fleet_role_series_omitted": 0,
+    "fleet_source_clock_jumps_total": 0,
+    "fleet_source_changes_total": 0,
     "fleet_ffmpeg_frames_total": lambda t: 25 * t,
     "fleet_ffmpeg_dropped_frames_total": 0,
     "fleet_ffmpeg_duplicated_frames_total": 0,
@@ -80,9 +82,9 @@ _WHOLE: Final = (
 )
 """What is shown for all sound as well as for each track."""
 _OUTPUTS: Final = {
-    "record": ("fleet_recording_", "fleet_ffmpeg_"),
+    "record": ("fleet_recording_", "fleet_ffmpeg_", "fleet_source_"),
     "ingest": ("fleet_ingest_", "fleet_ffmpeg_"),
-    "stream": ("fleet_stream_", "fleet_ffmpeg_"),
+    "stream": ("fleet_stream_", "fleet_ffmpeg_", "fleet_source_"),
     "monitor": ("fleet_monitor_",),
 }
 _PEAK_CLIPS: Final = -1.0
@@ -256,6 +258,7 @@ class Day:
             else:
                 station.revision, station.roles = config["revision"], config["roles"]
                 await station.ack()
+        await self._say()  # what it cannot say ends the test at once
         self._task = asyncio.create_task(self._play())
         return self
 
