@@ -140,6 +140,16 @@ class Host(ABC):
         """
 
     @abstractmethod
+    def records(self) -> None:
+        """Say that this instance writes below `recordings`: before it begins, and once a second.
+
+        Where they would go to another disk than they are meant for, the status says so.
+
+        Raises:
+            Failed: `DiskMissing`, and the station's settings want no other disk.
+        """
+
+    @abstractmethod
     def secret(self, secret: Secret) -> str:
         """The value of a secret. Log lines and messages of this instance show `…` for it.
 

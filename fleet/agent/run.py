@@ -22,6 +22,7 @@ from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
 from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
 from fleet.agent.config.store import StateDirectory
+from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.processes.adoption import Place
@@ -46,6 +47,7 @@ _LINGER: Final = 2.0
 """Seconds that what roles have left behind in this process may take to end."""
 _GOODBYE = 5.0
 """Seconds the broker has to take the last words."""
+_DISK_PATIENCE: Final = 2.0
 _CLOCK_GAP = 60.0
 """Seconds between two looks at the clock's offset."""
 
@@ -82,6 +84,9 @@ class Agent:
         )
         self._offset: float | None = None
         self._guard, self._watch = Guard(), LoopWatch()
+        self._disk = RecordingsDisk(
+            self._place.recordings, self._place.state_dir, settings.recordings_mount
+        )
         own = CollectorRegistry()
         own.register(MachineFigures({"recordings": self._place.recordings}, lambda: self._offset))
         own.register(AgentFigures(self._guard, self._watch))
@@ -92,6 +97,7 @@ class Agent:
             thumbnail=lambda key, jpeg: self._session.thumbnail(key, jpeg),
             guard=self._guard,
             watch=self._watch,
+            disk=self._disk,
         )
         commands = StationCommands(self._place, self._supervisor)
         blocked = frozenset(settings.blocked_roles)
@@ -128,6 +134,8 @@ class Agent:
         log.info("fleet-agent %s, station %s", __version__, self._place.station)
         keep = self._guard.keep
         keep("the watch over the loop", self._watch.run)
+        with suppress(TimeoutError):  # a disk that hangs must not hold up the others
+            await asyncio.wait_for(asyncio.to_thread(self._disk.look), _DISK_PATIENCE)
         await self._supervisor.take_over()
         if not self._ending.done():  # else nothing new is begun: what was left is let go, or ended
             await self._session.begin()
@@ -136,6 +144,7 @@ class Agent:
         talking = keep("the conversation with the broker", self._talk)
         keep("the watchdog's feeding", self._notifier.keep_alive)
         keep("the look at the clock", self._watch_clock)
+        keep("the look at the disk", self._watch_disk)
         keep("the look at the box", self._session.look_around)
         try:
             number = await self._ending
@@ -167,6 +176,11 @@ class Agent:
         while True:
             self._offset = await asyncio.to_thread(clock_offset)
             await asyncio.sleep(_CLOCK_GAP)
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._disk.look)
 
     def end(self, number: signal.Signals) -> None:
         """Begin to end, as that signal asks; the first one counts."""

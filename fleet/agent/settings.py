@@ -38,6 +38,8 @@ class AgentSettings:
     state_dir: str | None = None
     recordings: str | None = None
     """Where recordings go; `recordings` in the state directory unless given."""
+    recordings_mount: bool = False
+    """Whether nothing is recorded unless a disk is mounted at `recordings` or above it."""
     secrets_dir: str = "/etc/fleet/secrets"
     roles_dir: str | None = None
     """A directory with role files of your own."""

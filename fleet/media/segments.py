@@ -64,6 +64,9 @@ class Owner(Protocol):
     room: str | None
     recordings: Path
 
+    def records(self) -> None:
+        """As a host's."""
+
 
 @define
 class LeftOwner:
@@ -75,6 +78,9 @@ class LeftOwner:
     name: str
     room: str | None
     recordings: Path
+
+    def records(self) -> None:
+        """It writes no more."""
 
 
 def _own(host: Owner) -> str:
@@ -135,6 +141,7 @@ class Segments:
         """
         stem = f"{_own(host)}.{datetime.now(UTC).strftime(_STAMP)}"
         run = directory.absolute() / stem
+        host.records()
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(directory).free < _LEAST:
@@ -193,6 +200,7 @@ class Segments:
         """
         if self._closed:
             return
+        self.host.records()
         try:
             self._name()
             self._look()

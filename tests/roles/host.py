@@ -118,6 +118,9 @@ class RealHost(Host):
         self.children.append(child)
         return child
 
+    def records(self) -> None:
+        pass
+
     def secret(self, secret: Secret) -> str:
         if secret.secret not in self.secrets:
             raise Failed("SecretMissing", secret.secret)

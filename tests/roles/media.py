@@ -50,7 +50,8 @@ def public(directory: Path) -> list[Path]:
 
 
 def hidden(directory: Path) -> list[Path]:
-    return [path for path in directory.iterdir() if path.name.startswith(".")]
+    """What is hidden there, but for the mark of a disk of its own."""
+    return [p for p in directory.iterdir() if p.name.startswith(".") and p.name != ".fleet-disk"]
 
 
 def clip(path: Path) -> None:

@@ -17,6 +17,7 @@ from fleet import kept
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.policy import ROLE_CRASHED, Ending
 from fleet.agent.engine.reconcile import Key
+from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place, logs
 from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
@@ -52,6 +53,7 @@ class Surroundings:
     thumbnail: Callable[[Key, bytes], None]
     guard: Guard
     watch: LoopWatch
+    disk: RecordingsDisk
     jitter: Callable[[], float] = random.random
     """Gives a number from 0 to 1."""
     name: str = ""
@@ -105,6 +107,10 @@ class InstanceHost(Host):
         self._noted = noted
         self._first_progress = first_progress
         self._picture = around.thumbnail
+        self._disk = around.disk
+        self._records = False
+        self._said: tuple[str | None, str | None] = (None, None)
+        """What the role itself noted."""
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._make_state()
@@ -154,6 +160,15 @@ class InstanceHost(Host):
         except OSError:
             return
 
+    def records(self) -> None:
+        """Looked at when it begins, then as the last look found it."""
+        if not self._records:
+            self._disk.look()
+        self._records = True
+        if self._disk.refused and self._disk.trouble is not None:
+            raise Failed(self._disk.trouble.reason, self._disk.trouble.message)
+        self._show()
+
     def secret(self, secret: Secret) -> str:
         """From the station's secrets directory, or systemd's credentials; nothing shows it."""
         value = self._secret(secret)
@@ -180,8 +195,14 @@ class InstanceHost(Host):
         """Shown with the state `running`."""
         reason = None if reason is None else _text(reason)
         message = None if message is None else self._shown(message)
-        if self.shown != (reason, message):
-            self.shown = (reason, message)
+        self._said = (reason, message)
+        self._show()
+
+    def _show(self) -> None:
+        trouble = self._disk.trouble if self._records else None
+        shown = (trouble.reason, trouble.message) if trouble else self._said
+        if self.shown != shown:
+            self.shown = shown
             self._noted()
 
     def thumbnail(self, jpeg: bytes) -> None:

@@ -16,6 +16,7 @@ from fleet.agent.engine.clock import Clock, Timer
 from fleet.agent.engine.host import Surroundings
 from fleet.agent.engine.instance import Instance
 from fleet.agent.engine.reconcile import Key, Start, Stop, Unrunnable, Update, Wanted, reconcile
+from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.processes.output import OutputLine
 from fleet.guard import Guard, LoopWatch
@@ -52,6 +53,7 @@ class Supervisor:
         clock: Clock | None = None,
         guard: Guard | None = None,
         watch: LoopWatch | None = None,
+        disk: RecordingsDisk | None = None,
     ) -> None:
         clock = clock or Clock()
         place = evolve(
@@ -67,6 +69,7 @@ class Supervisor:
             thumbnail,
             guard or Guard(sleep=clock.sleep, now=clock.monotonic),
             watch or LoopWatch(),
+            disk or RecordingsDisk(place.recordings, place.state_dir, needs_mount=False),
         )
         self._report = changed
         self._clock = clock
