@@ -6,8 +6,8 @@ from functools import partial
 
 from attrs import frozen
 
-from fleet.model import InstanceStatus, PresenceState, State
-from fleet.operations import StationStatus
+from fleet.model import PresenceState, State, counted
+from fleet.operations import InstanceReport, StationStatus
 
 
 @frozen
@@ -107,19 +107,19 @@ def _instances(was: StationStatus, now: StationStatus, at: datetime) -> Iterator
         yield _of(now, at, "instance", f"{role}/{name} is gone", role=role, instance=name)
 
 
-def _change(was: InstanceStatus | None, now: InstanceStatus) -> str | None:
+def _change(was: InstanceReport | None, now: InstanceReport) -> str | None:
     if was is None:
         return now.text
     if (was.state, was.reason) != (now.state, now.reason):
         return f"{now.text} (was {was.state})"
     if was.restarts < now.restarts:
-        return f"{now.text} again, restart {now.restarts}"
+        return f"{now.text} again, {counted(now.restarts_last_hour, 'restart')} in the last hour"
     if was.since < now.since and now.state is State.RUNNING:
         return f"{now.text} anew"
     return None
 
 
-def _flat(station: StationStatus) -> dict[tuple[str, str], InstanceStatus]:
+def _flat(station: StationStatus) -> dict[tuple[str, str], InstanceReport]:
     return {
         (role, name): one
         for role, instances in station.roles.items()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,31 @@ async def test_a_role_that_exits_ends_itself_and_not_the_agent(
     assert (status.state, status.reason) == (State.BACKOFF, "RoleCrashed")
     assert "3" in str(status.message)
     assert station.state(OTHER) is State.RUNNING
+
+
+async def test_a_failure_is_as_old_as_its_first_try(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await clock.pass_(100)
+
+    async def fails(reason: str) -> datetime:
+        factory.made[-1].host.fail(reason, "it says")
+        await settle()
+        assert station.state(MAIN) in (State.BACKOFF, State.FAILED)
+        return station.status(MAIN).since
+
+    first = await fails("ChildExited")
+    assert first == clock.now()
+    for _ in range(3):
+        await clock.pass_(20)
+        assert station.state(MAIN) is State.RUNNING
+        assert station.status(MAIN).since > first
+        assert await fails("ChildExited") == first
+    await clock.pass_(80)
+    assert await fails("NoSignal") == clock.now(), "it had run for a minute"
+    await clock.pass_(20)
+    assert await fails("NoSignal") == clock.now(), "what was named had been fixed: it ran"
 
 
 class Mute(Exception):

@@ -198,8 +198,8 @@ def with_main(one: InstanceReport, **more: Any) -> StationStatus:
             ["record/main running anew"],
         ),
         (
-            with_main(evolve(RUNNING, restarts=1)),
-            ["record/main running again, restart 1"],
+            with_main(evolve(RUNNING, restarts=9, restarts_last_hour=2)),
+            ["record/main running again, 2 restarts in the last hour"],
         ),
         (
             with_main(evolve(RUNNING, state=State.FAILED, reason="DiskFull", message="0 B")),

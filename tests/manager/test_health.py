@@ -247,6 +247,18 @@ def failing(*states: tuple[int, State]) -> datetime:
 R, S, B, F, X = State.RUNNING, State.STARTING, State.BACKOFF, State.FAILED, State.STOPPED
 
 
+def test_a_station_that_says_when_a_failure_began_is_believed() -> None:
+    def says(state: State, seconds: int) -> InstanceReport:
+        return InstanceReport(state, AT + timedelta(seconds=seconds), 0, None, None, 1)
+
+    memory = first(says(F, 5), 5).heard(says(S, 9), 9)
+    assert memory.since == AT + timedelta(seconds=5)
+    memory = memory.heard(says(F, 5), 10)
+    assert memory.since == AT + timedelta(seconds=5)
+    memory = memory.heard(says(R, 20), 20).heard(says(F, 22), 22)
+    assert memory.since == AT + timedelta(seconds=22)
+
+
 @pytest.mark.parametrize(
     ("states", "since"),
     [
@@ -255,8 +267,9 @@ R, S, B, F, X = State.RUNNING, State.STARTING, State.BACKOFF, State.FAILED, Stat
         ([(0, B), (1, S), (2, R), (4, B), (5, S), (6, F)], 0),
         ([(0, F), (10, S)], 0),
         ([(0, F), (10, S), (12, R)], 12),
-        ([(0, F), (10, S), (12, R), (60, F)], 60),
-        ([(0, F), (10, S), (12, R), (60, S), (61, F)], 61),
+        ([(0, F), (10, S), (12, R), (71, F)], 0),
+        ([(0, F), (10, S), (12, R), (72, F)], 72),
+        ([(0, F), (10, S), (12, R), (90, S), (91, F)], 91),
         ([(0, F), (10, X), (12, S), (13, F)], 13),
     ],
 )

@@ -83,6 +83,8 @@ class Instance:
         """Whether the start of the present running is over."""
         self._running_since: float | None = None
         self._history: History = ()
+        self._failing = self.status.since
+        """When the first of those endings was."""
         self._again = False
         self._wanted_by = self._of = 0
         self._wake = asyncio.Event()
@@ -293,7 +295,9 @@ class Instance:
         self._history = remember(self._history, ending)
         verdict = decide(self._history, self._around.jitter())
         log.warning("%s %s: %s", self.key, verdict.reason, verdict.message)
-        self._show(verdict.state, verdict.reason, verdict.message)
+        if len(self._history) == 1:
+            self._failing = self._clock.now()
+        self._show(verdict.state, verdict.reason, verdict.message, self._failing)
         timer = self._clock.call_later(verdict.delay, self._wake.set)
         await self._wake.wait()
         timer.cancel()

@@ -1,7 +1,8 @@
 """What is remembered of each instance: when its failure began, how often it was restarted. Pure.
 
-A station says when a state began and how often it restarted an instance since its own start. But
-an instance that fails is tried again and again, and a total hides whether that was today. Moments
+A station says when a state or failure began and how often it restarted an instance since its own
+start. But between two tries it starts or runs, an earlier release says when the last try was, and a
+total hides whether it was today. Moments
 are `datetime`s of the station's clock, seconds those of the manager's monotonic one.
 """
 
@@ -15,8 +16,8 @@ from fleet.model import InstanceStatus, State
 
 HOUR: Final = 3600.0
 CRASH_LOOP_SECONDS: Final = 300.0
-HELD: Final = 10.0
-"""Seconds an instance must run before its next failure is a new one."""
+HELD: Final = 60.0
+"""Seconds an instance must run before its next failure is a new one, as for the agent."""
 _GRAIN: Final = 10.0
 """Seconds within which restarts are remembered as one moment: an hour stays small."""
 _UNEXPLAINED: Final = frozenset({"ChildExited", "RoleCrashed", "Stalled", "CrashLoop"})
@@ -67,6 +68,9 @@ class InstanceMemory:
         last = self.last
         if one.state in (State.STOPPED, State.STOPPING, State.COMPLETED):
             return None
+        if one.revision is not None:  # of a release that knows it itself, but while it starts
+            over = one.state is State.RUNNING
+            return one.since if one.state in _FAILING else None if over else self.failing
         held = last.state is State.RUNNING and (one.since - last.since).total_seconds() >= HELD
         began = None if held else self.failing
         if one.state in _FAILING:
