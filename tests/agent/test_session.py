@@ -407,7 +407,7 @@ async def test_station_commands_work_on_every_station(agent: Start, stranger: St
     missing = await ask(stranger, "station/restart", named | {"instance": "x"}, correlation=b"2")
     assert missing["error"]["type"] == "NoSuchInstance"
     logs = await ask(stranger, "station/logs", named, correlation=b"3")
-    assert logs["result"]["instances"] == [{**named, "lines": []}]
+    assert logs["result"]["instances"] == [{**named, "lines": [], "at": []}]
 
 
 async def test_empty_payload_is_ignored(agent: Start, stranger: Stranger) -> None:
