@@ -63,8 +63,12 @@ class FakeClock(Clock):
 
 async def settle() -> None:
     """Let every task run until all of them wait for something."""
-    for _ in range(50):
+    waiting_to_run: Any = vars(asyncio.get_running_loop())["_ready"]  # nothing public tells
+    for _ in range(1000):
         await asyncio.sleep(0)
+        if not waiting_to_run:
+            return
+    raise AssertionError("there is a task that never waits")
 
 
 @frozen
