@@ -64,11 +64,14 @@ class Message:
 
 @frozen
 class Filter:
-    """A subscription. `as_published` keeps the retain flag the sender gave."""
+    """A subscription. `as_published` keeps the retain flag the sender gave; `live_only`: neither
+    what the broker kept nor what we send ourselves.
+    """
 
     topic: str
     qos: int = 1
     as_published: bool = False
+    live_only: bool = False
 
 
 def paho_of(client: aiomqtt.Client) -> paho.Client:
@@ -214,7 +217,15 @@ class Connection:
     async def subscribe(self, filters: Sequence[Filter]) -> None:
         """Subscribe to all `filters` at once; see `fleet.mqtt.Link.subscribe`."""
         wanted = [
-            (one.topic, SubscribeOptions(one.qos, retainAsPublished=one.as_published))
+            (
+                one.topic,
+                SubscribeOptions(
+                    one.qos,
+                    noLocal=one.live_only,
+                    retainAsPublished=one.as_published,
+                    retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND if one.live_only else 0,
+                ),
+            )
             for one in filters
         ]
         try:

@@ -132,6 +132,8 @@ def stand(
         running = running_revision(said)
         has = f"runs revision {running}" if running else "runs nothing"
         return Standing.WORKING, f"{has}, revision {revision} is wanted and not answered yet"
+    if said.ack.in_force.roles != roles:
+        return Standing.WORKING, f"runs something else under revision {revision}"
     if said.status is None or said.status.revision != revision:
         return Standing.WORKING, "has not said yet what runs"
     failed, ill = False, []

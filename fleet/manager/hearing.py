@@ -65,6 +65,8 @@ class Hearing:
         heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
         if isinstance(said, Ack):
             self._pusher.ack(station, said, retained=message.retain)
+        if isinstance(said, Registration) and not message.retain:
+            self._pusher.consider(station, heard)  # it may take now what it rejected
         if isinstance(said, Status) and not message.retain:
             heard.clock_offset = (said.at - datetime.now(UTC)).total_seconds()
         if isinstance(said, Telemetry) and not message.retain:
@@ -83,6 +85,14 @@ class Hearing:
         if not kept and not self._thumbnails.fold(station, role, instance, jpeg, now):
             self.ignore("thumbnail", message, "not a JPEG of at most 64 KiB")
 
+    def sent(self, station: str, message: Message) -> None:
+        """Somebody else sent a config to a station."""
+        if self._pusher.foreign(station, message.payload):
+            self._complain(
+                "somebody else sent a config to %s: what is wanted stays, and is sent again",
+                station,
+            )
+
     def tick(self) -> None:
         """Conclude what silence says."""
         for station in self._inventory.tick(time.monotonic()):
@@ -100,6 +110,9 @@ class Hearing:
     def ignore(self, kind: str, message: Message, why: str) -> None:
         """Count a message that changed nothing, and say why: a few times a second at most."""
         self._counts.undecodable[kind] += 1
+        self._complain("ignored a message on %s: %s", message.topic, why)
+
+    def _complain(self, text: str, *of: str) -> None:
         now = time.monotonic()
         if now - self._since >= 1:
             self._since, self._said = now, 0
@@ -109,4 +122,4 @@ class Hearing:
         self._said += 1
         more = f" ({self._unsaid} more were not logged)" if self._unsaid else ""
         self._unsaid = 0
-        log.warning("ignored a message on %s: %s%s", message.topic, why, more)
+        log.warning(text + "%s", *of, more)

@@ -68,7 +68,9 @@ class ManagerSession:
         self._counts = counts
         self._pusher = Pusher(topics, ledger, inventory)
         self._hearing = Hearing(ledger, inventory, figures, thumbnails, counts, self._pusher)
-        self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
+        self._rollouts = Rollouts(
+            ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
+        )
         self._requests = OperatorRequests(
             Desk(
                 ledger,
@@ -118,6 +120,7 @@ class ManagerSession:
         await link.subscribe(
             *(Filter(topics.station("+", kind), qos=0) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0),
+            Filter(topics.config("+"), qos=0, live_only=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.manager("presence")),
         )
@@ -176,6 +179,8 @@ class ManagerSession:
             self._hearing.ignore(known, message, "not a valid topic")
         elif address.station is not None and address.kind == "thumbnail":
             self._hearing.pictured(address.station, address.rest, message)
+        elif address.station is not None and address.kind == "config":
+            self._hearing.sent(address.station, message)
         elif address.station is not None:
             self._hearing.said(address.station, address.kind, message)
         elif address.kind == "presence":

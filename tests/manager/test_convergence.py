@@ -79,14 +79,14 @@ NEEDS = {
         wanted(1),
         1,
         False,
-        Need.REISSUE,
+        Need.REISSUE_SAME,
     ),
-    "its answers are trusted once it has answered": (
+    "it does so though it has answered before": (
         heard(1, 1, OTHER),
         wanted(1),
         1,
         True,
-        Need.NOTHING,
+        Need.REISSUE_SAME,
     ),
 }
 
@@ -104,8 +104,18 @@ def test_need(
     assert need(station, config, highest, answered) is expected
 
 
-def test_a_retired_station_is_not_adopted() -> None:
-    assert need(heard(12, 12), None, 0, False, retired=True) is Need.NOTHING
+def test_what_somebody_else_sent_or_a_retired_station_runs_is_not_adopted() -> None:
+    assert need(heard(12, 12), None, 0, False, foreign=True) is Need.NOTHING
+
+
+def test_a_station_that_this_manager_heard_agree_is_not_ahead_by_an_old_store() -> None:
+    assert need(heard(9, 9), wanted(3), 3, True, settled=True) is Need.REISSUE
+
+
+def test_a_rejection_is_looked_at_again_once_the_station_has_changed() -> None:
+    rejected = heard(3, 2, rejected=True)
+    assert need(rejected, wanted(3), 3, True, again=True) is Need.PUSH
+    assert need(heard(3, 3), wanted(3), 3, True, again=True) is Need.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -180,6 +190,16 @@ def test_a_station_is_adopted_once_a_minute_at_most() -> None:
     assert convergence.due(159.9) == []
     assert convergence.due(160.0) == ["s"]
     assert convergence.act("s", ONLINE, Need.ADOPT, 160.0)
+
+
+def test_a_station_that_says_it_differently_gets_a_number_a_minute_at_most() -> None:
+    convergence = Convergence()
+    convergence.ack("s", Need.REISSUE_SAME, 100.0)
+    assert convergence.act("s", ONLINE, Need.REISSUE_SAME, 100.0)
+    convergence.ack("s", Need.REISSUE_SAME, 101.0)
+    assert not convergence.act("s", ONLINE, Need.REISSUE_SAME, 101.0)
+    assert convergence.due(159.9) == []
+    assert convergence.due(160.0) == ["s"]
 
 
 def test_a_station_that_is_always_ahead_cannot_spin_us() -> None:

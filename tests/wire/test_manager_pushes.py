@@ -158,15 +158,16 @@ async def test_a_station_that_runs_nothing_is_not_adopted(desk: Desk, boxes: Box
     assert (await desk.station("aa09"))["wanted"] is None
 
 
-async def test_a_station_is_adopted_at_most_once_a_minute(desk: Desk, boxes: Boxes) -> None:
+async def test_other_contents_under_a_number_get_a_new_one_at_most_once_a_minute(
+    desk: Desk, boxes: Boxes
+) -> None:
     box = boxes.make("aa10")
     box.revision, box.result = 12, "accepted"
     box.in_force = {"revision": 12, "roles": ROLES}
     await box.connect()
     await box.obey(13)
     await desk.shows(13, "fleet_station_running_revision", station="aa10")
-    box.revision = 50
-    box.in_force = {"revision": 50, "roles": records("other")}
+    box.in_force = {"revision": 13, "roles": records("other")}
     await box.ack()
     await quiet(desk, box)
 
@@ -178,10 +179,13 @@ async def test_a_rolled_back_store_adopts_what_runs(
     await desk.want("aa11", ROLES)
     await box.obey(1)
     await desk.shows(1, "fleet_station_running_revision", station="aa11")
+    desk.program.terminate()
+    await desk.program.ended()
     box.revision = 5  # what a later state of the store had wanted
     box.in_force = {"revision": 5, "roles": records("later")}
     mark = box.stranger.mark()
     await box.ack()
+    await desk.start()
     wanted = await box.obey(6, after=mark)
     assert wanted["roles"] == records("later")
     assert wanted["by"] == "adopted"

@@ -15,7 +15,16 @@ from prometheus_client import CollectorRegistry
 from fleet.agent.engine.clock import Clock, Timer
 from fleet.agent.engine.host import Surroundings
 from fleet.agent.engine.instance import Instance
-from fleet.agent.engine.reconcile import Key, Start, Stop, Unrunnable, Update, Wanted, reconcile
+from fleet.agent.engine.reconcile import (
+    Key,
+    Start,
+    Step,
+    Stop,
+    Unrunnable,
+    Update,
+    Wanted,
+    reconcile,
+)
 from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.processes.output import OutputLine
@@ -114,7 +123,7 @@ class Supervisor:
             if instance.target is not None
         }
         for step in reconcile(running, wanted):
-            log.info("%s %s", type(step).__name__.lower(), step.key)
+            log.info("%s %s", self._word(step), step.key)
             match step:
                 case Stop(key):
                     self._untidy = TIDY_LOOKS
@@ -141,6 +150,15 @@ class Supervisor:
                 await asyncio.to_thread(factory.tidy, facts)
             except Exception:
                 log.exception("what %s has left could not be finished", role)
+
+    def _word(self, step: Step) -> str:
+        """What is done, as the log says it: who goes on with what runs starts nothing."""
+        taken = (
+            isinstance(step, Start)
+            and step.wanted.digest is not None
+            and self._adoption.runs(step.key, step.wanted.digest)
+        )
+        return "take over" if taken else type(step).__name__.lower()
 
     def left(self, key: Key, digest: str) -> bool:
         """Whether children of an instance were left, all with the settings of `digest`."""

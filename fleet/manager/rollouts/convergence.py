@@ -19,8 +19,8 @@ AGAIN: Final = 30.0
 """Seconds between two pushes to a station that does not answer."""
 PACE: Final = 1.0
 """Seconds between two pushes that acks ask for."""
-ADOPTION_PACE: Final = 60.0
-"""Seconds between two adoptions of one station."""
+RENEWAL_PACE: Final = 60.0
+"""Seconds between two adoptions of one station, or two numbers for what it says differently."""
 
 
 class Need(Enum):
@@ -34,6 +34,8 @@ class Need(Enum):
     """As `ADOPT`, because the store has been rolled back behind the station."""
     REISSUE = auto()
     """What is wanted gets a number above the station's."""
+    REISSUE_SAME = auto()
+    """As `REISSUE`, because it runs something else under the very number."""
 
 
 def need(
@@ -41,12 +43,17 @@ def need(
     wanted: Config | None,
     highest: int,
     answered: bool,
-    retired: bool = False,
+    *,
+    foreign: bool = False,
+    settled: bool = False,
+    again: bool = False,
 ) -> Need:
     """What a station needs, timing aside.
 
     `highest`: the store's highest revision of it; `answered`: whether it has ever acked a
-    revision of this store.
+    revision of this store. `foreign`: what it runs is nobody's wish here. `settled`: this manager
+    has heard it agree with the store, so that it is not the store that lags behind. `again`: it
+    has changed since it rejected what is wanted.
     """
     if heard is None or heard.conflict:
         return Need.NOTHING
@@ -54,21 +61,17 @@ def need(
     if ack is None:
         return Need.NOTHING if wanted is None else Need.PUSH
     if wanted is None:
-        return Need.ADOPT if ack.in_force.roles and not retired else Need.NOTHING
+        return Need.ADOPT if ack.in_force.roles and not foreign else Need.NOTHING
     if station_number(ack) > wanted.revision:
-        ahead = ack.in_force.revision > highest and answered
+        ahead = ack.in_force.revision > highest and answered and not settled
         return Need.ADOPT_AHEAD if ahead else Need.REISSUE
     if ack.revision != wanted.revision:
         return Need.PUSH
-    # A number given before the station was ever heard may be one it knows from another store.
-    if (
-        not answered
-        and ack.result is Result.ACCEPTED
-        and ack.in_force.revision == wanted.revision
-        and ack.in_force.roles != wanted.roles
-    ):
-        return Need.REISSUE
-    return Need.NOTHING
+    if ack.result is Result.REJECTED:
+        return Need.PUSH if again else Need.NOTHING
+    # Another store, or somebody else, may have given it this number.
+    same = ack.in_force.revision == wanted.revision and ack.in_force.roles == wanted.roles
+    return Need.NOTHING if same else Need.REISSUE_SAME
 
 
 class Convergence:
@@ -77,7 +80,7 @@ class Convergence:
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
         self._pushed: dict[str, float] = {}
-        self._adopted: dict[str, float] = {}
+        self._renewed: dict[str, float] = {}
         self._answered: set[str] = set()
 
     def ack(self, station: str, needs: Need, now: float) -> None:
@@ -111,12 +114,12 @@ class Convergence:
         if needs is Need.NOTHING or not (said_so or state is PresenceState.ONLINE):
             self._due.pop(station, None)
             return False
-        if needs in (Need.ADOPT, Need.ADOPT_AHEAD):
-            free = self._adopted.get(station, now - ADOPTION_PACE) + ADOPTION_PACE
+        if needs in (Need.ADOPT, Need.ADOPT_AHEAD, Need.REISSUE_SAME):
+            free = self._renewed.get(station, now - RENEWAL_PACE) + RENEWAL_PACE
             if now < free:
                 self._due[station] = free
                 return False
-            self._adopted[station] = now
+            self._renewed[station] = now
         self._due[station] = now + AGAIN
         return True
 

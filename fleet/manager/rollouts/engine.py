@@ -16,7 +16,7 @@ from attrs import evolve
 
 from fleet.manager.conference.plan import same
 from fleet.manager.conference.wanted import Facts
-from fleet.manager.rollouts import replacing
+from fleet.manager.rollouts import inherited, replacing
 from fleet.manager.rollouts.model import (
     BROKEN,
     Begin,
@@ -47,16 +47,27 @@ _NOTHING_WANTED: Final[Roles] = {}
 
 
 class Rollouts:
-    """One rollout after another; `publish` is given the stations whose config has changed."""
+    """One rollout after another; `publish` is given the stations whose config has changed.
+
+    `behind`: what a station said that the store would know if it were not an older one.
+    """
 
     def __init__(
-        self, ledger: Ledger, inventory: Inventory, publish: Callable[[Iterable[str]], None]
+        self,
+        ledger: Ledger,
+        inventory: Inventory,
+        publish: Callable[[Iterable[str]], None],
+        behind: Callable[[], str | None],
     ) -> None:
         self._ledger = ledger
         self._inventory = inventory
         self._publish = publish
+        self._behind = behind
         self._calm = Calm()
-        self._saved = self._resumed = ledger.running
+        self._saved: Rollout | None = None
+        self._resumed: Rollout | None = None
+        self._replaced: frozenset[str] | None = None
+        """The boxes that an earlier manager was replacing; None before the first connection."""
         self._connected_at = 0.0
         self._error: str | None = None
         self._rests_until = 0.0
@@ -68,6 +79,9 @@ class Rollouts:
     def connected(self) -> None:
         """There is a broker (again), and what it kept was read."""
         self._connected_at = time.monotonic()
+        if self._replaced is None:
+            self._saved = self._resumed = self._ledger.running
+            self._replaced = frozenset(self._ledger.replacing)
 
     async def refuse_another(self) -> None:
         """Make sure that a rollout may begin now; `ledger.writing` is held.
@@ -75,6 +89,7 @@ class Rollouts:
         Raises:
             CommandFailed: a rollout is running; the text says whose.
         """
+        await self._let_go()
         while await self._step():
             pass
         running = self._ledger.running
@@ -129,6 +144,7 @@ class Rollouts:
             return
         async with self._ledger.writing:
             try:
+                await self._let_go()
                 while await self._step():
                     pass
                 await self._replace()
@@ -166,6 +182,34 @@ class Rollouts:
             case _:
                 return False
         return True
+
+    async def _let_go(self) -> None:
+        """End what an earlier manager had under way, where it is not to be gone on with."""
+        running = self._ledger.running
+        if running is None or self._resumed is None or running.number != self._resumed.number:
+            running = None
+        replaced = self._ledger.replacing & (self._replaced or frozenset())
+        if running is None and not replaced:
+            return
+        why = inherited.put_back(self._ledger.last_use, self._behind())
+        if why is None:
+            why = inherited.too_old(self._ledger.last_use, datetime.now(UTC))
+            replaced = set()  # a new box may lie in its carton for days
+            if running is None or why is None:
+                return
+        ended = evolve(running, phase=Phase.STOPPED, why=why) if running else None
+        await self._ledger.write(
+            (),
+            rollout=ended,
+            targets=_changed(self._saved, ended) if ended else None,
+            replaced=dict.fromkeys(replaced),
+        )
+        self._resumed, self._replaced = None, frozenset()
+        if ended:
+            self._saved = ended
+            log.warning("%s is stopped: %s; apply again", describe(ended, self._timezone), why)
+        for station in sorted(replaced):
+            log.warning("%s is replaced no more: %s; apply again", station, why)
 
     def _reported(self, station: str) -> ReportedState:
         return self._inventory.reported(station, self._ledger[station].heard)

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from fleet.manager.rollouts.convergence import Convergence, Need, need
+from fleet.manager.rollouts.convergence import PACE, Convergence, Need, need
 from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.store import BadStore, Issue
 from fleet.manager.store.ledger import Ledger
-from fleet.model import Ack, Config, PresenceState, counted
+from fleet.model import Ack, Config, PresenceState, Registration, Result, counted
 from fleet.mqtt import Disconnected, Link
 from fleet.topics import Topics
 
@@ -40,6 +40,15 @@ class Pusher:
         self._withheld: set[str] = set()
         """Stations that have not got what is wanted because two boxes use the id."""
         self._asked = asyncio.Event()
+        self._settled: set[str] = set()
+        """Stations that were heard to agree with the store."""
+        self._foreign: dict[str, float] = {}
+        """Stations that somebody else sent a config, and when that was answered last."""
+        self._sent_to: dict[str, Registration | None] = {}
+        """How each station described itself when it was last sent what is wanted."""
+        self._readings = ledger.readings
+        self.behind: str | None = None
+        """What a station said that the store would know if it were not an older one."""
 
     def begin(self) -> None:
         """A new connection is being made; nothing goes out until `connect`."""
@@ -66,6 +75,17 @@ class Pusher:
     def ack(self, station: str, ack: Ack, *, retained: bool) -> None:
         """Take note of an ack."""
         entry, needs = self._ledger[station], self._needs(station)
+        if needs is Need.ADOPT_AHEAD:
+            self.behind = self.behind or (
+                f"{entry.facts.name or station} runs revision {ack.in_force.revision}, the store "
+                f"knows {entry.highest} at most"
+            )
+        elif needs in (Need.NOTHING, Need.PUSH):
+            self._settled.add(station)
+        if ack.result is Result.REJECTED and station in self._sent_to:
+            heard = self._inventory.get(station)
+            if self._sent_to[station] is None and heard is not None:
+                self._sent_to[station] = heard.registration
         answers = needs in (Need.NOTHING, Need.PUSH) and 1 <= (ack.revision or 0) <= entry.highest
         if not retained or (answers and not entry.answered):
             self._ledger.note_ack(station, ack, answers=answers)
@@ -74,6 +94,23 @@ class Pusher:
             if needs is not Need.NOTHING:
                 self._asked.set()
 
+    def foreign(self, station: str, payload: bytes) -> bool:
+        """Somebody else sent a config to a station; whether it is not what is wanted.
+
+        What is wanted is sent again, so that the broker keeps that; what the station has made of
+        it, its ack says.
+        """
+        entry, now = self._ledger[station], time.monotonic()
+        if not payload or payload == entry.payload:
+            return False
+        last = self._foreign.get(station, -PACE)
+        if entry.payload is not None and now - last >= PACE:
+            self.changed([station])
+            self._foreign[station] = now
+        self._foreign.setdefault(station, now)
+        self._settled.add(station)
+        return True
+
     def changed(self, stations: Iterable[str]) -> None:
         """Push what is newly wanted of `stations`, wherever one box uses the id."""
         now, free = time.monotonic(), []
@@ -81,7 +118,7 @@ class Pusher:
             heard = self._inventory.get(station)
             if heard is None or not heard.conflict:
                 free.append(station)
-                self._convergence.pushed(station, now)
+                self._sent(station, now)
             else:
                 self._withheld.add(station)
         self._outbox.push(free)
@@ -89,6 +126,10 @@ class Pusher:
     async def work(self) -> None:
         """Do what is due."""
         now = time.monotonic()
+        if self._readings != self._ledger.readings:  # something may be wanted that nobody pushed
+            self._readings = self._ledger.readings
+            for station, heard in self._inventory:
+                self.consider(station, heard)
         push: list[str] = []
         renew: list[str] = []
         for station in self._convergence.due(now):
@@ -114,14 +155,30 @@ class Pusher:
             self._inventory.get(station),
             entry.config,
             entry.highest,
-            entry.answered,
-            entry.retired,
+            entry.answered or self._ledger.last_use.newer,
+            foreign=entry.retired or station in self._foreign,
+            settled=station in self._settled,
+            again=self._has_changed(station),
         )
+
+    def _has_changed(self, station: str) -> bool:
+        """Whether a station may judge otherwise what it was sent: it describes itself otherwise."""
+        heard = self._inventory.get(station)
+        if heard is None or heard.registration is None:
+            return False
+        if station not in self._sent_to:
+            return True  # it was an earlier manager that sent it
+        return self._sent_to[station] not in (None, heard.registration)
+
+    def _sent(self, station: str, now: float) -> None:
+        heard = self._inventory.get(station)
+        self._sent_to[station] = heard.registration if heard else None
+        self._convergence.pushed(station, now)
 
     def _push(self, stations: Sequence[str]) -> None:
         now = time.monotonic()
         for station in stations:
-            self._convergence.pushed(station, now)
+            self._sent(station, now)
         self._outbox.push(stations)
 
     async def _renew(self, stations: Sequence[str]) -> None:
@@ -160,8 +217,9 @@ class Pusher:
             return issue(
                 station, revision, in_force.roles, entry.facts, at=at, by="adopted", message=message
             )
-        if needs is Need.REISSUE and entry.config is not None:
-            message = f"revision {entry.config.revision} again, above the station's"
+        if needs in (Need.REISSUE, Need.REISSUE_SAME) and entry.config is not None:
+            message = f"revision {entry.config.revision} again, "
+            message += "above the station's" if needs is Need.REISSUE else "it runs something else"
             by = entry.config.by or "manager"
             return issue(
                 station, revision, entry.config.roles, entry.facts, at=at, by=by, message=message

@@ -30,8 +30,8 @@ def next_draft(ledger: Ledger, inventory: Inventory, connected_at: float) -> Dra
         config = ledger[successor].config if successor else None
         if successor is None or config is None:
             draft.replaced[station] = None
-        elif _has_accepted(inventory, successor, config) or _is_gone(
-            inventory, station, connected_at
+        elif _is_gone(inventory, station, connected_at) or (
+            _has_accepted(inventory, successor, config) and _is_known(inventory, station)
         ):
             draft.replaced[station] = None
             draft.facts[station] = _NOWHERE
@@ -43,7 +43,18 @@ def next_draft(ledger: Ledger, inventory: Inventory, connected_at: float) -> Dra
 def _has_accepted(inventory: Inventory, station: str, config: Config) -> bool:
     heard = inventory.get(station)
     ack = heard.ack if heard else None
-    return ack is not None and ack.revision == config.revision and ack.result is Result.ACCEPTED
+    return (
+        ack is not None
+        and ack.revision == config.revision
+        and ack.result is Result.ACCEPTED
+        and ack.in_force.roles == config.roles
+    )
+
+
+def _is_known(inventory: Inventory, station: str) -> bool:
+    """Whether it has said what it runs: that may show that nothing is to be done to it."""
+    heard = inventory.get(station)
+    return heard is not None and heard.ack is not None
 
 
 def _is_gone(inventory: Inventory, station: str, connected_at: float) -> bool:

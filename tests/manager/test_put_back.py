@@ -1,0 +1,244 @@
+"""A store put back from a copy, and configs that somebody else sent: what runs is not undone."""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fleet.manager.rollouts.inherited import STALE, put_back, too_old
+from fleet.manager.store import LastUse
+from tests.manager.boxes import Boxes, ignore, obey, reject, rollout, rollout_ends, status_of
+from tests.manager.conftest import Place
+from tests.manager.station import PretendStation, apply, ask, conference
+from tests.processes import Mosquitto, Program, Programs, until
+from tests.stranger import Stranger
+
+AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
+TWO = (("one", "a"), ("two", "b"))
+OTHER = {"record": {"main": {"source": {"type": "test"}, "segment_seconds": 77}}}
+
+
+class Copies:
+    """Starts and ends the manager of one place, whose store is copied and put back."""
+
+    def __init__(self, place: Place, broker: Mosquitto, programs: Programs, s: Stranger) -> None:
+        self.place, self.broker, self.programs, self.stranger = place, broker, programs, s
+        self.manager: Program
+
+    async def start(self) -> None:
+        mark = self.stranger.mark()
+        self.manager = self.programs.manager(self.broker, *self.place.arguments)
+        await self.stranger.expect(
+            "fleet/v1/manager/presence", lambda p: p["state"] == "online", 60, after=mark
+        )
+
+    async def end(self) -> None:
+        self.manager.terminate()
+        assert await self.manager.ended(30) == 0
+
+    async def copy(self) -> None:
+        """As docs/operating.md says it; a database only once nobody uses it."""
+        if self.place.url is None:
+            path = self.place.directory / "manager.sqlite"
+            source, copy = sqlite3.connect(path), sqlite3.connect(path.with_name("copy"))
+            source.backup(copy)
+            source.close()
+            copy.close()
+        else:
+            await self.end()
+            self.copied = self.place.copy()
+            await self.start()
+
+    def put_back(self) -> None:
+        if self.place.url is None:
+            path = self.place.directory / "manager.sqlite"
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            path.with_name("copy").rename(path)
+        else:
+            self.place.url = self.copied
+
+
+@pytest.fixture
+def copies(place: Place, broker: Mosquitto, programs: Programs, stranger: Stranger) -> Copies:
+    return Copies(place, broker, programs, stranger)
+
+
+async def test_a_store_put_back_goes_on_with_no_rollout_of_then_and_what_runs_is_kept(
+    copies: Copies, stranger: Stranger, boxes: Boxes
+) -> None:
+    await copies.start()
+    await boxes.add("a", "b")
+    await apply(stranger, conference(*TWO))
+    await rollout_ends(stranger)
+    boxes.behaviour["a"] = ignore
+    await ask(stranger, "apply", text=conference(*TWO, seconds=60), name="f", batch=1)
+    await until(lambda: len(boxes.given("a")) == 2)
+    await copies.copy()
+    await rollout(stranger, stop=True)
+    boxes.behaviour["a"] = obey
+    await apply(stranger, conference(*TWO, seconds=99))
+    await rollout_ends(stranger)
+    runs = {id_: box.roles for id_, box in boxes.stations.items()}
+    await copies.end()
+
+    copies.put_back()
+    await copies.start()
+    await in_sync(stranger, "a", "b")
+    found = await rollout_ends(stranger)
+    assert (found["number"], found["phase"]) == (2, "stopped")
+    assert "put back to an earlier state" in found["why"]
+    assert {id_: box.roles for id_, box in boxes.stations.items()} == runs
+
+
+async def test_a_store_put_back_empties_no_box_that_it_knows_as_replaced(
+    copies: Copies, stranger: Stranger, boxes: Boxes
+) -> None:
+    await copies.start()
+    await boxes.add("old")
+    await boxes.add("new", behaviour=ignore)
+    await apply(stranger, conference(("cam", "old")))
+    await rollout_ends(stranger)
+    await apply(stranger, conference(("cam", "new")))
+    await until(lambda: boxes.given("new"))
+    await copies.copy()
+    await rollout(stranger, stop=True)
+    boxes.behaviour["new"] = obey
+    await apply(stranger, conference(("cam", "old")))  # the other one had a broken fan
+    await until(lambda: any(one["roles"] == {} for one in boxes.given("new")))
+    await rollout_ends(stranger)
+    await copies.end()
+
+    copies.put_back()
+    await copies.start()
+    async with asyncio.timeout(30):
+        while (await in_sync(stranger, "old"))["old"]["note"] is not None:
+            pass
+    assert boxes.stations["old"].roles, "it records on"
+    assert all(one["roles"] for one in boxes.given("old"))
+
+
+async def in_sync(stranger: Stranger, *stations: str) -> Any:
+    """The status once these stations are in sync."""
+    async with asyncio.timeout(30):
+        while True:
+            shown = await status_of(stranger)
+            if all(shown[one]["in_sync"] for one in stations):
+                return shown
+
+
+def test_a_rollout_that_nobody_led_on_for_long_is_not_gone_on_with() -> None:
+    assert too_old(LastUse(None, newer=False), AT) is None
+    assert too_old(LastUse(AT, newer=False), AT + STALE / 2) is None
+    said = too_old(LastUse(AT, newer=False), AT + timedelta(minutes=30))
+    assert said == "no manager led it on for 30 minutes"
+    said = too_old(LastUse(AT, newer=False), AT + timedelta(hours=9))
+    assert said == "no manager led it on for 9 hours"
+
+
+def test_a_store_is_known_for_an_old_one_by_its_marker_or_by_what_stations_say() -> None:
+    assert put_back(LastUse(AT, newer=False), None) is None
+    assert put_back(LastUse(AT, newer=True), None) is not None
+    said = put_back(LastUse(AT, newer=False), "cam1 runs revision 9, the store knows 4 at most")
+    assert said is not None
+    assert said.endswith("earlier state: cam1 runs revision 9, the store knows 4 at most")
+
+
+@pytest.fixture
+async def manager(broker: Mosquitto, stranger: Stranger, programs: Programs) -> Program:
+    program = programs.manager(broker)
+    await ask(stranger, "status", 60)
+    return program
+
+
+@pytest.mark.usefixtures("manager")
+async def test_something_else_under_the_same_number_is_not_in_sync_and_gets_another(
+    stranger: Stranger, boxes: Boxes
+) -> None:
+    await boxes.add("cam1", behaviour=ignore)
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    box = boxes.stations["cam1"]
+    await until(lambda: boxes.given("cam1"))
+    wanted = boxes.given("cam1")[-1]
+    box.revision, box.roles = 1, OTHER
+    await box.ack()
+    await box.status()
+    await until(lambda: len(boxes.given("cam1")) == 2)
+    again = boxes.given("cam1")[-1]
+    assert (again["revision"], again["roles"]) == (2, wanted["roles"])
+    shown = (await status_of(stranger))["cam1"]
+    assert (shown["in_sync"], shown["wanted"]) == (False, 2)
+    await box.obey(again)
+    await in_sync(stranger, "cam1")
+
+
+@pytest.mark.usefixtures("manager")
+async def test_a_rejection_does_not_outlive_its_cause(stranger: Stranger, boxes: Boxes) -> None:
+    await boxes.add("cam1", behaviour=reject)
+    box = boxes.stations["cam1"]
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await rollout_ends(stranger)
+    topic = box.topic("config")
+    sent = len(stranger.on(topic))
+    await box.register()  # nothing has changed
+    await ask(stranger, "status")
+    assert len(stranger.on(topic)) == sent
+    box.boot = "boot-2"  # the agent is started anew, and ffmpeg is there now
+    mark = stranger.mark()
+    await box.come_online(interval=60)
+    problem = {"type": "BlockedRole", "role": "record", "instance": None, "path": None}
+    error = {"type": "BlockedRole", "message": "blocked", "problems": [problem | {"message": "x"}]}
+    await box.ack(1, "rejected", error)
+    again = await box.config(1, after=mark)
+    await box.obey(again)
+    await in_sync(stranger, "cam1")
+
+
+@pytest.mark.usefixtures("manager")
+async def test_what_somebody_else_sends_a_station_does_not_become_what_is_wanted(
+    stranger: Stranger, boxes: Boxes, broker: Mosquitto
+) -> None:
+    await boxes.add("cam1")
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await rollout_ends(stranger)
+    box = boxes.stations["cam1"]
+    wanted = box.roles
+    foreign = {"revision": 99, "at": None, "by": None, "roles": OTHER}
+    await stranger.publish(box.topic("config"), foreign, retain=True)
+    await until(lambda: box.revision == 100)
+    assert box.roles == wanted
+    async with Stranger(broker.port, box.topic("config")) as late:
+        kept = await late.expect(box.topic("config"))
+    assert (kept["revision"], kept["roles"]) == (100, wanted)
+    events = (await ask(stranger, "history", station="cam1"))["result"]["events"]
+    assert "adopted" not in {one["by"] for one in events}
+
+
+@pytest.mark.usefixtures("manager")
+async def test_what_somebody_else_sends_a_station_of_which_nothing_is_wanted_is_not_adopted(
+    stranger: Stranger,
+) -> None:
+    box = PretendStation(stranger, "cam1")
+    await box.come_online(interval=60)
+    foreign = {"revision": 5, "at": None, "by": None, "roles": OTHER}
+    await stranger.publish(box.topic("config"), foreign, retain=True)
+    await box.obey(foreign)
+    shown = (await status_of(stranger))["cam1"]
+    assert (shown["wanted"], shown["in_sync"]) == (None, False)
+    assert (await ask(stranger, "adopt", station="cam1"))["result"]["revision"] == 6
+
+
+async def test_a_restarted_manager_looks_again_at_what_was_rejected(
+    broker: Mosquitto, stranger: Stranger, boxes: Boxes, programs: Programs, manager: Program
+) -> None:
+    await boxes.add("cam1", behaviour=reject)
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await rollout_ends(stranger)
+    manager.kill()
+    await stranger.publish("fleet/v1/station/cam1/config", b"", retain=True)
+    mark = stranger.mark()
+    programs.manager(broker)
+    again = await boxes.stations["cam1"].config(1, 60, after=mark)
+    assert again["revision"] == 1
