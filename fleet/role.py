@@ -112,6 +112,8 @@ class Host(ABC):
     room: str | None
     recordings: Path
     """Where recordings go."""
+    former_recordings: Path | None = None
+    """Where they went under an earlier release."""
     state: Path
     """A directory of this instance's own, kept over restarts of instance and agent."""
     registry: CollectorRegistry
@@ -138,6 +140,14 @@ class Host(ABC):
         Raises:
             Failed: the program is missing or cannot be run.
         """
+
+    def recorded(self, path: str) -> Path:
+        """The file at `path`: an absolute one, or below `recordings` or `former_recordings`."""
+        here = self.recordings.absolute() / path
+        if self.former_recordings is not None and not here.exists():
+            there = self.former_recordings.absolute() / path
+            return there if there.exists() else here
+        return here
 
     @abstractmethod
     def records(self) -> None:

@@ -80,6 +80,7 @@ class Agent:
             settings.state,
             settings.recordings_dir,
             settings.secrets,
+            settings.former_recordings,
             settings.adopt,
         )
         self._offset: float | None = None

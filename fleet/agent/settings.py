@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import platformdirs
 from attrs import evolve, frozen
@@ -11,6 +11,9 @@ from fleet.model import INTERVAL, STATION_RULE, is_name, is_station_id
 from fleet.mqtt import Broker
 from fleet.settings import AGENT_FILE, BadSettings, load, read_password
 from fleet.strict import Meta, Mistakes, structure
+
+_BESIDE: Final = "fleet-recordings"
+_WITHIN: Final = "recordings"
 
 
 def _station(text: str) -> None:
@@ -37,7 +40,7 @@ class AgentSettings:
     """What every topic starts with."""
     state_dir: str | None = None
     recordings: str | None = None
-    """Where recordings go; `recordings` in the state directory unless given."""
+    """Where recordings go; `fleet-recordings` beside the state directory unless given."""
     recordings_mount: bool = False
     """Whether nothing is recorded unless a disk is mounted at `recordings` or above it."""
     secrets_dir: str = "/etc/fleet/secrets"
@@ -59,8 +62,24 @@ class AgentSettings:
 
     @property
     def recordings_dir(self) -> Path:
-        """Where recordings go."""
-        return _path(self.recordings) if self.recordings else self.state / "recordings"
+        """Where recordings go.
+
+        Out of the state directory, which may be thrown away. They go where an earlier release put
+        them, if somebody has given that a disk of its own, or nothing can be written beside it.
+        """
+        if self.recordings:
+            return _path(self.recordings)
+        beside, within = self.state.parent / _BESIDE, self.state / _WITHIN
+        if within.is_mount() or within.is_symlink():
+            return within
+        place = beside if beside.exists() else _existing(self.state.parent)
+        return beside if os.access(place, os.W_OK | os.X_OK) else within
+
+    @property
+    def former_recordings(self) -> Path | None:
+        """Where an earlier release put them by default, if there are any and it is elsewhere."""
+        former = self.state / _WITHIN
+        return former if former.is_dir() and former != self.recordings_dir else None
 
     @property
     def secrets(self) -> Path:
@@ -100,13 +119,18 @@ def broker_of(settings: AgentSettings) -> Broker:
     return Broker.parse(settings.broker, settings.username, read_password(file))
 
 
+def _existing(path: Path) -> Path:
+    """The nearest directory at or above `path` that is there."""
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
 def _default_state() -> Path:
     if given := os.environ.get("STATE_DIRECTORY"):  # systemd's, for the unit
-        return Path(given)
+        return Path(given.split(":")[0])
     if os.geteuid() == 0:
         return Path("/var/lib/fleet-agent")
     return platformdirs.user_state_path("fleet-agent")

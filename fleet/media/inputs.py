@@ -85,7 +85,7 @@ class FileInput:
 
     def properties(self, host: Host) -> Properties:
         """Where it is."""
-        return {"decoder": {"uri": (host.recordings.absolute() / self.path).as_uri()}}
+        return {"decoder": {"uri": host.recorded(self.path).as_uri()}}
 
     def __str__(self) -> str:
         return self.path

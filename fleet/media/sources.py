@@ -238,7 +238,7 @@ class FileSource:
 
     def unpaced(self, host: Host) -> list[str]:
         """The same, once and as fast as it can be read."""
-        path = host.recordings.absolute() / self.path
+        path = host.recorded(self.path)
         return [*QUEUE, "-i", f"file:{path}", *EVERY_STREAM]
 
     def __str__(self) -> str:

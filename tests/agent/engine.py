@@ -194,7 +194,7 @@ class Station:
 
     def __init__(self, base: Path, clock: Clock | None = None, adopt: bool = True) -> None:
         self.state_dir = base / "state"
-        self.place = Place("b1", self.state_dir, base / "recordings", base / "secrets", adopt)
+        self.place = Place("b1", self.state_dir, base / "recordings", base / "secrets", adopt=adopt)
         self.lines: list[LogLine] = []
         self.thumbnails: list[tuple[Key, bytes]] = []
         self.seen: dict[Key, list[str]] = {}

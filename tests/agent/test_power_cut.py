@@ -116,6 +116,20 @@ async def test_a_child_begins_with_its_own_directory_and_its_words_are_read(
     assert [line.text for line in station.lines][-1] == str(own)
 
 
+def test_what_somebody_has_removed_does_not_come_back_from_its_copy(tmp_path: Path) -> None:
+    store = StateDirectory(tmp_path)
+    store.station("hall1-cam", None)
+    store.save(MEMORY)
+    store.keep_copy()
+    (tmp_path / "station").unlink()
+    (tmp_path / "decision.json").unlink()
+    assert kept_id(tmp_path) is None
+    assert saved(tmp_path) == Memory()
+    assert store.station(None, "aabbccddeeff") == "aabbccddeeff"
+    assert store.load() == Memory()
+    store.close()
+
+
 def test_the_oldest_of_many_damaged_ones_goes(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for number in range(12):

@@ -110,8 +110,7 @@ class StateDirectory:
             except (OSError, ValueError) as error:
                 kept.set_aside(one, error)
                 continue
-            if found is not None:
-                return found
+            return found  # what somebody has removed is not to come back from its copy
         return None
 
     def save(self, memory: Memory) -> None:
@@ -174,9 +173,7 @@ def kept_id(directory: Path) -> str | None:
     """The station's id that is kept there, if any can be read."""
     for path in _both(directory / _STATION):
         with suppress(OSError, ValueError):
-            found = kept.read(path, _parse_id, _MAX_ID)
-            if found is not None:
-                return found
+            return kept.read(path, _parse_id, _MAX_ID)
     return None
 
 

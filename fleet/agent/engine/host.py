@@ -87,6 +87,7 @@ class InstanceHost(Host):
         self.name = around.name or place.station
         self.room = around.room
         self.recordings = place.recordings.absolute()
+        self.former_recordings = place.former
         self.state = place.state_dir / "instances" / key.role / key.instance
         self.registry = CollectorRegistry()
         self.key = key

@@ -148,6 +148,9 @@ class Supervisor:
             facts = OwnStation(place.station, name, around.room, place.recordings, there)
             try:
                 await asyncio.to_thread(factory.tidy, facts)
+                if place.former is not None:  # nothing begins there any more
+                    facts = evolve(facts, recordings=place.former, instances=frozenset())
+                    await asyncio.to_thread(factory.tidy, facts)
             except Exception:
                 log.exception("what %s has left could not be finished", role)
 

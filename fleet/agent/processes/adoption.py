@@ -28,6 +28,8 @@ class Place:
     state_dir: Path
     recordings: Path
     secrets_dir: Path
+    former: Path | None = None
+    """Where recordings went under an earlier release, if there are any."""
     adopt: bool = True
     """Whether children an earlier agent left are taken over (else they are stopped)."""
 

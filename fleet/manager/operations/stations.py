@@ -72,8 +72,8 @@ async def adopt(desk: Desk, caller: str, asked: AdoptArguments) -> StationResult
         revision = next_revision(entry.highest, heard.ack)
         if revision is None:
             raise CommandFailed(
-                f"the station {station} claims the highest revision there is: remove its state "
-                "directory and restart its agent"
+                f"the station {station} claims the highest revision there is: delete decision.json "
+                "in its state directory, then systemctl restart fleet-agent"
             )
         message = f"adopted by {caller}, runs as revision {in_force.revision}"
         made = issue(

@@ -246,7 +246,10 @@ class Rollouts:
             before = entry.config.revision if entry.config else None
             number = draft.add(one.station, one.roles, one.facts)
             if number is None:
-                why = "it claims the highest revision there is; remove its state directory"
+                why = (
+                    "it claims the highest revision there is; delete decision.json in its state "
+                    "directory, then systemctl restart fleet-agent"
+                )
                 begun.append(evolve(one, outcome=Outcome.FAILED, why=why))
                 continue
             replaced = one.replaced
