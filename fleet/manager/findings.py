@@ -37,6 +37,7 @@ class FindingKind(StrEnum):
     CONFLICT = "Conflict"
     LAGGING = "Lagging"
     SOUND = "Sound"
+    CHANNEL = "Channel"
     ROLE = "Role"
     LOUD = "Loud"
     PICTURE = "Picture"
@@ -85,7 +86,7 @@ _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "NoPicture": (FindingKind.SIGNAL, "no picture"),
     "DeviceMissing": (FindingKind.SIGNAL, "device missing"),
     "NoSound": (FindingKind.SOUND, "no sound"),
-    "ChannelSilent": (FindingKind.SOUND, "a sound channel is silent"),
+    "ChannelSilent": (FindingKind.CHANNEL, "a sound channel is silent"),
     "DigitalSilence": (FindingKind.SILENCE, "digital silence"),
     "SoundLow": (FindingKind.LOW, "sound too low"),
     "SoundHigh": (FindingKind.LOUD, "sound too loud"),
@@ -212,6 +213,8 @@ def _instance(
                 yield of(FindingKind.LAGGING, HealthLevel.LOOK, text, SLOW_SECONDS)
             if one.reason is not None:
                 kind, text = _NOTES.get(one.reason, (FindingKind.ROLE, words(one.reason)))
+                if role == "monitor" and kind is FindingKind.SOUND:
+                    kind = FindingKind.SILENCE  # what it hears is what leaves the room
                 yield of(kind, noted(kind, station.shows_slides(role, name), use), text)
             yield from _figures(station, use, role, name, one, now)
         case State.STARTING | State.STOPPING:
@@ -255,7 +258,7 @@ def noted(kind: FindingKind, slides: bool, use: RoomUse) -> HealthLevel:
             return HealthLevel.GO if use.in_use and not slides else HealthLevel.FINE
         case FindingKind.LOW:
             return HealthLevel.GO if use.talk and not slides else HealthLevel.FINE
-        case FindingKind.LOUD | FindingKind.PICTURE:
+        case FindingKind.LOUD | FindingKind.PICTURE | FindingKind.CHANNEL:
             return in_talk
         case FindingKind.SOUND:
             return HealthLevel.LOOK if use.in_use else HealthLevel.FINE

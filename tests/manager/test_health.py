@@ -9,9 +9,10 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.manager import findings
 from fleet.manager.findings import FindingKind, room_findings, station_findings
 from fleet.manager.health import Judge, lost_at_once, severity, stand
-from fleet.manager.stations.instances import InstanceMemory, first
+from fleet.manager.stations.instances import CRASH_LOOP_SECONDS, InstanceMemory, first
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
 from fleet.model import (
     Ack,
@@ -34,6 +35,7 @@ from fleet.operations import (
     Standing,
     StationStatus,
 )
+from tests.processes import ROOT
 
 AT = datetime(2026, 2, 1, 9, 12, tzinfo=UTC)
 NOW = AT.timestamp()
@@ -100,6 +102,7 @@ FREE, TOTAL = "fleet_station_disk_free_bytes", "fleet_station_disk_total_bytes"
 BITS = "fleet_recording_bitrate_bits_per_second"
 LOST, OFFLINE, UNKNOWN = PresenceState.LOST, PresenceState.OFFLINE, PresenceState.UNKNOWN
 NO_ROLES: Roles = {"beep": {"main": {}}}
+INGEST: Roles = {"ingest": {"main": {}}}
 
 
 @pytest.mark.parametrize(
@@ -136,8 +139,11 @@ NO_ROLES: Roles = {"beep": {"main": {}}}
         (noted("DigitalSilence", "slides"), None, "fine fine fine"),
         (noted("SoundLow"), "sound too low", "go fine fine"),
         (noted("SoundHigh"), "sound too loud", "look fine fine"),
-        (noted("NoSound"), "no sound", "look look fine"),
-        (noted("ChannelSilent"), "a sound channel is silent", "look look fine"),
+        (noted("NoSound"), "no sound", "go go fine"),
+        (noted("NoSound", "slides"), None, "fine fine fine"),
+        (seen({"ingest/main": instance(reason="NoSound")}, wanted=INGEST), "no sound",
+         "look look fine"),
+        (noted("ChannelSilent"), "a sound channel is silent", "look fine fine"),
         (noted("PictureBlack"), "black picture", "look fine fine"),
         (noted("SomethingNew"), "something new", "look look look"),
         (seen(measured=readings((WROTE, NOW - 61, RECORD))), "nothing written", "go go look"),
@@ -472,3 +478,19 @@ def test_whatever_is_found_says_what_where_and_what_to_type_and_is_never_from_th
 @given(STATIONS)
 def test_what_is_in_maintenance_is_nobodys_business(station: StationState) -> None:
     assert find(evolve(station, maintenance=True), TALK) == []
+
+
+def test_the_alerts_have_the_same_thresholds() -> None:
+    rules = (ROOT / "prometheus/fleet.rules.yml").read_text()
+    for expression in (
+        f"station:fleet_disk_left:seconds / 3600 < {findings.DISK_SECONDS / 3600:g})",
+        f"total_bytes > {findings.DISK_USED:g})",
+        f"celsius > {findings.HOT_CELSIUS:g})",
+        f"link_bytes_per_second < {findings.LINK_BYTES / 1e6:g}e6",
+        f"offset_seconds) > {findings.CLOCK_SECONDS:g})",
+        f"last_update_timestamp_seconds < {findings.METER_SECONDS:g})",
+        f"loudness_short_term:lufs > {findings.LOUD_LUFS:g})",
+        f"loudness_short_term:lufs <= {findings.LOW_LUFS:g}\n",
+        f"[{CRASH_LOOP_SECONDS / 60:g}m]) >= {findings.CRASH_LOOP}\n",
+    ):
+        assert expression in rules, expression
