@@ -22,6 +22,8 @@ from fleet.programs.retime import UNCARRIED, UNTIMED
 from fleet.role import Failed, Host
 
 _RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.py")))
+EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
+"""Encode each picture at its own time: what ffmpeg takes for the rate is a guess with many."""
 _NOTED_SECONDS = 60.0
 """How long it is said that a clock jumped or something changed."""
 _CHANGES = 3
@@ -73,7 +75,10 @@ class SourceRole(FfmpegRole[S]):
             return [*QUIET, *REPORTING, *source.inputs(self.host), *self.arguments()]
         inputs, how = source.inputs(self.host), []
         if isinstance(source, FileSource):
-            inputs, how = source.unpaced(self.host), ["--paced"]
+            inputs, how = (
+                source.unpaced(self.host),
+                ["--paced", *(["--loop"] if source.loop else [])],
+            )
         since = time.monotonic() - _NOTED_SECONDS
         if len([at for at in self._changes if at > since]) == _CHANGES:
             how.append("--whatever-comes")
@@ -84,6 +89,15 @@ class SourceRole(FfmpegRole[S]):
             *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
             *(*writer, *self.arguments()),
         ]
+
+    def heads(self) -> list[str]:
+        """Has each segment of a transport stream begin with the head of a codec that is copied.
+
+        A transport stream that is read has them already, and nothing else is known of it.
+        """
+        if self.settings.source.own_clock or self._by_itself:
+            return []
+        return ["-bsf:v", "{heads}"]
 
     def otherwise(self, failure: Failed) -> frozenset[str] | None:
         """What to encode instead; what cannot be passed on is read by the one ffmpeg itself."""
@@ -120,11 +134,14 @@ class SourceRole(FfmpegRole[S]):
             self.host.note(None)
 
     def broken(self, failure: Failed) -> None:
-        """Begin anew at once where it was the source that changed."""
-        if failure.reason == "SourceChanged":
-            self._anew = self.host.task(self._begin_anew(failure), "begin anew")
-        else:
+        """Begin anew at once where that helps: what is read has changed, or is to be encoded."""
+        unfit = self.otherwise(failure)
+        if unfit is None:
             super().broken(failure)
+        else:
+            self.encoded |= unfit
+            self._started = False
+            self._anew = self.host.task(self._begin_anew(), "begin anew")
 
     async def stop(self) -> None:
         """Stop the child, and do not begin anew."""
@@ -133,8 +150,7 @@ class SourceRole(FfmpegRole[S]):
             self._anew = None
         await super().stop()
 
-    async def _begin_anew(self, changed: Failed) -> None:
-        self._change(changed)
+    async def _begin_anew(self) -> None:
         try:
             await self.start()
         except Failed as failure:
@@ -143,7 +159,7 @@ class SourceRole(FfmpegRole[S]):
     def _change(self, changed: Failed) -> None:
         self._changed.inc()
         self._changes.append(time.monotonic())
-        self._started, self.encoded, self._by_itself = False, frozenset(), False
+        self.encoded, self._by_itself = frozenset(), False
         self._note(changed.reason, changed.message)
 
     def _note(self, reason: str, message: str) -> None:

@@ -15,6 +15,7 @@ import re
 import shutil
 import threading
 import time
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol, Self
@@ -131,6 +132,7 @@ class Segments:
     """The segment published last."""
     _size: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
+    _named: deque[Path] = field(factory=lambda: deque(maxlen=100), init=False)
 
     @classmethod
     def begin(cls, host: Owner, directory: Path, suffix: str) -> Self:
@@ -232,10 +234,10 @@ class Segments:
             self._look()
 
     def discard(self) -> None:
-        """Close, without what was published last: what nobody can read is no recording."""
+        """Close a run that just began, without it: what nobody can read is no recording."""
         self.close()
-        if self.current is not None:
-            self.current.unlink(missing_ok=True)
+        for path in self._named:
+            path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Close the runs of this instance that ended while no agent was there."""
@@ -260,6 +262,7 @@ class Segments:
             path = self._reserve(self._begun() if int(segment.stem) == 0 else opened)
             self._note(path.name)
             self.current, self._size = segment.rename(path), 0
+            self._named.append(path)
 
     def _note(self, name: str) -> None:
         """Only an agent that comes later would miss it, so nobody waits for the disk."""

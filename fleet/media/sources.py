@@ -226,11 +226,7 @@ class FileSource:
     path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
     loop: Annotated[bool, Meta(description="begin again at its end")] = True
     raw = False
-
-    @property
-    def own_clock(self) -> bool:
-        """Where it is looped, ffmpeg itself counts on from one time to the next."""
-        return self.loop
+    own_clock = False
 
     def inputs(self, host: Host) -> list[str]:
         """How ffmpeg reads it."""

@@ -6,12 +6,13 @@ a second. So one ffmpeg reads and leaves all times as they come, this program pu
 packets behind one another, and a second ffmpeg does what is to be done with them.
 
 Run as `python3 retime.py READER -- WRITER`, two command lines. READER ends where its outputs
-would stand; WRITER reads Matroska from standard input and may name `{begun}`, the Unix time of
-the first packet in seconds, in any argument. Between the reports of WRITER, standard output has
-lines `jumps=…` and `jumped=…` (by how many seconds the last time). What cannot be passed on ends
-it, with one of the words in `ENDS` as the last on standard error. Before READER may
-stand `--paced`, to read a file no faster than it plays, and `--whatever-comes`, to go on with what
-can be passed on.
+would stand; before it may stand `--paced`, to read a file no faster than it plays, `--loop`, to
+read it over and over, and `--whatever-comes`, to go on with what can be passed on. WRITER reads
+Matroska from standard input and may name in any argument `{begun}`, the Unix time of the first
+packet in seconds, and `{heads}`, the bitstream filters with which every segment of a transport
+stream can be read by itself. Between the reports of WRITER, standard output has lines `jumps=…`
+and `jumped=…` (by how many seconds the last time). What cannot be passed on ends it, with one of
+the words in `ENDS` as the last on standard error.
 """
 
 import contextlib
@@ -91,9 +92,14 @@ class Continuity:
         self._tracks: dict[int, _Track] = {}
         self._waiting: list[Block] = []
         self._begun = 0.0
+        self._expected = False
         self.jumps = 0
         self.jumped = 0.0
         """By how many seconds the source's clock went wrong the last time."""
+
+    def begins_again(self) -> None:
+        """Know that the source's clock begins again, which is no jump and no pause."""
+        self._expected = True
 
     @property
     def waits(self) -> bool:
@@ -123,7 +129,8 @@ class Continuity:
             if missing and now - first <= TOGETHER:
                 return
             waiting, self._waiting = self._waiting, []
-            self._begin_anew(waiting, paused=all(at < first for at in missing))
+            paused = not self._expected and all(at < first for at in missing)
+            self._begin_anew(waiting, paused)
             for index, block in enumerate(waiting):
                 if self._jumps(block):
                     self._waiting = waiting[index:]
@@ -180,7 +187,8 @@ class Continuity:
         offsets = {n: max(self._tracks[n].due, now) - raw for n, raw in firsts.items()}
         together = [n for n, raw in firsts.items() if abs(raw - head.raw) < NEAR]
         shared = max(offsets[n] for n in together)
-        self.jumps += 1
+        self.jumps += not self._expected
+        self._expected = False
         self.jumped = (self._tracks[head.track].offset - shared) / SECOND
         for number, raw in firsts.items():
             self._tracks[number].move(raw, shared if number in together else offsets[number])
@@ -198,8 +206,18 @@ class Continuity:
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _TIME, _SIMPLE, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _TRACKS, _TRACK, _NUMBER, _TYPE, _CODEC = 0x1654AE6B, 0xAE, 0xD7, 0x83, 0x86
+_WITHOUT_TIMES = {"V_MS/VFW/FOURCC"}
+"""Are stored with the times at which they are decoded, and those we do not get."""
+_REPEAT = "dump_extra=freq=keyframe"
+_HEADS = {
+    "V_MPEG4/ISO/AVC": f"h264_mp4toannexb,{_REPEAT}",
+    "V_MPEG4/ISO/ASP": _REPEAT,
+    "V_MPEG2": _REPEAT,
+    "V_MPEG1": _REPEAT,
+}
+"""How the head of the codec comes before each picture at which one may begin."""
 _UNTIMED = 8
-"""So many packets of a track may be without a time, one after the other."""
+"""So many packets of a track may be without a time, or one of twenty."""
 _USUAL_STEP = SECOND // 25
 _LARGEST = 256 * 1024 * 1024
 SHIFT = 1 << 48
@@ -348,9 +366,10 @@ class Retimer:
         self._paced = "--paced" in how
         self._ends = "--whatever-comes" not in how
         self._writer: subprocess.Popen[bytes] | None = None
-        self._matroska = Matroska()
         self._line = Continuity()
         self._untimed: dict[int, deque[Block]] = defaultdict(deque)
+        self._counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        """Of each track, how many packets came, and how many of them without a time."""
         self._ready: deque[tuple[int, Block]] = deque()
         self._begun = 0.0
         self._told = 0
@@ -358,6 +377,15 @@ class Retimer:
         self._first: dict[bytes, bytes] = {}
         self._announced = b""
         self._selector = selectors.DefaultSelector()
+        self._reader_argv = reader
+        self._loop = "--loop" in how
+        self._came = 0
+        self._read()
+
+    def _read(self) -> None:
+        """Start the reader."""
+        self._matroska, self._seen = Matroska(), self._came
+        reader = self._reader_argv
         announced, far_end = os.pipe()
         maps = list(reader[reader.index("-map") :]) if "-map" in reader else []
         passed_on, looked_at = _outputs(far_end)
@@ -452,8 +480,14 @@ class Retimer:
 
     def _read_packets(self, data: bytes) -> None:
         now = time.monotonic()
+        if not data and self._loop and self._came > self._seen:
+            self._reader.wait()
+            self._line.begins_again()
+            self._read()
+            return
         for block in self._matroska.feed(data):
             block.at = now
+            self._came += 1
             if self._writer is None:
                 self._begin(now)
             for timed in self._timed(block):
@@ -461,10 +495,12 @@ class Retimer:
 
     def _timed(self, block: Block) -> Iterator[Block]:
         """A packet, and before it those that had no time and waited for one that has."""
-        waiting = self._untimed[block.track]
+        waiting, count = self._untimed[block.track], self._counts[block.track]
+        count[0] += 1
         if block.raw >= MARK // 2:
             waiting.append(block)
-            if len(waiting) > _UNTIMED:
+            count[1] += 1
+            if count[1] > max(_UNTIMED, count[0] // 20):
                 raise _End(UNTIMED)
             return
         while waiting:
@@ -474,9 +510,14 @@ class Retimer:
     def _begin(self, now: float) -> None:
         self._begun = now
         kinds = self._matroska.tracks
+        codecs = {codec for _, codec in kinds.values()}
+        if _WITHOUT_TIMES & codecs:
+            raise _End(UNCARRIED)
         self._line = Continuity(frozenset(n for n, (kind, _) in kinds.items() if kind == 1))
         begun = f"{time.time():.3f}"
+        repeat = next((_HEADS[codec] for codec in codecs if codec in _HEADS), "null")
         argv = [part.replace("{begun}", begun) for part in self._writer_argv]
+        argv = [part.replace("{heads}", repeat) for part in argv]
         self._writer = subprocess.Popen(argv, stdin=subprocess.PIPE)
         if self._writer.stdin is not None:
             self._writer.stdin.write(self._matroska.header)

@@ -5,6 +5,7 @@ is flushed packet by packet, so that what was seen is on disk even if the power 
 """
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 
 from fleet.media.ffmpeg import PICTURE
-from fleet.media.reading import SourceRole
+from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import Segments, publish_left, short_of
 from fleet.media.sources import (
     AudioBitrate,
@@ -23,6 +24,8 @@ from fleet.media.sources import (
 )
 from fleet.roles import Failed, Host, Meta, OwnStation, RoleFactory, register_factory
 
+_YOUNG_SECONDS = 10.0
+"""So long is thrown away what turns out to be unreadable; later only the rest is written better."""
 _SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv"}
 
 
@@ -90,6 +93,7 @@ class Record(SourceRole[RecordSettings]):
     def __init__(self, host: Host, settings: RecordSettings) -> None:
         super().__init__(host, settings)
         self.stall_seconds = settings.stall_seconds
+        self._begun = 0.0
 
     def target(self) -> str:
         """As messages name it."""
@@ -114,6 +118,7 @@ class Record(SourceRole[RecordSettings]):
         """Returns once the first segment has bytes and its name."""
         directory = self.host.recordings / self.settings.directory
         self._check_space(directory)
+        self._begun = time.monotonic()
         self._segments = Segments.begin(self.host, directory, _SUFFIXES[self.settings.container])
         try:
             await super().begin()
@@ -155,6 +160,14 @@ class Record(SourceRole[RecordSettings]):
                 "video_codec and audio_codec to auto, or container to matroska",
             )
         return encode
+
+    def otherwise(self, failure: Failed) -> frozenset[str] | None:
+        """Throw away what was written before it was known that it must be written otherwise."""
+        unfit = super().otherwise(failure)
+        young = time.monotonic() - self._begun < _YOUNG_SECONDS
+        if failure.reason == "CodecUnsuitable" and unfit is not None and young:
+            self._segments.discard()
+        return unfit
 
     async def _streams(self) -> list[dict[str, str]]:
         """What ffprobe finds in what was recorded: `codec_type` and `codec_name` of each stream."""
@@ -219,6 +232,7 @@ class Record(SourceRole[RecordSettings]):
             return False
         self.settings = settings
         self.stall_seconds = settings.stall_seconds
+        self._begun = 0.0
         return True
 
     async def stop(self) -> None:
@@ -231,7 +245,7 @@ class Record(SourceRole[RecordSettings]):
         settings = self.settings
         codec = self._codec("video", settings.video_codec, "h264")
         if codec == "copy":
-            return ["-c:v", "copy"]
+            return ["-c:v", "copy", *(self.heads() if settings.container == "mpegts" else [])]
         # Without look-ahead what was seen is on disk at once; segments begin at key frames alone.
         encoder = (
             ["libx264", "-preset", "veryfast", "-tune", "zerolatency"]
@@ -239,8 +253,9 @@ class Record(SourceRole[RecordSettings]):
             else ["mpeg2video"]
         )
         rate = settings.video_bitrate
+        every = [] if settings.source.raw or codec != "h264" else EVERY_PICTURE
         return [
-            *("-c:v", *encoder, *PICTURE),
+            *("-c:v", *encoder, *PICTURE, *every),
             *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
             *("-g", "50", "-force_key_frames", f"expr:gte(t,n_forced*{settings.segment_seconds})"),
         ]

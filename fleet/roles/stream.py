@@ -13,10 +13,10 @@ from attrs import frozen
 from prometheus_client import Gauge
 
 from fleet.media.ffmpeg import PICTURE
-from fleet.media.reading import SourceRole
+from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
 from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate
-from fleet.media.targets import HlsTarget, IcecastTarget, Target
+from fleet.media.targets import HlsTarget, IcecastTarget, SrtTarget, Target
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 
 _VIDEO_BITRATE, _AUDIO_BITRATE = 2_000_000, 128_000
@@ -107,9 +107,11 @@ class Stream(SourceRole[StreamSettings]):
 
     def _video(self) -> list[str]:
         if self.settings.video_codec == "copy" or "video" in self.copied():
-            return ["-c:v", "copy"]
+            transport = isinstance(self.settings.target, HlsTarget | SrtTarget)
+            return ["-c:v", "copy", *(self.heads() if transport else [])]
         rate = self.settings.video_bitrate or _VIDEO_BITRATE
         return [
+            *([] if self.settings.source.raw else EVERY_PICTURE),
             *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"),
             *(*PICTURE, "-g", "50"),
             *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),

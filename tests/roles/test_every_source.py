@@ -1,0 +1,97 @@
+"""What ffmpeg can play is recorded, picture by picture, and each segment decodes by itself."""
+
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fleet.roles.record import Record, RecordSettings
+from tests.roles.host import RealHost
+from tests.roles.media import frames, public
+from tests.roles.network import QUIET
+
+MakeHost = Callable[..., RealHost]
+Settings = Callable[..., RecordSettings]
+Until = Callable[..., Awaitable[None]]
+
+SECONDS, RATE = 3, 25
+_H264 = "-c:v libx264 -bf 2 -g 25 -pix_fmt yuv420p"
+KINDS = {
+    "mpeg4-b-frames.avi": "-c:v mpeg4 -bf 2 -g 25 -c:a mp3",  # without times of when they are shown
+    "h264-b-frames.avi": f"{_H264} -c:a mp3",
+    "program-stream.mpg": "-c:v mpeg2video -bf 2 -g 25 -c:a mp2",
+    "theora.ogv": "-c:v libtheora -g 25 -c:a libvorbis",
+    "sorenson.flv": "-c:v flv1 -g 25 -c:a mp3 -ar 44100",
+    "windows.wmv": "-c:v wmv2 -g 25 -c:a wmav2",
+    "motion-jpeg.avi": "-c:v mjpeg -pix_fmt yuvj420p -c:a pcm_s16le",
+    "open-gop.mp4": f"{_H264} -x264-params open-gop=1:keyint=25:min-keyint=25 -c:a aac",
+    "open-gop-h265.mp4": "-c:v libx265 -x265-params log-level=none:open-gop=1:keyint=25 -c:a aac",
+    "bare.h264": f"{_H264} -an",
+    "transport.ts": f"{_H264} -c:a aac",
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a source of a kind, once."""
+    directory = tmp_path_factory.mktemp("sources")
+
+    def make(kind: str) -> Path:
+        file = directory / kind
+        if not file.exists():
+            picture = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={RATE}")
+            sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", str(SECONDS))
+            argv = [*QUIET, *picture, *sound, *KINDS[kind].split(), str(file)]
+            subprocess.run(argv, check=True)
+        return file
+
+    return make
+
+
+def decoded(file: Path) -> int:
+    """Pictures that are seen; those at a cut may need some of before it."""
+    show = ("-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames")
+    argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", str(file)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    return int(said[0].strip(",")) if said and said[0].strip(",").isdecimal() else 0
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_picture_of_a_source_is_recorded_in_segments_that_decode(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    sources: Callable[[str], Path],
+    kind: str,
+    container: str,
+) -> None:
+    host, file = make_host(), sources(kind)
+    source = {"type": "file", "path": str(file), "loop": False}
+    role = Record(host, record_settings(source=source, segment_seconds=1, container=container))
+    await role.start()
+    await until(lambda: host.completed or host.failed, role)
+    await role.stop()
+    assert host.failed is None
+    segments = public(host.recordings)
+    assert len(segments) in (SECONDS, SECONDS + 1)
+    seen = [decoded(segment) for segment in segments]
+    leading = 3 * (len(segments) - 1) if "open-gop" in kind else 0
+    assert sum(seen) >= frames(file) - leading, seen
+    assert sum(seen) <= frames(file), "none is there twice"
+    assert min(seen[:-1]) >= RATE - 3
+
+
+async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
+    make_host: MakeHost, record_settings: Settings, until: Until, sources: Callable[[str], Path]
+) -> None:
+    host = make_host()
+    source = {"type": "file", "path": str(sources("open-gop.mp4"))}
+    role = Record(host, record_settings(source=source, segment_seconds=1))
+    await role.start()
+    await until(lambda: len(public(host.recordings)) > SECONDS + 1, role)
+    await role.stop()
+    assert all(decoded(segment) >= RATE - 3 for segment in public(host.recordings)[:-1])
+    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
+    assert host.failed is None
