@@ -238,7 +238,11 @@ async def test_a_missing_secret_is_named(make_host: MakeHost) -> None:
         ({"type": "rtmp", "url": "rtmp://me:pw@host/app"}, {}, "without user name"),
         ({"type": "rtmp", "url": "https://host/app"}, {}, "expected an address such as rtmp"),
         ({"type": "srt", "url": "srt://host:1?passphrase=x"}, {}, "without passphrase"),
-        ({"type": "rtmp", "url": "rtmp://host/app", "key": "plain"}, {}, "expected a secret by its name"),
+        (
+            {"type": "rtmp", "url": "rtmp://host/app", "key": "plain"},
+            {},
+            "expected a secret by its name",
+        ),
         (mount(1, password="plain"), {}, "expected a secret by its name"),  # noqa: S106 (it is refused)
         ({"type": "hls", "directory": "../out"}, {}, "expected a directory below"),
         (mount(1), {"video_codec": "h264"}, "icecast takes"),
