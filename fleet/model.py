@@ -375,7 +375,7 @@ class Log:
 
 
 @frozen
-class Command:
+class CommandRequest:
     """A request to a running role; `instance` None where one runs."""
 
     instance: str | None

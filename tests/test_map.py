@@ -20,11 +20,6 @@ PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONT
 FILES = sorted((ROOT / "fleet").rglob("*.py"))
 NAME = r"`(\w+(?:\.\w+)*)`"
 
-TWICE = {
-    *("Command", "Refused"),
-}
-"""Type names that still stand for several things. Take away what no longer does, add nothing."""
-
 BELOW = {
     "fleet.manager.rollouts.model",
     "fleet.agent.engine.reconcile",
@@ -157,7 +152,7 @@ def public_types() -> dict[str, list[str]]:
 def test_a_type_name_stands_for_one_thing() -> None:
     assert len(public_types()) > 200
     twice = {name: files for name, files in public_types().items() if len(files) > 1}
-    assert {name: files for name, files in twice.items() if name not in TWICE} == {}
+    assert twice == {}
 
 
 def test_what_a_page_says_of_the_code_is_there() -> None:

@@ -81,7 +81,7 @@ _everything = st.one_of(
     ),
     st.builds(model.Telemetry, _boots, _times, _tuples(_families)),
     st.builds(model.Log, _tuples(_lines), _counts),
-    st.builds(model.Command, st.none() | _names, _settings),
+    st.builds(model.CommandRequest, st.none() | _names, _settings),
     st.builds(model.Reply, _json, st.none() | _errors),
 )
 

@@ -29,6 +29,7 @@ from fleet.guard import contained, describe
 from fleet.model import (
     MAX_PAYLOAD,
     CommandFailed,
+    CommandRequest,
     DeadlineExceeded,
     InvalidArguments,
     NoSuchInstance,
@@ -37,7 +38,6 @@ from fleet.model import (
     Reply,
     UnknownCommand,
 )
-from fleet.model import Command as Request
 from fleet.mqtt import Message
 from fleet.role import Command, Failed
 from fleet.station import (
@@ -145,7 +145,7 @@ class Commands:
 
     async def _run(self, role: str, name: str, payload: bytes) -> Any:
         try:
-            request = decode(payload, Request)
+            request = decode(payload, CommandRequest)
         except Undecodable as error:
             raise InvalidArguments(
                 f"the command cannot be read: {error}",
@@ -164,7 +164,7 @@ class Commands:
         return self._own[name]
 
 
-def arguments(role: str, request: Request, command: Command) -> Any:
+def arguments(role: str, request: CommandRequest, command: Command) -> Any:
     """The arguments as the command's own class.
 
     Raises:

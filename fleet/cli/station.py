@@ -27,6 +27,7 @@ from fleet.cli.typed import instead
 from fleet.cli.view import clean, clock
 from fleet.model import (
     MAX_PAYLOAD,
+    CommandRequest,
     CommandSchema,
     Error,
     Forbidden,
@@ -38,7 +39,6 @@ from fleet.model import (
     Status,
     is_station_id,
 )
-from fleet.model import Command as Request
 from fleet.mqtt import Filter, Message, NobodyListening, Refused
 from fleet.schema import json_schema
 from fleet.station import COMMANDS, STATION
@@ -209,7 +209,7 @@ async def ask(
         Unreachable: it does not listen, or nothing sensible came back in time.
     """
     access, topics = line.access, line.access.topics
-    payload = encode(Request(instance, arguments))
+    payload = encode(CommandRequest(instance, arguments))
     if len(payload) > MAX_PAYLOAD:
         many = f"{len(payload)} bytes of arguments, a station takes {MAX_PAYLOAD}"
         return Reply(None, Error("InvalidArguments", many))
