@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from fleet.manager.operations import applying, doctor, history, stations, watching
+from fleet.manager.operations import applying, doctor, history, stations
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import DEADLINE, BadStore
 from fleet.model import (
@@ -53,7 +53,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "plan": (PlanArguments, applying.plan_file),
     "apply": (ApplyArguments, applying.apply),
     "status": (_NoArguments, stations.status),
-    "rollout": (RolloutArguments, watching.rollout),
+    "rollout": (RolloutArguments, history.rollout),
     "rollback": (RollbackArguments, applying.rollback),
     "validate": (ValidateArguments, applying.validate),
     "history": (HistoryArguments, history.history),

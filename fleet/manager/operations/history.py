@@ -1,4 +1,4 @@
-"""What was and what is wanted, as people read it: history, show, diff, export."""
+"""What was and what is wanted, as people read it: history, rollouts, show, diff, export."""
 
 from collections import Counter
 from typing import Any, Final
@@ -7,6 +7,7 @@ from fleet.manager.conference import export, plan
 from fleet.manager.conference.masking import without_secrets
 from fleet.manager.conference.wanted import DesiredState
 from fleet.manager.operations.desk import Desk
+from fleet.manager.rollouts.model import Rollout
 from fleet.manager.store import Issue, Past
 from fleet.model import Config, InvalidArguments, Roles
 from fleet.operations import (
@@ -17,8 +18,12 @@ from fleet.operations import (
     ExportResult,
     HistoryArguments,
     HistoryResult,
+    RolloutArguments,
+    RolloutResult,
+    RolloutStatus,
     ShowArguments,
     ShowResult,
+    TargetStatus,
 )
 from fleet.wire import decode
 
@@ -90,6 +95,21 @@ async def export_file(desk: Desk, caller: str, asked: Any) -> ExportResult:  # n
     return ExportResult(text, tuple(left_out))
 
 
+async def rollout(desk: Desk, caller: str, asked: RolloutArguments) -> RolloutResult:
+    """The rollout asked for, or the last one."""
+    if asked.stop:
+        await desk.rollouts.stop(caller)
+    if asked.number is None:
+        found = desk.ledger.rollout
+    else:
+        found = await desk.ledger.rollout_of(asked.number)
+        if found is None:
+            raise InvalidArguments(
+                f"there is no rollout {asked.number}; fleet history shows those there were"
+            )
+    return RolloutResult(_status(found) if found else None, desk.timezone)
+
+
 async def _revision(desk: Desk, station: str, number: int | None) -> tuple[Issue, Config]:
     name = desk.name(station)
     if number is None:
@@ -121,3 +141,30 @@ def _summary(desk: Desk, station: str, old: Roles, new: Roles) -> str:
     wanted = DesiredState(station, desk.ledger[station].facts, new)
     counts = Counter(one.action for one in plan.changes(wanted, old, frozenset()))
     return " ".join(f"{action}{counts[action]}" for action in _ACTIONS if counts[action])
+
+
+def _status(one: Rollout) -> RolloutStatus:
+    targets = tuple(
+        TargetStatus(
+            target.station,
+            target.facts.name or target.station,
+            target.facts.room,
+            target.outcome.value,
+            target.revision,
+            target.why,
+        )
+        for target in one.targets
+    )
+    return RolloutStatus(
+        one.number,
+        one.kind,
+        one.file,
+        one.at,
+        one.by,
+        one.message,
+        one.batch,
+        one.settle,
+        one.phase.value,
+        one.why,
+        targets,
+    )
