@@ -64,14 +64,16 @@ class Message:
 
 @frozen
 class Filter:
-    """A subscription. `as_published` keeps the retain flag the sender gave; `live_only`: neither
-    what the broker kept nor what we send ourselves.
+    """A subscription. `as_published` keeps the retain flag the sender gave.
+
+    `live`: nothing that the broker kept; `foreign`: nothing that this client says itself.
     """
 
     topic: str
     qos: int = 1
     as_published: bool = False
-    live_only: bool = False
+    live: bool = False
+    foreign: bool = False
 
 
 def paho_of(client: aiomqtt.Client) -> paho.Client:
@@ -221,9 +223,11 @@ class Connection:
                 one.topic,
                 SubscribeOptions(
                     one.qos,
-                    noLocal=one.live_only,
+                    noLocal=one.foreign,
                     retainAsPublished=one.as_published,
-                    retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND if one.live_only else 0,
+                    retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+                    if one.live
+                    else SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE,
                 ),
             )
             for one in filters
@@ -254,8 +258,8 @@ class Connection:
             name = self._broker.username
             whom = f"the user {name!r}" if name else "anybody without a user"
             return NotLetIn(
-                f"{self._broker}: the broker does not let in {whom} ({code}); are user name and "
-                "password right (FLEET_USERNAME, FLEET_PASSWORD_FILE)?"
+                f"{self._broker}: the broker does not let in {whom} ({code}); are the user name "
+                "and the password right (FLEET_USERNAME, FLEET_PASSWORD_FILE)?"
             )
         return NotLetIn(f"{self._broker}: the broker refused the connection: {code}")
 

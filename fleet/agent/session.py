@@ -23,6 +23,7 @@ from fleet.agent.config.received import Configs
 from fleet.agent.config.store import StateDirectory
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.overwritten import Overwritten
 from fleet.guard import Guard
 from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
@@ -39,6 +40,8 @@ STATUS_BURST: Final = 5
 _GATHER: Final = 0.01
 """Seconds in which what changes together is one status."""
 LOG_GAP: Final = 0.5
+AGAIN_GAP: Final = 1.0
+"""Seconds between two times at least that what somebody overwrote is said again."""
 LOOK_AROUND: Final = 60.0
 """Seconds after which new devices, addresses and installed tools are noticed."""
 
@@ -106,6 +109,7 @@ class StationSession:
         self._epoch = 0
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._changed = asyncio.Event()
+        self._overwritten = Overwritten(identity.boot)
         self._introduced: Registration | None = None
         self._refused: set[str] = set()
         self._closing = False
@@ -172,6 +176,8 @@ class StationSession:
             )
         except Refused as error:
             raise Disconnected(str(error)) from None
+        with suppress(Refused):  # who may not hear this goes without
+            await link.subscribe(*Overwritten.filters(topics, station))
         self._known = self._catalogue()
         self._introduced = None
         await self._introduce(link)
@@ -180,8 +186,7 @@ class StationSession:
             self._refused.clear()
             self._publish_ack(self.configs.ack())
             self._publish_status()
-            online = encode(self._presence(PresenceState.ONLINE, self._epoch))
-            self._publish(topics.presence(station), online, retain=True)
+            self._publish_online()
         log.info("connected, as station %s", station)
         try:
             await self._talk()
@@ -192,6 +197,7 @@ class StationSession:
         tasks = [
             self._guard.keep("the handling of messages", self._handle),
             self._guard.keep("the heartbeat", self._heartbeat),
+            self._guard.keep("the saying again of what was overwritten", self._say_again),
             self._guard.keep("the sending of log lines", self._ship_lines),
             self._guard.keep("the sending of figures", self._ship_figures),
         ]
@@ -232,7 +238,7 @@ class StationSession:
         elif address is not None and address.kind == "command":
             if not self._commands.received(address, message):
                 self._ignore("command", message, "it is retained or has no correlation data")
-        else:
+        elif address is None or not self._overwritten.hear(address.kind, message):
             self._ignore("other", message, "no such topic is listened to")
 
     def _ignore(self, kind: str, message: Message, why: str) -> None:
@@ -312,6 +318,27 @@ class StationSession:
     def _publish_status(self) -> None:
         self._changed.clear()
         self._publish(self._me.topics.status(self._me.station), self.status(), retain=True)
+
+    def _publish_online(self) -> None:
+        online = encode(self._presence(PresenceState.ONLINE, self._epoch))
+        self._publish(self._me.topics.presence(self._me.station), online, retain=True)
+
+    async def _say_again(self) -> None:
+        """Keep what the broker has of us what is so, whoever cleared or overwrote it."""
+        while True:
+            kinds = await self._overwritten.take()
+            log.warning("somebody overwrote our %s: said again", ", ".join(sorted(kinds)))
+            if "registration" in kinds and self.link is not None:
+                self._introduced = None
+                await self._introduce(self.link)
+            if "ack" in kinds:
+                async with self.configs.turn:
+                    self._publish_ack(self.configs.ack())
+            if "status" in kinds:
+                self._publish_status()
+            if "presence" in kinds:
+                self._publish_online()
+            await asyncio.sleep(AGAIN_GAP)
 
     def status(self) -> bytes:
         """What runs now, as it travels; messages are left out where it would be too long."""

@@ -162,6 +162,7 @@ class ManagerPresence:
     def __init__(self, topics: Topics) -> None:
         self._topic = topics.manager("presence")
         self.online = asyncio.Event()
+        self._last: Presence | None = None
 
     def hear(self, message: Message) -> None:
         """Hand messages here."""
@@ -172,8 +173,14 @@ class ManagerPresence:
         except Undecodable:
             return
         if presence.state is PresenceState.ONLINE:
+            self._last = presence
             self.online.set()
-        else:
+        elif (
+            # Of an earlier connection, as of another manager, it tells nothing of this one.
+            self._last is not None
+            and presence.boot == self._last.boot
+            and presence.epoch >= self._last.epoch
+        ):
             self.online.clear()
 
 

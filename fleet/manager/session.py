@@ -38,6 +38,8 @@ _KEPT: Final = ("config", "ack", "status", "registration", "presence")
 _CATCH_UP: Final = 30.0
 """Seconds to read all that the broker kept."""
 _TICK: Final = 0.25
+_AGAIN: Final = 1.0
+"""Seconds between two times at least that an overwritten presence is said again."""
 _UNTIMED: Final = 30.0
 """Seconds a request lives that says nothing of it."""
 
@@ -86,6 +88,8 @@ class ManagerSession:
         self._link: Link | None = None
         self._awake = time.monotonic()
         self._waking: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._said_again = 0.0
         self._caught_up = asyncio.Event()
         self._working = asyncio.Event()
         """Whether what is needed may go out."""
@@ -120,9 +124,9 @@ class ManagerSession:
         await link.subscribe(
             *(Filter(topics.station("+", kind), qos=0) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0),
-            Filter(topics.config("+"), qos=0, live_only=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.manager("presence")),
+            Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
         )
         await self._say(link, PresenceState.ONLINE)
         await self._catch_up()
@@ -181,6 +185,8 @@ class ManagerSession:
             self._hearing.pictured(address.station, address.rest, message)
         elif address.station is not None and address.kind == "config":
             self._hearing.sent(address.station, message)
+            if message.retain and not message.payload:
+                self._hear_cleared(address.station)
         elif address.station is not None:
             self._hearing.said(address.station, address.kind, message)
         elif address.kind == "presence":
@@ -237,14 +243,19 @@ class ManagerSession:
 
     def _hear_manager(self, message: Message) -> None:
         self._counts.messages["manager_presence"] += 1
-        if message.retain or not message.payload:
+        if message.retain:
+            return
+        if not message.payload:
+            self._say_again()
             return
         try:
             said = decode(message.payload, Presence)
         except Undecodable as error:
             self._hearing.ignore("manager_presence", message, str(error))
+            self._say_again()
             return
         if said.state is not PresenceState.ONLINE:
+            self._say_again()
             return
         if said.boot == self.boot:
             if said.epoch == self._epoch:
@@ -263,7 +274,27 @@ class ManagerSession:
             log.warning(
                 "a manager that began earlier (boot %s) is here: it has to leave", said.boot
             )
-            self._do(self._say(self._link, PresenceState.ONLINE))
+            self._say_again()
+
+    def _say_again(self) -> None:
+        """Somebody says we are not here: say that we are, at once and at most once a second."""
+        if self._again is not None or not self._caught_up.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        wait = max(0.0, self._said_again + _AGAIN - loop.time())
+
+        def say() -> None:
+            self._again, self._said_again = None, loop.time()
+            if self._link is not None and not self._ended.is_set():
+                self._do(self._say(self._link, PresenceState.ONLINE))
+
+        self._again = loop.call_later(wait, say)
+
+    def _hear_cleared(self, station: str) -> None:
+        """Somebody cleared what we want of a station; what is written instead, its ack tells."""
+        if self._ledger[station].config is not None and not self.displaced:
+            log.warning("somebody cleared the config of %s: sending it again", station)
+            self._pusher.changed([station])
 
     def _deadline(self, message: Message) -> float:
         """When a request expires, by our clock; one that waited while we were held is older."""

@@ -1,6 +1,8 @@
 """Whom a manager takes for online, lost or offline, and what it makes of nonsense."""
 
 import asyncio
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,14 @@ from tests.wire.conftest import Boxes, Desk
 from tests.wire.sides import now, records
 
 PRESENCE = "fleet/v1/manager/presence"
+FLEET = str(Path(sys.executable).with_name("fleet"))
+FILE = """
+[rooms.hall1]
+[stations.cam]
+id = "bb77"
+room = "hall1"
+roles.record.main.source = {type = "test"}
+"""
 
 
 async def up(desk: Desk, station: str, value: float) -> None:
@@ -294,3 +304,39 @@ async def test_a_box_that_starts_again_and_again_is_no_conflict(desk: Desk, boxe
     await desk.want("bb12", records("main"))
     await box.obey(1)
     assert (await desk.station("bb12"))["in_sync"]
+
+
+@pytest.mark.parametrize("change", [b"", {"state": "lost", "epoch": 0}, {"state": "offline"}])
+async def test_a_manager_says_again_that_it_is_online_whatever_is_kept_instead(
+    desk: Desk, broker: Mosquitto, change: bytes | dict[str, object]
+) -> None:
+    """Cleared as with MQTT Explorer, or an earlier manager's late will."""
+    online = desk.stranger.latest(PRESENCE)
+    earlier = {"boot": "earlier", "at": "2026-01-01T00:00:00.000Z"}
+    wrong = change if isinstance(change, bytes) else online | earlier | change
+    mark = desk.stranger.mark()
+    await desk.stranger.publish(PRESENCE, wrong, retain=True)
+    again = await desk.stranger.expect(
+        PRESENCE, lambda one: one and one["state"] == "online", after=mark, timeout=2
+    )
+    assert again == online
+    async with Stranger(broker.port, PRESENCE) as late:
+        assert (await late.expect_message(PRESENCE)).retain
+    found = await asyncio.create_subprocess_exec(
+        FLEET, "--broker", broker.url, "status", stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await found.communicate()
+    assert "no manager is online" not in said.decode()
+    assert found.returncode == 0
+
+
+async def test_a_config_somebody_cleared_is_kept_again(desk: Desk, boxes: Boxes) -> None:
+    box = await boxes.connect("bb77")
+    await desk.ask("apply", text=FILE, name="demo.toml")
+    config = await desk.stranger.expect(box.topic("config"))
+    mark = desk.stranger.mark()
+    await desk.stranger.publish(box.topic("config"), b"", retain=True)
+    again = await desk.stranger.expect(
+        box.topic("config"), lambda one: one is not None, after=mark, timeout=2
+    )
+    assert again == config

@@ -4,6 +4,8 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.processes import Mosquitto, Programs, until
 from tests.stranger import Stranger
 from tests.wire.conftest import SETTINGS, STATION
@@ -233,3 +235,37 @@ async def test_two_agents_on_one_state_directory_never_write_twice(
     assert await second.ended() not in (0, None), "the second refuses to run"
     assert writers(programs) == before
     await boss.push(2, records("main"))
+
+
+@pytest.mark.parametrize("kind", ["registration", "ack", "status", "presence"])
+async def test_what_somebody_cleared_is_said_again_at_once(
+    boss: Boss, broker: Mosquitto, kind: str
+) -> None:
+    said = boss.stranger.latest(boss.topic(kind))
+    mark = boss.stranger.mark()
+    await boss.stranger.publish(boss.topic(kind), b"", retain=True)
+    again = await boss.stranger.expect(boss.topic(kind), lambda one: one, after=mark, timeout=2)
+    assert again["boot"] == said["boot"]
+    async with Stranger(broker.port, boss.topic(kind)) as late:
+        assert (await late.expect_message(boss.topic(kind))).retain, "the broker keeps it again"
+
+
+@pytest.mark.parametrize("state", ["lost", "offline"])
+async def test_a_late_will_over_online_is_answered_by_online(boss: Boss, state: str) -> None:
+    online = boss.stranger.latest(boss.topic("presence"))
+    late = online | {"state": state, "epoch": 0}
+    mark = boss.stranger.mark()
+    await boss.stranger.publish(boss.topic("presence"), late, retain=True)
+    again = await boss.stranger.expect(
+        boss.topic("presence"), lambda one: one["state"] == "online", after=mark, timeout=2
+    )
+    assert (again["boot"], again["epoch"]) == (online["boot"], online["epoch"])
+
+
+async def test_two_boxes_on_one_id_do_not_shout_at_each_other(boss: Boss) -> None:
+    other = boss.stranger.latest(boss.topic("presence")) | {"boot": "another"}
+    mark = boss.stranger.mark()
+    await boss.stranger.publish(boss.topic("presence"), other, retain=True)
+    await boss.stranger.expect(boss.topic("status"), after=mark)  # a heartbeat later
+    said = [one for one in boss.stranger.heard[mark:] if one.topic == boss.topic("presence")]
+    assert [one.json["boot"] for one in said] == ["another"]
