@@ -62,6 +62,21 @@ async def test_a_file_with_mistakes_changes_nothing_and_all_come_back(stranger: 
     assert (await ask(stranger, "status"))["result"]["stations"] == []
 
 
+async def test_a_mistake_of_the_file_hides_nothing_that_a_station_would_refuse(
+    stranger: Stranger,
+) -> None:
+    text = conference(("hall1-cam", "cam1"), extra="roles.record.main.segment_seconds = 180.0\n")
+    text += (
+        '[stations.hall1-slides]\nid = "cam2"\nroom = "hall1"\nroles.record.main = {}\nseta = 1\n'
+    )
+    error = (await ask(stranger, "validate", text=text, name="f.toml"))["error"]
+    assert error["message"] == "f.toml has 2 mistakes; nothing was applied"
+    assert [one["path"] for one in error["problems"]] == [
+        "stations.hall1-slides.seta",
+        "stations.hall1-cam.roles.record.main.segment_seconds",
+    ]
+
+
 async def test_what_a_station_would_refuse_is_a_warning(stranger: Stranger) -> None:
     station = PretendStation(stranger, "cam1")
     await station.register(blocked_roles=["record"])

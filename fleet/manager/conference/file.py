@@ -24,6 +24,7 @@ from fleet.model import (
     InvalidConfiguration,
     Problem,
     Roles,
+    counted,
     is_name,
     is_station_id,
 )
@@ -339,9 +340,11 @@ def read(text: str, name: str) -> ConferenceFile:
     """
     found = examine(text)
     if found.problems:
-        count = len(found.problems)
-        raise InvalidConfiguration(
-            f"{name} has {count} mistake{'s' if count > 1 else ''}; nothing was applied",
-            found.problems,
-        )
+        raise refusal(name, found.problems)
     return found
+
+
+def refusal(name: str, problems: tuple[Problem, ...]) -> InvalidConfiguration:
+    """Of the file called `name`, for these mistakes."""
+    told = f"{name} has {counted(len(problems), 'mistake')}; nothing was applied"
+    return InvalidConfiguration(told, problems)

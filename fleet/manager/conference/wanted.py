@@ -86,6 +86,15 @@ class ConferenceFile:
     readings: tuple[Reading, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def whole(self) -> list[DesiredState]:
+        """The stations that no mistake has to do with."""
+        paths = [problem.path or "" for problem in self.problems]
+        if not all(path.startswith(("stations.", "rooms.")) for path in paths):
+            return []
+        wrong = {path.split(".")[1] for path in paths if path.startswith("stations.")}
+        return [one for one in self.stations.values() if one.name not in wrong]
+
 
 T = TypeVar("T", bound=Hashable)
 

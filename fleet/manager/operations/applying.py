@@ -45,15 +45,17 @@ async def plan_file(desk: Desk, caller: str, asked: PlanArguments) -> PlanResult
 
 async def validate(desk: Desk, caller: str, asked: ValidateArguments) -> ValidateResult:  # noqa: ARG001
     """What the stations, as they describe themselves, would refuse."""
-    file = await _read(asked.text, asked.name)
+    file = await asyncio.to_thread(conference.examine, asked.text)
     doubts: list[Doubt] = []
     unheard: list[str] = []
-    for one in file.stations.values():
+    for one in file.whole:
         heard = desk.inventory.get(one.id)
         said = heard.registration if heard else None
         if said is None:
             unheard.append(one.name)
         doubts += (Doubt(one.id, one.name, it) for it in problems(one.roles, said))
+    if file.problems:
+        raise conference.refusal(asked.name, (*file.problems, *map(_in_file, doubts)))
     return ValidateResult(tuple(doubts), tuple(unheard), len(file.stations))
 
 
