@@ -19,6 +19,7 @@ from attrs import define, evolve, frozen
 from prometheus_client import Gauge, Metric
 from prometheus_client.registry import Collector
 
+from fleet import kept
 from fleet.media.ffmpeg import diagnose
 from fleet.media.meter import STALE_SECONDS, THRESHOLDS, TRACK, Meter, Thresholds, Track
 from fleet.media.sources import Source
@@ -196,6 +197,8 @@ class Monitor(Role[MonitorSettings]):
         self._pictures = True
         """Whether the source has a picture to show; ffmpeg fails where it has not."""
         self._thumbnail = host.state / "thumbnail.jpg"
+        for path in (self._thumbnail, host.state / "thumbnail.jpg.tmp"):
+            kept.make_way(path)
         self._shown = 0.0
         self._coarse = _FINE
         self._anew = False

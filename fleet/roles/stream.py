@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Gauge
 
+from fleet import kept
 from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
@@ -146,7 +147,8 @@ class Stream(SourceRole[StreamSettings]):
             raise Failed("SecretMissing", "a secret of this stream is empty or has several lines")
         lines = "".join(f"{option}={value}\n" for option, value in self._secrets.items())
         try:
-            self._options.parent.mkdir(parents=True, exist_ok=True)
+            kept.make_directory(self._options.parent)
+            kept.make_way(self._options)
             self._options.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with os.fdopen(os.open(self._options, flags, 0o600), "w") as file:

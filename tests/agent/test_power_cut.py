@@ -13,8 +13,11 @@ from fleet.agent.config.store import StateDirectory, kept_id, saved
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.local.socket import LocalServer
 from fleet.model import Config, State
+from fleet.roles.monitor import Monitor, MonitorSettings
+from fleet.strict import structure
 from tests.agent.engine import ChildFactory, Station
 from tests.processes import until
+from tests.roles.host import RealHost
 
 MEMORY = Memory(Config(3, None, "ann", {"record": {"main": {}}}, "cam", "hall1"))
 MAIN = Key("child", "main")
@@ -136,3 +139,14 @@ def test_the_oldest_of_many_damaged_ones_goes(tmp_path: Path) -> None:
         path.write_text(json.dumps(number))
         kept.set_aside(path, "a test")
     assert len(list(tmp_path.iterdir())) == 9
+
+
+def test_roles_find_their_own_files_whatever_stands_there(tmp_path: Path) -> None:
+    host = RealHost(tmp_path, "main", "cam1", None)
+    for name in ("thumbnail.jpg", "thumbnail.jpg.tmp"):
+        (host.state / name / "inside").mkdir(parents=True)
+    source = {"type": "test", "size": "160x90", "rate": 5}
+    Monitor(host, structure({"source": source}, MonitorSettings))
+    assert sorted(path.name for path in host.state.iterdir()) == [
+        *("thumbnail.jpg.damaged", "thumbnail.jpg.tmp.damaged")
+    ]
