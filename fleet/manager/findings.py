@@ -56,6 +56,13 @@ class FindingKind(StrEnum):
         return _RANKS[self]
 
 
+ABSENT: Final = (
+    FindingKind.LOST,
+    FindingKind.OFFLINE,
+    FindingKind.MISSING,
+    FindingKind.UNKNOWN,
+)
+"""Kinds of a station that cannot be asked."""
 _RANKS: Final = {kind: rank for rank, kind in enumerate(FindingKind)}
 
 CRASH_LOOP: Final = 3

@@ -149,9 +149,18 @@ def test_rooms_lost_at_once_have_one_cause_and_one_line() -> None:
 
 def test_the_headline_says_how_many_more_there_are_of_its_kind() -> None:
     lost = [station(f"hall1-cam{number}", LOST) for number in range(12)]
-    assert made(lost).line.text == "go to hall1-cam0: lost since 10:12 CET, and 11 more"
+    shown = made(lost)
+    assert shown.line.text == "go to hall1-cam0: lost since 10:12 CET, and 11 more"
+    line = shown.cards[0].line
+    assert line is not None
+    assert all(one.name in line.text for one in lost), "all that is absent is named"
+    assert (line.command, shown.cards[0].more) == ("fleet status hall1", ())
     away = [station(f"hall{number}-cam", PresenceState.UNKNOWN) for number in range(3)]
     assert made(away).line.text == "hall0-cam: nothing is known, and 2 more"
+    assert made(away[:1], rooms=["hall0", "hall9"]).line.text == (
+        "hall0-cam: nothing is known, and 1 more"
+    )
+    assert made([], rooms=["hall9"]).line.text == "hall9: no station serves here"
 
 
 def test_a_room_nobody_monitors_is_not_green_and_says_so() -> None:
@@ -171,8 +180,9 @@ def test_what_nobody_knows_is_neither_fine_nor_bad() -> None:
     shown = made(away, connected=False)
     card = shown.cards[0]
     assert (card.level, card.record.state, card.stream.state) == ("unknown", "unknown", "unknown")
-    (more,) = card.more
-    assert "hall1-mix: nothing is known" in more.text, "all that is absent is named"
+    assert card.line is not None
+    assert card.line.text == "hall1-cam, hall1-mix: nothing is known"
+    assert card.more == ()
     assert shown.line.text.startswith("the manager hears nobody")
     empty = made([], rooms=["hall9"])
     assert levels(empty) == [("hall9", "unknown")]

@@ -11,7 +11,13 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from fleet.manager.findings import DISK_SECONDS, THUMBNAIL_SECONDS, WRITE_SECONDS
+from fleet.manager.findings import (
+    ABSENT,
+    DISK_SECONDS,
+    THUMBNAIL_SECONDS,
+    WRITE_SECONDS,
+    FindingKind,
+)
 from fleet.manager.health import band, heard_level, lost_at_once, severity
 from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.thumbnails import Thumbnail
@@ -151,7 +157,9 @@ def board(
     order = sorted(rooms, key=lambda name: _rank(found[name], of_room[name]))
     cards = [_card(name, rooms[name], of_room[name], found[name], pictures, now) for name in order]
     lost = lost_at_once((name, found[name]) for name in order if rooms[name].use.in_use)
-    line = _headline(cards, connected, [rooms[name].title for name in lost])
+    line = _headline(
+        cards, [found[name] for name in order], connected, [rooms[name].title for name in lost], now
+    )
     return Board(title, str(now.tzinfo or "UTC"), WRITE_SECONDS, connected, line, tuple(cards))
 
 
@@ -160,10 +168,17 @@ def _rank(findings: Sequence[HealthFinding], stations: Sequence[StationState]) -
     if findings:
         return *severity(findings[0])[:2], -len(findings)
     level = HealthLevel.FINE if stations else HealthLevel.UNKNOWN
-    return -level.rank, 0, 0
+    return -level.rank, len(FindingKind), 0
 
 
-def _headline(cards: Sequence[Card], connected: bool, lost: Sequence[str]) -> Advice:
+def _headline(
+    cards: Sequence[Card],
+    found: Sequence[Sequence[HealthFinding]],
+    connected: bool,
+    lost: Sequence[str],
+    now: datetime,
+) -> Advice:
+    """What matters most in all rooms; `found`: their findings, in the order of `cards`."""
     if not connected:
         text = "the manager hears nobody: it has no connection to the broker"
         return Advice("unknown", text, "systemctl status mosquitto")
@@ -175,17 +190,14 @@ def _headline(cards: Sequence[Card], connected: bool, lost: Sequence[str]) -> Ad
         return Advice("go", text, "fleet status")
     if not cards:
         return Advice("unknown", "no room yet: apply a conference file", "fleet apply FILE")
-    worst = cards[0]
-    if worst.line is not None:
-        same = sum(
-            one.level == worst.level
-            for card in cards
-            for one in (card.line, *card.more)
-            if one is not None
-        )
-        if same == 1:
-            return worst.line
-        return evolve(worst.line, text=f"{worst.line.text}, and {same - 1} more")
+    line = cards[0].line
+    if line is not None:
+        bad = [it for one in found for it in one if it.level.value == line.level]
+        if bad and found[0]:
+            line = evolve(line, text=_line(found[0][:1], now).text)
+        empty = sum(card.line is not None and not it for card, it in zip(cards, found, strict=True))
+        count = len(bad) + (empty if line.level == HealthLevel.UNKNOWN else 0)
+        return line if count < 2 else evolve(line, text=f"{line.text}, and {count - 1} more")
     return Advice("fine", "every room is fine" if len(cards) > 1 else "the room is fine")
 
 
@@ -208,10 +220,10 @@ def _card(
     now: datetime,
 ) -> Card:
     level = findings[0].level if findings else HealthLevel.FINE
-    lines = [_line(one, now) for one in findings]
+    lines = list(_lines(findings, now))
     if not stations:
         level = HealthLevel.UNKNOWN
-        lines = [Advice("unknown", "no station serves here")]
+        lines = [Advice("unknown", f"{name}: no station serves here")]
     left = [hours for one in stations if (hours := one.disk_seconds) is not None]
     return Card(
         name,
@@ -232,13 +244,31 @@ def _card(
     )
 
 
-def _line(finding: HealthFinding, now: datetime) -> Advice:
+def _lines(findings: Sequence[HealthFinding], now: datetime) -> Iterator[Advice]:
+    """One for each, but all stations that are away for one reason share theirs."""
+    absent: dict[tuple[str, str], list[HealthFinding]] = {}
+    for one in findings:
+        if one.kind in ABSENT:
+            absent.setdefault((one.kind, one.text), []).append(one)
+    for one in findings:
+        together = absent.get((one.kind, one.text), [one])
+        if together[0] is one:
+            yield _line(together, now)
+
+
+def _line(findings: Sequence[HealthFinding], now: datetime) -> Advice:
+    """What these have in common; the first began first."""
+    finding = findings[0]
     place = ", ".join(filter(None, (finding.station or finding.room, finding.where)))
+    command = finding.command
+    if len(findings) > 1:
+        place = ", ".join(str(one.station) for one in findings)
+        command = f"fleet status {finding.room}" if finding.room else "fleet status"
     verb = {HealthLevel.GO: "go to ", HealthLevel.LOOK: "look at "}.get(finding.level, "")
     dated = f" since {clock(finding.since, now)}" if finding.since else ""
     whose = f"{verb}{place}: " if place else ""
     text = f"{whose}{finding.text}{dated}"
-    return Advice(finding.level.value, text, finding.command, finding.detail)
+    return Advice(finding.level.value, text, command, finding.detail)
 
 
 def clock(at: datetime, now: datetime) -> str:
