@@ -19,6 +19,7 @@ STATION = "b827eb0000a1"
 TELEMETRY = f"fleet/v1/station/{STATION}/telemetry"
 WIDTH, HEIGHT = 320, 180
 SUBSTITUTES = {
+    'seat = "cam"': 'seat = "cam"\naddress = "192.0.2.9"',  # nothing here needs that network
     '{type = "v4l2", device = "usb-Cam_Link-video-index0"}': '{type = "test"}',
     '{type = "alsa", device = "hw:CARD=Device"}': '{type = "test"}',
     "1280x720": f"{WIDTH}x{HEIGHT}",
