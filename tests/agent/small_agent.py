@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from fleet.agent.engine.reconcile import Key
+from fleet.notify import start_logging
 from tests.agent.engine import ChildFactory, Station
 
 
@@ -51,4 +52,5 @@ async def main(base: Path, adopt: bool) -> None:
 
 
 if __name__ == "__main__":
+    start_logging()
     asyncio.run(main(Path(sys.argv[1]), sys.argv[2] == "adopt"))

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -116,6 +117,12 @@ async def test_children_run_on_without_the_agent_and_the_next_one_takes_them_ove
     state, restarts, since = agent.status("main") or []
     assert (state, restarts) == ("running", 0)
     assert abs(since - began) < 1
+    said = re.findall(
+        r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    (\w[\w ]+) child/main$",
+        (agent.base / "agent.log").read_text(),
+        re.MULTILINE,
+    )
+    assert said == ["start", "take over"], "what runs on is not started"
     agent.end(signal.SIGTERM)
     assert agent.children() == []
 

@@ -68,6 +68,8 @@ async def test_what_is_applied_reaches_a_station_and_is_seen_to_run(
     assert await manager.ended() == 0
     last = stranger.latest("fleet/v1/manager/presence")
     assert last["state"] == "offline"
+    for line in manager.log().splitlines():
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING) ", line), line
 
 
 async def test_an_unreadable_answer_gets_the_config_again(

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from fleet.manager.conference.hours import Override
 from fleet.manager.conference.wanted import Facts
+from fleet.manager.rollouts.model import Rollout, RolloutTarget
 from fleet.manager.rollouts.revisions import issue
 from fleet.manager.store import BadStore, Issue, ManagerStore, StoreAway, Writing, thread
 from fleet.manager.store.ledger import Ledger
@@ -80,6 +82,48 @@ def test_what_lies_beside_the_store_says_nothing_where_it_is_damaged(tmp_path: P
     (tmp_path / "manager.written").mkdir()
     assert not store.last_use().newer
     store.write(Writing([made("cam1", 2)[0]]))
+
+
+@pytest.mark.parametrize("beside", ["-wal", "-shm"])
+@pytest.mark.parametrize("content", [b"", bytes(4096), b"\xff/../" * 999, None])
+def test_what_sqlite_keeps_beside_the_store_may_hold_anything(
+    tmp_path: Path, beside: str, content: bytes | None
+) -> None:
+    store = ManagerStore.in_directory(tmp_path)
+    store.write(Writing([made("cam1", 3)[0]]))
+    store.close()
+    path = tmp_path / f"manager.sqlite{beside}"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    store = ManagerStore.in_directory(tmp_path)
+    assert store.load().keys() == (set() if content is None else {"cam1"})
+    store.write(Writing([made("cam1", 4)[0]]))
+    store.close()
+
+
+async def test_whatever_rows_hold_the_store_is_read_as_far_as_it_can_be(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = place.open()
+    target = RolloutTarget("cam1", Facts(), ROLES, None)
+    store.write(Writing([made("cam1", 1)[0]], rollout=Rollout(4, AT, "ann", None, (target,))))
+    store.say("room", "hall1", Override("room", "hall1", "on", "ann", AT, None))
+    place.query("update rollout set at = '??'")
+    place.query("update said set since = ''")
+    place.query("update keeper set alive = 'never'")
+    place.query("insert into conference values (1, '', 'ann', 'f', null, '???')")
+    if place.url is None:
+        place.query("update station set name = cast(x'ff00fe' as text)")
+    ledger = await Ledger.open(place.open)
+    assert ledger.rollout is not None
+    assert (ledger.rollout.number, ledger.running) == (4, None)
+    assert ledger["cam1"].highest == 1
+    assert "the rollout 4 cannot be read" in caplog.text
+    assert "what was said of rooms cannot be read" in caplog.text
+    assert "the conference file applied last cannot be read" in caplog.text
+    await ledger.close()
 
 
 def test_a_config_that_the_store_garbled_is_said_and_what_runs_is_adopted(

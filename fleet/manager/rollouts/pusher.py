@@ -42,8 +42,10 @@ class Pusher:
         self._asked = asyncio.Event()
         self._settled: set[str] = set()
         """Stations that were heard to agree with the store."""
-        self._foreign: dict[str, float] = {}
-        """Stations that somebody else sent a config, and when that was answered last."""
+        self._foreign: set[str] = set()
+        """Stations that somebody else sent a config."""
+        self._restored: dict[str, float] = {}
+        """When what is wanted was last sent again because of others."""
         self._sent_to: dict[str, Registration | None] = {}
         """How each station described itself when it was last sent what is wanted."""
         self._readings = ledger.readings
@@ -95,7 +97,7 @@ class Pusher:
                 self._asked.set()
 
     def foreign(self, station: str, payload: bytes) -> bool:
-        """Somebody else sent a config to a station; whether it is not what is wanted.
+        """Somebody else sent a config to a station; whether it is another one.
 
         What is wanted is sent again, so that the broker keeps that; what the station has made of
         it, its ack says.
@@ -103,11 +105,10 @@ class Pusher:
         entry, now = self._ledger[station], time.monotonic()
         if not payload or payload == entry.payload:
             return False
-        last = self._foreign.get(station, -PACE)
-        if entry.payload is not None and now - last >= PACE:
+        if entry.payload is not None and now - self._restored.get(station, now - PACE) >= PACE:
+            self._restored[station] = now
             self.changed([station])
-            self._foreign[station] = now
-        self._foreign.setdefault(station, now)
+        self._foreign.add(station)
         self._settled.add(station)
         return True
 

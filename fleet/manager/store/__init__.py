@@ -126,7 +126,10 @@ class ManagerStore:
             row = connection.execute(sa.select(KEEPER)).one_or_none()
         if row is None:
             return LastUse(None, newer=False)
-        alive = datetime.fromisoformat(row.alive) if row.alive else None
+        try:
+            alive = datetime.fromisoformat(row.alive or "")
+        except ValueError:
+            alive = None
         return LastUse(alive, newer=self._marked() > row.written)
 
     def load(self) -> dict[str, Known]:

@@ -377,8 +377,8 @@ class Ledger:
         store = self._store
         known = await self._run(store.load)
         rollout = await self._run(store.rollout)
-        said = await self._run(store.said)
-        applied = await self._run(store.conference)
+        said = await self._run(_readable, store.said, "what was said of rooms") or []
+        applied = await self._run(_readable, store.conference, "the conference file applied last")
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
         self.rollout = rollout
@@ -400,6 +400,15 @@ class Ledger:
         if self.trouble is not None and self.readings > 1:
             log.info("the store can be written again")
         self.trouble = None
+
+
+def _readable(call: Callable[[], T], what: str) -> T | None:
+    """What the store has, None where it is garbled: that is no reason not to begin."""
+    try:
+        return call()
+    except ValueError as error:
+        log.error("%s cannot be read from the store: %s", what, error)
+        return None
 
 
 def _entry(station: str, known: Known) -> Entry:

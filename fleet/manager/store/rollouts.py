@@ -1,7 +1,8 @@
 """Rollouts in the store: written with the revisions they begin, read back by a new manager."""
 
-from datetime import datetime
-from typing import Any
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -9,8 +10,12 @@ from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Outcome, Phase, Rollout, RolloutTarget
 from fleet.manager.store.tables import REVISION, ROLLOUT, TARGET
 from fleet.model import Config
-from fleet.strict import structure
-from fleet.wire import decode, dumps, format_time, loads, to_json
+from fleet.strict import Mistakes, structure
+from fleet.wire import Undecodable, decode, dumps, format_time, loads, to_json
+
+log = logging.getLogger(__name__)
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def save(connection: sa.Connection, rollout: Rollout, targets: frozenset[str] | None) -> None:
@@ -64,20 +69,25 @@ def load(connection: sa.Connection, number: int | None = None) -> Rollout | None
         .where(TARGET.c.rollout == number)
         .order_by(TARGET.c.position)
     )
-    return Rollout(
-        row.number,
-        datetime.fromisoformat(row.at),
-        row.by,
-        row.message,
-        tuple(_target(one) for one in targets),
-        row.batch,
-        row.settle,
-        row.undo,
-        Phase(row.phase),
-        row.kind,
-        row.file,
-        row.why,
-    )
+    try:
+        return Rollout(
+            row.number,
+            datetime.fromisoformat(row.at),
+            row.by,
+            row.message,
+            tuple(_target(one) for one in targets),
+            row.batch,
+            row.settle,
+            row.undo,
+            Phase(row.phase),
+            row.kind,
+            row.file,
+            row.why,
+        )
+    except (ValueError, TypeError, Undecodable, Mistakes) as error:
+        log.error("the rollout %d cannot be read from the store: %s", number, error)
+        why = "the store has garbled it"
+        return Rollout(row.number, _LONG_AGO, "", None, (), phase=Phase.STOPPED, why=why)
 
 
 def befores(connection: sa.Connection, since: int) -> dict[str, tuple[int | None, int]]:

@@ -37,8 +37,9 @@ def open_file(path: Path) -> Database:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            _set_aside(path, "it is a directory")
+        for part in _parts(path):
+            if part.is_dir():
+                _set_aside(path, f"{part.name} is a directory")
         path.touch(mode=0o600)
     except OSError as error:
         kind = StoreAway if error.errno in _PASSING else BadStore
@@ -87,6 +88,7 @@ def _open(path: Path) -> Database:
 
 def _prepare(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # Python's own would run each step of a migration alone
+    connection.text_factory = lambda text: text.decode(errors="replace")  # one row, not all of it
     connection.execute(f"PRAGMA busy_timeout={PATIENCE * 1000:.0f}")
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -155,10 +157,14 @@ def _full(path: Path) -> str:
     )
 
 
+def _parts(path: Path) -> list[Path]:
+    """The store's file and what SQLite keeps beside it."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
 def _set_aside(path: Path, why: str) -> None:
     aside = f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
+    for part in _parts(path):
         if part.exists():
             part.rename(f"{part}.{aside}")
     log.error(
