@@ -73,6 +73,11 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
     return (*ordered, (-1, text))
 
 
+def plain(error: BaseException) -> str:
+    """What went wrong, without the system's number of it: `No such file or directory`."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 class Refusal(Exception):
     """Somebody asked for something that cannot be; the class name is the type on the wire."""
 

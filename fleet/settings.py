@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import TypeVar
 
+from fleet.model import plain
 from fleet.strict import Mistakes, structure
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ def load(path: Path, cls: type[T]) -> T:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path} cannot be read: {error}") from None
+        raise BadSettings(f"{path} cannot be read: {plain(error)}") from None
     try:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -51,7 +52,9 @@ def read_password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        password = path.read_text().splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise BadSettings(f"the password file {path} cannot be read: {error}") from None
-    return password
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"the password file {path} cannot be read: {plain(error)}") from None
+    if not lines or not lines[0]:
+        raise BadSettings(f"the password file {path} is empty: expected the password in a line")
+    return lines[0]

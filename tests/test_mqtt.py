@@ -33,7 +33,7 @@ from fleet.mqtt import (
     keep,
 )
 from fleet.mqtt_client import paho_of
-from tests.processes import Mosquitto, until
+from tests.processes import Mosquitto, Programs, until
 from tests.stranger import Stranger
 
 WILL = Will("fleet/v1/will", b'"lost"')
@@ -382,6 +382,43 @@ async def test_a_refused_subscription_names_topic_user_and_what_the_acl_needs(
 async def test_a_wrong_password_is_not_an_absent_broker(guarded: Mosquitto) -> None:
     with pytest.raises(NotLetIn, match=r"does not let in the user 'ann' .*password right"):
         await connect_once(Broker.parse(guarded.url, "ann", "wrong"), "c", Talk(forever))
+
+
+async def test_programs_say_in_words_what_they_are_refused(
+    guarded: Mosquitto, programs: Programs, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("pass\n")
+    who = {
+        "FLEET_BROKER": guarded.url,
+        "FLEET_USERNAME": "ann",
+        "FLEET_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    state = ("--state-dir", str(tmp_path / "agent"))
+    agent = programs.start("fleet-agent", "run", "--station", "b1", *state, **who)
+    manager = programs.start(
+        *(
+            "fleet-manager",
+            "run",
+            "--state-dir",
+            str(tmp_path / "manager"),
+            "--http",
+            "127.0.0.1:0",
+        ),
+        **who,
+    )
+    status = programs.start("fleet", "status", **who)
+    wrong = programs.start("fleet", "doctor", name="wrong", **who | {"FLEET_USERNAME": "bob"})
+    await agent.says("not connected: the broker refused fleet/v1/station/b1/config")
+    assert await manager.ended() == 1
+    assert await status.ended() == 4
+    assert await wrong.ended() == 4
+    for program in (manager, status):
+        said = " ".join(program.log().split())
+        assert "Not authorized; its ACL needs, for the user 'ann': topic read fleet/v1/" in said
+    assert "the broker does not let in the user 'bob'" in " ".join(wrong.log().split())
+    for program in programs.started:
+        assert "Traceback" not in program.log()
+        assert "no broker could be reached" not in " ".join(program.log().split())
 
 
 async def test_why_there_is_no_connection_is_said_in_words(broker: Mosquitto) -> None:

@@ -161,7 +161,7 @@ class StationSession:
     def disconnected(self, why: str) -> None:
         """The agent does its work on; only nobody hears of it."""
         if why != self.trouble:  # said once, tried for as long as it takes
-            log.warning("no broker: %s", why)
+            log.warning("not connected: %s", why)
         self.trouble = why
 
     async def connected(self, link: Link) -> None:

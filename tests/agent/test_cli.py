@@ -86,7 +86,7 @@ async def test_status_is_told_and_is_the_exit_status(
     assert value["connected"] is True
     assert value["roles"]["echo"]["main"]["state"] == "running"
     broker.stop()
-    await programs.started[0].says("no broker")
+    await programs.started[0].says("not connected")
     alone = await typed(fleet_agent, "status")
     assert alone.returncode == 3
     assert "NOT connected" in alone.stdout

@@ -206,7 +206,7 @@ async def test_started_without_a_broker_runs_what_it_had(
     broker.stop()
     second = agent()
     await second.says("start echo/main")
-    await second.says("no broker")
+    await second.says("not connected")
     mark = stranger.mark()
     broker.start()
     await stranger.expect(STATUS, running(), after=mark)

@@ -17,7 +17,7 @@ from fleet.agent.config.store import StateDirectory
 from fleet.agent.config.validate import examine, invalid
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.agent.engine.supervisor import Supervisor
-from fleet.model import Boot, Config
+from fleet.model import Boot, Config, plain
 from fleet.wire import encode
 
 log = logging.getLogger(__name__)
@@ -160,12 +160,12 @@ class Configs:
         try:
             await asyncio.to_thread(self._store.save, decision.memory)
         except OSError as error:
-            log.error("the decision cannot be saved: %s", error)
+            log.error("the decision cannot be saved: %s", plain(error))
             config = decision.memory.in_force
             if decision.wanted is None or config is None:
                 return decision
             loop = asyncio.get_running_loop()
             self._again = loop.call_later(SAVE_AGAIN, self._begin, payload, catalogue)
-            problem = invalid(f"the config cannot be saved: {error}")
+            problem = invalid(f"the config cannot be saved: {plain(error)}")
             return reject(self.memory, config.revision, [problem], self._boot, decision.ack.at)
         return decision

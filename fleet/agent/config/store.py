@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from fleet import kept
 from fleet.agent.config.accept import Memory
-from fleet.model import STATION_RULE, is_station_id
+from fleet.model import STATION_RULE, is_station_id, plain
 from fleet.wire import decode, encode
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ class StateDirectory:
             kept.make_way(directory / "lock")
             self._lock = _open_lock(directory / "lock")
         except OSError as error:
-            raise BadState(f"the state directory {directory} cannot be used: {error}") from None
+            raise BadState(
+                f"the state directory {directory} cannot be used: {plain(error)}"
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -90,7 +92,7 @@ class StateDirectory:
             try:
                 kept.replace(path, f"{station}\n".encode())
             except OSError as error:
-                log.error("the station's id cannot be kept: %s", error)
+                log.error("the station's id cannot be kept: %s", plain(error))
         return station
 
     def load(self) -> Memory:
@@ -139,7 +141,7 @@ class StateDirectory:
         except FileNotFoundError:
             return  # nothing was saved yet
         except OSError as error:
-            log.warning("no copy can be kept of %s: %s", path, error)
+            log.warning("no copy can be kept of %s: %s", path, plain(error))
 
     def keep_spare(self) -> None:
         """Set space aside for later configs, if there is any."""
@@ -154,7 +156,7 @@ class StateDirectory:
                 os.posix_fallocate(file.fileno(), 0, _SPARE_BYTES)
             new.replace(spare)
         except OSError as error:
-            log.warning("no spare file can be kept in %s: %s", self.directory, error)
+            log.warning("no spare file can be kept in %s: %s", self.directory, plain(error))
             new.unlink(missing_ok=True)
 
 

@@ -18,7 +18,7 @@ from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import kept_id, saved
 from fleet.agent.local import socket as local
 from fleet.agent.settings import AgentSettings
-from fleet.model import Log
+from fleet.model import Log, plain
 from fleet.mqtt import Broker, Disconnected, Link, Message, NotLetIn, Refused, Will, connect_once
 from fleet.settings import AGENT_FILE
 from fleet.topics import Topics
@@ -69,7 +69,9 @@ def _state(directory: Path) -> tuple[Memory, Finding]:
     try:
         memory = saved(directory)
     except (OSError, Undecodable) as error:
-        return Memory(), Finding("missing", "state", f"{directory} has a damaged decision: {error}")
+        return Memory(), Finding(
+            "missing", "state", f"{directory} has a damaged decision: {plain(error)}"
+        )
     return memory, Finding("ok", "state", f"{directory}, revision {memory.revision} is in force")
 
 

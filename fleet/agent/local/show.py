@@ -23,7 +23,7 @@ def status(status: LocalStatus) -> Iterator[str]:
     link = "connected to" if status.connected else "NOT connected to"
     yield f"station {status.station}, fleet-agent {status.agent}, {link} {status.broker}"
     if status.trouble:
-        yield f"no broker: {status.trouble}"
+        yield f"not connected: {status.trouble}"
     yield f"revision {status.revision} is in force"
     if status.rejected is not None:
         yield f"a later one was rejected: {status.rejected.type}: {status.rejected.message}"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from fleet import kept
-from fleet.model import CommandFailed, Error, InstanceStatus, Refusal, Reply, UnknownCommand
+from fleet.model import CommandFailed, Error, InstanceStatus, Refusal, Reply, UnknownCommand, plain
 from fleet.role import Command
 from fleet.strict import Mistakes, structure
 from fleet.wire import Undecodable, decode, dumps, encode, from_json, to_json
@@ -80,7 +80,7 @@ class LocalServer:
                 sock.bind(path)
         except OSError as error:
             sock.close()
-            log.error("nobody at the box can ask this agent: %s: %s", self._directory, error)
+            log.error("nobody at the box can ask this agent: %s: %s", self._directory, plain(error))
             return
         self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=_LIMIT)
 

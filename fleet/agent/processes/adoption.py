@@ -15,7 +15,7 @@ from fleet import kept
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes.left_behind import Marked, leaders_and_orphans, scan
 from fleet.agent.processes.process import Process, kill
-from fleet.model import counted
+from fleet.model import counted, plain
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,9 @@ class Adoption:
             kept.make_directory(path.parent)
             kept.replace(path, "\n".join([now, *sorted(known)]).encode(), sync=False)
         except OSError as error:
-            log.warning("%s cannot be written, a later agent will restart %s: %s", path, key, error)
+            log.warning(
+                "%s cannot be written, a later agent will restart %s: %s", path, key, plain(error)
+            )
 
     def _forget(self, key: Key) -> None:
         """The children that took newer settings live are gone."""
@@ -138,7 +140,7 @@ class Adoption:
         try:
             self._live_path(key).unlink(missing_ok=True)
         except OSError as error:
-            log.warning("%s cannot be removed: %s", self._live_path(key), error)
+            log.warning("%s cannot be removed: %s", self._live_path(key), plain(error))
 
     def _live(self, key: Key, now: str) -> set[str]:
         try:

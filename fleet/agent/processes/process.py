@@ -24,6 +24,7 @@ from fleet import kept
 from fleet.agent.processes import left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat
 from fleet.agent.processes.output import REPORT, LogFile, by_age, empty, size
+from fleet.model import plain
 from fleet.role import Child, Failed
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,9 @@ class Process(Child):
         except OSError as error:
             popen.kill()
             popen.wait()
-            raise Failed("ProgramUnusable", f"{argv[0]} cannot be watched: {error}") from None
+            raise Failed(
+                "ProgramUnusable", f"{argv[0]} cannot be watched: {plain(error)}"
+            ) from None
         assert stat is not None, "a child is there until it was waited for"  # noqa: S101
         if left_behind.hidden(popen.pid):
             log.warning(
