@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fleet.agent.local import check
 from tests.agent import roles
 from tests.processes import Mosquitto, Programs
 from tests.stranger import Stranger
@@ -142,6 +144,46 @@ async def test_check_says_what_is_missing(
     broker.stop()
     alone = await typed(fleet_agent, "check", **address)
     assert "missing  broker" in alone.stdout
+
+
+async def test_check_says_who_looks_and_whether_something_can_be_recorded(
+    fleet_agent: Typed, broker: Mosquitto
+) -> None:
+    fleet_agent.state.mkdir()
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    mine = await typed(fleet_agent, "check", FLEET_BROKER=broker.url)
+    assert mine.returncode == 0
+    assert f"ok       user  looked at as {me}, like the agent" in mine.stdout
+    assert re.search(
+        r"^ok +recordings  .*fleet-recordings, .* GiB are free", mine.stdout, re.MULTILINE
+    )
+    (fleet_agent.state.parent / "file").write_text("no directory")
+    with fleet_agent.settings.open("a") as file:
+        file.write(f'recordings = "{fleet_agent.state.parent}/file"\n')
+    barred = await typed(fleet_agent, "check", FLEET_BROKER=broker.url)
+    assert barred.returncode == 1
+    assert "missing  recordings" in barred.stdout
+
+
+def test_check_run_by_somebody_else_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 12345)  # root may not be at hand to be another
+    (finding,) = check.user(tmp_path)
+    owner = pwd.getpwuid(tmp_path.stat().st_uid).pw_name
+    assert finding.verdict == "unsure"
+    assert f"run by 12345, but the agent's files belong to {owner}" in finding.text
+    assert f"sudo -u {owner} fleet-agent check --state-dir {tmp_path}" in finding.text
+
+
+async def test_check_says_that_no_disk_is_mounted_where_one_is_asked_for(
+    fleet_agent: Typed, broker: Mosquitto
+) -> None:
+    with fleet_agent.settings.open("a") as file:
+        file.write('recordings = "/recordings-of-nobody"\nrecordings_mount = true\n')
+    done = await typed(fleet_agent, "check", FLEET_BROKER=broker.url)
+    assert done.returncode == 1
+    assert "missing  recordings  no disk is mounted at /recordings-of-nobody" in done.stdout
 
 
 async def test_check_does_not_push_the_agent_off_the_broker(

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import pwd
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,7 @@ from fleet.agent.box import machine
 from fleet.agent.config import catalogue
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import kept_id, saved
+from fleet.agent.engine.recordings import mount_of
 from fleet.agent.local import socket as local
 from fleet.agent.settings import AgentSettings
 from fleet.model import Log, plain
@@ -27,19 +30,24 @@ from fleet.wire import Undecodable, encode
 
 @frozen
 class Finding:
-    """One thing looked at; `unused` is broken, and nothing on this box needs it."""
+    """One thing looked at.
 
-    verdict: Literal["ok", "missing", "unused"]
+    `unused` is broken, and nothing on this box needs it; `unsure` may be otherwise for the agent.
+    """
+
+    verdict: Literal["ok", "missing", "unused", "unsure"]
     subject: str
     text: str
 
 
 def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iterator[Finding]:
-    """Settings, state directory, broker, devices, then each role."""
+    """Settings, user, directories, broker, devices, then each role."""
     named = file or (AGENT_FILE if AGENT_FILE.exists() else None)
     yield Finding("ok", "settings", str(named) if named else "no file, defaults")
+    yield from user(settings.state)
     memory, state = _state(settings.state)
     yield state
+    yield recordings(settings)
     station = settings.station or kept_id(settings.state) or machine.mac()
     if station is None:
         yield Finding("missing", "station", "no network card to be named after: give --station")
@@ -60,11 +68,57 @@ def devices(root: Path = Path("/")) -> Iterator[Finding]:
         yield Finding("ok", "device", f'{one.name}  {{type = "{one.kind}", device = "{name}"}}')
 
 
+def user(state: Path) -> Iterator[Finding]:
+    """Whether we see what the agent will."""
+    try:
+        owner = state.stat().st_uid
+    except OSError:
+        return
+    if owner == os.geteuid():
+        yield Finding("ok", "user", f"looked at as {_name(owner)}, like the agent")
+        return
+    me, them = _name(os.geteuid()), _name(owner)
+    yield Finding(
+        "unsure",
+        "user",
+        f"run by {me}, but the agent's files belong to {them}, who may do other things: "
+        f"sudo -u {them} fleet-agent check --state-dir {state}",
+    )
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def recordings(settings: AgentSettings) -> Finding:
+    """Whether something could be recorded now."""
+    directory = settings.recordings_dir
+    mount = mount_of(directory)
+    if settings.recordings_mount and mount == Path("/"):
+        text = f"no disk is mounted at {directory} or above it, and recordings_mount is true"
+        return Finding("missing", "recordings", text)
+    place = next(one for one in (directory, *directory.parents) if one.exists())
+    if not place.is_dir() or not _may_write(place):
+        return Finding("missing", "recordings", f"{place} may not be written to")
+    try:
+        free = shutil.disk_usage(place).free / 1024**3
+    except OSError as error:
+        return Finding("missing", "recordings", f"{place}: {error.strerror}")
+    return Finding("ok", "recordings", f"{directory}, {free:.1f} GiB are free")
+
+
+def _may_write(place: Path) -> bool:
+    return os.access(place, os.W_OK | os.X_OK, effective_ids=True)
+
+
 def _state(directory: Path) -> tuple[Memory, Finding]:
     place = directory
     while not place.exists():
         place = place.parent
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not place.is_dir() or not _may_write(place):
         return Memory(), Finding("missing", "state", f"{place} may not be written to")
     try:
         memory = saved(directory)
