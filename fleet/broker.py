@@ -107,7 +107,7 @@ class Broker:
                 why = _not_trusted(error)
             case ssl.SSLError():
                 said = (error.reason or "no TLS").replace("_", " ").lower()
-                why = f"no TLS connection came about ({said}); does it speak TLS on this port?"
+                why = f"no TLS connection could be made ({said}); does it speak TLS on this port?"
             case ConnectionRefusedError():
                 why = "nothing listens there (connection refused); is it running, and on this port?"
             case socket.gaierror():

@@ -84,7 +84,9 @@ def paho_of(client: aiomqtt.Client) -> paho.Client:
     """
     found = vars(client).get("_client")
     if not isinstance(found, paho.Client):
-        raise RuntimeError("this aiomqtt is built otherwise: install aiomqtt>=2.5.1,<3")
+        raise RuntimeError(
+            "this release of aiomqtt is built differently: install aiomqtt>=2.5.1,<3"
+        )
     return found
 
 

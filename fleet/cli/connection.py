@@ -137,8 +137,8 @@ class Manager:
             raise Unreachable("the manager has just gone away; is fleet-manager running?") from None
         except TimeoutError:
             raise Unreachable(
-                f"the manager gave no answer within {ANSWER:.0f} s and does it no more; "
-                "look at its log, and at fleet history"
+                f"the manager gave no answer within {ANSWER:.0f} s, and will not do this any "
+                "more; look at its log, and at fleet history"
             ) from None
         except Refused as refused:
             raise Unreachable(

@@ -85,7 +85,7 @@ class OperatorRequests:
         DEADLINE.set(deadline)
         try:
             if time.monotonic() > deadline:
-                raise DeadlineExceeded("it was asked too long ago, and is not done any more")
+                raise DeadlineExceeded("it was asked too long ago; nothing was changed")
             if operation not in OPERATIONS:
                 raise UnknownCommand(
                     f"this manager has no operation {operation!r} (it has: "

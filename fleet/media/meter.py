@@ -206,7 +206,7 @@ class Meter:
                 )
             return
         for name in sorted(self.tracks.keys() - heard.keys()):
-            yield Trouble("NoSound", f"track {name} comes no more: check where it is mixed")
+            yield Trouble("NoSound", f"track {name} no longer arrives: check where it is mixed")
         if self.silent(now) >= limits.sound_seconds:
             yield Trouble(
                 "DigitalSilence",

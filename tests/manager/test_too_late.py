@@ -35,7 +35,7 @@ async def refused(stranger: Stranger, correlation: bytes) -> None:
     reply = await stranger.expect_message(REPLY, lambda said: said["error"] is not None)
     assert reply.correlation == correlation
     assert reply.json["error"]["type"] == "DeadlineExceeded"
-    assert "not done any more" in reply.json["error"]["message"]
+    assert "nothing was changed" in reply.json["error"]["message"]
     found = (await ask(stranger, "history"))["result"]
     assert found["events"] == [], "nothing was rolled out"
 

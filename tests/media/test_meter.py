@@ -111,7 +111,10 @@ def test_a_track_that_goes_is_missed_and_not_shown_any_more() -> None:
     tracks(meter, 3, 12, track1={})
     assert list(meter.heard(15)) == ["1"]
     (trouble,) = meter.troubles(15)
-    assert (trouble.reason, trouble.message.split(":")[0]) == ("NoSound", "track 2 comes no more")
+    assert (trouble.reason, trouble.message.split(":")[0]) == (
+        "NoSound",
+        "track 2 no longer arrives",
+    )
 
 
 @pytest.mark.parametrize(("kind", "reasons"), [("camera", ["NoSound"]), ("slides", [])])

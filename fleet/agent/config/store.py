@@ -201,7 +201,7 @@ def _read_decision(path: Path) -> Memory | None:
 def _parse_id(payload: bytes) -> str:
     station = payload.decode().strip()
     if not is_station_id(station):
-        raise ValueError(f"no station's id: {STATION_RULE}")
+        raise ValueError(f"not a station's id: expected {STATION_RULE}")
     return station
 
 

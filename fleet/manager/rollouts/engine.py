@@ -209,7 +209,7 @@ class Rollouts:
             self._saved = ended
             log.warning("%s is stopped: %s; apply again", describe(ended, self._timezone), why)
         for station in sorted(replaced):
-            log.warning("%s is replaced no more: %s; apply again", station, why)
+            log.warning("%s is no longer being replaced: %s; apply again", station, why)
 
     def _reported(self, station: str) -> ReportedState:
         return self._inventory.reported(station, self._ledger[station].heard)

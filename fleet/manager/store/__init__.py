@@ -348,4 +348,4 @@ class ManagerStore:
 def _in_time() -> None:
     """The last word in a transaction: what comes too late is taken back."""
     if time.monotonic() > DEADLINE.get():
-        raise DeadlineExceeded("it was not done in time, and is not done any more")
+        raise DeadlineExceeded("it took too long; nothing was changed")
