@@ -214,6 +214,13 @@ _REASONS = (
         "{target} is read-only: check its disk, remount it",
     ),
     (
+        r"av_interleaved_write_frame\(\): (?:Invalid (?:argument|data).*|Operation not permitted)"
+        r"|first pts and dts value must be set|Can't write packet with unknown timestamp"
+        r"|Malformed AAC bitstream.*|Error applying bitstream filters.*",
+        "CodecUnsuitable",
+        "what {source} sends cannot be copied into {target}: set its codecs to auto, or another",
+    ),
+    (
         r"(?:av_interleaved_write_frame\(\)|Error writing trailer of .*?): .*",
         "NotWritable",
         "{target} cannot be written to: check its disk",

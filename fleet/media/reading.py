@@ -6,6 +6,7 @@ are begun anew with what comes now.
 """
 
 import asyncio
+import re
 import sys
 import time
 from collections import deque
@@ -26,6 +27,11 @@ EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
 """Encode each picture at its own time: what ffmpeg takes for the rate is a guess with many."""
 _NOTED_SECONDS = 60.0
 """How long it is said that a clock jumped or something changed."""
+_NEW_TRACK = re.compile(r"New (?:audio|video) stream \d")
+_PARSER = "[NULL @ "
+"""How ffmpeg begins what it says of packets that it only passes on."""
+_COMPLAINTS = 3
+_LOOK_SECONDS = 3.0
 _CHANGES = 3
 """After so many changes in that time what is left out is left out."""
 
@@ -51,6 +57,8 @@ class SourceRole(FfmpegRole[S]):
         self._jumps = 0
         self._changes: deque[float] = deque(maxlen=_CHANGES)
         """When it was begun anew of late."""
+        self._whatever_comes = False
+        self._looked = 0.0
         self._noted: float | None = None
         self._anew: asyncio.Task[None] | None = None
         self._jumped = Counter(
@@ -71,22 +79,21 @@ class SourceRole(FfmpegRole[S]):
     def argv(self) -> list[str]:
         """The whole command line."""
         source = self.settings.source
+        since = time.monotonic() - _NOTED_SECONDS
+        self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
+        longer = ["-analyzeduration", "20000000", "-probesize", "50000000"] if self._changes else []
         if source.own_clock or self._by_itself:
-            return [*QUIET, *REPORTING, *source.inputs(self.host), *self.arguments()]
+            inputs = [*longer, *source.inputs(self.host)]
+            return [*QUIET, *REPORTING, *inputs, *self.arguments()]
         inputs, how = source.inputs(self.host), []
         if isinstance(source, FileSource):
-            inputs, how = (
-                source.unpaced(self.host),
-                ["--paced", *(["--loop"] if source.loop else [])],
-            )
-        since = time.monotonic() - _NOTED_SECONDS
-        if len([at for at in self._changes if at > since]) == _CHANGES:
+            inputs = source.unpaced(self.host)
+            how = ["--paced", *(["--loop"] if source.loop else [])]
+        if self._whatever_comes:
             how.append("--whatever-comes")
-        if self._changes:  # it may come late again
-            inputs = ["-analyzeduration", "20000000", "-probesize", "50000000", *inputs]
         writer = [*QUIET, *REPORTING, "-f", "matroska", "-i", "pipe:0", *EVERY_STREAM]
         return [
-            *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
+            *(*_RETIME, *how, *QUIET, "-copyts", *longer, *inputs, "--"),
             *(*writer, *self.arguments()),
         ]
 
@@ -114,7 +121,7 @@ class SourceRole(FfmpegRole[S]):
     def spawned(self) -> None:
         """The child runs."""
         super().spawned()
-        self._jumps = 0
+        self._jumps, self._looked = 0, time.monotonic()
 
     def tick(self) -> None:
         """See what was done, and what the source's clock did."""
@@ -129,9 +136,42 @@ class SourceRole(FfmpegRole[S]):
                 f"the clock of {self.source()} jumped by {values.get('jumped')} s: its picture and "
                 "sound go on by the station's clock",
             )
+        if self._started and self._anew is None:
+            self._see_changes()
         if self._noted is not None and time.monotonic() - self._noted > _NOTED_SECONDS:
             self._noted = None
             self.host.note(None)
+
+    def _see_changes(self) -> None:
+        """Whether ffmpeg, reading by itself, complains of what it does not copy or understand."""
+        now = time.monotonic()
+        if now < self._looked + _LOOK_SECONDS or self._whatever_comes:
+            return
+        words = self.child.last_words(20)
+        came = _NEW_TRACK.search(words)
+        if came or words.count(_PARSER) >= _COMPLAINTS:
+            self._looked = now
+            self._anew = self.host.task(self._look(bool(came)), "look")
+
+    async def _look(self, came: bool) -> None:
+        try:
+            if came or not await self.readable():
+                await self.stop()
+                self._change(
+                    Failed(
+                        "SourceChanged",
+                        f"{self.source()} sends something else than before: it is begun anew with "
+                        "that",
+                    )
+                )
+                self._started = False
+                await self._begin_anew()
+        finally:
+            self._anew = None
+
+    async def readable(self) -> bool:
+        """Whether what was written of late can be read; asked where ffmpeg complains."""
+        return False
 
     def broken(self, failure: Failed) -> None:
         """Begin anew at once where that helps: what is read has changed, or is to be encoded."""
@@ -141,7 +181,7 @@ class SourceRole(FfmpegRole[S]):
         else:
             self.encoded |= unfit
             self._started = False
-            self._anew = self.host.task(self._begin_anew(), "begin anew")
+            self._anew = self.host.task(self._go_on(), "begin anew")
 
     async def stop(self) -> None:
         """Stop the child, and do not begin anew."""
@@ -149,6 +189,12 @@ class SourceRole(FfmpegRole[S]):
             self._anew.cancel()
             self._anew = None
         await super().stop()
+
+    async def _go_on(self) -> None:
+        try:
+            await self._begin_anew()
+        finally:
+            self._anew = None
 
     async def _begin_anew(self) -> None:
         try:

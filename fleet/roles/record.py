@@ -5,6 +5,7 @@ is flushed packet by packet, so that what was seen is on disk even if the power 
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ from fleet.roles import Failed, Host, Meta, OwnStation, RoleFactory, register_fa
 
 _YOUNG_SECONDS = 10.0
 """So long is thrown away what turns out to be unreadable; later only the rest is written better."""
+_LOOKED_AT = 3.0
+"""So many seconds at the end of a file are decoded where it is in doubt."""
 _SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv"}
 
 
@@ -168,6 +171,20 @@ class Record(SourceRole[RecordSettings]):
         if failure.reason == "CodecUnsuitable" and unfit is not None and young:
             self._segments.discard()
         return unfit
+
+    async def readable(self) -> bool:
+        """Whether a picture can be decoded of the last that was written."""
+        file = self._segments.current
+        if file is None or self.settings.container != "mpegts":
+            return False
+        rate = self._segments.written / max(1.0, time.monotonic() - self._begun)
+        skipped = max(0, file.stat().st_size - round(rate * _LOOKED_AT)) // 188 * 188
+        show = ("-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames")
+        tail = ("-skip_initial_bytes", str(skipped), f"file:{file}")
+        argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *tail]
+        looking = await self.host.spawn(argv, name="look", report=True)
+        await looking.wait()
+        return bool(re.search(rb"\d", looking.output.read_bytes()))
 
     async def _streams(self) -> list[dict[str, str]]:
         """What ffprobe finds in what was recorded: `codec_type` and `codec_name` of each stream."""

@@ -1,8 +1,10 @@
 """Peers of the media roles: senders, readers and listeners, each a real ffmpeg."""
 
+import itertools
 import os
 import socket
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +72,55 @@ def takes_connections(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
+
+
+RATE = 25
+
+
+class Looping(threading.Thread):
+    """A web server that sends files as fast as they play, and the last of them over and over.
+
+    All are as long; each but for its first `header` bytes, which come once. Who connects again
+    gets the last alone.
+    """
+
+    def __init__(self, files: list[Path], seconds: float, header: int = 0) -> None:
+        super().__init__(daemon=True)
+        self._files = [file.read_bytes() for file in files]
+        self._seconds, self._header = seconds, header
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._done = threading.Event()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/live"
+
+    def run(self) -> None:
+        with self._socket, suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                with client, suppress(OSError):
+                    self._send(client)
+                self._files = self._files[-1:]
+
+    def _send(self, client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + self._files[0][: self._header])
+        pieces = round(self._seconds * RATE)
+        begun = time.monotonic()
+        for count in itertools.count():
+            turn, piece = divmod(count, pieces)
+            body = self._files[min(turn, len(self._files) - 1)][self._header :]
+            client.sendall(body[len(body) * piece // pieces : len(body) * (piece + 1) // pieces])
+            if self._done.wait(max(0.0, begun + count / RATE - time.monotonic())):
+                return
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self.join()
 
 
 _ICECAST = """<icecast>

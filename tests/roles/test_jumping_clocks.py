@@ -2,8 +2,6 @@
 
 import contextlib
 import itertools
-import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,53 +12,13 @@ from fleet.roles.record import Record, RecordSettings
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import joined, numbers, probe, public
-from tests.roles.network import QUIET, Peer, nginx_rtmp, takes_connections
+from tests.roles.network import QUIET, Looping, Peer, nginx_rtmp, takes_connections
 from tests.roles.numbered import film, shown
 
 MakeHost = Callable[..., RealHost]
 Settings = Callable[..., RecordSettings]
 Until = Callable[..., Awaitable[None]]
 RATE, SECONDS = 25, 3
-
-
-class Looping(threading.Thread):
-    """A web server that sends a file over and over, as fast as it plays."""
-
-    def __init__(self, file: Path, seconds: float, header: int) -> None:
-        super().__init__(daemon=True)
-        self._data, self._seconds, self._header = file.read_bytes(), seconds, header
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._done = threading.Event()
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/live"
-
-    def run(self) -> None:
-        with self._socket, contextlib.suppress(OSError):
-            while True:
-                client, _ = self._socket.accept()
-                with client, contextlib.suppress(OSError):
-                    self._send(client)
-
-    def _send(self, client: socket.socket) -> None:
-        client.recv(4096)
-        client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + self._data[: self._header])
-        body = self._data[self._header :]
-        pieces = round(self._seconds * RATE)
-        begun = time.monotonic()
-        for count in itertools.count():
-            piece = count % pieces
-            client.sendall(body[len(body) * piece // pieces : len(body) * (piece + 1) // pieces])
-            if self._done.wait(max(0.0, begun + count / RATE - time.monotonic())):
-                return
-
-    def __enter__(self) -> "Looping":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self.join()
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +92,7 @@ async def test_a_file_that_is_sent_over_and_over_plays_on(
     short_film: Path,
 ) -> None:
     host = make_host()
-    with Looping(short_film, SECONDS, header=13) as sender:
+    with Looping([short_film], SECONDS, header=13) as sender:
         source = {"type": "url", "url": sender.url}
         begun = time.monotonic()
         role = Record(host, record_settings(source=source, segment_seconds=2))
@@ -189,6 +147,7 @@ async def test_a_camera_whose_clock_is_set_is_recorded_on(
     times = sorted(numbers(whole))[RATE:]  # the first report moves its times once
     assert times == list(range(times[0], times[0] + len(times)))
     assert host.noted[0] == "ClockJumped"
-    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 1
+    # One for both tracks, if their reports come together.
+    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") in (1, 2)
     ends = [float(s["start_time"]) + float(s["duration"]) for s in probe(whole)["streams"]]
     assert max(ends) - min(ends) < 0.3, "sound and picture are together"

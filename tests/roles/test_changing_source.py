@@ -1,0 +1,81 @@
+"""What comes late or changes in mid-stream is recorded from then on, and can be read."""
+
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fleet.roles.record import Record, RecordSettings
+from tests.roles.host import RealHost
+from tests.roles.media import public
+from tests.roles.network import QUIET, Looping
+
+MakeHost = Callable[..., RealHost]
+Settings = Callable[..., RecordSettings]
+Until = Callable[..., Awaitable[None]]
+
+SECONDS = 4
+_H264 = "-c:v libx264 -preset ultrafast -bf 0 -g 25 -pix_fmt yuv420p"
+SMALL, LARGE = f"{_H264} -s 160x90", f"{_H264} -s 320x180"
+MPEG2 = "-c:v mpeg2video -g 25 -bf 0 -s 320x180"
+
+
+def made(directory: Path, number: int, codecs: str, kind: str) -> Path:
+    file = directory / f"{number}.{kind}"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25")
+    sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", str(SECONDS))
+    offset = ("-output_ts_offset", str(number * SECONDS))
+    subprocess.run([*QUIET, *picture, *sound, *codecs.split(), *offset, str(file)], check=True)
+    return file
+
+
+def shown(file: Path) -> tuple[set[str], int]:
+    """Codec and width or rate of each track that can be decoded, and how many pictures."""
+    show = "stream=codec_name,width,sample_rate,nb_read_frames"
+    argv = ["ffprobe", "-v", "quiet", "-count_frames", "-show_entries", show, "-of", "csv=p=0"]
+    said = subprocess.run([*argv, str(file)], capture_output=True, text=True, check=True).stdout
+    rows = [line.rstrip(",").split(",") for line in said.split()]
+    read = [row for row in rows if row[-1].isdecimal()]
+    pictures = max((int(row[-1]) for row in read if row[0] != "aac"), default=0)
+    return {"-".join(row[:-1]) for row in read}, pictures
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "before", "after", "last"),
+    [
+        ("flv", 13, f"{SMALL} -c:a aac", f"{LARGE} -c:a aac", {"h264-320", "aac-48000"}),
+        ("flv", 13, f"{SMALL} -c:a aac", f"{SMALL} -c:a aac -ar 44100", {"h264-160", "aac-44100"}),
+        ("flv", 13, f"{SMALL} -an", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
+        ("flv", 13, "-vn -c:a aac", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
+        ("ts", 0, f"{SMALL} -c:a aac", f"{MPEG2} -c:a aac", {"mpeg2video-320", "aac-48000"}),
+    ],
+    ids=["size", "sound-rate", "sound-late", "picture-late", "codec"],
+)
+async def test_what_changes_is_recorded_from_then_on_and_said(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    kind: str,
+    header: int,
+    before: str,
+    after: str,
+    last: set[str],
+) -> None:
+    host = make_host()
+    files = [made(tmp_path, n, codecs, kind) for n, codecs in enumerate((before, after))]
+    with Looping(files, SECONDS, header) as sender:
+        source = {"type": "url", "url": sender.url}
+        role = Record(host, record_settings(source=source))
+        await role.start()
+        await until(lambda: tracks(host) == last, role)
+        await role.stop()
+    assert tracks(host) == last, "to the end"
+    assert host.failed is None
+
+
+def tracks(host: RealHost) -> set[str]:
+    """Of the newest file, where it has a second or more of pictures."""
+    found, pictures = shown(public(host.recordings)[-1])
+    return found if pictures > 25 else set()
