@@ -7,7 +7,7 @@ here, and nobody else.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -15,8 +15,8 @@ from typing import Final
 from attrs import frozen
 
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
-from fleet.manager.stations.state import RoomUse, StationState
-from fleet.model import InstanceStatus, PresenceState, State
+from fleet.manager.stations.state import SLIDES, RoomUse, StationState
+from fleet.model import InstanceStatus, PresenceState, Roles, State
 from fleet.operations import HealthFinding, HealthLevel
 
 
@@ -114,13 +114,8 @@ class Suspicion:
 
 def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> Iterator[Suspicion]:
     """What is wrong with a room as a whole."""
-    heard = [one for one in stations if not one.slides and _has_sound(one)]
-    listened = any(
-        not one.shows_slides("monitor", name)
-        for one in stations
-        for name in one.wanted.get("monitor", {})
-    )
-    if room and heard and not listened and use.in_use:
+    of = ((one.seat, one.wanted) for one in stations if not one.maintenance)
+    if room and use.in_use and sound_watched(of) is False:
         text = "sound not watched"
         command = "fleet plan FILE"
         detail = "no monitor is wanted in this room: silence and a black picture go unnoticed"
@@ -129,10 +124,18 @@ def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> 
         yield Suspicion(finding, dated=False)
 
 
-def _has_sound(station: StationState) -> bool:
-    if station.maintenance:
-        return False
-    return any(station.wanted.get(role) for role in ("record", "ingest", "stream"))
+def sound_watched(stations: Iterable[tuple[str | None, Roles]]) -> bool | None:
+    """Whether a monitor is to hear the room of these, each by seat and roles wanted.
+
+    None where there is nothing to be heard; slides may be silent.
+    """
+    heard = watched = False
+    for seat, wanted in stations:
+        if seat != SLIDES:
+            heard |= any(wanted.get(role) for role in ("record", "ingest", "stream"))
+            monitors = wanted.get("monitor", {}).values()
+            watched |= any(settings.get("kind") != SLIDES for settings in monitors)
+    return watched if heard else None
 
 
 def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iterator[Suspicion]:

@@ -111,6 +111,10 @@ async def test_a_station_that_runs_what_is_wanted(shown: Shown) -> None:
     assert state(samples) == "running"
 
 
+async def test_a_room_that_nobody_monitors_is_told(shown: Shown) -> None:
+    assert shown.samples()["fleet_room_sound_watched{room=hall1}"] == 0
+
+
 async def test_restarts_that_nobody_said_yet_are_no_zero(shown: Shown) -> None:
     """Else a manager that starts would show a counter that was reset, and many restarts."""
     shown.hear(online())

@@ -22,7 +22,7 @@ from fleet.manager.conference.wanted import Facts
 from fleet.manager.health import stand
 from fleet.manager.stations.state import ReportedState
 from fleet.model import Roles
-from fleet.operations import Standing
+from fleet.operations import PATIENCE, STEADY, Standing
 
 RolloutKind = Literal["apply", "rollback"]
 _NOWHERE: Final = Facts()
@@ -58,12 +58,6 @@ _OUTCOMES: Final = {
     Standing.PENDING: Outcome.PENDING,
 }
 BROKEN: Final = frozenset((Outcome.REJECTED, Outcome.FAILED))
-
-
-STEADY: Final = 3.0
-"""Seconds an instance stays failed before it is believed: the next try may go well."""
-PATIENCE: Final = 60.0
-"""Seconds a station that is online has to become healthy."""
 
 
 @frozen

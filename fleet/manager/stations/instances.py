@@ -48,6 +48,8 @@ class InstanceMemory:
 
     def heard(self, one: InstanceStatus, now: float) -> "InstanceMemory":
         """What is remembered once `one` was said, too."""
+        if one == self.last:
+            return self
         rise = one.restarts - self.last.restarts
         if rise < 0:  # its agent began anew
             rise = one.restarts

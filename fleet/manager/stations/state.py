@@ -17,6 +17,8 @@ from fleet.model import (
 )
 from fleet.operations import HealthLevel, StationStatus
 
+SLIDES: Final = "slides"
+"""The seat, and the kind of monitor, that may be silent and without signal."""
 _OWN: Final = ("role", "role_instance")
 
 
@@ -121,11 +123,6 @@ class StationState:
         """Whether something is lost when it is away."""
         return any(self.wanted.get(role) for role in ("record", "ingest"))
 
-    @property
-    def slides(self) -> bool:
-        """Whether it serves the slides of its room."""
-        return self.seat == "slides"
-
     def instances(self, role: str) -> Iterator[tuple[str, InstanceStatus]]:
         """The wanted instances of a role; every wanted one has a status."""
         for name in self.wanted.get(role, {}):
@@ -134,7 +131,7 @@ class StationState:
     def shows_slides(self, role: str, instance: str) -> bool:
         """Whether it may be silent and without signal: laptops come and go."""
         settings = self.wanted.get(role, {}).get(instance, {})
-        return self.slides or settings.get("kind") == "slides"
+        return SLIDES in (self.seat, settings.get("kind"))
 
     @property
     def disk_seconds(self) -> float | None:

@@ -13,13 +13,14 @@ from prometheus_client.registry import Collector
 
 from fleet import __version__
 from fleet.manager import report
+from fleet.manager.findings import sound_watched
 from fleet.manager.health import running_revision, stand
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
-from fleet.model import CONFIG_ERRORS, PresenceState, Result, State
+from fleet.model import CONFIG_ERRORS, PresenceState, Result, Roles, State
 from fleet.operations import Standing
 
 RESERVED: Final = frozenset(
@@ -45,6 +46,7 @@ RESERVED: Final = frozenset(
         "mqtt_undecodable",
         "room_talk_on",
         "room_in_use",
+        "room_sound_watched",
         "maintenance",
         "rollout_running",
         "rollout_targets",
@@ -229,21 +231,34 @@ def _said(ledger: Ledger, stations: Iterable[str], at: datetime) -> Iterator[Met
     used = GaugeMetricFamily(
         "fleet_room_in_use", "Whether it is within the room's hours.", labels=["room"]
     )
+    watched = GaugeMetricFamily(
+        "fleet_room_sound_watched",
+        "Whether a monitor is to hear the room; absent where nothing is to be heard.",
+        labels=["room"],
+    )
     maintenance = GaugeMetricFamily(
         "fleet_maintenance",
         "Whether somebody works on the station or its room, so that nobody is called.",
         labels=["station", "room"],
     )
     names = set(ledger.rooms.rooms)
+    serve: dict[str, list[tuple[str | None, Roles]]] = {}
     for station in stations:
         room = ledger[station].facts.room
-        names |= {room} if room else set()
         said = ledger.rooms.maintenance(station, room, at)
         maintenance.add_metric([station, room or ""], said is not None)
+        if room:
+            names.add(room)
+        if room and said is None:
+            entry = ledger[station]
+            roles = entry.config.roles if entry.config else {}
+            serve.setdefault(room, []).append((entry.facts.seat, roles))
     for room in sorted(names):
         talk.add_metric([room], ledger.rooms.talk_on(room, at))
         used.add_metric([room], ledger.rooms.in_use(room, at))
-    yield from (talk, used, maintenance)
+        if (heard := sound_watched(serve.get(room, ()))) is not None:
+            watched.add_metric([room], heard)
+    yield from (talk, used, watched, maintenance)
     yield GaugeMetricFamily(
         "fleet_rollout_running", "Whether a rollout is going on.", ledger.running is not None
     )
