@@ -70,8 +70,9 @@ def test_a_directory_stays_below_the_recordings(directory: str) -> None:
     "url", ["udp://@239.1.1.1:5004", "rtp://@239.1.1.1:5004", "udp://239.1.1.1:5004", "udp://:5004"]
 )
 def test_multicast_as_people_write_it_is_an_address(url: str) -> None:
-    structure({"source": {"type": "url", "url": url}}, RecordSettings)
-    structure({"picture": {"type": "url", "url": url}}, IngestSettings)
+    for cls, key in ((RecordSettings, "source"), (IngestSettings, "picture")):
+        settings: Any = structure({key: {"type": "url", "url": url}}, cls)
+        assert getattr(settings, key).url == url
 
 
 @pytest.mark.parametrize("url", ["udp://ann@239.1.1.1:5004", "udp://@", "rtsp://@cam/1"])
