@@ -40,6 +40,8 @@ _CATCH_UP: Final = 30.0
 _TICK: Final = 0.25
 _AGAIN: Final = 1.0
 """Seconds between two times at least that an overwritten presence is said again."""
+_AFTER_HELD: Final = 1.0
+"""Seconds after the loop was held in which what is read may have waited for all that time."""
 _UNTIMED: Final = 30.0
 """Seconds a request lives that says nothing of it."""
 
@@ -87,6 +89,7 @@ class ManagerSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._awake = time.monotonic()
+        self._held, self._held_until = 0.0, 0.0
         self._waking: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self._said_again = 0.0
@@ -300,17 +303,18 @@ class ManagerSession:
         """When a request expires, by our clock; one that waited while we were held is older."""
         now = time.monotonic()
         left = _UNTIMED if message.expiry is None else message.expiry
-        return now + left - max(0.0, now - self._awake - _TICK)
+        held = self._held if now < self._held_until else 0.0
+        return now + left - max(held, now - self._awake - _TICK, 0.0)
 
     def _stay_awake(self) -> None:
-        """Note again and again that the loop turns; what a held loop left unread comes first."""
-        loop = asyncio.get_running_loop()
-
-        def noted() -> None:
-            self._awake = time.monotonic()
-
-        loop.call_soon(noted)
-        self._waking = loop.call_later(_TICK, self._stay_awake)
+        """Note again and again that the loop turns, and for how long it did not."""
+        now = time.monotonic()
+        held = now - self._awake - _TICK
+        if held > _TICK:
+            # What came meanwhile may be read a little later than this is noted.
+            self._held, self._held_until = held, now + _AFTER_HELD
+        self._awake = now
+        self._waking = asyncio.get_running_loop().call_later(_TICK, self._stay_awake)
 
     async def _answer(
         self, address: Address, payload: bytes, correlation: bytes, deadline: float
