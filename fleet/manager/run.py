@@ -97,7 +97,7 @@ class ManagerRun:
 
     async def _work(self) -> None:
         await self._open()
-        log.info("broker %s, store %s", self._broker, self._ledger.place)
+        log.info("broker %s, store %s", self._broker, self._ledger.keeper.place)
         self._guard.keep("history", self._ledger.keep)
         self._guard.keep("presence", self._session.watch)
         self._guard.keep("convergence", self._session.push)
@@ -134,12 +134,12 @@ class ManagerRun:
 
     async def _ailing(self) -> str | None:
         """Why the manager cannot do its work."""
-        return await self._ledger.ailing() or self._session.ailing
+        return await self._ledger.keeper.ailing() or self._session.ailing
 
     def _how_it_goes(self) -> str:
         online = sum(heard.state is PresenceState.ONLINE for _, heard in self._inventory)
         of = counted(len(self._inventory.stations), "station")
-        return self._ledger.trouble or self._session.ailing or f"{online} of {of} online"
+        return self._ledger.keeper.trouble or self._session.ailing or f"{online} of {of} online"
 
     async def _tell(self) -> None:
         """Keep the line that `systemctl status` shows true."""

@@ -158,12 +158,12 @@ async def test_a_locked_store_refuses_a_change_in_time_and_history_resumes(
         config = ledger["cam1"].config
         assert config is not None
         assert config.revision == 1
-        said = await ledger.ailing()
+        said = await ledger.keeper.ailing()
         assert said is not None
         assert "locked" in said
     assert time.monotonic() - began < 12
     await ledger.write([made("cam1", 2)])
-    assert await ledger.ailing() is None
+    assert await ledger.keeper.ailing() is None
     await until(lambda: place.query("select station from presence where station = 'cam2'"))
     keeper.cancel()
     await ledger.close()
@@ -193,10 +193,10 @@ async def test_a_stopped_server_is_given_up_on_and_used_again_when_it_runs(
         ledger.note_presence("cam1", PresenceState.LOST, None)
         keeper = asyncio.create_task(ledger.keep())
         if wholly:
-            assert await ledger.ailing() is not None
+            assert await ledger.keeper.ailing() is not None
         else:
-            await until(lambda: ledger.trouble is None, what="another backend")
-    await until(lambda: ledger.trouble is None, what="the server")
+            await until(lambda: ledger.keeper.trouble is None, what="another backend")
+    await until(lambda: ledger.keeper.trouble is None, what="the server")
     keeper.cancel()
     assert ledger["cam1"].highest == 1, "who was told that it failed does not see it come about"
     await ledger.write([made("cam1", 2)])
@@ -242,7 +242,7 @@ async def test_a_change_that_never_had_its_turn_is_never_made(
     ledger = await Ledger.open(lambda: store)
     monkeypatch.setattr(thread, "LONGEST", 0.3)
     monkeypatch.setattr(store, "last_use", lambda: time.sleep(0.6))
-    hanging = asyncio.create_task(ledger._run(store.last_use))
+    hanging = asyncio.create_task(ledger.keeper.run(store.last_use))
     await asyncio.sleep(0)
     with pytest.raises(StoreAway):
         await ledger.write([made("cam1", 1)])

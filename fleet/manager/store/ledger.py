@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final, ParamSpec, Self, TypeVar
 
 from attrs import define
@@ -26,11 +26,9 @@ from fleet.manager.store import (
     LastUse,
     ManagerStore,
     Past,
-    StoreAway,
     Writing,
 )
-from fleet.manager.store.remembered import HeardAck, Remembered, SeenPresence
-from fleet.manager.store.thread import StoreThread
+from fleet.manager.store.keeper import StoreKeeper
 from fleet.model import Ack, Config, PresenceState
 from fleet.wire import Undecodable, decode
 
@@ -39,17 +37,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_KEEP: Final = timedelta(days=30)
-"""How long acks and presence changes are kept."""
-_PAUSE: Final = 1.0
-"""Seconds between two writings of history, so that a wave of acks is one."""
-_LOOK: Final = 30.0
-_PRUNE: Final = timedelta(hours=1).total_seconds()
-_ANSWER: Final = 2.0
-"""Seconds within which it is said how the store is."""
-_LAST_WORDS: Final = 5.0
-_OPENING: Final = 120.0
-"""Seconds to open the store: a large one is checked, and may be brought to a new shape."""
 _NOWHERE: Final = Facts()
 _NOBODY: Final[Mapping[str, str | None]] = {}
 
@@ -79,13 +66,8 @@ class Ledger:
     """What is wanted; `write` first to the store, then here. Empty until the store is opened."""
 
     def __init__(self) -> None:
-        self._thread = StoreThread()
-        self._opened: ManagerStore | None = None
+        self.keeper = StoreKeeper(self._read)
         self._entries: dict[str, Entry] = {}
-        self._remembered = Remembered(self._write_history)
-        self._checking: asyncio.Future[None] | None = None
-        self._unsure = False
-        """Whether something may be in the store that is not here."""
         self.writing = asyncio.Lock()
         """Held from reading what is wanted to writing what follows from it."""
         self.rooms = Rooms()
@@ -93,8 +75,6 @@ class Ledger:
         """The last rollout."""
         self.replacing: set[str] = set()
         """Stations whose name another box takes over."""
-        self.trouble: str | None = "the store is not open yet"
-        """Why nothing can be written, None while it can."""
         self.readings = 0
         """How often everything was read from the store."""
         self.last_use = LastUse(None, newer=False)
@@ -120,53 +100,15 @@ class Ledger:
         Raises:
             BadStore: it cannot be used; a `StoreAway` if only for now.
         """
-        try:
-            self._opened = await self._thread.within(_OPENING, make)
-            self._thread.give_up = self._opened.give_up
-            self.last_use = await self._thread.run(self._opened.last_use)
-            await self._read()
-            with suppress(StoreAway):  # what can be read is enough to begin with
-                await self._check()
-        except BadStore as error:
-            self.trouble = str(error)
-            if self._opened is not None:
-                store, self._opened = self._opened, None
-                with suppress(StoreAway):
-                    await self._thread.run(store.close)
-            raise
+        self.last_use = await self.keeper.open(make)
 
     async def close(self) -> None:
         """Write what is left and close the store."""
-        if self._opened is not None:
-            try:
-                async with asyncio.timeout(_LAST_WORDS):
-                    await self.flush()
-                    await self._thread.run(self._opened.close)
-            except (BadStore, TimeoutError) as error:
-                log.error("the last of the history is lost: %s", error or "no answer in time")
-        self._thread.end()
+        await self.keeper.close()
 
     async def keep(self) -> None:
-        """Write history for ever, and say when the store cannot be used and when it can again."""
-        looked = pruned = -_PRUNE
-        while True:
-            now = asyncio.get_running_loop().time()
-            try:
-                await self.flush()
-                if now - looked >= _LOOK:
-                    await self.check()
-                    looked = now
-                if now - pruned >= _PRUNE:
-                    await self._run(self._store.prune, datetime.now(UTC) - _KEEP)
-                    pruned = now
-                if self._unsure:
-                    async with self.writing:
-                        await self._settle()
-            except BadStore as error:
-                looked = -_PRUNE
-                if not isinstance(error, StoreAway):
-                    log.error("%s", error)
-            await asyncio.sleep(_PAUSE)
+        """Write history for ever, and see to the store."""
+        await self.keeper.keep(self.writing)
 
     def __getitem__(self, station: str) -> Entry:
         return self._entries.get(station, _UNKNOWN)
@@ -175,42 +117,9 @@ class Ledger:
         return iter(self._entries)
 
     @property
-    def place(self) -> str:
-        """Where the store is, without a password."""
-        return self._opened.place if self._opened else "not open"
-
-    @property
     def running(self) -> Rollout | None:
         """The rollout that is not over."""
         return self.rollout if self.rollout and self.rollout.phase is Phase.RUNNING else None
-
-    async def check(self) -> None:
-        """Make sure that the store can be written; who asks meanwhile gets the same answer.
-
-        Raises:
-            BadStore: it cannot be.
-        """
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.ensure_future(self._check())
-            self._checking.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(self._checking)
-
-    async def _check(self) -> None:
-        await self._run(self._store.check, datetime.now(UTC))
-        self._written()
-
-    async def ailing(self) -> str | None:
-        """Why the store cannot be used now, None where it can; answers within two seconds."""
-        if self._opened is None:
-            return self.trouble
-        try:
-            async with asyncio.timeout(_ANSWER):
-                await self.check()
-        except BadStore as error:
-            return str(error)
-        except TimeoutError:
-            return self.trouble or f"the store does not answer within {_ANSWER:.0f} s"
-        return None
 
     async def write(
         self,
@@ -233,7 +142,7 @@ class Ledger:
         writing = Writing(
             [issue for issue, _ in issues], dict(facts), conference, rollout, targets, replaced
         )
-        await self._change(self._store.write, writing)
+        await self.keeper.change(self.keeper.opened.write, writing)
         for issue, config in issues:
             entry = self._entries.setdefault(issue.station, Entry())
             entry.highest, entry.config, entry.payload = issue.revision, config, issue.payload
@@ -252,7 +161,7 @@ class Ledger:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self._change(self._store.retire, station, at, by)
+        await self.keeper.change(self.keeper.opened.retire, station, at, by)
         entry = self._entries.setdefault(station, Entry())
         entry.retired, entry.config, entry.payload, entry.replaced_by = True, None, None, None
         self.replacing.discard(station)
@@ -263,7 +172,7 @@ class Ledger:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self._change(self._store.say, kind, name, said)
+        await self.keeper.change(self.keeper.opened.say, kind, name, said)
         self.rooms.say(kind, name, said)
 
     async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
@@ -272,7 +181,7 @@ class Ledger:
         Raises:
             BadStore: it could not be read.
         """
-        found = await self._run(self._store.revisions, numbers)
+        found = await self.keeper.run(self.keeper.opened.revisions, numbers)
         return {station: (one, decode(one.payload, Config)) for station, one in found.items()}
 
     async def before(self, station: str, revision: int) -> tuple[Issue, Config] | None:
@@ -281,7 +190,7 @@ class Ledger:
         Raises:
             BadStore: it could not be read.
         """
-        found = await self._run(self._store.before, station, revision)
+        found = await self.keeper.run(self.keeper.opened.before, station, revision)
         return (found, decode(found.payload, Config)) if found else None
 
     async def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
@@ -290,7 +199,7 @@ class Ledger:
         Raises:
             BadStore: it could not be read.
         """
-        return await self._run(self._store.befores, since)
+        return await self.keeper.run(self.keeper.opened.befores, since)
 
     async def rejected(self, numbers: Mapping[str, int]) -> frozenset[str]:
         """The stations that rejected the revision named, as far as that is remembered.
@@ -298,8 +207,9 @@ class Ledger:
         Raises:
             BadStore: it could not be read.
         """
-        await self.flush()
-        return await self._run(self._store.rejected, numbers)
+        with suppress(BadStore):
+            await self.keeper.remembered.flush()
+        return await self.keeper.run(self.keeper.opened.rejected, numbers)
 
     async def past(self, station: str | None, limit: int) -> list[Past]:
         """The last `limit` things that happened to a station, or rollouts and retirements.
@@ -308,8 +218,8 @@ class Ledger:
             BadStore: it could not be read.
         """
         with suppress(BadStore):
-            await self.flush()
-        return await self._run(self._store.past, station, limit)
+            await self.keeper.remembered.flush()
+        return await self.keeper.run(self.keeper.opened.past, station, limit)
 
     async def rollout_of(self, number: int) -> Rollout | None:
         """The rollout with this number.
@@ -319,66 +229,29 @@ class Ledger:
         """
         if self.rollout is not None and self.rollout.number == number:
             return self.rollout
-        return await self._run(self._store.rollout, number)
+        return await self.keeper.run(self.keeper.opened.rollout, number)
 
     def note_ack(self, station: str, ack: Ack, *, answers: bool) -> None:
         """Remember an ack; `answers`: it names a revision of this store."""
         if station in self._entries:
             self._entries[station].heard = True
             self._entries[station].answered |= answers
-        self._remembered.ack(station, ack)
+        self.keeper.remembered.ack(station, ack)
 
     def note_presence(self, station: str, state: PresenceState, boot: str | None) -> None:
         """Remember a change of presence."""
         if station in self._entries:
             self._entries[station].heard = True
-        self._remembered.presence(station, state, boot)
-
-    async def flush(self) -> None:
-        """Write what was remembered.
-
-        Raises:
-            StoreAway: it cannot be written for now; what was remembered stays so.
-        """
-        await self._remembered.flush()
-
-    async def _write_history(
-        self, acks: Sequence[HeardAck], presences: Sequence[SeenPresence]
-    ) -> None:
-        await self._run(self._store.note, acks, presences)
-        self._written()
-
-    @property
-    def _store(self) -> ManagerStore:
-        if self._opened is None:
-            raise StoreAway(self.trouble or "the store is not open")
-        return self._opened
-
-    async def _change(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Write something that memory has to follow."""
-        if self._unsure:
-            await self._settle()
-        try:
-            await self._run(call, *args, **kwargs)
-            self._written()
-        except asyncio.CancelledError:
-            self._unsure = True
-            raise
-        except StoreAway as error:
-            self._unsure = self._unsure or error.unsure
-            raise
-
-    async def _settle(self) -> None:
-        """Read what is so, where a writing may have come through unheard."""
-        await self._read()
-        self._unsure = False
+        self.keeper.remembered.presence(station, state, boot)
 
     async def _read(self) -> None:
-        store = self._store
-        known = await self._run(store.load)
-        rollout = await self._run(store.rollout)
-        said = await self._run(_readable, store.said, "what was said of rooms") or []
-        applied = await self._run(_readable, store.conference, "the conference file applied last")
+        store = self.keeper.opened
+        known = await self.keeper.run(store.load)
+        rollout = await self.keeper.run(store.rollout)
+        said = await self.keeper.run(_readable, store.said, "what was said of rooms") or []
+        applied = await self.keeper.run(
+            _readable, store.conference, "the conference file applied last"
+        )
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
         self.rollout = rollout
@@ -386,20 +259,6 @@ class Ledger:
         if applied is not None:
             self.rooms.learn(*rooms_of(applied.text))
         self.readings += 1
-
-    async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await self._thread.run(call, *args, **kwargs)
-        except StoreAway as error:
-            if self.trouble is None:
-                log.error("%s; history is remembered until it can be written", error)
-            self.trouble = str(error)
-            raise
-
-    def _written(self) -> None:
-        if self.trouble is not None and self.readings > 1:
-            log.info("the store can be written again")
-        self.trouble = None
 
 
 def _readable(call: Callable[[], T], what: str) -> T | None:
