@@ -4,6 +4,7 @@ What a person wrote never becomes part of a pipeline's text: it is set as a prop
 """
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from msgspec import Meta
@@ -12,6 +13,10 @@ from fleet.media.devices import AlsaInput, Properties, ScreenInput, V4l2Input
 from fleet.media.sources import address, file
 from fleet.role import Host
 
+_HELD = 500_000_000
+"""Nanoseconds for which what comes by a connection is kept, to be even where that is not."""
+_EVEN = ("udp", "rtp", "rtsp", "rtsps")
+"""Ways for which GStreamer does so by itself."""
 _SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps", "http", "https", "udp", "rtp")
 
 
@@ -67,8 +72,9 @@ class UrlInput:
     missing = "SourceUnreachable"
 
     def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
-        """Where it is."""
-        return {"decoder": {"uri": self.url}}
+        """Where it is, and for how long it is kept."""
+        held = {} if urlsplit(self.url).scheme in _EVEN else {"ts-offset": _HELD}
+        return {"decoder": {"uri": self.url}, "picture": held, "sound": held}
 
     def __str__(self) -> str:
         return self.url

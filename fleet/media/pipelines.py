@@ -18,7 +18,7 @@ LOOPBACK = "127.0.0.1"
 """Where readers on the station itself connect, whatever becomes of its network."""
 _LOOPED = (LOOPBACK, "0.0.0.0", "::")  # noqa: S104 (compared with)
 """Addresses to listen on that include it."""
-_PCM = "audio/x-raw,format=F32LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
+_PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
 _CONVERT = "audioconvert dithering=none"
 """Zeros stay zeros, so that a monitor can tell a muted input from a quiet room."""
 # Without a latency of its own, a feed that nothing came through yet would hold up the mixers.

@@ -4,7 +4,7 @@ import contextlib
 from time import monotonic
 from typing import Any
 
-from fleet.programs.timing import Frames, Share
+from fleet.programs.timing import Frames, Share, unplanned
 
 with contextlib.suppress(ImportError, ValueError):  # the program says what lacks
     import gi
@@ -104,12 +104,9 @@ class Pictures(Feed):
         """Which share was left out, and which repeated, beyond what the rates make necessary."""
         dropped, repeated = self.counts
         given, rate = self._given or self._rate, self._rate
-        shown = self._came - dropped + repeated
-        shares = (
-            self._shares[0].of(dropped, self._came, ENOUGH) - max(0.0, 1 - rate / given),
-            self._shares[1].of(repeated, shown, ENOUGH) - max(0.0, 1 - given / rate),
-        )
-        return max(0.0, shares[0]), max(0.0, shares[1]) if self._given else 0.0
+        left_out = self._shares[0].of(dropped, self._came, ENOUGH)
+        again = self._shares[1].of(repeated, self._came - dropped + repeated, ENOUGH)
+        return unplanned(left_out, given, rate), unplanned(again, rate, given)
 
 
 class Sounds(Feed):

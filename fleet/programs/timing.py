@@ -29,6 +29,8 @@ class Timeline:
     def __init__(self, offset: int) -> None:
         self._offset = offset
         self._first: int | None = None
+        self._foreign = False
+        """Whether its clock is not ours; then it may begin so that nothing at all is late."""
         self.settled = False
         """Whether what is missing from now on is a loss."""
         self._late: dict[str, tuple[int, int, int]] = {}
@@ -40,7 +42,7 @@ class Timeline:
             self._first = now
         self.settled = now - self._first > SETTLING
         late = now - running - self._offset
-        if late < -EARLY or (late > LATE and not self.settled):
+        if late < -EARLY or (not self.settled and late > (0 if self._foreign else LATE)):
             return self._move(late, running)
         if late <= LATE:
             self._late.pop(kind, None)
@@ -53,6 +55,7 @@ class Timeline:
         return now if kind == "picture" else None
 
     def _move(self, late: int, running: int) -> int:
+        self._foreign = True
         self._offset += late
         self._late.clear()
         return running + self._offset
@@ -97,3 +100,12 @@ class Share:
         self._seen.append((lost, total))
         lost, total = lost - self._seen[0][0], total - self._seen[0][1]
         return lost / total if total >= least else 0.0
+
+
+def unplanned(share: float, given: float, wanted: float) -> float:
+    """What of a share left out is more than going from one rate to another takes.
+
+    >>> round(unplanned(0.52, given=50, wanted=25), 2), unplanned(0.0, given=25, wanted=30)
+    (0.02, 0.0)
+    """
+    return max(0.0, share - max(0.0, 1 - wanted / given))

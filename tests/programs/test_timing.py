@@ -27,6 +27,20 @@ def test_the_first_sample_gives_the_time_and_both_move_together() -> None:
     assert line.place("sound", 300 * MS, 1_000 * MS) == 1_290 * MS
 
 
+def test_a_foreign_clock_is_taken_up_so_that_nothing_is_late() -> None:
+    line = Timeline(0)
+    assert line.place("sound", 0, 1_400 * MS) == 1_400 * MS
+    assert line.place("picture", 20 * MS, 1_500 * MS) == 1_500 * MS, "80 ms late"
+    assert line.place("sound", 100 * MS, 1_500 * MS) == 1_580 * MS
+
+
+def test_a_clock_that_is_ours_is_left_alone_by_a_device_that_takes_its_time() -> None:
+    line = Timeline(5 * MS)
+    assert [line.place("picture", n * FRAME, n * FRAME + 38 * MS) for n in range(3)] == [
+        n * FRAME + 5 * MS for n in range(3)
+    ]
+
+
 def test_a_late_picture_is_shown_at_once_and_leaves_the_sound_alone() -> None:
     line = settled()
     for now in range(3_000 * MS, 20_000 * MS, 1_500 * MS):

@@ -72,7 +72,8 @@ async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_
             captured.registry.get_sample_value(f"fleet_ingest_input_{what}")
             for what in ("width_pixels", "height_pixels", "rate_hertz")
         ]
-        return now == [*map(int, size.split("x")), rate] and captured.noted == (None, None)
+        there = captured.registry.get_sample_value("fleet_ingest_picture_present") == 1
+        return there and now == [*map(int, size.split("x")), rate]
 
     def pictured(more: int) -> Callable[[], bool]:
         enough = record._report.frames + more if record._report else more

@@ -139,6 +139,23 @@ async def test_zeros_leave_as_zeros(
     assert float(peak) < ZERO_DB
 
 
+async def test_pictures_that_are_repeated_because_none_came_are_said_and_counted(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mkv"
+    gaps = ("-vf", r"select=mod(n\,10)", "-fps_mode", "passthrough", "-enc_time_base", "1:25")
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-t", "60", *gaps)
+    argv = [*QUIET, *picture, "-c:v", "libx264", "-preset", "ultrafast", str(film)]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    source = {"type": "file", "path": str(film)}
+    host, wanted = make_host(role="ingest"), settings(picture=source, sound=NONE)
+    async with running(host, wanted) as role:
+        await until(lambda: host.noted[0] == "Choppy", role)
+        assert re.search(r" ([789]|10)% of the pictures shown are repeated", str(host.noted[1]))
+        assert (metric(host, "fleet_ffmpeg_duplicated_frames_total") or 0) > 15
+    assert host.failed is None
+
+
 async def test_a_slow_reader_never_hurts_another(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
