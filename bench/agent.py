@@ -137,7 +137,7 @@ async def _configs(boss: _Boss, agent: Program) -> dict[str, list[float]]:
         await boss.hears("status", lambda s: s["revision"] == boss.revision and not s["roles"])
         while _children(agent.pid):
             await asyncio.sleep(0.01)
-        await asyncio.sleep(1.1)  # a status is never sent sooner than a second after another
+        await asyncio.sleep(1.1)  # so that this is no burst of statuses
         began = boss.push({"record": {"main": RECORD | {"segment_seconds": 60 + number}}})
         child, _ = await _child(agent.pid, set())
         children.append(1000 * (child - began))
