@@ -242,9 +242,9 @@ class Segments:
     def sweep(self) -> None:
         """Close the runs of this instance that ended while no agent was there."""
         with contextlib.suppress(OSError):
-            used = _arguments()
+            used = _InUse()
             for run in self.host.recordings.rglob(f"{_own(self.host)}.*"):
-                if run != self.run and run.name not in used:
+                if run != self.run and run not in used:
                     _close(self.host, run, self.suffix)
 
     def _waiting(self) -> list[Path]:
@@ -300,12 +300,12 @@ class Segments:
 def publish_left(facts: OwnStation, role: str) -> None:
     """Publish what instances of `role` have left on this station that are not there any more."""
     with contextlib.suppress(OSError):
-        used = _arguments()
+        used = _InUse()
         for run in facts.recordings.rglob(f".{facts.station}.{role}.*.*"):
             instance = run.name.split(".")[3]
             # A writer that is just being started is no process yet.
             fresh = time.time() - run.stat().st_mtime < _FRESH_SECONDS
-            if run.name in used or instance in facts.instances or fresh or not run.is_dir():
+            if run in used or instance in facts.instances or fresh or not run.is_dir():
                 continue
             station, name, room = facts.station, facts.name, facts.room
             owner = LeftOwner(role, instance, station, name, room, facts.recordings)
@@ -318,16 +318,32 @@ def _close(owner: Owner, run: Path, suffix: str) -> None:
         Segments.of(owner, run / f"0{one}").close()
 
 
-def _arguments() -> frozenset[str]:
+class _InUse:
     """The hidden directories that processes were told to write to, whoever started them."""
-    found: set[str] = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            with contextlib.suppress(OSError):
-                for argument in (process / "cmdline").read_bytes().split(b"\0"):
-                    parts = os.fsdecode(argument).split("/")
-                    found.update(part for part in parts[:-1] if part.startswith("."))
-    return frozenset(found)
+
+    def __init__(self) -> None:
+        self._places: set[tuple[int, int]] = set()
+        self._names: set[str] = set()
+        """Of those that are not found where they were: they may have been moved since."""
+        for process in Path("/proc").iterdir():
+            if process.name.isdecimal():
+                with contextlib.suppress(OSError):
+                    for argument in (process / "cmdline").read_bytes().split(b"\0"):
+                        self._note(process, Path(os.fsdecode(argument)).parent)
+
+    def _note(self, process: Path, run: Path) -> None:
+        if not run.name.startswith(".") or run.name.count(".") < 4:
+            return
+        try:
+            stat = (process / "root" / str(run).replace("%%", "%").lstrip("/")).stat()
+        except OSError:
+            self._names.add(run.name)
+        else:
+            self._places.add((stat.st_dev, stat.st_ino))
+
+    def __contains__(self, run: Path) -> bool:
+        stat = run.stat()
+        return (stat.st_dev, stat.st_ino) in self._places or run.name in self._names
 
 
 def _sync(path: Path) -> None:

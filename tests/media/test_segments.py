@@ -196,18 +196,36 @@ def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
     assert "last is damaged" in said[0]
 
 
+@pytest.mark.parametrize("moved", [False, True])
 def test_a_run_that_somebody_writes_to_is_left_alone_by_whoever_does_not_know_him(
-    make_host: MakeHost,
+    make_host: MakeHost, moved: bool
 ) -> None:
-    host = make_host()
+    host = make_host(f"written-to-{moved}")
     cut = begin(host, NOON)
     written(cut, 0, "first", NOON)
     with subprocess.Popen(["tail", "-f", "/dev/null", cut.pattern]) as writer:
+        if moved:  # as with a directory that is moved behind a link
+            (host.recordings / "disk2").mkdir()
+            cut.run = cut.run.rename(host.recordings / "disk2" / cut.run.name)
         Segments.begin(host, host.recordings, ".ts").sweep()
         publish_left(facts(host, instances=()), "record")
         assert (cut.run / "000000000.ts").read_text() == "first"
         writer.kill()
     Segments.begin(host, host.recordings, ".ts").sweep()
+    assert [path.read_text() for path in public(cut.directory)] == ["first"]
+
+
+def test_a_writer_to_a_run_of_the_same_name_elsewhere_holds_up_nobody(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    host = make_host()
+    cut = begin(host, NOON)
+    written(cut, 0, "first", NOON)
+    elsewhere = tmp_path / "elsewhere" / cut.run.name
+    elsewhere.mkdir(parents=True)
+    with subprocess.Popen(["tail", "-f", "/dev/null", str(elsewhere / "%09d.ts")]) as writer:
+        Segments.begin(host, host.recordings, ".ts").sweep()
+        writer.kill()
     assert [path.read_text() for path in public(host.recordings)] == ["first"]
 
 
