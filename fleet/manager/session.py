@@ -338,3 +338,5 @@ class ManagerSession:
             pass  # whoever asked asks again
         except Refused as error:
             log.error("%s", error)
+        except Exception:
+            log.exception("what a message asked for could not be done")

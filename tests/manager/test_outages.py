@@ -108,6 +108,9 @@ async def test_a_database_server_that_stands_still_holds_nobody_else_up(
         assert (await page(manager, "/rooms.json"))[0] == 200
     await says(manager, "/healthz", "ok\n")
     await has_history(stranger, "a")
+    with postgres.stopped():
+        manager.terminate()
+        assert await manager.ended(20) == 0
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(

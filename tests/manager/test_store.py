@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from attrs import evolve
 
 from fleet.manager.conference.hours import Override
@@ -16,6 +17,7 @@ from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
 from tests.manager.conftest import Place
+from tests.manager.postgres import Postgres
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
 ROLES: Roles = {"record": {"main": {"size": 1}}}
@@ -33,6 +35,19 @@ def ack(revision: int | None, at: datetime = AT) -> Ack:
 @pytest.fixture
 def store(place: Place) -> ManagerStore:
     return place.open()
+
+
+def test_every_wait_for_a_server_has_an_end_and_its_url_may_have_options(
+    postgres: Postgres,
+) -> None:
+    store = ManagerStore.at(f"{postgres.database()}&options=-csearch_path%3Dpublic")
+    with store._database.reading() as connection:
+        found = {
+            name: connection.execute(sa.text(f"show {name}")).scalar()
+            for name in ("lock_timeout", "statement_timeout", "search_path")
+        }
+    store.close()
+    assert found == {"lock_timeout": "3s", "statement_timeout": "10s", "search_path": "public"}
 
 
 def test_what_was_issued_is_wanted_with_the_very_same_bytes(

@@ -14,14 +14,17 @@ from fleet.manager.store.records import BadStore, StoreAway
 log = logging.getLogger(__name__)
 
 _EXAMPLE: Final = "postgresql+psycopg://fleet@db.example.org/fleet"
-_CONNECT: Final = 5
 _STATEMENT: Final = 10
 """Seconds the server gives one statement."""
-_OPTIONS: Final = {
-    "statement_timeout": _STATEMENT * 1000,
-    "lock_timeout": int(PATIENCE * 1000),
-    "idle_in_transaction_session_timeout": 60_000,
+_ARGUMENTS: Final = {
+    "connect_timeout": 5,
+    "application_name": "fleet-manager",
+    "tcp_user_timeout": _STATEMENT * 1000,
 }
+_SETTINGS: Final = (  # not as options of the connection, which a pooler may refuse
+    f"SET statement_timeout = {_STATEMENT * 1000}; SET lock_timeout = {PATIENCE * 1000:.0f}; "
+    "SET idle_in_transaction_session_timeout = 60000"
+)
 _BUSY: Final = ("55P03", "57014")
 """A lock, or a statement, that took too long."""
 _FULL: Final = ("53100",)
@@ -44,16 +47,12 @@ def open_server(url: str) -> Database:
             "without it the store is a file in --state-dir"
         )
     place = address.render_as_string()
-    options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
     try:
         engine = sa.create_engine(
             address,
             pool_pre_ping=True,
             connect_args={
-                "connect_timeout": _CONNECT,
-                "application_name": "fleet-manager",
-                "options": options,
-                "tcp_user_timeout": _STATEMENT * 1000,
+                name: value for name, value in _ARGUMENTS.items() if name not in address.query
             },
         )
     except ModuleNotFoundError:
@@ -113,11 +112,13 @@ class _Lines:
 
     def _connected(self, line: Any, _: Any) -> None:
         self._open[id(line)] = line
+        line.execute(_SETTINGS)
+        line.commit()
         if self._cut:
             ended, self._cut = sorted(self._cut), set()
             line.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE pid = ANY(%s) AND application_name = 'fleet-manager'",
+                "WHERE pid = ANY(%s) AND usename = current_user",
                 [ended],
             )
             line.commit()
