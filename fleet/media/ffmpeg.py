@@ -258,7 +258,7 @@ _REASONS = (
     (
         r"Permission denied|Operation not permitted",
         "NotPermitted",
-        "{source} or {target} is not open to the agent: give it to the agent's user",
+        "{source} may not be read, or {target} not be written: give it to the agent's user",
     ),
 )
 

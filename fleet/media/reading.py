@@ -17,6 +17,7 @@ from prometheus_client import Counter
 
 from fleet import programs
 from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
+from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
 from fleet.media.sources import EVERY_STREAM, FileSource, Source
 from fleet.programs.retime import UNCARRIED, UNTIMED
@@ -57,6 +58,7 @@ class SourceRole(FfmpegRole[S]):
         self._jumps = 0
         self._changes: deque[float] = deque(maxlen=_CHANGES)
         """When it was begun anew of late."""
+        self._ended_list = EndedList(settings.source, host.state / "ended-list")
         self._whatever_comes = False
         self._looked = 0.0
         self._noted: float | None = None
@@ -105,6 +107,28 @@ class SourceRole(FfmpegRole[S]):
         if self.settings.source.own_clock or self._by_itself:
             return []
         return ["-bsf:v", "{heads}"]
+
+    async def start(self) -> None:
+        """Start, unless it has ended."""
+        try:
+            await super().start()
+        except Failed as failure:
+            if failure.reason == "SourceEnded":
+                await self._ended_list.keep()
+            raise
+
+    async def begin(self) -> None:
+        """One attempt, but not of what came to its end and is not there anew.
+
+        Raises:
+            Failed: `SourceEnded`, or why nothing came.
+        """
+        if await self._ended_list.still():
+            raise Failed(
+                "SourceEnded",
+                f"{self.source()} came to its end: it is read again when its list goes on",
+            )
+        await super().begin()
 
     def otherwise(self, failure: Failed) -> frozenset[str] | None:
         """What to encode instead; what cannot be passed on is read by the one ffmpeg itself."""
@@ -176,7 +200,9 @@ class SourceRole(FfmpegRole[S]):
     def broken(self, failure: Failed) -> None:
         """Begin anew at once where that helps: what is read has changed, or is to be encoded."""
         unfit = self.otherwise(failure)
-        if unfit is None:
+        if failure.reason == "SourceEnded":
+            self._anew = self.host.task(self._end(failure), "end")
+        elif unfit is None:
             super().broken(failure)
         else:
             self.encoded |= unfit
@@ -189,6 +215,10 @@ class SourceRole(FfmpegRole[S]):
             self._anew.cancel()
             self._anew = None
         await super().stop()
+
+    async def _end(self, failure: Failed) -> None:
+        await self._ended_list.keep()
+        self.host.fail(failure.reason, failure.message)
 
     async def _go_on(self) -> None:
         try:

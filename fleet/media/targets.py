@@ -4,6 +4,7 @@ A key never stands on a command line, which everybody on the station can read: i
 in a file that only ffmpeg reads.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,6 +98,16 @@ class SrtTarget:
         return {option: secret for option, secret in named.items() if secret}
 
 
+def _goes_on(playlist: Path) -> bool:
+    """Whether there is a list of an earlier running with segments in it."""
+    try:
+        lines = playlist.read_text().splitlines()
+    except (OSError, ValueError):
+        return False
+    numbered = any(line.startswith("#EXT-X-MEDIA-SEQUENCE:") for line in lines)
+    return numbered and any(line.endswith(".ts") for line in lines)
+
+
 @frozen
 class HlsTarget:
     """A playlist and its segments in a directory, for a web server to show."""
@@ -116,12 +127,15 @@ class HlsTarget:
     def outputs(self, host: Host) -> list[str]:
         """How ffmpeg gets there."""
         directory = (host.recordings / self.directory).absolute()
+        playlist = directory / f"{host.instance}.m3u8"
         stem = f"{directory}/{host.instance}".replace("%", "%%")
+        # A player knows a segment by its number: where a list goes on, so do its numbers.
+        first = [] if _goes_on(playlist) else ["-hls_start_number_source", "epoch"]
         return [
             *("-f", "hls", "-hls_time", str(self.segment_seconds)),
-            *("-hls_list_size", str(self.segments), "-hls_start_number_source", "epoch"),
+            *("-hls_list_size", str(self.segments), *first),
             *("-hls_flags", "delete_segments+append_list+omit_endlist+temp_file"),
-            *("-hls_segment_filename", f"{stem}-%09d.ts", f"{directory}/{host.instance}.m3u8"),
+            *("-hls_segment_filename", f"{stem}-%09d.ts", str(playlist)),
         ]
 
     def secrets(self) -> dict[str, Secret]:

@@ -8,6 +8,7 @@ own: a full disk cannot harm what is offered.
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -18,7 +19,7 @@ from attrs import frozen
 from prometheus_client import Counter, Gauge
 
 from fleet import programs
-from fleet.media.inputs import NOTHING, NoInput, Picture, Sound
+from fleet.media.inputs import NOTHING, FileInput, NoInput, Picture, Sound
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import LOOPBACK, PACKAGES, output, raw, sources
 from fleet.media.progress import Metrics, Report
@@ -35,6 +36,11 @@ from fleet.roles import (
     register_factory,
 )
 
+_ADVICE = {
+    "url": "check its address and that it sends",
+    "file": "check that the file is there, that the agent's user may read it, and what it holds",
+}
+"""Type of an input -> what to do where nothing comes of it; for all others there is a cable."""
 _PROGRAM = Path(programs.__file__).with_name("capture.py")
 _PYTHON = "/usr/bin/python3"
 """The one that has GStreamer's bindings; ours may be in a virtual environment."""
@@ -215,9 +221,19 @@ class Ingest(ChildRole[IngestSettings]):
             reason = "NoPicture" if "picture" in lost else "NoSound"
         else:
             kind, said = next(iter(lost.items()))
-            reason = "NoSignal" if said.endswith("nothing came") else inputs[kind].missing
+            reason = "NoSignal" if said.endswith("nothing came") else self._reason(kind)
         said = "; ".join(lost.values())
-        return reason, f"{said}; check cable and device: it comes back by itself"
+        advice = {_ADVICE.get(inputs[kind].type, "check cable and device") for kind in lost}
+        return reason, f"{said}; {' and '.join(sorted(advice))}: it comes back by itself"
+
+    def _reason(self, kind: str) -> str:
+        """Why nothing at all can be had of an input."""
+        source = self.settings.picture if kind == "picture" else self.settings.sound
+        if isinstance(source, FileInput):
+            path = self.host.recordings / source.path
+            if path.exists():
+                return "SourceUnreadable" if os.access(path, os.R_OK) else "NotPermitted"
+        return source.missing
 
     def _choppy(self) -> tuple[str, str] | None:
         """What of all that comes in is not shown or heard as it came: reason and message."""

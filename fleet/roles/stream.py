@@ -5,6 +5,7 @@ ffmpeg ends when its target does; it is then started again like any instance tha
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +18,7 @@ from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
 from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate
-from fleet.media.targets import HlsTarget, IcecastTarget, SrtTarget, Target
+from fleet.media.targets import HlsTarget, IcecastTarget, RtmpTarget, SrtTarget, Target
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 
 _VIDEO_BITRATE, _AUDIO_BITRATE = 2_000_000, 128_000
@@ -27,6 +28,11 @@ _WRITING = re.compile(
 _REFUSAL = re.compile(
     r"Server returned 40\d|HTTP error 40\d|Server error|REJECT|rejected|Operation not permitted"
 )
+_CLOSED = re.compile(r"Broken pipe|Connection reset by peer|End of file")
+_TAKEN_SECONDS = 5.0
+"""Who closes the connection sooner has refused the stream."""
+_SILENT_SECONDS = 5.0
+"""Without a byte for so long it is not connected, whatever the connection looks like."""
 
 
 @frozen
@@ -74,6 +80,9 @@ class Stream(SourceRole[StreamSettings]):
             "fleet_stream_connected", "1 while the target takes the stream.", registry=host.registry
         )
         self._secrets: dict[str, str] = {}
+        self._begun = 0.0
+        self._sent = (0, 0.0)
+        """How much was sent, and when it was last more than before."""
 
     def target(self) -> str:
         """As messages name it."""
@@ -136,6 +145,14 @@ class Stream(SourceRole[StreamSettings]):
         self._secrets = {
             option: self.host.secret(secret) for option, secret in target.secrets().items()
         }
+        passphrase = self._secrets.get("passphrase")
+        if passphrase is not None and not 10 <= len(passphrase) <= 64:
+            raise Failed(
+                "SecretUnsuitable",
+                f"the passphrase has {len(passphrase)} characters: SRT takes 10 to 64; set another "
+                "on both sides",
+            )
+        self._begun = time.monotonic()
         try:
             self._write_options()
             await super().start()
@@ -159,7 +176,10 @@ class Stream(SourceRole[StreamSettings]):
     def tick(self) -> None:
         """See what was sent."""
         super().tick()
-        self._connected.set(self._work > 0)
+        now = time.monotonic()
+        if self._work != self._sent[0]:
+            self._sent = (self._work, now)
+        self._connected.set(self._work > 0 and now - self._sent[1] < _SILENT_SECONDS)
 
     def finished(self, status: int | None) -> bool:
         """Only a file that is not looped has an end."""
@@ -185,6 +205,9 @@ class Stream(SourceRole[StreamSettings]):
         ]
         if about_target and not (status is not None and status < 0):
             refusal = _REFUSAL.search(words)
+            soon = time.monotonic() - self._begun < _TAKEN_SECONDS
+            if refusal is None and soon and isinstance(self.settings.target, RtmpTarget):
+                refusal = _CLOSED.search(words)  # many an RTMP server says no more than that
             if refusal:
                 return Failed(
                     "TargetRefused",

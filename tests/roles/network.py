@@ -152,14 +152,14 @@ def icecast(directory: Path, port: int, password: str) -> Peer:
 _NGINX = """load_module modules/ngx_rtmp_module.so;
 daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/error.log;
 events {{ }}
-rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}
+rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; {rules} }} }} }}
 """
 
 
-def nginx_rtmp(directory: Path, port: int) -> Peer:
+def nginx_rtmp(directory: Path, port: int, rules: str = "") -> Peer:
     """An RTMP server that passes on what is published, and keeps its players meanwhile."""
     file = directory / "nginx.conf"
-    file.write_text(_NGINX.format(port=port, directory=directory))
+    file.write_text(_NGINX.format(port=port, directory=directory, rules=rules))
     server = Peer("/usr/sbin/nginx", "-p", "/usr/share/nginx", "-c", str(file))
     deadline = time.monotonic() + 10
     while not takes_connections(port):

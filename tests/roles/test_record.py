@@ -1,10 +1,13 @@
 """The record role on a real ffmpeg: what it writes, and how it begins and ends."""
 
 import contextlib
+import functools
+import http.server
 import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from fleet.roles import Failed
 from fleet.roles.record import Record, RecordSettings
 from tests.processes import free_port
 from tests.roles.media import clip, frames, hidden, joined, numbers, probe, public
+from tests.roles.network import QUIET, Peer
 
 MakeHost = Callable[..., Any]
 Settings = Callable[..., RecordSettings]
@@ -237,3 +241,50 @@ async def test_stopped_before_it_began_it_stops(
     assert host.children == []
     assert host.failed is None
     assert not host.recordings.exists()
+
+
+async def test_the_end_of_an_hls_source_is_recorded_once(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    clip(site / "clip.mp4")
+    cut = ("-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0")
+    with Peer(*QUIET, "-i", str(site / "clip.mp4"), *cut, str(site / "on.m3u8")) as cutter:
+        await until(lambda: not cutter.running)
+    handler = functools.partial(Quiet, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        source = {"type": "url", "url": f"http://127.0.0.1:{server.server_port}/on.m3u8"}
+        for _ in range(2):
+            host = make_host()
+            role = Record(host, record_settings(source=source))
+            with contextlib.suppress(Failed):  # it may end before it counts as begun
+                await role.start()
+                await until(lambda host=host: host.failed, role)
+            await role.stop()
+        with pytest.raises(Failed, match="when its list goes on") as failed:
+            await Record(make_host(), record_settings(source=source)).start()
+        assert failed.value.reason == "SourceEnded"
+        (file,) = public(make_host().recordings)
+        assert frames(file) == 50
+        goes_on = (site / "on.m3u8").read_text().replace("#EXT-X-ENDLIST", "")
+        (site / "on.m3u8").write_text(goes_on + "#EXTINF:1,\non0.ts\n#EXT-X-ENDLIST\n")
+        host = make_host()
+        role = Record(host, record_settings(source=source))
+        with contextlib.suppress(Failed):
+            await role.start()
+            await until(lambda: host.failed, role)
+        await role.stop()
+        assert len(public(make_host().recordings)) == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A web server that keeps no log."""
+
+    def log_message(self, *_: object) -> None:
+        pass

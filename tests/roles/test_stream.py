@@ -1,6 +1,8 @@
 """What is sent arrives, its key stays private, and what is in the way has a name."""
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from fleet.strict import Mistakes, structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import probe
-from tests.roles.network import QUIET, Peer, icecast, sender
+from tests.roles.network import QUIET, Peer, icecast, nginx_rtmp, sender
 
 MakeHost = Callable[..., RealHost]
 Until = Callable[..., Awaitable[None]]
@@ -154,6 +156,53 @@ async def test_an_rtmp_server_gets_the_key_and_the_stream(
     assert {s["codec_name"] for s in probe(file)["streams"]} == {"h264", "aac"}
 
 
+async def test_an_rtmp_server_that_refuses_the_key_is_said_to_refuse(
+    host: RealHost, until: Until, tmp_path: Path
+) -> None:
+    url = f"rtmp://127.0.0.1:{(port := free_port())}/live"
+    target = {"type": "rtmp", "url": url, "key": {"secret": "key"}}
+    with nginx_rtmp(tmp_path, port, "deny publish all;"):
+        role = Stream(host, settings(target))
+        failed = None
+        try:
+            await role.start()
+        except Failed as refused:
+            failed = refused
+        else:  # it may take some before it closes
+            await until(lambda: host.failed)
+            failed = host.failed
+            await role.stop()
+    assert failed is not None
+    assert failed.reason == "TargetRefused"
+    assert "check its key" in failed.message
+    assert leaks(host) == []
+
+
+async def test_a_passphrase_too_short_for_srt_is_told_before_anything_is_sent(
+    host: RealHost,
+) -> None:
+    host.secrets["key"] = "too-short"
+    target = {"type": "srt", "url": "srt://127.0.0.1:1", "passphrase": {"secret": "key"}}
+    with pytest.raises(Failed, match=r"9 characters.*10 to 64") as failed:
+        await Stream(host, settings(target)).start()
+    assert failed.value.reason == "SecretUnsuitable"
+    assert host.children == []
+
+
+async def test_a_stream_that_sends_nothing_is_not_connected(
+    host: RealHost, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.roles.stream._SILENT_SECONDS", 1.5)
+    role = Stream(host, settings({"type": "hls"}))
+    await role.start()
+    await until(lambda: metric(host, "fleet_stream_connected") == 1, role)
+    os.kill(role.child.pid, signal.SIGSTOP)
+    await until(lambda: metric(host, "fleet_stream_connected") == 0, role)
+    os.kill(role.child.pid, signal.SIGCONT)
+    await until(lambda: metric(host, "fleet_stream_connected") == 1, role)
+    await role.stop()
+
+
 async def test_an_srt_listener_gets_the_stream_with_the_passphrase_alone(
     host: RealHost, until: Until, tmp_path: Path
 ) -> None:
@@ -196,6 +245,33 @@ async def test_hls_is_a_playlist_of_the_newest_segments(
     await role.stop()
     assert [s["codec_name"] for s in probe(file)["streams"]] == ["h264", "aac"]
     assert host.failed is None
+
+
+def numbered(playlist: Path) -> dict[str, int]:
+    """Segment -> its number, as a player counts."""
+    lines = playlist.read_text().splitlines()
+    first = next(int(line.split(":")[1]) for line in lines if "MEDIA-SEQUENCE" in line)
+    names = [line for line in lines if not line.startswith("#")]
+    return {name: first + index for index, name in enumerate(names)}
+
+
+async def test_a_list_that_goes_on_after_a_stop_keeps_its_numbers_and_marks_the_cut(
+    make_host: MakeHost, until: Until
+) -> None:
+    target = {"type": "hls", "segment_seconds": 1, "segments": 5}
+    playlist = make_host().recordings / "hls/main.m3u8"
+    before: dict[str, int] = {}
+    for segments in (3, 5):
+        role = Stream(make_host(role="stream"), settings(target))
+        await role.start()
+        await until(lambda n=segments: playlist.exists() and len(numbered(playlist)) == n, role)
+        await role.stop()
+        after = numbered(playlist)
+        assert all(after.get(name, number) == number for name, number in before.items())
+        assert not before or set(before) & set(after), "the list goes on"
+        before = after
+    assert "#EXT-X-DISCONTINUITY" in playlist.read_text()
+    assert "#EXT-X-ENDLIST" not in playlist.read_text()
 
 
 async def test_what_another_role_offers_is_copied_when_it_comes(

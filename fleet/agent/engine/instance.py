@@ -145,7 +145,11 @@ class Instance:
             child.trim()
         quiet = self._clock.monotonic() - host.progressed
         if role.stall_seconds is not None and quiet > role.stall_seconds:
-            host.fail(STALLED, f"made no progress for {quiet:.0f} s")
+            host.fail(
+                STALLED,
+                f"made no progress for {quiet:.0f} s: check that what it reads sends, and that "
+                "what it writes to takes it; it is begun again",
+            )
 
     async def _live(self) -> None:
         """What `guard` keeps going: a fault of the engine itself ends this running, no more."""
