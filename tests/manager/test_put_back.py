@@ -242,3 +242,24 @@ async def test_a_restarted_manager_looks_again_at_what_was_rejected(
     programs.manager(broker)
     again = await boxes.stations["cam1"].config(1, 60, after=mark)
     assert again["revision"] == 1
+
+
+async def test_what_is_applied_after_the_store_was_lost_wins_over_what_a_station_ran_before(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, manager: Program, boxes: Boxes
+) -> None:
+    await apply(stranger, conference(("hall1-cam", "other")))
+    manager.terminate()
+    assert await manager.ended() == 0
+    (programs.directory / "manager/manager.sqlite").write_bytes(bytes(8192))
+    mark = stranger.mark()
+    programs.manager(broker)
+    await stranger.expect(
+        "fleet/v1/manager/presence", lambda p: p["state"] == "online", 60, after=mark
+    )
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    box = PretendStation(stranger, "cam1")
+    box.revision, box.roles = 40, OTHER
+    await box.come_online(interval=60)
+    await box.ack()
+    config = await box.config(41)
+    assert config["roles"] != OTHER

@@ -156,7 +156,7 @@ class Pusher:
             self._inventory.get(station),
             entry.config,
             entry.highest,
-            entry.answered or self._ledger.last_use.newer,
+            entry.answered or self._ledger.lags(station),
             foreign=entry.retired or station in self._foreign,
             settled=station in self._settled,
             again=self._has_changed(station),

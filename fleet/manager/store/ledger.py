@@ -78,6 +78,8 @@ class Ledger:
         self.readings = 0
         """How often everything was read from the store."""
         self.last_use = LastUse(None, newer=False)
+        self._put_back: dict[str, int] = {}
+        """Highest revisions as an older copy of the store has them."""
 
     @classmethod
     async def open(cls, make: Callable[[], ManagerStore]) -> Self:
@@ -101,6 +103,8 @@ class Ledger:
             BadStore: it cannot be used; a `StoreAway` if only for now.
         """
         self.last_use = await self.keeper.open(make)
+        if self.last_use.newer:
+            self._put_back = {id_: entry.highest for id_, entry in self._entries.items()}
 
     async def close(self) -> None:
         """Write what is left and close the store."""
@@ -115,6 +119,10 @@ class Ledger:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    def lags(self, station: str) -> bool:
+        """Whether what is wanted of a station is that of an older copy of the store."""
+        return self._put_back.get(station) == self[station].highest
 
     @property
     def running(self) -> Rollout | None:
