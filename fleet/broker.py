@@ -133,6 +133,10 @@ def _not_trusted(error: ssl.SSLCertVerificationError) -> str:
         advice = "renew it, or set the clock of this machine"
     else:
         advice = f"set {_CA_FILE} to the file of the CA that signed it"
+    return f"{said}; {advice} (CA file in use: {ca_file()}; {_CA_FILE} sets another)"
+
+
+def ca_file() -> str:
+    """The file, or directory, of the CAs that are trusted."""
     paths = ssl.get_default_verify_paths()
-    file = os.environ.get(_CA_FILE) or paths.cafile or paths.capath or "none"
-    return f"{said}; {advice} (CA file in use: {file}; {_CA_FILE} sets another)"
+    return os.environ.get(_CA_FILE) or paths.cafile or paths.capath or "none"

@@ -148,19 +148,39 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    """Say whether this box has all it needs; a line each, exit 1 if something is missing."""
-    from fleet.agent.local.check import findings
+    """Say whether this box has all it needs; a line each, exit 1 if something is missing.
 
-    try:
-        settings = _read(given)
-        broker = _broker(settings)
-    except _CannotGoOn as wrong:
-        print(f"missing  settings  {wrong}")
-        return 1
-    complete = True
-    for finding in findings(settings, _file(given), broker):
+    It looks as the service does that is installed here: typed by root, with its user, groups
+    and environment.
+    """
+    from fleet.agent.local import check
+    from fleet.agent.local.service import BadService, installed
+
+    service, complete = None, True
+
+    def say(finding: check.Finding) -> None:
+        nonlocal complete
         print(f"{finding.verdict:<7}  {finding.subject}  {finding.text}".rstrip(), flush=True)
         complete = complete and finding.verdict != "missing"
+
+    try:
+        service = installed()
+        if service is not None and (os.geteuid() == 0 or service.is_us):
+            service.become()
+            given = parser().parse_args(["check", *service.flags, *sys.argv[2:]])
+    except (BadService, OSError) as error:
+        say(check.Finding("missing", "service", str(error)))
+    for finding in check.eyes(service) if service is not None else ():
+        say(finding)
+        if finding.subject == "program":  # nor can this process read the rest of it
+            return 1
+    try:
+        settings = _read(given)
+    except _CannotGoOn as wrong:
+        say(check.Finding("missing", "settings", str(wrong)))
+        return 1
+    for finding in check.findings(settings, _file(given), service):
+        say(finding)
     return 0 if complete else 1
 
 

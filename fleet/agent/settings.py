@@ -98,7 +98,7 @@ def read(file: Path | None, **flags: str | None) -> AgentSettings:
     Raises:
         BadSettings: the file or a flag cannot be used.
     """
-    if file is None and AGENT_FILE.exists():
+    if file is None and _may_be_there(AGENT_FILE):
         file = AGENT_FILE
     found = load(file, AgentSettings) if file is not None else AgentSettings()
     given: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
@@ -122,6 +122,14 @@ def broker_of(settings: AgentSettings) -> Broker:
 def _existing(path: Path) -> Path:
     """The nearest directory at or above `path` that is there."""
     return next(one for one in (path, *path.parents) if one.exists())
+
+
+def _may_be_there(path: Path) -> bool:
+    """Where we may not even look, reading it will say so."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def _path(text: str) -> Path:

@@ -169,7 +169,7 @@ def test_check_run_by_somebody_else_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 12345)  # root may not be at hand to be another
-    (finding,) = check.user(tmp_path)
+    finding = check.user(tmp_path)
     owner = pwd.getpwuid(tmp_path.stat().st_uid).pw_name
     assert finding.verdict == "unsure"
     assert f"run by 12345, but the agent's files belong to {owner}" in finding.text

@@ -123,10 +123,15 @@ class TestFromReadme:
             "both boxes in fleet status",
         )
         for name in IDS:
-            check = boxes[name].run(
-                "runuser -u fleet -- env STATE_DIRECTORY=/var/lib/fleet-agent fleet-agent check"
-            )
+            check = boxes[name].run("fleet-agent check")
             assert "missing" not in check
+            assert "looked at as fleet, like the service\n" in check
+            assert "/var/lib/fleet-agent, revision" in check
+            boxes[name].run("chown root /etc/fleet/agent.password")
+            boxes[name].run("chmod 600 /etc/fleet/agent.password")
+            shut = boxes[name].run("fleet-agent check", check=False)
+            assert "missing  broker  the password file /etc/fleet/agent.password cannot be" in shut
+            boxes[name].run("chmod 640 /etc/fleet/agent.password")
 
     async def test_a_second_run_changes_nothing(self, boxes: dict[str, Box]) -> None:
         for name, what in (("server", "server"), ("cam", "station")):

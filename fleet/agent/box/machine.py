@@ -54,6 +54,14 @@ def devices(root: Path = _ROOT) -> tuple[Device, ...]:
     return (*_video(root), *_sound(root))
 
 
+def device_files(device: Device, root: Path = _ROOT) -> list[Path]:
+    """The files one opens to capture from it."""
+    if device.kind == "v4l2":
+        return [(root / "dev/v4l/by-id" / device.id).resolve()]
+    card = (root / "proc/asound" / device.id).resolve().name.removeprefix("card")
+    return sorted((root / "dev/snd").glob(f"pcmC{card}D*c"))
+
+
 def _video(root: Path) -> list[Device]:
     found = []
     for link in sorted((root / "dev/v4l/by-id").glob("*")):

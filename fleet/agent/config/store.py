@@ -8,6 +8,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -169,6 +170,18 @@ def _open_lock(path: Path) -> int:
             raise
         log.error("%s is read-only: no new config can be taken", path.parent)
         return os.open(path, os.O_RDONLY)
+
+
+def holder(directory: Path) -> int | None:
+    """The process that has hold of a state directory; nothing is taken to know it."""
+    try:
+        lock = directory / "lock"
+        pid, inode = int(lock.read_text()), lock.stat().st_ino
+        locks = Path("/proc/locks").read_text()
+    except (OSError, ValueError):
+        return None
+    held = rf"^\d+: FLOCK +ADVISORY +WRITE +{pid} [0-9a-f]+:[0-9a-f]+:{inode} "
+    return pid if re.search(held, locks, re.MULTILINE) else None
 
 
 def kept_id(directory: Path) -> str | None:

@@ -172,18 +172,9 @@ class InstanceHost(Host):
 
     def secret(self, secret: Secret) -> str:
         """From the station's secrets directory, or systemd's credentials; nothing shows it."""
-        value = self._secret(secret)
+        value = read_secret(self._place.secrets_dir, secret.secret)
         self._logs.hide(value)
         return value
-
-    def _secret(self, secret: Secret) -> str:
-        own = self._place.secrets_dir / secret.secret
-        if is_name(secret.secret):
-            credentials = os.environ.get(CREDENTIALS)
-            if not own.exists() and credentials:
-                return _read(Path(credentials) / secret.secret, own)
-            return _read_private(own)
-        raise Failed("SecretMissing", f"{secret.secret!r} cannot be the name of a secret")
 
     def progress(self) -> None:
         """Now."""
@@ -293,6 +284,20 @@ class InstanceHost(Host):
     def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def read_secret(directory: Path, name: str) -> str:
+    """The value of the secret `name` in `directory`, else in systemd's credentials.
+
+    Raises:
+        Failed: `SecretMissing`, it is not there, or others can read it.
+    """
+    if not is_name(name):
+        raise Failed("SecretMissing", f"{name!r} cannot be the name of a secret")
+    own, credentials = directory / name, os.environ.get(CREDENTIALS)
+    if not os.path.exists(own) and credentials:  # noqa: PTH110 (a Path raises without rights)
+        return _read(Path(credentials) / name, own)
+    return _read_private(own)
 
 
 def _text(said: object) -> str:

@@ -1,31 +1,50 @@
 """Whether a box has all it needs before anybody relies on it: `fleet-agent check`."""
 
 import asyncio
+import json
 import logging
 import os
 import pwd
 import secrets
-import shutil
-from collections.abc import Iterator
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 import fleet.role
 import fleet.roles
 from fleet.agent.box import machine
 from fleet.agent.config import catalogue
 from fleet.agent.config.accept import Memory
-from fleet.agent.config.store import kept_id, saved
+from fleet.agent.config.store import holder, kept_id, saved
+from fleet.agent.engine.host import read_secret
 from fleet.agent.engine.recordings import mount_of
 from fleet.agent.local import socket as local
-from fleet.agent.settings import AgentSettings
-from fleet.model import Log, plain
-from fleet.mqtt import Broker, Disconnected, Link, Message, NotLetIn, Refused, Will, connect_once
-from fleet.settings import AGENT_FILE
+from fleet.agent.local.service import AgentService
+from fleet.agent.settings import AgentSettings, broker_of
+from fleet.broker import ca_file
+from fleet.model import Device, Log, Roles, plain
+from fleet.mqtt import (
+    BadBroker,
+    Broker,
+    Disconnected,
+    Link,
+    Message,
+    NotLetIn,
+    Refused,
+    Will,
+    connect_once,
+)
+from fleet.role import Failed
+from fleet.settings import AGENT_FILE, BadSettings
 from fleet.topics import Topics
-from fleet.wire import Undecodable, encode
+from fleet.wire import Undecodable, encode, to_json
+
+_GIB: Final = 1024**3
+_SYSTEM: Final = "sudo fleet-agent check"
 
 
 @frozen
@@ -40,96 +59,229 @@ class Finding:
     text: str
 
 
-def findings(settings: AgentSettings, file: Path | None, broker: Broker) -> Iterator[Finding]:
-    """Settings, user, directories, broker, devices, then each role."""
+def eyes(service: AgentService) -> Iterator[Finding]:
+    """Whose rights all else is looked at with, and whether they are the service's."""
+    us = _name()
+    if not service.is_us:
+        them = service.user.pw_name
+        text = f"run by {us}, but the service runs as {them}, who may do other things: {_SYSTEM}"
+        yield Finding("unsure", "user", text)
+        return
+    lacking = service.missing_groups()
+    text = f"looked at as {us}, like the service"
+    if lacking:
+        text += f", but without its groups {', '.join(lacking)}: {_SYSTEM}"
+    yield Finding("ok", "user", text)
+    try:
+        command = [service.program, "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        why = (done.stderr.strip().splitlines() or ["it ends at once"])[-1]
+        runs = done.returncode == 0
+    except (OSError, subprocess.TimeoutExpired) as error:
+        runs, why = False, plain(error)
+    if not runs:
+        text = f"{service.program} cannot be run by {us} ({why}): install it where {us} may read it"
+        yield Finding("missing", "program", text)
+
+
+def findings(
+    settings: AgentSettings, file: Path | None, service: AgentService | None
+) -> Iterator[Finding]:
+    """Settings, state directory, recordings, broker, secrets, devices, then each role."""
     named = file or (AGENT_FILE if AGENT_FILE.exists() else None)
     yield Finding("ok", "settings", str(named) if named else "no file, defaults")
-    yield from user(settings.state)
-    memory, state = _state(settings.state)
+    if service is None:
+        yield user(settings.state)
+    memory, state = _state(settings.state, service)
     yield state
-    yield recordings(settings)
+    yield _recordings(settings, service)
     station = settings.station or kept_id(settings.state) or machine.mac()
     if station is None:
         yield Finding("missing", "station", "no network card to be named after: give --station")
     else:
         yield Finding("ok", "station", station)
-    yield _broker(settings, broker, station)
-    yield from devices()
-    yield from _roles(settings, memory)
+    yield from _broker(settings, station)
+    wanted: Roles = memory.in_force.roles if memory.in_force else {}
+    yield from _secrets(settings.secrets, wanted)
+    words = json.dumps(to_json(wanted))
+    yield from devices(needed=lambda one: service is not None or one.id in words)
+    yield from _roles(settings, frozenset(wanted))
 
 
-def devices(root: Path = Path("/")) -> Iterator[Finding]:
+def devices(
+    root: Path = Path("/"), needed: Callable[[Device], bool] = lambda _: True
+) -> Iterator[Finding]:
     """The capture devices, each with the words for it in the conference file."""
     found = machine.devices(root)
     if not found:
         yield Finding("ok", "devices", "none is plugged in")
     for one in found:
         name = f"hw:CARD={one.id}" if one.kind == "alsa" else one.id
-        yield Finding("ok", "device", f'{one.name}  {{type = "{one.kind}", device = "{name}"}}')
+        text = f'{one.name}  {{type = "{one.kind}", device = "{name}"}}'
+        shut = [path for path in machine.device_files(one, root) if not _usable(path)]
+        if not shut:
+            yield Finding("ok", "device", text)
+            continue
+        group = "audio" if one.kind == "alsa" else "video"
+        text += f"  {shut[0]} may not be opened by {_name()}: usermod -a -G {group} {_name()}"
+        yield Finding("missing" if needed(one) else "unused", "device", text)
 
 
-def user(state: Path) -> Iterator[Finding]:
-    """Whether we see what the agent will."""
+def user(state: Path) -> Finding:
+    """Where no service is installed: whether we see what the agent of this directory will."""
+    us = _name()
     try:
         owner = state.stat().st_uid
     except OSError:
-        return
+        return Finding("ok", "user", f"looked at as {us}; no service is installed here")
     if owner == os.geteuid():
-        yield Finding("ok", "user", f"looked at as {_name(owner)}, like the agent")
-        return
-    me, them = _name(os.geteuid()), _name(owner)
-    yield Finding(
+        return Finding("ok", "user", f"looked at as {us}, like the agent")
+    them = _name(owner)
+    return Finding(
         "unsure",
         "user",
-        f"run by {me}, but the agent's files belong to {them}, who may do other things: "
+        f"run by {us}, but the agent's files belong to {them}, who may do other things: "
         f"sudo -u {them} fleet-agent check --state-dir {state}",
     )
 
 
-def _name(user: int) -> str:
+def _name(user: int | None = None) -> str:
+    """Of a user, else of ours."""
+    number = os.geteuid() if user is None else user
     try:
-        return pwd.getpwuid(user).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return str(user)
+        return str(number)
 
 
-def recordings(settings: AgentSettings) -> Finding:
-    """Whether something could be recorded now."""
-    directory = settings.recordings_dir
-    mount = mount_of(directory)
-    if settings.recordings_mount and mount == Path("/"):
-        text = f"no disk is mounted at {directory} or above it, and recordings_mount is true"
-        return Finding("missing", "recordings", text)
-    place = next(one for one in (directory, *directory.parents) if one.exists())
-    if not place.is_dir() or not _may_write(place):
-        return Finding("missing", "recordings", f"{place} may not be written to")
-    try:
-        free = shutil.disk_usage(place).free / 1024**3
-    except OSError as error:
-        return Finding("missing", "recordings", f"{place}: {error.strerror}")
-    return Finding("ok", "recordings", f"{directory}, {free:.1f} GiB are free")
+def _usable(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK)
 
 
-def _may_write(place: Path) -> bool:
-    return os.access(place, os.W_OK | os.X_OK, effective_ids=True)
+def _state(directory: Path, service: AgentService | None) -> tuple[Memory, Finding]:
+    def missing(text: str) -> tuple[Memory, Finding]:
+        return Memory(), Finding("missing", "state", text)
 
-
-def _state(directory: Path) -> tuple[Memory, Finding]:
-    place = directory
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir() or not _may_write(place):
-        return Memory(), Finding("missing", "state", f"{place} may not be written to")
+    if service is not None and service.is_us and service.given(directory):
+        text = f"{directory}, which systemd gives to {_name()} when the service starts"
+        return Memory(), Finding("ok", "state", text)
+    for wrong in _not_ours(directory):
+        return missing(
+            f"{wrong} may not be read and written by {_name()}: chown -R {_name()}: {directory}"
+            if os.path.lexists(wrong)
+            else f"{directory} cannot be made by {_name()}: make it, and give it to {_name()}"
+        )
     try:
         memory = saved(directory)
     except (OSError, Undecodable) as error:
-        return Memory(), Finding(
-            "missing", "state", f"{directory} has a damaged decision: {plain(error)}"
-        )
-    return memory, Finding("ok", "state", f"{directory}, revision {memory.revision} is in force")
+        return missing(f"{directory} has a damaged decision: {plain(error)}")
+    text = f"{directory}, revision {memory.revision} is in force"
+    pid = holder(directory)
+    if pid is not None:
+        if service is not None and service.is_us and not service.runs(pid):
+            return missing(
+                f"{directory} is in use by process {pid}, which is not the service's: it cannot "
+                f"start before that one has ended; fleet-agent stop --state-dir {directory}"
+            )
+        text += f", in use by the agent that runs (process {pid})"
+    return memory, Finding("ok", "state", text)
 
 
-def _broker(settings: AgentSettings, broker: Broker, station: str | None) -> Finding:
+def _not_ours(directory: Path) -> Iterator[Path]:
+    """What an agent would have to read and write there, and we may not."""
+    try:
+        there = directory.is_dir()
+    except PermissionError:
+        there = False
+    if not there:
+        above = next(one for one in directory.parents if os.path.lexists(one))
+        if not os.access(above, os.W_OK | os.X_OK):
+            yield directory
+        return
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        yield directory
+        return
+    for place, below, files in os.walk(directory):
+        if place == str(directory) and "recordings" in below:
+            below.remove("recordings")  # of an earlier release; looked at by itself
+        for name in below:
+            if not os.access(path := Path(place, name), os.R_OK | os.W_OK | os.X_OK):
+                yield path
+        for name in files:
+            if not _usable(path := Path(place, name)) and path.exists():
+                yield path
+
+
+def _recordings(settings: AgentSettings, service: AgentService | None) -> Finding:
+    place = settings.state.parent
+    try:
+        directory = settings.recordings_dir
+        if settings.recordings_mount and mount_of(directory) == Path("/"):
+            text = f"no disk is mounted at {directory} or above it, as recordings_mount wants"
+            return Finding("missing", "recordings", f"{text}: mount it")
+        if service is not None and service.is_us and service.given(directory):
+            text = f"{directory}, which systemd gives to {_name()} when the service starts"
+            return Finding("ok", "recordings", text)
+        place = next(one for one in (directory, *directory.parents) if os.path.lexists(one))
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"\0")
+        room = os.statvfs(place)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        advice = f"give the directory of recordings to {_name()}, or set another as recordings"
+        text = f"{_name()} cannot write to {place} ({why}): {advice}"
+        return Finding("missing", "recordings", text)
+    free = room.f_bavail * room.f_frsize / _GIB
+    return Finding("ok", "recordings", f"{directory}, {free:.1f} GiB are free")
+
+
+def _secrets(directory: Path, wanted: Roles) -> Iterator[Finding]:
+    """Each secret that the config in force names; else those that nobody needs yet."""
+    needed = sorted(_named_secrets(to_json(wanted)))
+    try:
+        there = {one.name for one in directory.iterdir() if one.is_file()}
+    except FileNotFoundError:
+        there = set()
+    except OSError as error:
+        why = f"{directory} cannot be read by {_name()}: {error.strerror}"
+        yield Finding("missing" if needed else "unused", "secrets", why)
+        there = set()
+    for name in sorted({*needed, *there}):
+        try:
+            read_secret(directory, name)
+        except Failed as failed:
+            verdict: Literal["missing", "unused"] = "missing" if name in needed else "unused"
+            yield Finding(verdict, f"secret {name}", failed.message)
+        else:
+            yield Finding("ok", f"secret {name}", str(directory / name))
+
+
+def _named_secrets(value: Any) -> set[str]:
+    match value:
+        case {"secret": str(name)} if len(value) == 1:
+            return {name}
+        case dict():
+            return {name for one in value.values() for name in _named_secrets(one)}
+        case list():
+            return {name for one in value for name in _named_secrets(one)}
+    return set()
+
+
+def _broker(settings: AgentSettings, station: str | None) -> Iterator[Finding]:
+    """Its address, the password file, the CA file, and whether it lets the station in."""
+    try:
+        broker = broker_of(settings)
+    except (BadBroker, BadSettings) as error:
+        yield Finding("missing", "broker", str(error))
+        return
+    if settings.password_file:
+        yield Finding("ok", "password", settings.password_file)
+    if broker.tls:
+        yield Finding("ok", "CA file", ca_file())
+    yield _visited(settings, broker, station)
+
+
+def _visited(settings: AgentSettings, broker: Broker, station: str | None) -> Finding:
     try:  # a second connection could push the agent's own off the broker
         running = local.status(settings.state)
     except local.NoAgent:
@@ -150,13 +302,17 @@ def _broker(settings: AgentSettings, broker: Broker, station: str | None) -> Fin
     return Finding("ok", "broker", str(broker))
 
 
-def _roles(settings: AgentSettings, memory: Memory) -> Iterator[Finding]:
+def _roles(settings: AgentSettings, needed: frozenset[str]) -> Iterator[Finding]:
     logging.getLogger("fleet").setLevel(logging.CRITICAL)  # it is said here
+    if settings.roles is not None and not os.access(settings.roles, os.R_OK | os.X_OK):
+        there = os.path.lexists(settings.roles)
+        why = f"cannot be read by {_name()}" if there else "is not there"
+        yield Finding("missing", "roles_dir", f"{settings.roles} {why}")
+        settings = evolve(settings, roles_dir=None)
+    elif settings.roles is not None and not settings.roles.is_dir():
+        yield Finding("missing", "roles_dir", f"{settings.roles} is not a directory")
     broken = catalogue.load(settings.roles)
     offer = catalogue.offer(broken, frozenset(settings.blocked_roles))
-    needed = set(memory.in_force.roles) if memory.in_force else set()
-    if settings.roles is not None and not settings.roles.is_dir():
-        yield Finding("missing", "roles_dir", f"{settings.roles} is not a directory")
     for role in sorted({*offer.factories, *offer.broken, *needed}):
         subject = f"role {role}"
         if role in offer.broken:
