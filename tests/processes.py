@@ -42,6 +42,10 @@ async def until(
     return value
 
 
+WARM = ("fleet", "fleet-manager")
+"""What `tests.warm` can start."""
+
+
 class Started:
     """A program that was started warm, with what is needed of `subprocess.Popen`."""
 
@@ -250,7 +254,7 @@ class Programs:
             self.environment(**env),
             name,
             # An agent is looked for by what the kernel shows of it.
-            cold=program == "fleet-agent" or any(key.startswith(("PYTHON", "LD_")) for key in env),
+            cold=program not in WARM or any(key.startswith(("PYTHON", "LD_")) for key in env),
         )
         self.started.append(started)
         return started

@@ -78,7 +78,7 @@ class Boss:
         return ack
 
     async def runs(self, revision: int, roles: Json) -> Json:
-        """Wait until the status shows `revision` with every instance of `roles` running."""
+        """Wait until the status shows every instance of `roles` running as `revision` wants it."""
 
         def is_so(status: Any) -> bool:
             wanted = {(role, name) for role in roles for name in roles[role]}
@@ -87,6 +87,7 @@ class Boss:
                 status["revision"] == revision
                 and set(shown) == wanted
                 and all(one["state"] == "running" for one in shown.values())
+                and all(one["revision"] == revision for one in shown.values())
             )
 
         status: Json = await self.stranger.expect(self.topic("status"), is_so, after=self.since)
