@@ -2,16 +2,19 @@
 
 import contextlib
 import itertools
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fleet.roles.record import Record, RecordSettings
 from tests.processes import free_port
 from tests.roles.host import RealHost
-from tests.roles.media import joined, numbers, probe, public
+from tests.roles.media import frames, joined, numbers, probe, public
 from tests.roles.network import QUIET, Looping, Peer, nginx_rtmp, takes_connections
 from tests.roles.numbered import film, shown
 
@@ -151,3 +154,53 @@ async def test_a_camera_whose_clock_is_set_is_recorded_on(
     assert host.registry.get_sample_value("fleet_source_clock_jumps_total") in (1, 2)
     ends = [float(s["start_time"]) + float(s["duration"]) for s in probe(whole)["streams"]]
     assert max(ends) - min(ends) < 0.3, "sound and picture are together"
+
+
+@pytest.mark.parametrize("sound", ["mp2", "aac"])
+async def test_the_wrap_of_a_transport_stream_is_recorded_over(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path, sound: str
+) -> None:
+    file, host = tmp_path / "wraps.ts", make_host()
+    film(tmp_path / "film.mkv", SECONDS)
+    offset = ("-output_ts_offset", str(2**33 / 90_000 - 3))  # and 1.4 s for the decoder
+    encoded = ("-c:v", "copy", "-c:a", sound, *offset, str(file))
+    with Peer(*QUIET, "-i", str(tmp_path / "film.mkv"), *encoded) as encoder:
+        await until(lambda: not encoder.running)
+    source = {"type": "file", "path": str(file), "loop": False}
+    role = Record(host, record_settings(source=source, segment_seconds=1))
+    await role.start()
+    await until(lambda: host.completed or host.failed, role)
+    await role.stop()
+    assert host.failed is None
+    files = public(host.recordings)
+    assert len(files) == SECONDS
+    times = sorted(numbers(assert_even(files, tmp_path / "whole.ts")))
+    assert times == list(range(times[0], times[0] + SECONDS * RATE))
+
+
+async def test_kill_9_of_what_stands_between_leaves_a_file_that_decodes_and_nobody_behind(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    short_film: Path,
+) -> None:
+    host = make_host()
+    with Looping([short_film], SECONDS, header=13) as sender:
+        role = Record(host, record_settings(source={"type": "url", "url": sender.url}))
+        await role.start()
+        await until(lambda: pictures(role) > 2 * RATE, role)
+        os.kill(role.child.pid, signal.SIGKILL)
+        await until(lambda: host.failed, role)
+        await role.stop()
+        await until(lambda: not any(left(p, role.child.pid) for p in psutil.process_iter()))
+    (file,) = public(host.recordings)
+    assert frames(file) > 2 * RATE - 10
+    assert host.failed is not None
+    assert host.failed.reason == "ChildExited"
+
+
+def left(process: psutil.Process, group: int) -> bool:
+    """Whether a process of that group still works."""
+    with contextlib.suppress(psutil.Error, ProcessLookupError):
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    return False
