@@ -25,6 +25,19 @@ Settings = Callable[..., RecordSettings]
 Until = Callable[..., Awaitable[None]]
 
 
+async def test_a_test_picture_may_have_a_television_rate(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host = make_host()
+    source = {"type": "test", "size": "160x90", "rate": "30000/1001"}
+    role = Record(host, record_settings(source=source))
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 30, role)
+    await role.stop()
+    (video, _) = probe(public(host.recordings)[0])["streams"]
+    assert (video["r_frame_rate"], video["avg_frame_rate"]) == ("30000/1001", "30000/1001")
+
+
 async def test_records_picture_and_sound_that_decode(
     make_host: MakeHost, record_settings: Settings, until: Until
 ) -> None:
