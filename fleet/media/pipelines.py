@@ -119,12 +119,20 @@ def output(
     return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", servers])
 
 
-def sources(picture: Picture, sound: Sound, caps: str, host: Host) -> list[dict[str, Any]]:
-    """A pipeline for each thing to be opened: one, where picture and sound come from the same."""
+def sources(
+    picture: Picture, sound: Sound, caps: str, rate: str, host: Host
+) -> list[dict[str, Any]]:
+    """A pipeline for each thing to be opened: one, where picture and sound come from the same.
+
+    `caps`: the picture that is wanted, as `raw` gives it; `rate`: its frames a second, as `25/1`.
+    """
+    best = f"video/x-raw,framerate={rate}"  # asked for where a source has a choice
+    wanted = f'capsfilter caps="{best},colorimetry=bt709;{best};video/x-raw"'
     image = (
-        "videoconvert name=seen ! deinterlace ! identity name=thin ! videoflip video-direction=auto"
-        " ! videoconvert ! capsfilter name=range ! videoconvertscale add-borders=true"
-        f" ! {caps} ! {_AHEAD.format(max=4)} ! appsink name=picture max-buffers=8 {_TAKE}"
+        f"{wanted} ! videoconvert name=seen ! deinterlace ! identity name=thin"
+        " ! videoflip video-direction=auto ! videoconvert ! capsfilter name=range"
+        f" ! videoconvertscale add-borders=true ! {caps}"
+        f" ! {_AHEAD.format(max=4)} ! appsink name=picture max-buffers=8 {_TAKE}"
     )
     tone = (
         f"{_CONVERT} ! audioresample ! {_PCM} ! {_AHEAD.format(max=200)}"

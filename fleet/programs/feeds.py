@@ -73,8 +73,9 @@ class Pictures(Feed):
     def thin(self, pad: Any, information: Any) -> Any:
         """Leave out what no frame is there for, before it costs anything."""
         time = information.get_buffer().pts
-        rate = pad.get_current_caps().get_structure(0).get_fraction("framerate")
-        self._given = rate.value_numerator / rate.value_denominator if rate[0] else 0.0
+        if self._came % 25 == 0:  # it changes seldom, and asking takes long
+            rate = pad.get_current_caps().get_structure(0).get_fraction("framerate")
+            self._given = rate.value_numerator / rate.value_denominator if rate[0] else 0.0
         self._came += 1
         if 0 <= time - self._kept < self._least:
             self._spare += 1

@@ -131,9 +131,10 @@ class Ingest(ChildRole[IngestSettings]):
         """The capture program with the pipelines it is to run."""
         settings = self.settings
         shown, (over, under) = raw(settings.size), fraction(settings.rate)
+        rate = f"{over}/{under}"
         pipelines = {
             "output": output(
-                f"{shown},framerate={over}/{under}" if "picture" in self._present else None,
+                f"{shown},framerate={rate}" if "picture" in self._present else None,
                 sound="sound" in self._present,
                 video=(settings.video_codec, settings.video_bitrate),
                 audio=(settings.audio_codec, settings.audio_bitrate),
@@ -141,7 +142,7 @@ class Ingest(ChildRole[IngestSettings]):
                 port=settings.port,
             ),
             "rate": [over, under],
-            "sources": sources(settings.picture, settings.sound, shown, self.host),
+            "sources": sources(settings.picture, settings.sound, shown, rate, self.host),
         }
         return [_PYTHON, "-I", str(_PROGRAM), json.dumps(pipelines)]
 

@@ -89,6 +89,8 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
         assert (metric(host, "fleet_ingest_bytes_total") or 0) > 30_000
         assert metric(host, "fleet_ingest_picture_present") == 1
         assert metric(host, "fleet_ingest_sound_present") == 1
+        assert metric(host, "fleet_ingest_input_width_pixels") == 320, "as it is wanted, at once"
+        assert metric(host, "fleet_ingest_input_rate_hertz") == 25
     video, audio = probe(tmp_path / "a.ts")["streams"]
     assert (video["codec_name"], audio["codec_name"]) == names
     assert (video["width"], video["height"], video["r_frame_rate"]) == (320, 180, "25/1")
