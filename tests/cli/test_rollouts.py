@@ -49,8 +49,8 @@ async def test_a_running_one_is_shown_named_to_others_and_can_be_stopped(
     await station.config(1)
     second = await fleet("apply", "--yes", path)
     assert second.code == 2
-    assert "begun by anonymous" in second.err
-    assert "0 of 2 stations done, is running" in second.err
+    assert f"rollout 1 of {path} by anonymous at " in second.err
+    assert "is running, 0 of 2 stations done" in second.err
     shown = await fleet("rollout")
     assert [line.split()[1:4] for line in shown.lines[1:]] == [
         ["hall1-cam", "1", "begun"],

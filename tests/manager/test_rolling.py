@@ -151,10 +151,10 @@ async def test_another_apply_is_refused_naming_whose_is_running_until_it_is_stop
     await boxes.add("a", "b", "c", behaviour=ignore)
     await begin(stranger, **file(), batch=2)
     why = await refusal(stranger, "apply", **file(60))
-    assert why.startswith("the rollout 1 of democon.toml, begun by tester at ")
-    assert "0 of 3 stations done, is running" in why
+    assert why.startswith("rollout 1 of democon.toml by tester at ")
+    assert " is running, 0 of 3 stations done; wait" in why
     assert "fleet rollout --stop" in why
-    assert "has its part in the rollout 1" in await refusal(
+    assert "has its part in rollout 1" in await refusal(
         stranger, "retire", station="three", force=True
     )
     stopped = await rollout(stranger, stop=True)
@@ -179,8 +179,8 @@ async def test_one_to_everybody_at_once_refuses_another_too_until_all_have_answe
     await begin(stranger, **file(180, NAMES[0]))
     for operation, arguments in (("apply", file(60, NAMES[0])), ("rollback", {"station": None})):
         why = await refusal(stranger, operation, **arguments)
-        assert why.startswith("the rollout 1 of democon.toml, begun by tester at "), operation
-        assert "0 of 1 station done, is running" in why
+        assert why.startswith("rollout 1 of democon.toml by tester at "), operation
+        assert " is running, 0 of 1 station done; wait" in why
     assert len(boxes.given("a")) == 1
     await boxes.stations["a"].obey(boxes.given("a")[-1])
     boxes.behaviour["a"] = obey
@@ -208,7 +208,7 @@ async def test_who_looked_at_an_older_plan_is_refused(stranger: Stranger, boxes:
     assert plan["revision"] == 0
     await begin(stranger, **file(), check_revision=0)
     why = await refusal(stranger, "apply", **file(60), check_revision=0)
-    assert why.startswith("somebody applied in between: the rollout 1 is by tester, not 0")
+    assert why.startswith("somebody applied in between: the last rollout is 1, by tester, not 0")
     assert (await begin(stranger, **file(60), check_revision=1))["rollout"] == 2
 
 

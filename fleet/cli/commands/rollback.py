@@ -19,7 +19,7 @@ HELP: Final = with_examples(
     "fleet rollback hall1-cam           what it had before its last revision",
     "fleet rollback hall1-cam --to 7    its revision 7, see: fleet history hall1-cam",
     "fleet rollback --all               everything as before the last rollout",
-    "fleet rollback --all --to 12       everything as after the rollout 12, see: fleet history",
+    "fleet rollback --all --to 12       everything as after rollout 12, see: fleet history",
 )
 
 

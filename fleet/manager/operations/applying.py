@@ -119,7 +119,7 @@ async def _may_begin(desk: Desk, check_revision: int | None) -> None:
     last = desk.ledger.rollout
     number = last.number if last else 0
     if check_revision is not None and check_revision != number:
-        whose = f"the rollout {number} is by {last.by}" if last else "there was none"
+        whose = f"the last rollout is {number}, by {last.by}" if last else "there was none"
         raise CommandFailed(
             f"somebody applied in between: {whose}, not {check_revision}; look at fleet history "
             "and at fleet plan again"

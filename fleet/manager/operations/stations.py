@@ -44,7 +44,7 @@ async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResu
             for one in running.targets
         ):
             raise CommandFailed(
-                f"{name} has its part in the rollout {running.number}, which is running; wait "
+                f"{name} has its part in rollout {running.number}, which is running; wait "
                 "for it (fleet rollout), or end it with: fleet rollout --stop"
             )
         highest = desk.ledger[station].highest

@@ -95,8 +95,8 @@ class Rollouts:
         running = self._ledger.running
         if running is not None:
             raise CommandFailed(
-                f"{describe(running, self._timezone)}, is running; wait for it (fleet rollout), or "
-                "end it with: fleet rollout --stop"
+                f"{describe(running, self._timezone)} is running, {_progress(running)}; wait for "
+                "it (fleet rollout), or end it with: fleet rollout --stop"
             )
 
     async def begin(
@@ -174,10 +174,11 @@ class Rollouts:
                 ended = evolve(rollout, phase=phase, why=rollout.why or _why(rollout))
                 await self._write(ended, draft)
                 log.info(
-                    "%s is %s%s",
+                    "%s: %s, %s%s",
                     describe(ended, self._timezone),
                     phase,
-                    f", {ended.why}" if ended.why else "",
+                    _progress(ended),
+                    f"; {ended.why}" if ended.why else "",
                 )
             case _:
                 return False
@@ -278,7 +279,7 @@ class Rollouts:
         numbers = {one.station: one.before for one in targets if one.before is not None}
         numbers |= {one.replaces: one.replaced for one in targets if one.replaces and one.replaced}
         old = {id_: config for id_, (_, config) in (await self._ledger.revisions(numbers)).items()}
-        message = f"as before the rollout {rollout.number}, which failed"
+        message = f"as before rollout {rollout.number}, which failed"
         undone = []
         for one in targets:
             if one.revision is not None:
@@ -326,14 +327,16 @@ class Rollouts:
 
 
 def describe(rollout: Rollout, timezone: str | None) -> str:
-    """`the rollout 7 of democon.toml, begun by ann at 10:12:03 CET, 3 of 12 stations done`."""
+    """`rollout 7 of democon.toml by ann at 10:12:03 CET`."""
     at = rollout.at.astimezone(ZoneInfo(timezone or "UTC"))
-    of = f" of {rollout.file}" if rollout.file else " back" if rollout.kind == "rollback" else ""
+    what = "rollback" if rollout.kind == "rollback" else "rollout"
+    of = f" of {rollout.file}" if rollout.file else ""
+    return f"{what} {rollout.number}{of} by {rollout.by} at {at:%H:%M:%S %Z}"
+
+
+def _progress(rollout: Rollout) -> str:
     done = sum(one.outcome not in (Outcome.WAITING, Outcome.BEGUN) for one in rollout.targets)
-    return (
-        f"the rollout {rollout.number}{of}, begun by {rollout.by} at {at:%H:%M:%S %Z}, "
-        f"{done} of {counted(len(rollout.targets), 'station')} done"
-    )
+    return f"{done} of {counted(len(rollout.targets), 'station')} done"
 
 
 def _why(rollout: Rollout) -> str | None:

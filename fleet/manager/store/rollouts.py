@@ -85,7 +85,7 @@ def load(connection: sa.Connection, number: int | None = None) -> Rollout | None
             row.why,
         )
     except (ValueError, TypeError, Undecodable, Mistakes) as error:
-        log.error("the rollout %d cannot be read from the store: %s", number, error)
+        log.error("rollout %d cannot be read from the store: %s", number, error)
         why = "the store has garbled it"
         return Rollout(row.number, _LONG_AGO, "", None, (), phase=Phase.STOPPED, why=why)
 
