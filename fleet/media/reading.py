@@ -6,6 +6,7 @@ are begun anew with what comes now.
 """
 
 import asyncio
+import contextlib
 import re
 import sys
 import time
@@ -53,7 +54,8 @@ class SourceRole(FfmpegRole[S]):
 
     def __init__(self, host: Host, settings: S) -> None:
         super().__init__(host, settings)
-        self._by_itself = False
+        self._known = host.state / "read-by-itself"
+        self._by_itself = self._is_known()
         """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
         self._jumps = 0
         self._changes: deque[float] = deque(maxlen=_CHANGES)
@@ -139,6 +141,8 @@ class SourceRole(FfmpegRole[S]):
             words = self.child.last_words(20)
             if UNCARRIED in words or UNTIMED in words:
                 self._by_itself = True
+                if UNCARRIED in words:
+                    self._know()
                 return self.copied() if UNTIMED in words else frozenset()
         return super().otherwise(failure)
 
@@ -236,7 +240,19 @@ class SourceRole(FfmpegRole[S]):
         self._changed.inc()
         self._changes.append(time.monotonic())
         self.encoded, self._by_itself = frozenset(), False
+        self._known.unlink(missing_ok=True)
         self._note(changed.reason, changed.message)
+
+    def _is_known(self) -> bool:
+        """Whether an earlier running found that this source cannot be passed on."""
+        try:
+            return self._known.read_text() == self.source()
+        except (OSError, ValueError):
+            return False
+
+    def _know(self) -> None:
+        with contextlib.suppress(OSError):  # else the next running finds out again
+            self._known.write_text(self.source())
 
     def _note(self, reason: str, message: str) -> None:
         self._noted = time.monotonic()

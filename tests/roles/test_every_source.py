@@ -95,3 +95,18 @@ async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
     assert all(decoded(segment) >= RATE - 3 for segment in public(host.recordings)[:-1])
     assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
     assert host.failed is None
+
+
+async def test_what_cannot_be_passed_on_is_found_out_once(
+    make_host: MakeHost, record_settings: Settings, sources: Callable[[str], Path]
+) -> None:
+    source = {"type": "file", "path": str(sources("transport.ts"))}  # with AAC as ADTS
+    programs: list[str] = []
+    for _ in range(2):
+        host = make_host()
+        role = Record(host, record_settings(source=source))
+        await role.start()
+        await role.stop()
+        programs.append(host.children[0].argv[0])
+    assert programs[0] != "ffmpeg", "one that reads, and one that gets its packets"
+    assert programs[1] == "ffmpeg"
