@@ -5,7 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.programs.retime import BEGIN, MARK, SECOND, Block, Continuity, Matroska, cluster
+from fleet.programs.continuity import BEGIN, SECOND, Block, Continuity
+from fleet.programs.matroska import MARK, Matroska, cluster
 
 PICTURE, SOUND = 1, 2
 

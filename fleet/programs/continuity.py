@@ -1,0 +1,173 @@
+"""The times of a source, whatever its clock does, on one line that never jumps."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+SECOND = 1000
+"""All times are in milliseconds, as Matroska has them, unless they say seconds."""
+BEGIN = 10 * SECOND
+"""Where a line begins: a track may turn out to have begun before the first packet."""
+REORDERED = SECOND
+"""How far back the times of pictures go that are sent in another order than they are shown."""
+SLACK = SECOND // 20
+AHEAD = SECOND
+"""How much further than our own clock a source's clock may go between two packets."""
+TOGETHER = 0.5
+"""Seconds in which all tracks of a source that began anew are to come."""
+NEAR = 5 * SECOND
+"""Tracks whose clocks are further apart have clocks of their own."""
+
+
+@dataclass
+class Block:
+    """One packet of a track; `raw` is its time as the source has it."""
+
+    track: int
+    raw: int
+    key: bool
+    data: bytes
+    at: float = 0.0
+    """When it came, in seconds of our clock."""
+
+
+@dataclass
+class _Track:
+    offset: int
+    """From the source's time to ours."""
+    top: int
+    """The highest time so far, the source's."""
+    raw: int
+    at: float
+    steps: deque[int] = field(default_factory=lambda: deque(maxlen=16))
+
+    @property
+    def due(self) -> int:
+        """Where the next packet is expected, on our line."""
+        return self.top + min(self.steps, default=0) + self.offset
+
+    def move(self, raw: int, offset: int) -> None:
+        """Go on at another time of the source."""
+        self.offset, self.top, self.raw = offset, raw, raw
+
+
+class Continuity:
+    """Puts the packets of all tracks on one line that never jumps.
+
+    What is in order keeps the distance that the source gave it. A track that jumps waits a
+    moment for the others, so that they go on together as the source has them; where it is alone,
+    it goes on where it would have been.
+    """
+
+    def __init__(self, pictures: frozenset[int] = frozenset()) -> None:
+        self._pictures = pictures
+        self._tracks: dict[int, _Track] = {}
+        self._waiting: list[Block] = []
+        self._begun = 0.0
+        self._expected = False
+        self.jumps = 0
+        self.jumped = 0.0
+        """By how many seconds the source's clock went wrong the last time."""
+
+    def begins_again(self) -> None:
+        """Know that the source's clock begins again, which is no jump and no pause."""
+        self._expected = True
+
+    @property
+    def waits(self) -> bool:
+        """Whether packets are held back."""
+        return bool(self._waiting)
+
+    def put(self, block: Block) -> Iterator[tuple[int, Block]]:
+        """Take a packet; gives what is in order now, each with its time on our line."""
+        joined = {one.track for one in self._waiting}
+        if block.track in joined or self._jumps(block):
+            self._waiting.append(block)
+        else:
+            yield self._placed(block), block
+        yield from self.due(block.at)
+
+    def due(self, now: float) -> Iterator[tuple[int, Block]]:
+        """What need not wait any longer at `now`."""
+        while self._waiting:
+            first = self._waiting[0].at
+            joined = {one.track for one in self._waiting}
+            latest = max(track.at for track in self._tracks.values())
+            missing = [
+                track.at
+                for number, track in self._tracks.items()
+                if number not in joined and track.at > latest - 4 * TOGETHER
+            ]
+            if missing and now - first <= TOGETHER:
+                return
+            waiting, self._waiting = self._waiting, []
+            paused = not self._expected and all(at < first for at in missing)
+            self._begin_anew(waiting, paused)
+            for index, block in enumerate(waiting):
+                if self._jumps(block):
+                    self._waiting = waiting[index:]
+                    break
+                yield self._placed(block), block
+
+    def _jumps(self, block: Block) -> bool:
+        """Whether a packet's time cannot follow the one before; adopts what others found."""
+        track = self._tracks.get(block.track)
+        if track is None:
+            self._join(block)
+            return False
+        back = track.top - block.raw
+        unsorted = block.track in self._pictures and not block.key
+        ahead = -back - round((block.at - track.at) * SECOND)
+        usual = max(AHEAD, 2 * (track.steps[-1] if track.steps else 0))
+        others = [other for other in self._tracks.values() if other is not track]
+        with_others = any(
+            other.offset == track.offset and abs(block.raw - other.top) < AHEAD for other in others
+        )
+        if back <= (REORDERED if unsorted else SLACK) and (ahead <= usual or with_others):
+            return False
+        for other in others:  # which jumped before, and this one follows
+            late = block.raw + other.offset - track.due
+            most = AHEAD + (block.at - track.at) * SECOND
+            if other.offset != track.offset and -AHEAD // 4 < late < most:
+                track.move(block.raw, other.offset)
+                return False
+        return True
+
+    def _join(self, block: Block) -> None:
+        """Let a new track in: by the clock of the others, or else with one of its own."""
+        others = self._tracks.values()
+        if not others:
+            self._begun = block.at
+            offset = BEGIN - block.raw
+        else:
+            nearest = min(others, key=lambda other: abs(block.raw - other.top))
+            offset = nearest.offset
+            if abs(block.raw - nearest.top) > NEAR:
+                offset = max(other.top + other.offset for other in others) - block.raw
+        self._tracks[block.track] = _Track(offset, block.raw, block.raw, block.at)
+
+    def _begin_anew(self, waiting: Sequence[Block], paused: bool) -> None:
+        """Find where the tracks that wait go on: none before its own end, all as far apart.
+
+        A pause lasts as long as it did, where nothing else came meanwhile.
+        """
+        head = waiting[0]
+        firsts: dict[int, int] = {}
+        for block in waiting:
+            firsts[block.track] = min(block.raw, firsts.get(block.track, block.raw))
+        now = BEGIN + round((head.at - self._begun) * SECOND) if paused else 0
+        offsets = {n: max(self._tracks[n].due, now) - raw for n, raw in firsts.items()}
+        together = [n for n, raw in firsts.items() if abs(raw - head.raw) < NEAR]
+        shared = max(offsets[n] for n in together)
+        self.jumps += not self._expected
+        self._expected = False
+        self.jumped = (self._tracks[head.track].offset - shared) / SECOND
+        for number, raw in firsts.items():
+            self._tracks[number].move(raw, shared if number in together else offsets[number])
+
+    def _placed(self, block: Block) -> int:
+        track = self._tracks[block.track]
+        if block.raw != track.raw:
+            track.steps.append(min(abs(block.raw - track.raw), SECOND))
+        track.top, track.raw, track.at = max(track.top, block.raw), block.raw, block.at
+        return block.raw + track.offset
