@@ -254,7 +254,7 @@ class Programs:
             self.environment(**env),
             name,
             # An agent is looked for by what the kernel shows of it.
-            cold=program not in WARM or any(key.startswith(("PYTHON", "LD_")) for key in env),
+            cold=program not in WARM or not {"PYTHONPATH", "LD_PRELOAD"}.isdisjoint(env),
         )
         self.started.append(started)
         return started

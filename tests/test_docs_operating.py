@@ -1,7 +1,5 @@
 """docs/operating.md: every command is run, and answers what the page says."""
 
-import asyncio
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -44,20 +42,14 @@ def timeless(text: str) -> str:
     return _TIME.sub("<time>", text)
 
 
-async def answer(command: Command, programs: Programs, broker: Mosquitto, place: Path) -> str:
+async def answer(command: Command, programs: Programs, broker: Mosquitto) -> str:
     """What a person would see."""
-    env = programs.environment(FLEET_BROKER=broker.url, PYTHONUNBUFFERED="1")
-    env["PATH"] = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
-    process = await asyncio.create_subprocess_exec(
-        *shlex.split(command.line),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=env,
-        cwd=place,
-    )
-    async with asyncio.timeout(30):
-        out, _ = await process.communicate()
-    return out.decode()
+    program, *args = shlex.split(command.line)
+    number = len(programs.started)
+    env = {"FLEET_BROKER": broker.url, "PYTHONUNBUFFERED": "1"}
+    started = programs.start(program, *args, name=f"answer-{number}", **env)
+    await started.ended(30)
+    return started.log()
 
 
 @pytest.mark.long
@@ -79,7 +71,7 @@ async def test_every_command_answers_what_the_page_says(
             elif "adopt" in command.line:
                 old.epoch += 1
                 await old.come_online()
-            told.append((command, await answer(command, programs, broker, tmp_path)))
+            told.append((command, await answer(command, programs, broker)))
             if "replaced" in command.line:
                 await rollout_ends(stranger)
                 await old.config(4)

@@ -10,6 +10,7 @@ exit status; its process id is the answer.
 
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -84,13 +85,23 @@ def _become(
     time.tzset()
     sys.argv = asked["argv"]
     sys.modules["__main__"].__package__ = None  # a script is named by its argv
-    encoding, unbuffered = "utf-8", bool(os.environ.get("PYTHONUNBUFFERED"))
-    sys.stdin = open(0, encoding=encoding)  # noqa: SIM115 (as Python does it)
-    sys.stdout = open(1, "w", encoding=encoding, buffering=1 if os.isatty(1) else -1)  # noqa: SIM115
-    sys.stdout.reconfigure(write_through=unbuffered)
-    sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 (as Python does it)
+    sys.stdout = _writes(1, "strict", unbuffered)
+    sys.stderr = _writes(2, "backslashreplace", unbuffered)
     main: Callable[[], Any] = importlib.import_module(MAINS[asked["program"]]).main
     return main
+
+
+def _writes(file: int, errors: str, unbuffered: bool) -> io.TextIOWrapper:
+    """A standard file as Python opens it: errors, and what goes to a terminal, line by line."""
+    return io.TextIOWrapper(
+        open(file, "wb", buffering=0 if unbuffered else -1),
+        encoding="utf-8",
+        errors=errors,
+        line_buffering=file == 2 or os.isatty(file),
+        write_through=unbuffered,
+    )
 
 
 if __name__ == "__main__":
