@@ -25,7 +25,7 @@ BELOW = {
     "fleet.agent.engine.reconcile",
     "fleet.agent.engine.clock",
 }
-"""Pure modules on which a room stands that its own room stands on."""
+"""Pure modules on which a package stands that their own package stands on."""
 
 
 @cache
@@ -46,10 +46,10 @@ def program(module: str) -> str:
     return module.split(".")[1]
 
 
-def test_every_room_on_the_map_is_there() -> None:
-    rooms = set(re.findall(NAME, str(fleet.__doc__))) - {"fleet"}
-    assert len(rooms) > 20
-    assert [room for room in rooms if find_spec(f"fleet.{room}") is None] == []
+def test_every_module_on_the_map_is_there() -> None:
+    named = set(re.findall(NAME, str(fleet.__doc__))) - {"fleet"}
+    assert len(named) > 20
+    assert [name for name in named if find_spec(f"fleet.{name}") is None] == []
 
 
 def test_each_step_of_the_way_is_taken_by_the_steps_before_it() -> None:
@@ -101,29 +101,29 @@ def test_the_design_names_files_that_are_there_and_the_imports_that_are_held() -
     for name in outside:
         own = {f"fleet.{name}", *graph().find_descendants(f"fleet.{name}")}
         assert not own.union(*map(graph().find_modules_directly_imported_by, own)) - own
-    rooms = {path.stem for path in (ROOT / "fleet").iterdir() if path.name != "__pycache__"}
-    assert rooms - {"__init__", "py"} == held | outside
+    there = {path.stem for path in (ROOT / "fleet").iterdir() if path.name != "__pycache__"}
+    assert there - {"__init__", "py"} == held | outside
 
 
-def rooms_of(program: str) -> dict[str, set[str]]:
-    """Room -> the rooms of the same program that it stands on."""
+def packages_of(program: str) -> dict[str, set[str]]:
+    """Package -> those of the same program that it stands on."""
 
-    def room(module: str) -> str:
+    def package(module: str) -> str:
         return module if module in BELOW else ".".join(module.split(".")[:3])
 
     found: dict[str, set[str]] = defaultdict(set)
     for module in graph().modules:
         if module.startswith(f"{program}."):
             for other in graph().find_modules_directly_imported_by(module):
-                if other.startswith(f"{program}.") and room(other) != room(module):
-                    found[room(module)].add(room(other))
+                if other.startswith(f"{program}.") and package(other) != package(module):
+                    found[package(module)].add(package(other))
     return found
 
 
 @pytest.mark.parametrize("program", ["fleet.agent", "fleet.manager", "fleet.cli", "fleet.media"])
-def test_no_room_stands_on_one_that_stands_on_it(program: str) -> None:
+def test_no_package_stands_on_one_that_stands_on_it(program: str) -> None:
     try:
-        TopologicalSorter(rooms_of(program)).prepare()
+        TopologicalSorter(packages_of(program)).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
