@@ -21,7 +21,8 @@ def given() -> set[str]:
     words = {
         node.value
         for path, node in nodes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
         and any(place in path.parents for place in places)
         and re.fullmatch(r"(?:[A-Z][a-z]+)+", node.value)
         and len(node.value) > len("Meta")
