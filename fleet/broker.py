@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import ssl
+from ipaddress import ip_address
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ _OTHER_NAME: Final = (62, 64)
 """OpenSSL's codes of a certificate made for another host name or address."""
 _NOT_NOW: Final = (9, 10)
 """OpenSSL's codes of a certificate that is not valid yet, or no longer."""
+_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
+_LONGEST_NAME: Final = 253
 _CODES: Final = re.compile(r"\[(?:Errno|code|SSL)[^\]]*\]\s*|\s*\(_ssl\.c:\d+\)")
 
 
@@ -61,9 +64,16 @@ class Broker:
             port = parts.port
         except ValueError as error:
             raise BadBroker(f"{url!r} is not the address of a broker: {error}") from None
+        if port == 0:
+            raise BadBroker(f"{url!r} is not the address of a broker: no port is 0")
         tls = parts.scheme == "mqtts"
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise BadBroker(f"{url!r} is not the address of a broker: expected mqtt://HOST:PORT")
+        if not _is_host(parts.hostname):
+            raise BadBroker(
+                f"{url!r} is not the address of a broker: {parts.hostname!r} is no host name; "
+                f"expected one such as broker.example.org, or an IP address"
+            )
         if "@" in parts.netloc:
             raise BadBroker(
                 "a broker's address holds no user: give FLEET_USERNAME and FLEET_PASSWORD_FILE"
@@ -123,6 +133,20 @@ class Broker:
             case _:
                 why = _CODES.sub("", str(error)) or type(error).__name__
         return why
+
+
+def _is_host(text: str) -> bool:
+    """Whether a resolver takes it for a name, or the system for an address."""
+    if ":" in text:
+        try:
+            return ip_address(text).version == 6
+        except ValueError:
+            return False
+    try:
+        name = text.encode("idna").decode()
+    except UnicodeError:  # empty labels, and those over 63 letters
+        return False
+    return len(name) <= _LONGEST_NAME and _HOST.fullmatch(name) is not None
 
 
 def _not_trusted(error: ssl.SSLCertVerificationError) -> str:

@@ -39,6 +39,10 @@ SILENT_INTERVALS: Final = 3
 """Intervals an online station may stay unheard before it is `lost`."""
 
 _STATION = re.compile(r"[a-z0-9-]{1,64}")
+_ADDRESS = re.compile(
+    r"[0-9a-f]{2}([:. -]?)(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}"
+)
+"""A network card's, as people write them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 NAME_RULE: Final = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
 STATION_RULE: Final = "1 to 64 of a-z, 0-9 and '-'"
@@ -47,6 +51,28 @@ STATION_RULE: Final = "1 to 64 of a-z, 0-9 and '-'"
 def is_station_id(text: str) -> bool:
     """Whether `text` can be a station's id."""
     return _STATION.fullmatch(text) is not None
+
+
+def meant_station_id(text: str) -> str | None:
+    """The id that `text`, which is none, stands for; None where there is no telling.
+
+    >>> meant_station_id("B8:27:EB:00:00:A1")
+    'b827eb0000a1'
+    >>> meant_station_id("Hall1_cam.local")
+    'hall1-cam-local'
+    """
+    text = text.strip().lower()
+    if _ADDRESS.fullmatch(text):
+        return re.sub(r"[^0-9a-f]", "", text)
+    meant = re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+    return meant if is_station_id(meant) else None
+
+
+def no_station_id(text: str) -> str:
+    """Why `text` cannot be a station's id, and which one is meant."""
+    meant = meant_station_id(text)
+    hint = f" (did you mean {meant!r}?)" if meant else ""
+    return f"cannot be a station's id: expected {STATION_RULE}{hint}"
 
 
 def is_name(text: str) -> bool:

@@ -20,6 +20,15 @@ class BadSettings(ValueError):
     """A settings file that cannot be used; the text says what, where and why."""
 
 
+def read_text(path: Path) -> str:
+    """The text of a file as people save it: UTF-8 in any locale, a BOM and CRLF do not count.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is not UTF-8.
+    """
+    return path.read_text(encoding="utf-8-sig")
+
+
 def load(path: Path, cls: type[T]) -> T:
     """The TOML file at `path` as a `cls`.
 
@@ -27,8 +36,8 @@ def load(path: Path, cls: type[T]) -> T:
         BadSettings: it cannot be read, is not TOML, or has mistakes (all are named).
     """
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise BadSettings(f"{path} cannot be read: {plain(error)}") from None
     try:
         value = tomllib.loads(text)
@@ -52,9 +61,9 @@ def read_password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise BadSettings(f"the password file {path} cannot be read: {plain(error)}") from None
-    if not lines or not lines[0]:
+    if not lines or not lines[0].strip():
         raise BadSettings(f"the password file {path} is empty: expected the password in a line")
     return lines[0]

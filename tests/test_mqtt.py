@@ -85,6 +85,8 @@ async def until_closed(task: "asyncio.Task[None]") -> None:
         ("mqtt://h:99/", Broker("h", 99)),
         ("mqtts://h", Broker("h", 8883, tls=True)),
         ("mqtt://[::1]:5", Broker("::1", 5)),
+        ("mqtt://hall_1.local", Broker("hall_1.local", 1883)),
+        ("mqtt://bücher.example.org.", Broker("bücher.example.org.", 1883)),
     ],
 )
 def test_address_is_parsed(url: str, broker: Broker) -> None:
@@ -98,6 +100,29 @@ def test_address_is_parsed(url: str, broker: Broker) -> None:
 def test_wrong_address_is_refused(url: str) -> None:
     with pytest.raises(BadBroker):
         Broker.parse(url)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "broker..example.org",
+        ".example.org",
+        "a b",
+        "a,b",
+        "-a",
+        f"{'a' * 64}.org",
+        "a." * 150,
+        "ä" * 64,
+    ],
+)
+def test_a_host_that_is_none_is_told_before_anybody_is_asked(host: str) -> None:
+    with pytest.raises(BadBroker, match="is no host name"):
+        Broker.parse(f"mqtt://{host}:1883")
+
+
+def test_port_0_is_no_port_and_not_the_usual_one() -> None:
+    with pytest.raises(BadBroker, match="no port is 0"):
+        Broker.parse("mqtt://h:0")
 
 
 def test_password_is_in_no_text() -> None:

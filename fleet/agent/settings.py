@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import platformdirs
 from attrs import evolve, frozen
 
-from fleet.model import INTERVAL, STATION_RULE, is_name, is_station_id
+from fleet.model import INTERVAL, is_name, is_station_id, no_station_id
 from fleet.mqtt import Broker
 from fleet.settings import AGENT_FILE, BadSettings, load, read_password
 from fleet.strict import Meta, Mistakes, structure
@@ -18,7 +18,7 @@ _WITHIN: Final = "recordings"
 
 def _station(text: str) -> None:
     if not is_station_id(text):
-        raise ValueError(f"{text!r} cannot be a station's id: {STATION_RULE}")
+        raise ValueError(f"{text!r} {no_station_id(text)}")
 
 
 def _prefix(text: str) -> None:

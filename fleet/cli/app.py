@@ -1,5 +1,7 @@
 """The program `fleet`: its global options and its commands."""
 
+import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -28,8 +30,12 @@ from fleet.cli.commands import (
     wait,
     watch,
 )
-from fleet.cli.terminal import Options, ToldCommand, with_examples
+from fleet.cli.terminal import Exit, Options, ToldCommand, say, with_examples
+from fleet.model import plain
 from fleet.version import __version__
+
+_NOWHERE = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO)
+"""Errors of an output that takes nothing more."""
 
 app = typer.Typer(
     name="fleet",
@@ -119,9 +125,38 @@ for _name, _command in (
 
 def main() -> None:
     """Run `fleet`."""
+    _see_to_streams()
     try:
-        app()
-    except BrokenPipeError:
-        # Whoever read us has seen enough; what is still buffered has nowhere to go.
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            raise
+        # What is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        if error.errno == errno.EPIPE:  # whoever read us has seen enough
+            sys.exit(0)
+        say(f"fleet: the output could not be written: {plain(error)}")
+        sys.exit(Exit.ERROR)
+
+
+def _see_to_streams() -> None:
+    """Make do with what a shell left us of the standard streams; without output do nothing."""
+    nowhere = [one for one in (sys.stdin, sys.stdout, sys.stderr) if one is None]
+    if nowhere:
+        # From here on no file or socket of ours is taken for one of them.
+        while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+            pass
+        os.close(number)
+    closed = sys.stdout is None
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 (as long as we live)
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if closed:
+        say("fleet: standard output is closed, so that nothing can be shown; nothing was done")
+        sys.exit(Exit.ERROR)

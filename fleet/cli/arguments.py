@@ -16,7 +16,8 @@ from fleet.strict import close_match
 from fleet.wire import Undecodable, loads
 
 _LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_YEAR: Final = 366 * 86400
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class BadArguments(ValueError):
@@ -101,7 +102,7 @@ def _is_other_kind(error: Any) -> bool:
 
 
 def seconds(text: str) -> float:
-    """`30m`, `2h`, `1d`, `90s` or `90` in seconds.
+    """`30m`, `2h`, `1d` or `90s` in seconds, a year at most.
 
     Raises:
         typer.BadParameter: it is nothing of the kind.
@@ -109,4 +110,8 @@ def seconds(text: str) -> float:
     match = _LENGTH.fullmatch(text)
     if match is None or not float(match[1]):
         raise typer.BadParameter(f"expected a time such as 90s, 30m, 2h or 1d, got {text!r}")
-    return float(match[1]) * _UNITS[match[2]]
+    if not match[2]:
+        raise typer.BadParameter(f"{text} wants a unit: {text}s, {text}m, {text}h or {text}d")
+    if (found := float(match[1]) * _UNITS[match[2]]) > _YEAR:
+        raise typer.BadParameter(f"{text} is more than a year: without --for it has no end")
+    return found

@@ -10,6 +10,7 @@ from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import natural
 from fleet.operations import PlanResult
+from fleet.settings import read_text
 
 _MOST = 10
 """Names that are told one by one."""
@@ -20,7 +21,7 @@ _WORDS = {"+": "to add", "~": "to change", "-": "to remove", "!": "to interrupt"
 def read(path: Path) -> str:
     """The text of a conference file; ends the command where it cannot be read."""
     try:
-        return path.read_text()
+        return read_text(path)
     except OSError as error:
         stop(
             f"{path} cannot be read: {error.strerror}; is the path right? "

@@ -5,7 +5,6 @@ where there is none, the registrations are looked through for a box of that host
 """
 
 import asyncio
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -22,7 +21,7 @@ from fleet.cli.connection import (
     Unreachable,
     manager_filters,
 )
-from fleet.cli.sync import matching
+from fleet.cli.sync import matching, near
 from fleet.cli.typed import instead
 from fleet.cli.view import clean, clock
 from fleet.model import (
@@ -38,6 +37,7 @@ from fleet.model import (
     Reply,
     Status,
     is_station_id,
+    meant_station_id,
 )
 from fleet.mqtt import Filter, Message, NobodyListening, Refused
 from fleet.schema import json_schema
@@ -268,8 +268,7 @@ async def _known_to(manager: Manager, given: str) -> tuple[str, str, str]:
     stations = status.stations
     found = [one for one in matching(stations, given) if given in (one.id, one.name)]
     if not found:
-        near = difflib.get_close_matches(given, [one.name for one in stations], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"{instead('status')} shows all there are"
+        hint = near(given, [one.name for one in stations], [one.id for one in stations])
         raise NoSuchStation(f"there is no station {given!r}; {hint}")
     station = next((one for one in found if one.id == given), found[0])
     if station.presence in (PresenceState.OFFLINE, PresenceState.LOST):
@@ -288,9 +287,11 @@ async def _of_host_name(line: Line, heard: _Heard, given: str) -> str:
     if len(found) == 1:
         return found[0]
     several = f" ({', '.join(found)} have this host name)" if found else ""
+    meant = meant_station_id(given)
+    such_as = f", such as {meant}" if meant not in (None, given) else ""
     raise Unreachable(
         f"no manager is online that knows which station {clean(given)!r} is{several}; "
-        f"start fleet-manager, or give the station's id"
+        f"start fleet-manager, or give the station's id{such_as}"
     )
 
 

@@ -31,12 +31,12 @@ class EndedList:
         said = await self._said()
         if said is not None:
             with contextlib.suppress(OSError):  # it is then recorded once more
-                self._file.write_text(said)
+                self._file.write_text(said, encoding="utf-8")
 
     async def still(self) -> bool:
         """Whether the list says what it said when the source ended."""
         try:
-            kept = self._file.read_text()
+            kept = self._file.read_text(encoding="utf-8")
         except (OSError, ValueError):
             return False
         if await self._said() == kept:

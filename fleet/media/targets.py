@@ -101,7 +101,7 @@ class SrtTarget:
 def _goes_on(playlist: Path) -> bool:
     """Whether there is a list of an earlier running with segments in it."""
     try:
-        lines = playlist.read_text().splitlines()
+        lines = playlist.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return False
     numbered = any(line.startswith("#EXT-X-MEDIA-SEQUENCE:") for line in lines)

@@ -168,7 +168,7 @@ class Stream(SourceRole[StreamSettings]):
             kept.make_way(self._options)
             self._options.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(self._options, flags, 0o600), "w") as file:
+            with os.fdopen(os.open(self._options, flags, 0o600), "w", encoding="utf-8") as file:
                 file.write(lines)
         except OSError as error:
             raise refused(error, self._options.parent) from None

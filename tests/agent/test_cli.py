@@ -226,6 +226,7 @@ def test_mistake_in_the_settings_is_named(
         ({"FLEET_BROKER": "mqtt://a:b@x"}, "FLEET_PASSWORD_FILE"),
         ({"FLEET_PASSWORD_FILE": "/nothing/there"}, "password file"),
         ({"FLEET_STATION": "Not An Id"}, "cannot be a station's id"),
+        ({"FLEET_STATION": "B8:27:EB:00:00:A1"}, "did you mean 'b827eb0000a1'?"),
         ({"FLEET_STATE_DIR": "/proc/nothing"}, "cannot be used"),
         ({"FLEET_SETTINGS": "/nothing/there"}, "cannot be read"),
         ({"FLEET_PREFIX": "a/+"}, "cannot be a prefix of topics"),

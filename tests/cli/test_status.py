@@ -4,9 +4,12 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from fleet.cli import view
 from tests.cli.conftest import FLEET, Fleet, Play, rejection
@@ -30,6 +33,25 @@ async def test_all_well_is_exit_code_0(fleet: Fleet, play: Play, file: File) -> 
     assert cells[:6] == ["hall1", "hall1-cam", "online", "record", "main", "running"]
     assert cells[7:] == ["0", "1"]
     assert "1 station, all well" in found.err
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said", "code"),
+    [
+        (">&-", "standard output is closed", 2),
+        (">/dev/full", "the output could not be written: No space left on device", 2),
+        ("<&- 2>&-", "", 0),
+    ],
+)
+def test_a_shell_that_gives_no_place_to_write_is_told(
+    redirection: str, said: str, code: int
+) -> None:
+    found = subprocess.run(
+        ["sh", "-c", f'"$0" --help {redirection}', str(FLEET)], capture_output=True, text=True
+    )
+    assert found.returncode == code
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 async def test_a_real_agent_that_records_is_shown_as_it_is(

@@ -120,7 +120,7 @@ def test_all_mistakes_of_a_file_come_at_once_each_with_its_path() -> None:
         name = "{rom}"
         [profiles.rec.roles.record."a b"]
         [stations.cam]
-        id = "B827"
+        id = "B8:27:EB:00:00:A1"
         room = "hal1"
         profiles = ["rek", "rec"]
         seats = "x"
@@ -153,7 +153,7 @@ def test_all_mistakes_of_a_file_come_at_once_each_with_its_path() -> None:
         'rooms."big hall"': "cannot be the name of a room",
         "profiles.rec.roles.record.main.name": "did you mean 'room'?",
         'profiles.rec.roles.record."a b"': "cannot be the name of an instance",
-        "stations.cam.id": "cannot be a station's id",
+        "stations.cam.id": "(did you mean 'b827eb0000a1'?)",
         "stations.cam.room": "there is no room 'hal1' in this file (did you mean 'hall1'?)",
         "stations.cam.profiles.0": "there is no profile 'rek' in this file (did you mean 'rec'?)",
         "stations.cam.seats": "did you mean 'seat'?",

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from fleet import kept
 from fleet.agent.config.accept import Memory
-from fleet.model import STATION_RULE, is_station_id, plain
+from fleet.model import is_station_id, no_station_id, plain
 from fleet.wire import decode, encode
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class StateDirectory:
         if station is None:
             raise BadState("this machine has no network card to be named after: give --station")
         if not is_station_id(station):
-            raise BadState(f"{station!r} cannot be a station's id: {STATION_RULE}")
+            raise BadState(f"{station!r} {no_station_id(station)}")
         if found_kept is not None and found_kept != station:
             log.warning("this station was %s and is %s from now on", found_kept, station)
         for path in _both(self.directory / _STATION):
@@ -214,7 +214,7 @@ def _read_decision(path: Path) -> Memory | None:
 def _parse_id(payload: bytes) -> str:
     station = payload.decode().strip()
     if not is_station_id(station):
-        raise ValueError(f"not a station's id: expected {STATION_RULE}")
+        raise ValueError(f"{station!r} {no_station_id(station)}")
     return station
 
 

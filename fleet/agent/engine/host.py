@@ -324,7 +324,7 @@ def _read_private(path: Path) -> str:
 
 def _read(path: Path, advised: Path) -> str:
     try:
-        return path.read_text().rstrip("\r\n")
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         raise Failed(
             "SecretMissing", f"the secret {path.name!r} cannot be read: put it in {advised}"

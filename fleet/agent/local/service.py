@@ -174,7 +174,7 @@ def _from_file(value: str) -> dict[str, str]:
     """What an `EnvironmentFile=` holds; systemd reads it as root."""
     path = Path(value.removeprefix("-"))
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         optional = isinstance(error, FileNotFoundError) and value.startswith("-")
         if optional or isinstance(error, PermissionError):  # the latter only where we are not root

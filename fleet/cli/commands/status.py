@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import difflib
 import time
 from typing import Annotated, Final
 
@@ -15,7 +14,7 @@ from rich.text import Text
 from fleet.cli import view
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Manager, Unreachable, converse
-from fleet.cli.sync import matching, worst_first
+from fleet.cli.sync import matching, near, worst_first
 from fleet.cli.terminal import (
     Exit,
     Options,
@@ -26,7 +25,6 @@ from fleet.cli.terminal import (
     stop,
     with_examples,
 )
-from fleet.cli.typed import instead
 from fleet.operations import StatusResult
 
 ABOUT: Final = "Show what every station does, those that need you first."
@@ -76,10 +74,7 @@ def pick(found: StatusResult, name: str | None) -> StatusResult:
         stations = matching(stations, name)
         if not stations:
             known = {text for one in found.stations for text in (one.room, one.name) if text}
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"{instead('status')} shows all there are"
-            )
+            hint = near(name, sorted(known), [one.id for one in found.stations])
             stop(f"there is no room or station {name!r}; {hint}")
     ordered = worst_first(stations)
     in_sync = all(one.in_sync for one in ordered if one.wanted is not None)

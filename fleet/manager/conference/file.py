@@ -20,13 +20,13 @@ from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts,
 from fleet.model import (
     MAX_PAYLOAD,
     NAME_RULE,
-    STATION_RULE,
     InvalidConfiguration,
     Problem,
     Roles,
     counted,
     is_name,
     is_station_id,
+    no_station_id,
 )
 from fleet.strict import Mistakes, close_match, show, structure
 from fleet.wire import dumps
@@ -198,9 +198,7 @@ class _Reader:
         self.name(table.get("seat"), "a seat", *path, "seat")
         id_ = table.get("id")
         if isinstance(id_, str) and not is_station_id(id_):
-            self.wrong(
-                f"{show(id_)} cannot be a station's id: expected {STATION_RULE}", *path, "id"
-            )
+            self.wrong(f"{show(id_)} {no_station_id(id_)}", *path, "id")
         self.known(table.get("room"), rooms, "room", *path, "room")
         for index, profile in enumerate(_table(table, "profiles", list)):
             self.known(profile, profiles, "profile", *path, "profiles", str(index))

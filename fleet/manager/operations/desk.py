@@ -9,7 +9,7 @@ from fleet.manager.report import FleetReport, stations
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import InvalidArguments, PresenceState, State, natural
+from fleet.model import InvalidArguments, PresenceState, State, meant_station_id, natural
 from fleet.operations import RECORDING
 from fleet.strict import close_match
 
@@ -55,6 +55,9 @@ class Desk:
         if called:
             return min(called, key=lambda id_: _stale(self.ledger[id_]))
         names = {self.name(id_) for id_ in stations(self.ledger, self.inventory)}
+        meant = meant_station_id(text)
+        if meant is not None and (meant in self.ledger or meant in self.inventory.stations):
+            raise InvalidArguments(f"there is no station {text!r} (did you mean {meant!r}?)")
         raise InvalidArguments(f"there is no station {text!r}{_hint(text, names)}")
 
     def rooms(self) -> set[str]:
