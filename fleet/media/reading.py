@@ -85,10 +85,8 @@ class SourceRole(FfmpegRole[S]):
         source = self.settings.source
         since = time.monotonic() - _NOTED_SECONDS
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
-        longer = ["-analyzeduration", "20000000", "-probesize", "50000000"] if self._changes else []
         if source.own_clock or self._by_itself:
-            inputs = [*longer, *source.inputs(self.host)]
-            return [*QUIET, *REPORTING, *inputs, *self.arguments()]
+            return [*QUIET, *REPORTING, *source.inputs(self.host), *self.arguments()]
         inputs, how = source.inputs(self.host), []
         if isinstance(source, FileSource):
             inputs = source.unpaced(self.host)
@@ -97,7 +95,7 @@ class SourceRole(FfmpegRole[S]):
             how.append("--whatever-comes")
         writer = [*QUIET, *REPORTING, "-f", "matroska", "-i", "pipe:0", *EVERY_STREAM]
         return [
-            *(*_RETIME, *how, *QUIET, "-copyts", *longer, *inputs, "--"),
+            *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
             *(*writer, *self.arguments()),
         ]
 

@@ -22,6 +22,8 @@ PORT = 9710
 """Where an ingest offers what it captures, unless the conference file says otherwise."""
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
 _PIXELS = r"[1-9][0-9]{0,2}[02468]"
+ANALYSIS = ("-analyzeduration", "5000000")
+"""Microseconds a track is waited for that was announced; FLV has 90 s, if nothing is said."""
 EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
 """One picture and all sound."""
 
@@ -212,7 +214,7 @@ class UrlSource:
         timeout = ["-rw_timeout", str(TIMEOUT)]
         if self.url.startswith("rtsp"):
             timeout = ["-rtsp_transport", "tcp", "-timeout", str(TIMEOUT)]
-        return [*timeout, *QUEUE, "-i", self.url, *EVERY_STREAM]
+        return [*timeout, *ANALYSIS, *QUEUE, "-i", self.url, *EVERY_STREAM]
 
     def __str__(self) -> str:
         return self.url

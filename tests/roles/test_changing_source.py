@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.roles import Host
 from fleet.roles.record import Record, RecordSettings
 from tests.roles.host import RealHost
 from tests.roles.media import public
@@ -75,7 +76,21 @@ async def test_what_changes_is_recorded_from_then_on_and_said(
     assert host.failed is None
 
 
-def tracks(host: RealHost) -> set[str]:
+async def test_sound_that_is_announced_and_never_comes_is_not_waited_for(
+    make_host: MakeHost, record_settings: Settings, tmp_path: Path
+) -> None:
+    file = made(tmp_path, 0, f"{SMALL} -an", "flv")
+    data = bytearray(file.read_bytes())
+    data[4] = 5  # sound and picture, says the header
+    file.write_bytes(data)
+    with Looping([file], SECONDS, header=13) as sender:
+        role = Record(make_host(), record_settings(source={"type": "url", "url": sender.url}))
+        await role.start()
+        await role.stop()
+    assert tracks(role.host) == {"h264-160"}
+
+
+def tracks(host: Host) -> set[str]:
     """Of the newest file, where it has a second or more of pictures."""
     found, pictures = shown(public(host.recordings)[-1])
     return found if pictures > 25 else set()
