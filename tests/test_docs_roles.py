@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fleet.roles import Child, Host
 from tests.processes import ROOT, Mosquitto, Programs, free_port, until
 from tests.stranger import Stranger
 from tests.wire.sides import Boss, config
@@ -30,6 +31,17 @@ def block(language: str) -> str:
     """The one block of a language that has no name."""
     (text,) = [text for lang, text in BLOCKS if lang == language and not text.startswith("# ")]
     return text
+
+
+@pytest.mark.parametrize("cls", [Host, Child])
+def test_all_that_a_role_is_given_is_told(cls: type) -> None:
+    told = PAGE.partition("\n## All that a role is given\n")[2].partition("\n## ")[0]
+    table = told.partition(f"`{'self.host' if cls is Host else 'Child'}` has:\n")[2]
+    table = table.strip().partition("\n\n")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(?:await )?(\w+)[`(]", cell)}
+    public = {*vars(cls), *cls.__annotations__}
+    assert named == {name for name in public if not name.startswith("_")}
 
 
 class Station:
