@@ -34,9 +34,9 @@ a time takes the way round by `manager.rollouts.model` (pure) and `manager.rollo
 Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one connection, `broker`
 where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (tasks that live on,
 and who holds the loop), `role` (what a role is and is given), `media` (what media roles share),
-`wire` (bytes <-> `model`), `topics`, `schema` (classes -> JSON Schema), `operations` (what `fleet`
-asks the manager), `station` (what everybody can ask a station), `strict` (JSON values -> classes,
-no coercion), `kept` (files that outlive a power cut).
+`programs` (what they run as children), `wire` (bytes <-> `model`), `topics`, `schema` (classes ->
+JSON Schema), `operations` (what `fleet` asks the manager), `station` (what everybody can ask a
+station), `strict` (JSON values -> classes, no coercion), `kept` (files that outlive a power cut).
 """
 
 from fleet.version import __version__
