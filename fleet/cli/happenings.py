@@ -110,8 +110,12 @@ def _instances(was: StationStatus, now: StationStatus, at: datetime) -> Iterator
 def _change(was: InstanceReport | None, now: InstanceReport) -> str | None:
     if was is None:
         return now.text
-    if (was.state, was.reason) != (now.state, now.reason):
+    if was.state is not now.state:
         return f"{now.text} (was {was.state})"
+    if was.reason != now.reason and now.reason is None:
+        return f"{now.text}, no longer {was.reason}"
+    if was.reason != now.reason:
+        return f"{now.text} (was {was.reason})" if was.reason else now.text
     if was.restarts < now.restarts:
         return f"{now.text} again, {counted(now.restarts_last_hour, 'restart')} in the last hour"
     if was.since < now.since and now.state is State.RUNNING:

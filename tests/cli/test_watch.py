@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,20 @@ def with_main(one: InstanceReport, **more: Any) -> StationStatus:
 )
 def test_differences_become_lines(after: StationStatus, expected: list[str]) -> None:
     assert [one.text for one in happenings([STATION], [after], AT)] == expected
+
+
+def test_what_a_running_instance_says_comes_and_goes_in_words() -> None:
+    well, hushed, dark = (
+        with_main(evolve(RUNNING, reason=reason, message=message))
+        for reason, message in ((None, None), ("NoSound", "no cable"), ("NoPicture", "no lens"))
+    )
+    looks = [well, hushed, dark, well]
+    said = [one.text for was, now in pairwise(looks) for one in happenings([was], [now], AT)]
+    assert said == [
+        "record/main running (NoSound: no cable)",
+        "record/main running (NoPicture: no lens) (was NoSound)",
+        "record/main running, no longer NoPicture",
+    ]
 
 
 def test_stations_come_and_go() -> None:
