@@ -86,7 +86,7 @@ class Pictures(Feed):
     def take(self, buffer: Any, time: int, settled: bool) -> None:
         """Show it from the frame it falls into."""
         before, last = (self._frames.dropped, self._frames.repeated), self.last
-        frame = self._frames.put(time + TOGETHER)
+        frame = self._frames.put(time + TOGETHER, settled)
         if frame is None:
             self.last = monotonic()
         elif self.push(buffer, max(frame, 0)):

@@ -69,17 +69,17 @@ class Frames:
         self._last: int | None = None
         self.repeated = self.dropped = 0
 
-    def put(self, time: int) -> int | None:
+    def put(self, time: int, settled: bool = True) -> int | None:
         """The begin of the frame that shows a picture of this time; None where one has it.
 
-        That is the frame after the last one, unless the picture is clearly none of it: so jitter
-        alone neither repeats nor drops.
+        That is the nearest, and once it has `settled` the frame after the last one, unless the
+        picture is clearly none of it: so jitter alone neither repeats nor drops.
         """
         over, under = self._rate
         at = time * over / under
-        frame = round(at) if self._last is None else self._last + 1
-        if abs(at - frame) > _CLEARLY:
-            frame = round(at)
+        frame = round(at)
+        if settled and self._last is not None and abs(at - self._last - 1) <= _CLEARLY:
+            frame = self._last + 1
         if self._last is not None:
             if self._last - over < frame <= self._last:  # a second; more is another time
                 self.dropped += 1

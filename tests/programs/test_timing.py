@@ -83,6 +83,15 @@ def test_jitter_neither_repeats_nor_drops_a_picture_wherever_in_a_frame_they_com
         assert begins == [begins[0] + n * FRAME for n in range(1000)]  # type: ignore[operator]
 
 
+def test_a_picture_is_never_further_off_than_half_a_frame_once_its_time_has_settled() -> None:
+    frames = Frames(25, 1)
+    assert frames.put(0, settled=False) == 0
+    assert frames.put(67 * MS, settled=False) == 80 * MS, "moved by 27 ms, so the nearest anew"
+    assert put(frames, (n * FRAME + 27 * MS for n in range(2, 5))) == [
+        n * FRAME for n in range(3, 6)
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "rate", "repeated", "dropped"),
     [
