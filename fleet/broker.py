@@ -50,9 +50,17 @@ class Broker:
     tls: bool = False
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    """Of the CAs that are trusted besides the system's, instead of `SSL_CERT_FILE`."""
 
     @classmethod
-    def parse(cls, url: str, username: str | None = None, password: str | None = None) -> Self:
+    def parse(
+        cls,
+        url: str,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: str | None = None,
+    ) -> Self:
         """From `mqtt://HOST[:PORT]` (1883) or `mqtts://HOST[:PORT]` (TLS, 8883).
 
         Raises:
@@ -80,7 +88,8 @@ class Broker:
             )
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise BadBroker(f"{url!r} has more than a host and a port")
-        found = cls(parts.hostname, port or (8883 if tls else 1883), tls, username, password)
+        port = port or (8883 if tls else 1883)
+        found = cls(parts.hostname, port, tls, username, password, ca_file)
         found.tls_context()
         return found
 
@@ -97,16 +106,17 @@ class Broker:
         if not self.tls:
             return None
         context = ssl.create_default_context()
-        if file := os.environ.get(_CA_FILE):
+        if file := self.ca_file or os.environ.get(_CA_FILE):
+            source = "ca_file" if self.ca_file else _CA_FILE
             try:
                 context.load_verify_locations(file)  # the default ones are not missed
             except ssl.SSLError:
                 raise BadBroker(
-                    f"the CA file {file} ({_CA_FILE}) holds no certificate: expected PEM"
+                    f"the CA file {file} ({source}) holds no certificate: expected PEM"
                 ) from None
             except OSError as error:
                 raise BadBroker(
-                    f"the CA file {file} ({_CA_FILE}) cannot be read: {error.strerror}"
+                    f"the CA file {file} ({source}) cannot be read: {error.strerror}"
                 ) from None
         return context
 
@@ -114,7 +124,7 @@ class Broker:
         """Why connecting ended with `error`, and what to do about it."""
         match error:
             case ssl.SSLCertVerificationError():
-                why = _not_trusted(error)
+                why = _not_trusted(error, self.ca_file)
             case ssl.SSLError():
                 said = (error.reason or "no TLS").replace("_", " ").lower()
                 why = f"no TLS connection could be made ({said}); does it speak TLS on this port?"
@@ -149,7 +159,7 @@ def _is_host(text: str) -> bool:
     return len(name) <= _LONGEST_NAME and _HOST.fullmatch(name) is not None
 
 
-def _not_trusted(error: ssl.SSLCertVerificationError) -> str:
+def _not_trusted(error: ssl.SSLCertVerificationError, given: str | None) -> str:
     said = f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
     if error.verify_code in _OTHER_NAME:
         advice = "name the broker as its certificate does"
@@ -157,10 +167,10 @@ def _not_trusted(error: ssl.SSLCertVerificationError) -> str:
         advice = "renew it, or set the clock of this machine"
     else:
         advice = f"set {_CA_FILE} to the file of the CA that signed it"
-    return f"{said}; {advice} (CA file in use: {ca_file()}; {_CA_FILE} sets another)"
+    return f"{said}; {advice} (CA file in use: {ca_file(given)}; {_CA_FILE} sets another)"
 
 
-def ca_file() -> str:
-    """The file, or directory, of the CAs that are trusted."""
+def ca_file(given: str | None = None) -> str:
+    """The file, or directory, of the CAs that are trusted; `given`: by our settings."""
     paths = ssl.get_default_verify_paths()
-    return os.environ.get(_CA_FILE) or paths.cafile or paths.capath or "none"
+    return given or os.environ.get(_CA_FILE) or paths.cafile or paths.capath or "none"

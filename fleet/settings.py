@@ -47,7 +47,8 @@ def load(path: Path, cls: type[T]) -> T:
         return structure(value, cls)
     except Mistakes as wrong:
         lines = (
-            f"{path}: {m.pointer.lstrip('/') or 'the file'} {m.message}" for m in wrong.mistakes
+            f"{path}: {m.pointer.strip('/').replace('/', '.') or 'the file'} {m.message}"
+            for m in wrong.mistakes
         )
         raise BadSettings("\n".join(lines)) from None
 

@@ -239,7 +239,11 @@ class Programs:
 
     def environment(self, **more: str) -> dict[str, str]:
         """What every program gets: nothing of the developer's own settings."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLEET_", "NOTIFY_"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("FLEET_", "NOTIFY_", "XDG_CONFIG"))
+        }
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
         return kept | {"HOME": str(home), "NO_COLOR": "1"} | more

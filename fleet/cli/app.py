@@ -30,6 +30,7 @@ from fleet.cli.commands import (
     wait,
     watch,
 )
+from fleet.cli.completion import contexts
 from fleet.cli.terminal import Exit, Options, ToldCommand, say, with_examples
 from fleet.model import plain
 from fleet.version import __version__
@@ -64,14 +65,24 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _globals(
     ctx: typer.Context,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="FLEET_CONTEXT",
+            help="Which context of ~/.config/fleet/config.toml says the rest.",
+            autocompletion=contexts,
+        ),
+    ] = None,
     broker: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="URL",
             envvar="FLEET_BROKER",
-            help="Where the broker is: mqtt://HOST[:PORT], mqtts:// for TLS.",
+            help="Where the broker is: mqtt://HOST[:PORT], mqtts:// for TLS; "
+            "mqtt://127.0.0.1:1883 unless given.",
         ),
-    ] = "mqtt://127.0.0.1:1883",
+    ] = None,
     username: Annotated[
         str | None,
         typer.Option(
@@ -89,14 +100,18 @@ def _globals(
         ),
     ] = None,
     prefix: Annotated[
-        str,
-        typer.Option(envvar="FLEET_PREFIX", metavar="TEXT", help="What every topic starts with."),
-    ] = "fleet",
+        str | None,
+        typer.Option(
+            envvar="FLEET_PREFIX",
+            metavar="TEXT",
+            help="What every topic starts with; fleet unless given.",
+        ),
+    ] = None,
     version: Annotated[  # noqa: ARG001 (its callback does the work)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Options(broker, username, password_file, prefix)
+    ctx.obj = Options(broker, username, password_file, prefix, context)
 
 
 for _name, _command in (

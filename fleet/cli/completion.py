@@ -9,10 +9,12 @@ from typing import TypeVar
 import typer
 
 from fleet.cli.connection import Denied, Line, NoSuchStation, Unreachable, connect, manager_on
+from fleet.cli.contexts import read as client_file
 from fleet.cli.station import Station, find, heard_of, runs
 from fleet.cli.terminal import Options
 from fleet.model import InstanceStatus
 from fleet.operations import StationStatus
+from fleet.settings import BadSettings
 from fleet.station import STATION
 
 T = TypeVar("T")
@@ -66,6 +68,13 @@ def instances(ctx: typer.Context, incomplete: str) -> list[str]:
     return _fitting({*found, *named}, incomplete)
 
 
+def contexts(incomplete: str) -> list[str]:
+    """The contexts of the operator's file."""
+    with contextlib.suppress(BadSettings):
+        return _fitting(client_file().contexts, incomplete)
+    return []
+
+
 def _fitting(names: Iterable[str | None], incomplete: str) -> list[str]:
     return sorted(name for name in set(names) if name and name.startswith(incomplete))
 
@@ -87,7 +96,7 @@ def _station(ctx: typer.Context) -> Station | None:
 def _quietly(ctx: typer.Context, work: Callable[[Line], Awaitable[T]], otherwise: T) -> T:
     """The result of `work` on a connection, or `otherwise` whatever goes wrong."""
     given = ctx.parent.params if ctx.parent else {}
-    options = Options(*(given[key] for key in ("broker", "username", "password_file", "prefix")))
+    options = Options.of(given)
     ignored = contextlib.suppress(Unreachable, Denied, NoSuchStation, typer.Exit, TimeoutError)
     with ignored, contextlib.redirect_stderr(io.StringIO()):
         talk = connect(options.access(), work, _PATIENCE)

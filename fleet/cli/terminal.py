@@ -2,17 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
+import attrs
 import typer
 from attrs import frozen
 from rich.console import Console
 from typer.core import TyperCommand
 
+from fleet.cli import contexts
 from fleet.cli.connection import (
     Access,
     Denied,
@@ -33,6 +35,10 @@ from fleet.wire import dumps, to_json
 T = TypeVar("T")
 
 
+_BROKER: Final = "mqtt://127.0.0.1:1883"
+_PREFIX: Final = "fleet"
+
+
 class Exit(IntEnum):
     """What the commands end with, besides 0."""
 
@@ -46,29 +52,41 @@ class Exit(IntEnum):
 
 @frozen
 class Options:
-    """The global options as they were given."""
+    """The global options as they were given; None where the context in use decides."""
 
-    broker: str
+    broker: str | None
     username: str | None
     password_file: Path | None
-    prefix: str
+    prefix: str | None
+    context: str | None = None
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Self:
+        """From what was read of the command line."""
+        return cls(*(params.get(one.name) for one in attrs.fields(cls)))
 
     def access(self) -> Access:
         """How to reach the manager; ends the command where the options make no sense."""
-        caller = self.username or "anonymous"
+        try:
+            context = contexts.chosen(self.context)
+        except BadSettings as error:
+            stop(str(error))
+        username = self.username or context.username
+        caller = username or "anonymous"
         if not is_name(caller):
             stop(
                 f"{caller!r} cannot ask the manager: a user's name is {NAME_RULE}; "
                 f"look at FLEET_USERNAME"
             )
+        file = self.password_file or (context.password_file and Path(context.password_file))
+        url = self.broker or context.broker or _BROKER
         try:
-            password = read_password(self.password_file)
-            broker = Broker.parse(self.broker, self.username, password)
-            return Access(broker, caller, Topics(self.prefix))
+            broker = Broker.parse(url, username, read_password(file or None), context.ca_file)
+            return Access(broker, caller, Topics(self.prefix or context.prefix or _PREFIX))
         except BadBroker as error:
-            stop(f"{error}; look at --broker and FLEET_BROKER")
+            stop(f"{error}; look at --broker, FLEET_BROKER and {contexts.path()}")
         except BadSettings as error:
-            stop(f"{error}; look at --password-file and FLEET_PASSWORD_FILE")
+            stop(f"{error}; look at --password-file, FLEET_PASSWORD_FILE and {contexts.path()}")
 
 
 def with_examples(about: str, *examples: str) -> str:

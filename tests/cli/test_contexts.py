@@ -1,0 +1,112 @@
+"""The operator's own file, in a home of its own."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from attrs import evolve
+
+from fleet.cli import contexts
+from fleet.cli.completion import contexts as offered
+from fleet.cli.terminal import Options
+from fleet.settings import BadSettings
+from tests.processes import ROOT
+
+NOTHING = Options(None, None, None, None)
+FILE = """
+context = "venue"
+[contexts.venue]
+broker = "mqtt://fleet.example.org:1884"
+username = "ann"
+password_file = "venue.password"
+prefix = "demo"
+[contexts.lab]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of the file."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    (tmp_path / "fleet").mkdir()
+    (tmp_path / "fleet/venue.password").write_text("geheim\n")
+    return tmp_path / "fleet"
+
+
+def test_without_a_file_all_is_as_ever(home: Path) -> None:
+    access = NOTHING.access()
+    assert (str(access.broker), access.caller) == ("mqtt://127.0.0.1:1883", "anonymous")
+    assert access.topics.root == "fleet/v1"
+
+
+def test_the_files_choice_is_used_and_paths_are_beside_it(home: Path) -> None:
+    (home / "config.toml").write_text(FILE)
+    access = NOTHING.access()
+    assert str(access.broker) == "mqtt://fleet.example.org:1884"
+    assert (access.broker.username, access.broker.password) == ("ann", "geheim")
+    assert (access.caller, access.topics.root) == ("ann", "demo/v1")
+
+
+def test_a_named_context_goes_before_it(home: Path) -> None:
+    (home / "config.toml").write_text(FILE)
+    access = evolve(NOTHING, context="lab").access()
+    assert (str(access.broker), access.caller) == ("mqtt://127.0.0.1:1883", "anonymous")
+
+
+def test_what_was_typed_goes_before_the_file(home: Path, tmp_path: Path) -> None:
+    (home / "config.toml").write_text(FILE)
+    other = tmp_path / "other"
+    other.write_text("anders")
+    access = Options("mqtt://h", "bob", other, "x").access()
+    assert (str(access.broker), access.broker.password) == ("mqtt://h:1883", "anders")
+    assert (access.caller, access.topics.root) == ("bob", "x/v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("context =", "is not TOML"),
+        ('colour = "red"', "colour is not known here"),
+        ('[contexts.a]\nbrokr = "x"', "contexts.a.brokr is not known here .did you mean 'broker'"),
+        ("[contexts.a]\nusername = 5", "contexts.a.username expected a string, got 5"),
+        ("contexts = 5", "contexts expected"),
+        ('context = "venu"\n[contexts.venue]', "no context 'venu' .did you mean 'venue'"),
+        ('context = "a"', "no context 'a' .there are: none"),
+    ],
+)
+def test_a_bad_file_is_a_sentence(
+    home: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "config.toml").write_text(text)
+    with pytest.raises(BadSettings, match=said):
+        contexts.chosen(None)
+    with pytest.raises(typer.Exit):
+        NOTHING.access()
+    assert "config.toml" in capsys.readouterr().err
+
+
+def test_a_context_that_nobody_wrote_down_is_a_sentence(home: Path) -> None:
+    with pytest.raises(BadSettings, match=re.escape(f"{home}/config.toml has no context 'venue'")):
+        contexts.chosen("venue")
+
+
+def test_a_ca_file_that_is_not_there_is_named_with_its_key(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "config.toml").write_text('[contexts.a]\nbroker = "mqtts://h"\nca_file = "ca.pem"\n')
+    with pytest.raises(typer.Exit):
+        evolve(NOTHING, context="a").access()
+    assert f"the CA file {home}/ca.pem (ca_file) cannot be read" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_the_example_of_the_page_is_one(home: Path) -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    (example,) = re.findall(r"```toml\n(context = .*?)```", page, re.DOTALL)
+    (home / "config.toml").write_text(example)
+    assert set(contexts.read().contexts) == {"venue", "rehearsal"}
+    assert contexts.chosen(None).ca_file == str(home / "venue-ca.pem")
+    assert offered("ve") == ["venue"]
