@@ -62,12 +62,12 @@ class Station:
         """Want one instance, `main`, and wait until it has failed; its status."""
         self.boss.since = self.boss.stranger.mark()
         await self.wants({role: {"main": settings}})
-        await self.boss.stranger.expect(
+        status = await self.boss.stranger.expect(
             self.boss.topic("status"),
             lambda s: s["roles"][role]["main"]["state"] == "failed",
             after=self.boss.since,
         )
-        return self.latest(role)
+        return status["roles"][role]["main"]
 
     async def wants(self, roles: dict[str, Any]) -> Any:
         """Its ack of a config with these roles."""

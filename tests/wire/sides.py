@@ -77,7 +77,7 @@ class Boss:
         await self.runs(revision, roles)
         return ack
 
-    async def runs(self, revision: int, roles: Json) -> Json:
+    async def runs(self, revision: int, roles: Json, timeout: float = 15.0) -> Json:
         """Wait until the status shows every instance of `roles` running as `revision` wants it."""
 
         def is_so(status: Any) -> bool:
@@ -90,7 +90,9 @@ class Boss:
                 and all(one["revision"] == revision for one in shown.values())
             )
 
-        status: Json = await self.stranger.expect(self.topic("status"), is_so, after=self.since)
+        status: Json = await self.stranger.expect(
+            self.topic("status"), is_so, timeout, after=self.since
+        )
         return status
 
     async def command(

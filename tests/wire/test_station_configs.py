@@ -333,12 +333,12 @@ async def test_a_flood_of_configs_is_answered_one_by_one_and_ends_with_the_last(
     mark = boss.stranger.mark()
     sent = [
         boss.stranger.publish(boss.topic("config"), config(n, records("main" if n % 2 else "b")))
-        for n in range(1, 60)
+        for n in range(1, 30)
     ]
     for one in sent:
         await one
-    await boss.runs(59, records("main"))
+    await boss.runs(29, records("main"), timeout=60)  # each of them starts a recorder
     acks = [one.json for one in boss.stranger.heard[mark:] if one.topic == boss.topic("ack")]
-    assert [ack["revision"] for ack in acks] == list(range(1, 60))
+    assert [ack["revision"] for ack in acks] == list(range(1, 30))
     assert {ack["result"] for ack in acks} == {"accepted"}
     assert len(writers(programs)) == 1
