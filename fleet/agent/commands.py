@@ -231,7 +231,7 @@ class StationCommands:
             platform.platform(),
             datetime.now(UTC),
             await asyncio.to_thread(clock_offset),
-            tuple(self._disks()),
+            tuple(await asyncio.to_thread(self._disks)),
             os.getloadavg(),
         )
 

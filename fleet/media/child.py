@@ -56,8 +56,13 @@ class ChildRole(Role[S]):
         )
         self._watch = self.host.task(self._until_exit(), "watch")
 
+    async def gone(self) -> None:
+        """The child is gone: finish what it has left, before `exited` says what that means."""
+
     async def _until_exit(self) -> None:
-        self.exited(await self.child.wait())
+        status = await self.child.wait()
+        await self.gone()
+        self.exited(status)
 
     async def stop(self) -> None:
         """Stop the child and wait until it is gone."""

@@ -115,7 +115,7 @@ class FfmpegRole(ChildRole[S]):
         self.metrics.begin()
         await super().start()
         try:
-            self.spawned()
+            await self.spawned()
             await self._first_output()
         except Failed:
             await self.stop()
@@ -138,7 +138,7 @@ class FfmpegRole(ChildRole[S]):
         if self._failure is not None:
             raise self._failure
 
-    def spawned(self) -> None:
+    async def spawned(self) -> None:
         """The child runs: get hold of what it is doing."""
         self._report = Report(self.child.output)
 

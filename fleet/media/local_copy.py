@@ -5,6 +5,7 @@ what is offered. While it cannot be written it is tried again, and the ingest sa
 """
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from signal import SIGINT
@@ -14,6 +15,7 @@ from attrs import frozen
 from msgspec import Meta
 from prometheus_client import Counter, Gauge
 
+from fleet.media.disk import DiskWork
 from fleet.media.segments import Segments, short_of
 from fleet.media.sources import below, reading
 from fleet.role import Child, Failed, Host
@@ -58,6 +60,7 @@ class LocalCopy:
         self._settings = settings
         self._url = f"tcp://{f'[{address}]' if ':' in address else address}:{port}"
         self._directory = host.recordings / settings.directory
+        self._disk, self._search = DiskWork(self._directory), DiskWork(host.recordings)
         self._child: Child | None = None
         self._segments: Segments | None = None
         self._task: asyncio.Task[None] | None = None
@@ -91,7 +94,8 @@ class LocalCopy:
         if self._segments is None or self._child is None:
             return
         try:
-            self._segments.publish()
+            self._host.records()
+            self._disk.look(self._segments.publish)
         except Failed as failure:
             self._trouble(failure)
             return
@@ -105,7 +109,9 @@ class LocalCopy:
     async def _keep_on(self) -> None:
         while not self._stopped:
             try:
-                self._check_space(1.0 if self.trouble is None else _AGAIN)
+                self._host.records()
+                times = 1.0 if self.trouble is None else _AGAIN
+                await self._disk.do(lambda: self._check_space(times))  # noqa: B023 (waited for)
                 await self._write()
             except Failed as failure:
                 self._trouble(failure)
@@ -114,27 +120,29 @@ class LocalCopy:
 
     async def _write(self) -> None:
         """Until there is something wrong, which is raised."""
-        self._segments = Segments.begin(self._host, self._directory, ".ts")
+        self._disk.forget()
+        segments = await self._disk.do(self._open)
         self._seen = 0
         argv = [
             *("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning"),
             *(*reading(self._url), "-map", "0", "-c", "copy"),
             *("-f", "segment", "-segment_time", str(self._settings.segment_seconds)),
             *("-segment_format", "mpegts", "-segment_format_options", "flush_packets=1"),
-            self._segments.pattern,
+            segments.pattern,
         ]
         child = await self._host.spawn(argv, name="copy", stop_signal=SIGINT, grace=10.0)
         if child.adopted:
-            self._segments.close()
-            self._segments = Segments.of(self._host, Path(child.argv[-1].replace("%%", "%")))
-        self._segments.sweep()
+            file = Path(child.argv[-1].replace("%%", "%"))
+            await self._disk.do(segments.close)
+            segments = self._segments = await self._disk.do(lambda: Segments.of(self._host, file))
+        self._search.begin(segments.sweep)
         self._child = child
         ended = asyncio.create_task(child.wait())
         begun = time.monotonic()
         try:
             while not ended.done():
                 await asyncio.wait({ended}, timeout=1.0)
-                self._check_space(1.0)
+                await self._disk.do(lambda: self._check_space(1.0))
                 if self.trouble and time.monotonic() - begun > _RETRY_SECONDS:
                     return  # what it writes to was taken away: begin a new file
         finally:
@@ -154,11 +162,20 @@ class LocalCopy:
         self.trouble = (failure.reason, f"no local copy: {failure.message}")
         self._writing.set(0)
 
+    def _open(self) -> Segments:
+        # Kept here, so that it is closed also where nobody waits for it any more.
+        self._segments = Segments.begin(self._host, self._directory, ".ts")
+        return self._segments
+
+    def _close(self) -> None:
+        segments, self._segments = self._segments, None
+        if segments is not None:
+            segments.close()
+
     async def _end(self) -> None:
         child, self._child = self._child, None
-        segments, self._segments = self._segments, None
         self._writing.set(0)
         if child is not None:
             await child.stop()
-        if segments is not None:
-            segments.close()
+        with contextlib.suppress(Failed):  # it is said, and closed once the disk is back
+            await self._disk.do(self._close)

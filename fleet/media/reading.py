@@ -144,9 +144,9 @@ class SourceRole(FfmpegRole[S]):
                 return self.copied() if UNTIMED in words else frozenset()
         return super().otherwise(failure)
 
-    def spawned(self) -> None:
+    async def spawned(self) -> None:
         """The child runs."""
-        super().spawned()
+        await super().spawned()
         self._jumps, self._looked = 0, time.monotonic()
 
     def tick(self) -> None:

@@ -35,6 +35,8 @@ _LAST = "last"
 """In the run's directory: the name of the segment published last."""
 _NAME_BYTES = 255
 _FRESH_SECONDS = 60.0
+_OPEN: set[Path] = set()
+"""Runs that somebody in this process has begun or taken over, so that no search closes them."""
 
 
 def public_name(
@@ -65,9 +67,6 @@ class Owner(Protocol):
     room: str | None
     recordings: Path
 
-    def records(self) -> None:
-        """As a host's."""
-
 
 @define
 class LeftOwner:
@@ -79,9 +78,6 @@ class LeftOwner:
     name: str
     room: str | None
     recordings: Path
-
-    def records(self) -> None:
-        """It writes no more."""
 
 
 def _own(host: Owner) -> str:
@@ -109,11 +105,18 @@ def refused(error: OSError, directory: Path) -> Failed:
 def short_of(minimum: float, directory: Path) -> str | None:
     """Where less than `minimum` GiB are free for `directory`, which may have to be made: how much.
 
+    Raises:
+        Failed: that cannot be known, so nothing could be written either.
+
     >>> short_of(0, Path("/"))
     """
-    while not directory.exists():
-        directory = directory.parent
-    free = shutil.disk_usage(directory).free / _GIB
+    place = directory
+    try:
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free / _GIB
+    except OSError as error:
+        raise refused(error, directory) from None
     return f"{free:.1f} GiB are free, less than {minimum:g}" if free < minimum else None
 
 
@@ -143,17 +146,21 @@ class Segments:
         """
         stem = f"{_own(host)}.{datetime.now(UTC).strftime(_STAMP)}"
         run = directory.absolute() / stem
-        host.records()
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(directory).free < _LEAST:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             for again in range(1, 1000):
+                ours = run not in _OPEN
+                _OPEN.add(run)  # before a search can find it
                 with contextlib.suppress(FileExistsError):
                     run.mkdir()
                     break
+                if ours:
+                    _OPEN.discard(run)
                 run = run.with_name(f"{stem}.{again}")
         except OSError as error:
+            _OPEN.discard(run)
             raise refused(error, directory) from None
         return cls(host, run, suffix)
 
@@ -161,6 +168,7 @@ class Segments:
     def of(cls, host: Owner, file: Path) -> Self:
         """The run of an earlier agent that `file` is or was to be one segment of."""
         segments = cls(host, file.parent, file.suffix)
+        _OPEN.add(segments.run)
         with contextlib.suppress(OSError):
             last = segments._last()
             if last is not None and last.stat().st_size:
@@ -202,7 +210,6 @@ class Segments:
         """
         if self._closed:
             return
-        self.host.records()
         try:
             self._name()
             self._look()
@@ -232,6 +239,7 @@ class Segments:
                 kept.remove(path)
             self.run.rmdir()
             self._look()
+        _OPEN.discard(self.run)
 
     def discard(self) -> None:
         """Close a run that just began, without it: what nobody can read is no recording."""
@@ -244,7 +252,7 @@ class Segments:
         with contextlib.suppress(OSError):
             used = _InUse()
             for run in self.host.recordings.rglob(f"{_own(self.host)}.*"):
-                if run != self.run and run not in used:
+                if run != self.run and run not in _OPEN and run not in used:
                     _close(self.host, run, self.suffix)
 
     def _waiting(self) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
+from fleet.media.disk import DiskWork
 from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import Segments, publish_left, short_of
@@ -97,6 +98,10 @@ class Record(SourceRole[RecordSettings]):
         super().__init__(host, settings)
         self.stall_seconds = settings.stall_seconds
         self._begun = 0.0
+        directory = host.recordings / settings.directory
+        self._disk, self._search = DiskWork(directory), DiskWork(host.recordings)
+        self._wrong: Failed | None = None
+        """What was wrong with the disk when the child had ended."""
 
     def target(self) -> str:
         """As messages name it."""
@@ -119,15 +124,25 @@ class Record(SourceRole[RecordSettings]):
 
     async def begin(self) -> None:
         """Returns once the first segment has bytes and its name."""
-        directory = self.host.recordings / self.settings.directory
-        self._check_space(directory)
+        self.host.records()
+        self._disk.forget()
+        await self._disk.do(self._open)
         self._begun = time.monotonic()
-        self._segments = Segments.begin(self.host, directory, _SUFFIXES[self.settings.container])
         try:
             await super().begin()
         except Failed:
-            self._segments.close()
+            await self._disk.do(self._segments.close)
             raise
+
+    def _open(self) -> None:
+        self._check_space(self._disk.directory)
+        suffix = _SUFFIXES[self.settings.container]
+        # Here, so that it is closed also where nobody waits for it any more.
+        self._segments = Segments.begin(self.host, self._disk.directory, suffix)
+
+    def _close(self) -> None:
+        if hasattr(self, "_segments"):  # else it was stopped before it began
+            self._segments.close()
 
     def copied(self) -> frozenset[str]:
         """What is to be copied if it can be."""
@@ -152,10 +167,8 @@ class Record(SourceRole[RecordSettings]):
         if not encode and not unreadable:
             return encode
         await super().stop()
-        if self.child.adopted:
-            self._segments.close()
-        else:
-            self._segments.discard()
+        segments = self._segments
+        await self._disk.do(segments.close if self.child.adopted else segments.discard)
         if not encode:
             raise Failed(
                 "CodecUnsuitable",
@@ -169,7 +182,7 @@ class Record(SourceRole[RecordSettings]):
         unfit = super().otherwise(failure)
         young = time.monotonic() - self._begun < _YOUNG_SECONDS
         if failure.reason == "CodecUnsuitable" and unfit is not None and young:
-            self._segments.discard()
+            self._disk.begin(self._segments.discard)
         return unfit
 
     async def readable(self) -> bool:
@@ -178,7 +191,8 @@ class Record(SourceRole[RecordSettings]):
         if file is None or self.settings.container != "mpegts":
             return False
         rate = self._segments.written / max(1.0, time.monotonic() - self._begun)
-        skipped = max(0, file.stat().st_size - round(rate * _LOOKED_AT)) // 188 * 188
+        size = await self._disk.do(lambda: file.stat().st_size)
+        skipped = max(0, size - round(rate * _LOOKED_AT)) // 188 * 188
         show = ("-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames")
         tail = ("-skip_initial_bytes", str(skipped), f"file:{file}")
         argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *tail]
@@ -198,18 +212,18 @@ class Record(SourceRole[RecordSettings]):
             return []  # what could not be looked at is recorded all the same
         return found
 
-    def spawned(self) -> None:
+    async def spawned(self) -> None:
         """Where the child writes is told by its arguments: an earlier agent may have begun it."""
-        super().spawned()
+        await super().spawned()
         if self.child.adopted:
-            self._segments.close()
-            pattern = self.child.argv[-1].replace("%%", "%")
-            self._segments = Segments.of(self.host, Path(pattern))
-        self._segments.sweep()
+            await self._disk.do(self._segments.close)
+            file = Path(self.child.argv[-1].replace("%%", "%"))
+            self._segments = await self._disk.do(lambda: Segments.of(self.host, file))
+        self._search.begin(self._segments.sweep)
 
-    def tick(self) -> None:
-        """See what was written, and stop before the disk is full: the station needs some of it."""
-        super().tick()
+    def _see(self) -> None:
+        """Publish, and stop before the disk is full: the station needs some of it."""
+        self._segments.publish()
         self._check_space(self._segments.directory)
 
     def _check_space(self, directory: Path) -> None:
@@ -219,7 +233,8 @@ class Record(SourceRole[RecordSettings]):
 
     def written(self) -> tuple[int | None, float | None]:
         """What the files grew by."""
-        self._segments.publish()
+        self.host.records()
+        self._disk.look(self._see)
         last = self._segments.last_write
         return self._segments.written, last.timestamp() if last else None
 
@@ -230,18 +245,21 @@ class Record(SourceRole[RecordSettings]):
 
     def failure(self, status: int | None) -> Failed:
         """What its end means: the state of the disk tells more than ffmpeg's words."""
-        try:
-            self._segments.publish()
-        except Failed as failure:
-            return failure
+        if self._wrong is not None:
+            return self._wrong
         if super().finished(status):
             return Failed("SourceEnded", f"{self.source()} stopped sending: check it")
         return super().failure(status)
 
-    def exited(self, status: int | None) -> None:
+    async def gone(self) -> None:
         """What it has written is kept."""
-        super().exited(status)
-        self._segments.close()
+        self._wrong = None
+        try:
+            await self._disk.do(self._segments.publish)
+            await self._disk.do(self._segments.close)
+        except Failed as failure:
+            self._wrong = failure
+            self._disk.begin(self._segments.close)
 
     async def update(self, settings: RecordSettings) -> bool:
         """How patient we are and what must stay free can change while recording."""
@@ -255,8 +273,7 @@ class Record(SourceRole[RecordSettings]):
     async def stop(self) -> None:
         """ffmpeg closes its file, and the last segment gets its name."""
         await super().stop()
-        if hasattr(self, "_segments"):  # else it was stopped before it began
-            self._segments.close()
+        await self._disk.do(self._close)
 
     def _video(self) -> list[str]:
         settings = self.settings

@@ -14,6 +14,7 @@ from attrs import frozen
 from prometheus_client import Gauge
 
 from fleet import kept
+from fleet.media.disk import DiskWork
 from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
@@ -139,7 +140,7 @@ class Stream(SourceRole[StreamSettings]):
         if isinstance(target, HlsTarget):
             directory = self.host.recordings / target.directory
             try:
-                directory.mkdir(parents=True, exist_ok=True)
+                await DiskWork(directory).do(lambda: directory.mkdir(parents=True, exist_ok=True))
             except OSError as error:
                 raise refused(error, directory) from None
         self._secrets = {

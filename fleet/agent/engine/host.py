@@ -29,6 +29,8 @@ from fleet.role import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_LOOK_SECONDS: Final = 0.5
+"""Seconds all roles may have to wait for a look at the disk of recordings."""
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 """The variable by which systemd says where a service's credentials are."""
 
@@ -164,7 +166,7 @@ class InstanceHost(Host):
     def records(self) -> None:
         """Looked at when it begins, then as the last look found it."""
         if not self._records:
-            self._disk.look()
+            self._disk.look_within(_LOOK_SECONDS)
         self._records = True
         if self._disk.refused and self._disk.trouble is not None:
             raise Failed(self._disk.trouble.reason, self._disk.trouble.message)

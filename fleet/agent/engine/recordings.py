@@ -6,6 +6,7 @@ the difference. The mount point is therefore remembered, and the disk itself by 
 
 import logging
 import secrets
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,12 @@ class RecordingsDisk:
     def refused(self) -> bool:
         """Whether nothing may be recorded now."""
         return self._needs_mount and self.trouble is not None and self.trouble.elsewhere
+
+    def look_within(self, seconds: float) -> None:
+        """Look now; what a slow disk says only after so long counts from then on."""
+        looking = threading.Thread(target=self.look, name="look at the disk", daemon=True)
+        looking.start()
+        looking.join(seconds)
 
     def look(self) -> None:
         """Look now; blocks for as long as the disk does."""

@@ -1,0 +1,110 @@
+"""Work on a disk that may be slow or hang, so that the event loop never waits for it."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from fleet.role import Failed
+
+T = TypeVar("T")
+
+PATIENCE: Final = 15.0
+"""Seconds a disk may take before it is said that it hangs."""
+
+
+class DiskWork:
+    """What one owner does on the disk of `directory`: one after the other, in a thread beside.
+
+    The thread is one that the program's end does not wait for, should the disk have gone.
+    """
+
+    def __init__(self, directory: Path, now: Callable[[], float] = time.monotonic) -> None:
+        self.directory = directory
+        self._now = now
+        self._lock = threading.Lock()
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._busy = False
+        self._looking: asyncio.Future[object] | None = None
+        self._since = 0.0
+
+    async def do(self, work: Callable[[], T], patience: float = PATIENCE) -> T:
+        """The result of `work`, or what it raises.
+
+        Raises:
+            Failed: `DiskHangs`, there is none after so many seconds.
+        """
+        try:
+            return await asyncio.wait_for(self.begin(work), patience)
+        except TimeoutError:
+            raise self._hangs(patience) from None
+
+    def look(self, work: Callable[[], object]) -> None:
+        """Have `work` done, unless it still is; what the last one raised is raised here.
+
+        Raises:
+            Failed: `DiskHangs`, it has been at it for too long.
+        """
+        last = self._looking
+        if last is not None and not last.done():
+            waited = self._now() - self._since
+            if waited > PATIENCE:
+                raise self._hangs(waited)
+            return
+        self._looking, self._since = self.begin(work), self._now()
+        if last is not None:
+            last.result()
+
+    def forget(self) -> None:
+        """What the last look found is of no interest any more."""
+        self._looking = None
+
+    def begin(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Have `work` done after what is being done; nobody has to wait for it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]
+
+        def run() -> None:
+            result: T | None = None
+            error: BaseException | None = None
+            try:
+                result = work()
+            except BaseException as raised:
+                error = raised
+            with contextlib.suppress(RuntimeError):  # the loop may be over by now
+                loop.call_soon_threadsafe(settle, result, error)
+
+        with self._lock:
+            self._waiting.append(run)
+            if not self._busy:
+                self._busy = True
+                threading.Thread(target=self._work, name="disk", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._busy = False
+                    return
+                work = self._waiting.popleft()
+            work()
+
+    def _hangs(self, waited: float) -> Failed:
+        return Failed(
+            "DiskHangs",
+            f"the disk of {self.directory} has not answered for {waited:.0f} s: check it",
+        )
