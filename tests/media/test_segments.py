@@ -326,7 +326,8 @@ async def test_segments_written_while_no_agent_was_there_get_their_own_times(
     began = time.time()
     await first.start()
     (run,) = hidden(first.host.recordings)
-    await until(lambda: (run / "000000004.ts").exists())
+    last = run / "000000004.ts"
+    await until(lambda: last.exists() and last.stat().st_size)
     role = Record(make_host(), settings)
     await role.start()
     assert role.child.adopted
