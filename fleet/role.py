@@ -16,7 +16,8 @@ import attrs
 from attrs import field, frozen
 from prometheus_client import CollectorRegistry
 
-from fleet.model import is_name
+from fleet.model import NAME_RULE, is_name
+from fleet.schema import BadDeclaration
 
 THUMBNAIL_BYTES = 64 * 1024
 
@@ -255,8 +256,8 @@ class Role(Generic[S]):
     async def stop(self) -> None:
         """End, so that what was written is whole.
 
-        Called once `start` has returned or was cut short; a start that raises has tidied up
-        after itself. Children that are left afterwards are stopped by the agent.
+        Called after every start that began, also one that raised or was cut short. Children that
+        are left afterwards are stopped by the agent.
         """
 
     def tick(self) -> None:
@@ -271,18 +272,20 @@ class Role(Generic[S]):
         """Name -> classes of arguments and result of each method marked with `@command`.
 
         Raises:
-            TypeError: a marked method is not annotated as `command` asks, or badly named.
+            BadDeclaration: a marked method is not annotated as `command` asks, or badly named.
         """
         found: dict[str, tuple[type, type]] = {}
         for name in dir(cls):
             method = getattr(cls, name)
             if not getattr(method, "fleet_command", False):
                 continue
+            if not is_name(name):
+                raise BadDeclaration(cls, name, f"cannot name a command: {NAME_RULE}")
             hints = get_type_hints(method)
             result = hints.pop("return", None)
-            if len(hints) != 1 or not isinstance(result, type) or not is_name(name):
-                raise TypeError(
-                    f"{cls.__name__}.{name}: a command has one annotated parameter and result"
+            if len(hints) != 1 or not attrs.has(result):
+                raise BadDeclaration(
+                    cls, name, "a command has one annotated parameter and result: attrs classes"
                 )
             (arguments,) = hints.values()
             found[name] = (arguments, result)

@@ -1,14 +1,17 @@
 """attrs classes -> JSON Schema, so that an operator sees what a role takes before asking.
 
 It says in JSON Schema (draft 2020-12) what `strict.structure` would take; the one thing it
-cannot say is what a function among the annotations checks. msgspec's own schema knows no
-unions of classes, which is why this is here.
+cannot say is what a function among the annotations checks. What it cannot say is refused, with
+another way to say it. msgspec's own schema knows no unions of classes, which is why this is here.
 """
 
+import json
+import re
 import types
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from enum import Enum
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, Flag
 from functools import cache
 from typing import (
     TYPE_CHECKING,
@@ -23,11 +26,10 @@ from typing import (
 )
 
 import attrs
-from cattrs import Converter
 from msgspec import Meta
 
 from fleet.model import JsonSchema
-from fleet.strict import tagged
+from fleet.strict import plain, tagged
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -38,42 +40,97 @@ _PLAIN: Final[Mapping[Any, dict[str, Any]]] = {
     int: {"type": "integer"},
     float: {"type": "number"},
     str: {"type": "string"},
-    datetime: {"type": "string", "format": "date-time"},
+    date: {"type": "string", "format": "date", "pattern": r"^\d{4}-\d\d-\d\d$"},
+    datetime: {
+        "type": "string",
+        "format": "date-time",
+        "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$",
+    },
+    bytes: {
+        "type": "string",
+        "contentEncoding": "base64",
+        "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    },
     type(None): {"type": "null"},
 }
 _KEYWORDS: Final = {
-    "ge": "minimum",
-    "gt": "exclusiveMinimum",
-    "le": "maximum",
-    "lt": "exclusiveMaximum",
-    "multiple_of": "multipleOf",
-    "pattern": "pattern",
-    "title": "title",
-    "description": "description",
-    "examples": "examples",
+    "ge": ("minimum", "number"),
+    "gt": ("exclusiveMinimum", "number"),
+    "le": ("maximum", "number"),
+    "lt": ("exclusiveMaximum", "number"),
+    "multiple_of": ("multipleOf", "number"),
+    "pattern": ("pattern", "string"),
+    "title": ("title", None),
+    "description": ("description", None),
+    "examples": ("examples", None),
 }
+"""What of a Meta becomes which keyword, and of which type of value it can be said."""
+_LENGTHS: Final = {"string": "Length", "array": "Items", "object": "Properties"}
+_CHECKED: Final = frozenset(
+    [
+        *("type", "enum", "const", "not", "anyOf", "oneOf", "allOf", "default", "items"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern"),
+        *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+        *("uniqueItems", "properties", "required", "additionalProperties"),
+    ]
+)
+"""Keywords that are made from the annotations alone."""
+_INSTEAD: Final[Sequence[tuple[Any, str]]] = (
+    (timedelta, "a number of seconds, Annotated[float, Meta(ge=0)]"),
+    (time, 'a str with a pattern, such as Meta(pattern=r"\\d\\d:\\d\\d")'),
+    (Decimal, "a float or a str"),
+    (complex, "two floats"),
+    (Flag, "tuple[E, ...] of an Enum E"),
+    (set, "tuple[str, ...]"),
+    (frozenset, "tuple[str, ...]"),
+    (list, "list[str], which says what is in it"),
+    (tuple, "tuple[int, ...], or an attrs class where each has its own meaning"),
+    (dict, "dict[str, int], which says what is in it, or an attrs class"),
+)
 
-_defaults = Converter(unstruct_collection_overrides={tuple: list})
+
+class BadDeclaration(TypeError):
+    """A class declares what no setting, argument or result can be.
+
+    `of` is the class, `field` the name in it that is wrong.
+    """
+
+    def __init__(self, of: type, field: str, message: str) -> None:
+        super().__init__(f"{of.__name__}.{field}: {message}")
+        self.of = of
+        self.field = field
 
 
 def json_schema(cls: type) -> JsonSchema:
     """The schema of an attrs class, complete in itself (no `$ref`).
 
     Raises:
-        TypeError: a field has a type that no setting can have.
+        TypeError: it is no attrs class.
+        BadDeclaration: a field has a type or default that no setting can have.
     """
+    if not (isinstance(cls, type) and attrs.has(cls)):
+        raise TypeError(f"{_named(cls)} is not an attrs class: write @frozen above it")
     hints = get_type_hints(cls, include_extras=True)
     properties: dict[str, Any] = {}
     required = []
     for field in attrs.fields(cls):
         if not field.init:
             continue
-        schema = _of(hints[field.name])
-        if field.default is attrs.NOTHING:
-            required.append(field.name)
-        else:
-            schema["default"] = _default(field.default)
-        properties[field.name] = schema
+        name = field.alias or field.name
+        try:
+            if field.name not in hints:
+                raise TypeError(f"has no type: write {field.name}: int = …")
+            schema = _of(hints[field.name])
+            if field.default is attrs.NOTHING:
+                required.append(name)
+            elif not getattr(field.default, "takes_self", False):
+                schema["default"] = _default(field.default, hints[field.name])
+            json.dumps(schema, allow_nan=False)
+        except BadDeclaration:
+            raise
+        except Exception as error:
+            raise BadDeclaration(cls, field.name, str(error)) from None
+        properties[name] = schema
     return {
         "type": "object",
         "properties": properties,
@@ -93,11 +150,21 @@ def _strict() -> Any:
     from jsonschema import Draft202012Validator  # many import this module and check nothing
     from jsonschema.validators import extend
 
-    # JSON Schema takes 180.0 for an integer, a station does not.
+    # JSON Schema takes 180.0 for an integer, and Python's `$` a newline; a station does not.
     whole = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     )
-    return extend(Draft202012Validator, type_checker=whole)  # type: ignore[no-untyped-call]
+    pattern = {"pattern": _pattern}
+    return extend(Draft202012Validator, pattern, type_checker=whole)  # type: ignore[no-untyped-call]
+
+
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(value, str):
+        whole = pattern.startswith("^") and pattern.endswith("$")
+        if not (re.fullmatch if whole else re.search)(pattern, value):
+            yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 @cache
@@ -117,21 +184,23 @@ def kind(setting: Mapping[str, Any]) -> str:
     if "const" in setting:
         return str(setting["const"])
     text = {"object": "table", "array": "list"}.get(setting.get("type", ""), setting.get("type"))
-    low = setting.get("minimum", setting.get("exclusiveMinimum"))
-    high = setting.get("maximum", setting.get("exclusiveMaximum"))
+    text = text or "anything"
+    low, high = setting.get("minimum"), setting.get("maximum")
+    above, below = setting.get("exclusiveMinimum"), setting.get("exclusiveMaximum")
     if low is not None and high is not None:
         return f"{text} {low} to {high}"
-    if low is not None:
-        return f"{text} from {low}"
-    return f"{text} to {high}" if high is not None else text or "anything"
+    bounds = (("from", low), ("above", above), ("to", high), ("below", below))
+    return " ".join([text, *(f"{word} {bound}" for word, bound in bounds if bound is not None)])
 
 
-def _default(default: Any) -> Any:
+def _default(default: Any, type_: Any) -> Any:
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         default = default.factory()
-    if isinstance(default, tuple):
-        default = list(default)
-    return _defaults.unstructure(default)
+    try:
+        return plain(default, type_)
+    except ValueError as error:
+        text = str(error).removeprefix("/: ")
+        raise TypeError(f"its default {default!r} is none of its values: {text}") from None
 
 
 def _of(type_: Any) -> dict[str, Any]:
@@ -141,40 +210,103 @@ def _of(type_: Any) -> dict[str, Any]:
     if origin is Annotated:
         return _annotated(args[0], args[1:])
     if origin is Literal:
-        return {"const": args[0]} if len(args) == 1 else {"enum": list(args)}
+        return _literal(args)
     if origin in (Union, types.UnionType):
         return _union(type_, args)
     if origin in (list, Sequence) or (origin is tuple and args[1:] == (...,)):
         return {"type": "array", "items": _of(args[0])}
     if origin in (dict, Mapping):
+        if args[0] is not str:
+            raise TypeError(f"{_named(type_)}: keys are text, take dict[str, …]")
         return {"type": "object", "additionalProperties": _of(args[1])}
-    if isinstance(type_, type) and issubclass(type_, Enum):
-        return {"enum": [member.value for member in type_]}
+    if isinstance(type_, type) and issubclass(type_, Enum) and not issubclass(type_, Flag):
+        return _enum(type_)
     if attrs.has(type_):
         return dict(json_schema(type_))
-    raise TypeError(f"{type_} is not a type a setting can have")
+    kind = origin if isinstance(origin, type) else type_
+    for one, instead in _INSTEAD:
+        if isinstance(kind, type) and issubclass(kind, one):
+            raise TypeError(f"{_named(type_)} is not a type a setting can have: take {instead}")
+    raise TypeError(
+        f"{_named(type_)} is not a type a setting can have: take bool, int, float, str, date, "
+        "datetime, bytes, Literal, an Enum, list[…], tuple[…, ...], dict[str, …], an attrs class, "
+        "Secret, or a union of them"
+    )
+
+
+def _enum(type_: type[Enum]) -> dict[str, Any]:
+    values = [member.value for member in type_]
+    if all(isinstance(value, str) for value in values):
+        return {"enum": values}
+    if all(type(value) is int for value in values):
+        return {"type": "integer", "enum": values}
+    raise TypeError(
+        f"{type_.__name__} is an Enum with values that JSON has not: take text, or whole numbers"
+    )
+
+
+def _literal(args: Sequence[Any]) -> dict[str, Any]:
+    if not all(isinstance(one, str | int) and not isinstance(one, Enum) for one in args):
+        raise TypeError("a Literal has text, whole numbers, True or False: take an Enum for others")
+    schema: dict[str, Any] = {"const": args[0]} if len(args) == 1 else {"enum": list(args)}
+    return {"type": "integer", **schema} if all(type(one) is int for one in args) else schema
 
 
 def _annotated(base: Any, notes: Sequence[Any]) -> dict[str, Any]:
     schema = _of(base)
-    length = "Items" if "items" in schema else "Length"
+    types_ = set() if base in (date, datetime, bytes) else _types(schema)
     for meta in (note for note in notes if isinstance(note, Meta)):
-        for name, keyword in _KEYWORDS.items():
-            if (value := getattr(meta, name)) is not None:
-                schema[keyword] = value
-        if meta.min_length is not None:
-            schema[f"min{length}"] = meta.min_length
-        if meta.max_length is not None:
-            schema[f"max{length}"] = meta.max_length
-        schema.update(meta.extra_json_schema or {})
+        for name, (keyword, type_) in _KEYWORDS.items():
+            value = getattr(meta, name)
+            if value is None:
+                continue
+            if type_ is not None and type_ not in types_:
+                raise TypeError(f"Meta({name}=…) says nothing of {_named(base)}: {_OWN_CHECK}")
+            schema[keyword] = _whole(value) if name == "pattern" else value
+        for name, bound in (("min", meta.min_length), ("max", meta.max_length)):
+            lengths = [_LENGTHS[one] for one in sorted(types_ & _LENGTHS.keys())]
+            if bound is not None and not lengths:
+                raise TypeError(
+                    f"Meta({name}_length=…) says nothing of {_named(base)}: {_OWN_CHECK}"
+                )
+            if bound is not None:
+                schema.update({f"{name}{length}": bound for length in lengths})
+        more = meta.extra_json_schema or {}
+        if both := sorted(_CHECKED & more.keys()):
+            raise TypeError(f"extra_json_schema has {', '.join(both)}, which nothing would check")
+        schema.update(more)
     return schema
+
+
+_OWN_CHECK: Final = "take a function in the annotation that raises ValueError"
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    """The JSON types that bounds of a setting can be about; `number` for `integer`, too."""
+    arms = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    found = set().union(*map(_types, arms)) if arms else set()
+    if "enum" not in schema and "const" not in schema and "type" in schema:
+        found.add("number" if schema["type"] == "integer" else schema["type"])
+    return found
+
+
+def _whole(pattern: str) -> str:
+    """The pattern so that JSON Schema too, which searches, has it match the whole text."""
+    anchored = pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern
+    return pattern if anchored else f"^(?:{pattern})$"
+
+
+def _named(type_: Any) -> str:
+    return type_.__name__ if isinstance(type_, type) and not get_args(type_) else repr(type_)
 
 
 def _union(type_: Any, args: Sequence[Any]) -> dict[str, Any]:
     if sum(1 for arm in args if attrs.has(arm)) < 2:
         return {"anyOf": [_of(arm) for arm in args]}
+    if not all(attrs.has(arm) or arm is type(None) for arm in args):
+        raise TypeError(f"{_named(type_)}: several tables go with nothing else but None in a union")
     arms, untagged = tagged(type_)
-    one_of = [_arm(arm) for arm in arms.values()]
+    one_of = [_arm(arm) for arm in dict.fromkeys(arms.values())]
     if untagged is not None:
         one_of.append(dict(json_schema(untagged)))
     if type(None) in args:

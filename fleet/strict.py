@@ -5,17 +5,19 @@ int, `1` for a bool, a string for a list) and check the bounds a class states in
 annotations, as `Annotated[int, Meta(ge=1)]`. The same annotations make the JSON Schema. A
 function among them, `Annotated[str, relative]`, is called with the value and refuses it by a
 ValueError. A class with an attribute `private` is never shown in a message: the attribute says
-what was expected.
+what was expected. A date is text as in "2026-02-01", bytes are text in base64.
 """
 
+import base64
+import binascii
 import difflib
 import functools
 import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from enum import Enum, StrEnum
+from datetime import UTC, date, datetime
+from enum import Enum, IntEnum, StrEnum
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -35,6 +37,7 @@ __all__ = ["Meta", "Mistake", "Mistakes", "make_converter", "structure"]
 Hook = Callable[[Any, Any], Any]
 T = TypeVar("T")
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
@@ -120,6 +123,24 @@ def _time(value: Any, _: Any) -> datetime:
     raise _wrong('a time in UTC such as "2026-02-01T09:30:00Z"', value)
 
 
+def _date(value: Any, _: Any) -> date:
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise _wrong('a date such as "2026-02-01"', value)
+
+
+def _bytes(value: Any, _: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value.encode(), validate=True)
+        except (binascii.Error, UnicodeEncodeError):
+            pass
+    raise _wrong("bytes as text in base64", value)
+
+
 def _literal(type_: Any) -> Hook:
     allowed = get_args(type_)
 
@@ -133,16 +154,19 @@ def _literal(type_: Any) -> Hook:
 
 
 @functools.cache
-def _enum(type_: type[Enum]) -> Hook:
+def _enum(type_: type[Enum], others: bool) -> Hook:
     values = {member.value: member for member in type_}
-    fallback = values.get("unknown")
+    fallback = values.get("unknown") if others else None
 
     def hook(value: Any, _: Any) -> Enum:
-        if isinstance(value, str):
-            member = values.get(value, fallback)
+        if isinstance(value, str) or type(value) is int:
+            member = values.get(value)
             if member is not None:
                 return member
-        raise _wrong(f"one of {', '.join(map(repr, values))}", value)
+            if fallback is not None and isinstance(value, str):
+                return fallback
+        close = close_match(value, list(values))
+        raise _wrong(f"one of {', '.join(map(repr, values))}{close}", value)
 
     return hook
 
@@ -180,16 +204,23 @@ def _check(meta: Meta, value: Any) -> None:
     if isinstance(value, int | float):
         if not _within(meta, value):
             raise _wrong(f"{bounds(meta)}", value)
-        if meta.multiple_of is not None and value % meta.multiple_of:
+        if meta.multiple_of is not None and not _is_multiple(value, meta.multiple_of):
             raise _wrong(f"a multiple of {meta.multiple_of}", value)
-    if isinstance(value, str | Sequence):
+    if isinstance(value, str | Sequence | Mapping):
         low, high = meta.min_length or 0, meta.max_length
         if len(value) < low or (high is not None and len(value) > high):
             span = f"{low} to {high}" if high is not None else f"at least {low}"
-            what = "characters" if isinstance(value, str) else "items"
-            raise _wrong(f"{span} {what}", value)
-    if isinstance(value, str) and meta.pattern and not re.search(meta.pattern, value):
+            what = "items" if isinstance(value, Sequence) else "keys"
+            raise _wrong(f"{span} {'characters' if isinstance(value, str) else what}", value)
+    if isinstance(value, str) and meta.pattern and not re.fullmatch(meta.pattern, value):
         raise _wrong(meta.title or f"text like {meta.pattern}", value)
+
+
+def _is_multiple(value: Any, of: Any) -> bool:
+    """As JSON Schema's checkers reckon it."""
+    if isinstance(value, int) and isinstance(of, int):
+        return not value % of
+    return bool((value / of).is_integer())
 
 
 def _within(meta: Meta, value: float) -> bool:
@@ -231,7 +262,7 @@ def tagged(type_: Any) -> tuple[dict[str, type], type | None]:
             continue
         tag = getattr(attrs.fields_dict(attrs.resolve_types(arm)).get("type"), "type", None)
         if get_origin(tag) is Literal:
-            arms[get_args(tag)[0]] = arm
+            arms.update(dict.fromkeys(get_args(tag), arm))
         elif untagged is None:
             untagged = arm
         else:
@@ -272,32 +303,76 @@ def _is_optional(type_: Any) -> bool:
     return get_origin(type_) in (Union, types.UnionType) and len(arms) == 2 and type(None) in arms
 
 
-def _is_number_or_text(type_: Any) -> bool:
-    """A union such as `int | Annotated[str, …]`, told apart by the value's own type."""
-    arms = get_args(type_)
-    union = get_origin(type_) in (Union, types.UnionType)
-    return union and all(_bare(arm) in (int, float, str) for arm in arms)
+def _is_union(type_: Any) -> bool:
+    return get_origin(type_) in (Union, types.UnionType)
 
 
 def _bare(type_: Any) -> Any:
     return get_args(type_)[0] if _is_annotated(type_) else type_
 
 
-def _number_or_text(type_: Any, converter: Converter) -> Hook:
-    arms = {_bare(arm): arm for arm in get_args(type_)}
-    titles = [
-        next((note.title for note in get_args(arm)[1:] if getattr(note, "title", None)), base)
-        for base, arm in arms.items()
-    ]
-    names = {int: "a whole number", float: "a number", str: "a string"}
-    expected = " or ".join(names.get(title, title) for title in titles)
+def _any_of(type_: Any, converter: Converter) -> Hook:
+    """A union such as `int | Annotated[str, …] | None`: the first arm that takes the value."""
+    arms = sorted(get_args(type_), key=lambda arm: _bare(arm) is float)  # 5 is an int first
+    hooks = [(arm, converter.get_structure_hook(arm)) for arm in arms if arm is not type(None)]
+    optional = type(None) in arms
+    expected = " or ".join(_title(arm) for arm, _ in hooks)
 
     def hook(value: Any, _: Any) -> Any:
-        if type(value) not in arms:
-            raise _wrong(expected, value)
-        return converter.structure(value, arms[type(value)])
+        if value is None and optional:
+            return None
+        meant = [(arm, take) for arm, take in hooks if _may_take(arm, value)]
+        if len(meant) == 1:
+            ((arm, take),) = meant
+            return take(value, arm)
+        for arm, take in meant:
+            try:
+                return take(value, arm)
+            except Exception:  # noqa: S112 (the next one may)
+                continue
+        raise _wrong(expected, value)
 
     return hook
+
+
+_TITLES: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+_TITLES |= {str: "a string", date: "a date", datetime: "a time", bytes: "bytes"}
+
+
+def _title(arm: Any) -> str:
+    notes = get_args(arm)[1:] if _is_annotated(arm) else ()
+    title = next((note.title for note in notes if getattr(note, "title", None)), None)
+    bare = _bare(arm)
+    if title is not None:
+        return str(title)
+    if get_origin(bare) is Literal:
+        return " or ".join(map(repr, get_args(bare)))
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return " or ".join(repr(member.value) for member in bare)
+    if get_origin(bare) in (list, tuple, Sequence):
+        return "a list"
+    return _TITLES.get(bare, "a table")
+
+
+def _may_take(arm: Any, value: Any) -> bool:
+    """Whether a value of this kind can be meant by an arm of a union."""
+    bare = _bare(arm)
+    if bare is Any:
+        return True
+    if bare is bool:
+        return isinstance(value, bool)
+    if bare in (int, float):
+        numbers = int if bare is int else (int, float)
+        return isinstance(value, numbers) and not isinstance(value, bool)
+    if bare in (str, date, datetime, bytes):
+        return isinstance(value, str)
+    if get_origin(bare) is Literal:
+        return type(value) in map(type, get_args(bare))
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return type(value) in {type(member.value) for member in bare}
+    if get_origin(bare) in (list, tuple, Sequence):
+        return isinstance(value, list)
+    return isinstance(value, dict)
 
 
 def _only(kind: type, expected: str, inner: Hook) -> Hook:
@@ -329,23 +404,42 @@ def make_converter(*, forbid_extra_keys: bool) -> Converter:
 
     Settings and arguments forbid keys they do not know; the wire ignores those of a newer peer.
     """
-    converter = Converter(detailed_validation=True, forbid_extra_keys=forbid_extra_keys)
+    converter = Converter(
+        detailed_validation=True,
+        forbid_extra_keys=forbid_extra_keys,
+        use_alias=forbid_extra_keys,
+        unstruct_collection_overrides={tuple: list, Sequence: list},
+    )
     for kind, simple in ((bool, _bool), (int, _int), (float, _float), (str, _str)):
         converter.register_structure_hook(kind, simple)
+    converter.register_structure_hook(date, _date)
     converter.register_structure_hook(datetime, _time)
+    converter.register_structure_hook(bytes, _bytes)
+    converter.register_unstructure_hook(date, date.isoformat)
+    converter.register_unstructure_hook(
+        datetime, lambda at: f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+    )
+    converter.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
     converter.register_structure_hook_factory(
         attrs.has,
         lambda t: (_unshown if hasattr(t, "private") else _only)(
             dict,
             getattr(t, "private", "a table"),
-            make_dict_structure_fn(t, converter, _cattrs_forbid_extra_keys=forbid_extra_keys),
+            make_dict_structure_fn(
+                t,
+                converter,
+                _cattrs_forbid_extra_keys=forbid_extra_keys,
+                _cattrs_use_alias=forbid_extra_keys,
+            ),
         ),
     )
+    others = not forbid_extra_keys  # of a newer peer: then it is `unknown`, where there is that
     converter.register_structure_hook_factory(
-        lambda t: isinstance(t, type) and issubclass(t, Enum), _enum
+        lambda t: isinstance(t, type) and issubclass(t, Enum), lambda t: _enum(t, others)
     )
     # cattrs asks for a class and its bases first, where a StrEnum would be taken for a string.
-    converter.register_structure_hook(StrEnum, lambda value, t: _enum(t)(value, t))
+    for named in (StrEnum, IntEnum):
+        converter.register_structure_hook(named, lambda value, t: _enum(t, others)(value, t))
     converter.register_structure_hook_factory(lambda t: _origin(t) is Literal, _literal)
     converter.register_structure_hook_factory(
         lambda t: _origin(t) is tuple and get_args(t)[1:] == (...,),
@@ -365,7 +459,8 @@ def make_converter(*, forbid_extra_keys: bool) -> Converter:
         lambda t: _optional_hook(t, converter),
     )
     converter.register_structure_hook_factory(
-        _is_number_or_text, lambda t: _number_or_text(t, converter)
+        lambda t: _is_union(t) and not _is_optional(t) and not _is_union_of_classes(t),
+        lambda t: _any_of(t, converter),
     )
     converter.register_structure_hook_factory(_is_annotated, lambda t: _annotated(t, converter))
     return converter
@@ -389,11 +484,33 @@ def structure(value: Any, cls: type[T], converter: Converter = _settings) -> T:
         raise Mistakes(mistakes) from None
 
 
+def unstructure(value: T, cls: type[T]) -> Any:
+    """`value`, a `cls`, as plain JSON values that `structure` takes.
+
+    Raises:
+        Mistakes: it is not what its class says.
+    """
+    if not isinstance(value, cls):
+        raise Mistakes([Mistake("", f"expected one of {cls.__name__}, got {show(value)}")])
+    return plain(value, cls)
+
+
+def plain(value: Any, type_: Any) -> Any:
+    """The same of any annotated type."""
+    try:
+        given = _settings.unstructure(value, unstructure_as=type_)
+    except Exception as error:
+        text = f"{show(value)} is no {type_}: {type(error).__name__}: {error}"
+        raise Mistakes([Mistake("", text)]) from None
+    structure(given, type_)
+    return given
+
+
 def _walk(error: BaseException, pointer: str) -> Iterator[Mistake]:
     if isinstance(error, ClassValidationError):
         noted, other = error.group_exceptions()
         for inner, note in noted:
-            yield from _walk(inner, f"{pointer}/{escape(note.name)}")
+            yield from _walk(inner, f"{pointer}/{escape(_key(error.cl, note.name))}")
         for inner in other:
             yield from _walk(inner, pointer)
     elif isinstance(error, IterableValidationError):
@@ -403,7 +520,7 @@ def _walk(error: BaseException, pointer: str) -> Iterator[Mistake]:
         for inner in other:
             yield from _walk(inner, pointer)
     elif isinstance(error, ForbiddenExtraKeysError):
-        known = [field.name for field in attrs.fields(error.cl)]
+        known = [_key(error.cl, field.name) for field in attrs.fields(error.cl)]
         for key in sorted(error.extra_fields):
             hint = close_match(key, known) or f" (known: {', '.join(known) or 'none'})"
             yield Mistake(f"{pointer}/{escape(key)}", f"is not known here{hint}")
@@ -411,6 +528,11 @@ def _walk(error: BaseException, pointer: str) -> Iterator[Mistake]:
         yield Mistake(pointer, "is missing and has no default")
     elif isinstance(error, ValueError):
         yield Mistake(pointer, str(error))
+
+
+def _key(cls: Any, name: str) -> str:
+    """What a field is called in settings."""
+    return str(getattr(attrs.fields(cls), name).alias)
 
 
 def escape(key: str) -> str:

@@ -52,10 +52,10 @@ from fleet.station import (
     RestartArguments,
     RestartResult,
 )
-from fleet.strict import Mistakes, close_match, structure
+from fleet.strict import Mistakes, close_match, structure, unstructure
 from fleet.topics import Address
 from fleet.version import __version__
-from fleet.wire import Undecodable, decode, dumps, encode, to_json
+from fleet.wire import Undecodable, decode, dumps, encode
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,14 @@ class Commands:
             command = self._stations_own(name)
         else:
             command = self._find(role, request.instance, name)
-        return await contained(command.handler(arguments(role, request, command)))
+        result = await contained(command.handler(arguments(role, request, command)))
+        try:
+            return unstructure(result, command.result)
+        except Mistakes as mistakes:
+            log.error("the result of the command %s/%s: %s", role, name, mistakes)
+            raise CommandFailed(
+                clip(f"it was done, but its result is not what the role says: {mistakes}")
+            ) from None
 
     def _stations_own(self, name: str) -> Command:
         if name not in self._own:
@@ -182,7 +189,7 @@ def arguments(role: str, request: CommandRequest, command: Command) -> Any:
 
 
 def _encoded(result: Any) -> bytes:
-    payload = dumps({"result": to_json(result), "error": None})
+    payload = dumps({"result": result, "error": None})
     if len(payload) > MAX_PAYLOAD:
         raise CommandFailed(f"the result is too long: {len(payload)} bytes, at most {MAX_PAYLOAD}")
     return payload

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.agent.config.accept import Memory, current_ack, decide
-from fleet.agent.config.catalogue import Catalogue, describe
+from fleet.agent.config.catalogue import Catalogue
+from fleet.agent.config.declared import describe
 from fleet.agent.config.validate import examine
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import MAX_INSTANCES, MAX_PAYLOAD, MAX_REVISION, Ack, Problem, Result

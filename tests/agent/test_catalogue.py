@@ -1,5 +1,6 @@
 """Roles are found by themselves, each by itself; what is broken says why."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -149,6 +150,101 @@ def test_role_that_is_declared_wrongly_is_broken(roles_dir: Path) -> None:
     write(roles_dir, "c", "gamma", "settings = dict")
     offer = catalogue.offer(catalogue.load(roles_dir))
     assert set(offer.broken) == {"alpha", "beta", "gamma"}
+
+
+HEAD = """\
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
+from attrs import frozen
+from fleet.roles import Role, RoleFactory, command, register_factory
+
+class Price(Enum):
+    LOW = Decimal("1.5")
+
+@frozen
+class Nothing:
+    pass
+
+@frozen
+class Settings:
+    good: int = 1
+    {setting}
+
+class Work(Role[Settings]):
+    {role}
+
+class WorkFactory(RoleFactory[Settings]):
+    role = Work
+    settings = Settings
+    {factory}
+
+register_factory("work", WorkFactory())
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "role", "factory", "said"),
+    [
+        ('wrong: float = float("inf")', "", "", "Settings.wrong: its default inf is none of"),
+        ("wrong: Price = Price.LOW", "", "", "text, or whole numbers"),
+        ("wrong: timedelta = timedelta(1)", "", "", "timedelta is not a type .*seconds"),
+        ("", "def start(self): wrong = 1", "", "Work.start: it is awaited: write async def start"),
+        ("", "def stop(self): wrong = 1", "", "Work.stop: it is awaited"),
+        ("", "def update(self, settings): wrong = 1", "", "Work.update: it is awaited"),
+        ("", "async def tick(self): wrong = 1", "", "Work.tick: .*write def tick"),
+        (
+            "",
+            "",
+            "async def build(self, *_): wrong = 1",
+            "WorkFactory.build: .*write def",
+        ),
+        (
+            "",
+            'stall_seconds = "10"  # wrong',
+            "",
+            "Work.stall_seconds: expected a number",
+        ),
+        ("", "", "instances = True  # wrong", "WorkFactory.instances: expected 0"),
+        ("", "", "role = Nothing  # wrong", "WorkFactory.role: expected a subclass of Role"),
+        (
+            *("", "@command\n    async def say(self, text: str) -> Nothing: wrong = 1", ""),
+            "str is not an attrs class",
+        ),
+        (
+            *("", "@command\n    async def say(self, text: Nothing): wrong = 1", ""),
+            "Work.say: a command has one annotated parameter and result",
+        ),
+        (
+            *("", "@command\n    def say(self, text: Nothing) -> Nothing: wrong = 1", ""),
+            "Work.say: it is awaited",
+        ),
+    ],
+)
+def test_what_could_only_fail_later_is_found_at_load_with_file_line_and_name(
+    roles_dir: Path, setting: str, role: str, factory: str, said: str
+) -> None:
+    file = roles_dir / "work.py"
+    file.write_text(
+        HEAD.format(setting=setting, role=role or "pass", factory=factory or "instances = 1")
+    )
+    if "role = Nothing" in factory:
+        file.write_text(file.read_text().replace("    role = Work\n", ""))
+    write(roles_dir, "z", "zeta")
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    assert list(offer.broken) == ["work"]
+    assert re.search(said, offer.broken["work"])
+    assert "zeta" in offer.factories
+    if "not an attrs" not in said:
+        lines = file.read_text().splitlines()
+        (number,) = [at for at, line in enumerate(lines, 1) if "wrong" in line]
+        assert offer.broken["work"].endswith(f" ({file}, line {number})")
+
+
+def test_an_error_of_a_file_says_its_line(roles_dir: Path) -> None:
+    (roles_dir / "work.py").write_text("import re\n\nre.compile('(')\n")
+    broken = catalogue.load(roles_dir)
+    assert broken["work"].endswith(f"({roles_dir / 'work.py'}, line 3)")
 
 
 def test_entry_point_of_an_installed_package_is_found(

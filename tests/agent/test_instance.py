@@ -341,12 +341,14 @@ async def test_a_stop_that_hangs_keeps_it_for_a_minute_at_most(
     assert factory.made[0].calls == ["start", "stop", "stop cut short"]
 
 
-async def test_a_role_whose_start_failed_is_not_stopped(
-    station: Station, factory: FakeFactory
+@pytest.mark.parametrize("start", [Failed("DiskFull", "no space"), KeyError("it")], ids=repr)
+async def test_a_role_is_stopped_after_every_start_that_began(
+    station: Station, factory: FakeFactory, start: Exception
 ) -> None:
-    await station.supervisor.apply({MAIN: factory.wanted(start=Failed("DiskFull", "no space"))})
+    await station.supervisor.apply({MAIN: factory.wanted(start=start)})
     await settle()
-    assert factory.made[0].calls == ["start"]
+    assert factory.made[0].calls == ["start", "stop"]
+    assert station.state(MAIN) in (State.BACKOFF, State.FAILED)
 
 
 async def test_a_crash_loop_is_failed_and_a_new_config_tries_at_once(

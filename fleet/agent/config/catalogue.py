@@ -15,20 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 from attrs import frozen
 
 import fleet.role
 import fleet.roles
-from fleet.model import CommandSchema, Factory
+from fleet.agent.config.declared import describe, reason
+from fleet.model import Factory
 from fleet.role import RoleFactory
-from fleet.schema import json_schema
 
 log = logging.getLogger(__name__)
 
 _GROUP: Final = "fleet.roles"
-_LONGEST: Final = 500
-"""Characters a reason in `broken` has at most."""
 
 
 @frozen
@@ -60,7 +57,7 @@ def load(roles_dir: Path | None) -> Mapping[str, str]:
         except (Exception, SystemExit) as error:
             fleet.role.factories.clear()
             fleet.role.factories.update(before)
-            broken[name] = _reason(error)
+            broken[name] = reason(error)
             log.error("the role file %s is not used: %s", name, broken[name])
             log.debug("it failed here", exc_info=error)
     return broken
@@ -77,37 +74,13 @@ def offer(broken: Mapping[str, str], blocked: frozenset[str] = frozenset()) -> C
             found = describe(factory)
             missing = missing_tools(factory)
         except Exception as error:
-            broken[name] = _reason(error)
+            broken[name] = reason(error)
             continue
         if missing:
             broken[name], unequipped[name] = missing, factory
         else:
             factories[name], described[name] = factory, found
     return Catalogue(factories, described, broken, blocked, unequipped)
-
-
-def describe(factory: RoleFactory[Any]) -> Factory:
-    """What the registration says of a factory.
-
-    Raises:
-        TypeError: its settings or commands are not declared as `fleet.roles` asks.
-    """
-    if not isinstance(factory, RoleFactory):
-        raise TypeError(f"{factory!r} is not a RoleFactory")
-    if not attrs.has(factory.settings):
-        raise TypeError(f"the settings of {factory!r} are not an attrs class")
-    if not isinstance(factory.instances, int) or factory.instances < 0:
-        raise TypeError(f"instances must be 0 (no limit) or more, got {factory.instances!r}")
-    role = getattr(factory, "role", None)
-    commands = role.declared_commands() if role is not None else {}
-    return Factory(
-        factory.instances,
-        json_schema(factory.settings),
-        {
-            name: CommandSchema(json_schema(arguments), json_schema(result))
-            for name, (arguments, result) in commands.items()
-        },
-    )
 
 
 def missing_tools(factory: RoleFactory[Any]) -> str | None:
@@ -150,9 +123,3 @@ def _import_file(file: Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
-
-
-def _reason(error: BaseException) -> str:
-    kind = "ImportError" if isinstance(error, ImportError) else type(error).__name__
-    text = " ".join(f"{kind}: {error}".split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -209,12 +209,8 @@ class Instance:
             role = wanted.factory.build(host, wanted.settings)
             for command in role.commands():
                 host.register(command)
-            try:
-                await self._unless_woken(self._start(role))
-            except _Woken:
-                stop = role.stop
-                raise
             stop = role.stop
+            await self._unless_woken(self._start(role))
             self._around.adoption.dismiss(self.key)
             self._started = True
             if role.stall_seconds is None or host.has_progressed:
