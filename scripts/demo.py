@@ -25,7 +25,7 @@ from rich.text import Text
 
 from fleet.cli import view
 from fleet.cli.connection import Access, Manager, Unreachable, converse
-from fleet.cli.sync import wanted
+from fleet.cli.sync import standing_text, wanted
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import StatusResult
@@ -183,12 +183,13 @@ class Demo:
 
     def conclude(self) -> bool:
         """A line per station; whether both recordings are whole."""
-        why = {one.name: one.why for one in wanted(self._last.stations)} if self._last else {}
+        known = wanted(self._last.stations) if self._last else ()
+        said = {one.name: standing_text(one) for one in known}
         well = True
         print()
         for name, recording in self.recordings.items():
             if name == BLOCKING:
-                print(f"{name}: {why.get(name) or 'was not asked to record'}")
+                print(said.get(name) or f"{name}: was not asked to record")
                 continue
             try:
                 seconds = recording.seconds()
