@@ -89,7 +89,8 @@ class Agent:
             self._place.recordings, self._place.state_dir, settings.recordings_mount
         )
         own = CollectorRegistry()
-        own.register(MachineFigures({"recordings": self._place.recordings}, lambda: self._offset))
+        self._figures = MachineFigures({"recordings": self._place.recordings}, lambda: self._offset)
+        own.register(self._figures)
         own.register(AgentFigures(self._guard, self._watch))
         self._supervisor = Supervisor(
             self._place,
@@ -136,7 +137,7 @@ class Agent:
         keep = self._guard.keep
         keep("the watch over the loop", self._watch.run)
         with suppress(TimeoutError):  # a disk that hangs must not hold up the others
-            await asyncio.wait_for(asyncio.to_thread(self._disk.look), _DISK_PATIENCE)
+            await asyncio.wait_for(asyncio.to_thread(self._look_at_disk), _DISK_PATIENCE)
         await self._supervisor.take_over()
         if not self._ending.done():  # else nothing new is begun: what was left is let go, or ended
             await self._session.begin()
@@ -181,7 +182,11 @@ class Agent:
     async def _watch_disk(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self._disk.look)
+            await asyncio.to_thread(self._look_at_disk)
+
+    def _look_at_disk(self) -> None:
+        self._disk.look()
+        self._figures.look()
 
     def end(self, number: signal.Signals) -> None:
         """Begin to end, as that signal asks; the first one counts."""

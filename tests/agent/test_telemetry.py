@@ -126,7 +126,11 @@ def test_a_role_whose_metrics_raise_hides_nobody_elses() -> None:
 
 def test_the_machines_own_figures_are_this_machines(tmp_path: Path) -> None:
     own = CollectorRegistry()
-    own.register(MachineFigures({"recordings": tmp_path}, lambda: 0.25))
+    figures = MachineFigures({"recordings": tmp_path}, lambda: 0.25)
+    own.register(figures)
+    got = _samples(gather("b", AT, {}, own))
+    assert got["fleet_station_disk_free_bytes"] == [], "no disk is asked where one may have to wait"
+    figures.look()
     got = _samples(gather("b", AT, {}, own))
     assert got["fleet_station_memory_available_bytes"][0].value > 0
     disk = got["fleet_station_disk_free_bytes"][0]
@@ -139,7 +143,9 @@ def test_the_machines_own_figures_are_this_machines(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_gone_has_no_figure_and_breaks_nothing(tmp_path: Path) -> None:
     own = CollectorRegistry()
-    own.register(MachineFigures({"recordings": tmp_path / "gone"}, lambda: None))
+    figures = MachineFigures({"recordings": tmp_path / "gone"}, lambda: None)
+    own.register(figures)
+    figures.look()
     got = _samples(gather("b", AT, {}, own))
     assert got["fleet_station_disk_free_bytes"] == []
     assert "fleet_station_clock_offset_seconds" not in got

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d"
 
 
 class MachineFigures(Collector):
-    """Reads them at each collect.
+    """Reads them at each collect, but the disks, which may hang, when `look` is called.
 
     `directories`: label -> a directory whose disk is watched. `clock_offset`: seconds by which
     this clock is off its time servers, None where nothing keeps it.
@@ -37,10 +38,21 @@ class MachineFigures(Collector):
         self, directories: Mapping[str, Path], clock_offset: Callable[[], float | None]
     ) -> None:
         self._directories = directories
+        self._usage: dict[str, tuple[int, int]] = {}
+        """Label -> bytes, and bytes that are free, of disks that answered."""
         self._clock_offset = clock_offset
         self._silent: set[str] = set()
         """Parts that cannot be read: said once."""
         psutil.cpu_percent()
+
+    def look(self) -> None:
+        """See how full the disks are; blocks for as long as they do."""
+        found = {}
+        for label, directory in self._directories.items():
+            with suppress(OSError):
+                usage = shutil.disk_usage(directory)
+                found[label] = usage.total, usage.free
+        self._usage = found
 
     def collect(self) -> Iterator[Metric]:
         """The families, some absent where the machine does not tell."""
@@ -79,13 +91,9 @@ class MachineFigures(Collector):
         free = GaugeMetricFamily(
             "fleet_station_disk_free_bytes", "Space left for the agent.", labels=["directory"]
         )
-        for label, directory in self._directories.items():
-            try:
-                usage = shutil.disk_usage(directory)
-            except OSError:
-                continue
-            total.add_metric([label], usage.total)
-            free.add_metric([label], usage.free)
+        for label, (size, left) in self._usage.items():
+            total.add_metric([label], size)
+            free.add_metric([label], left)
         yield total
         yield free
 
