@@ -177,6 +177,13 @@ class Host(ABC):
         """Say what is not as it should be while the role runs on (`NoSound`); None: all well."""
 
     @abstractmethod
+    def log(self, text: str) -> None:
+        """Write lines to the instance's log, where `fleet logs` finds them with its children's.
+
+        Each is cut at 1,000 characters; of more than 50 a second the rest is left out.
+        """
+
+    @abstractmethod
     def thumbnail(self, jpeg: bytes) -> None:
         """Show what the instance sees: a JPEG of at most `THUMBNAIL_BYTES`.
 
@@ -201,7 +208,12 @@ class Host(ABC):
 
     @abstractmethod
     def register(self, command: Command) -> None:
-        """Offer a command by hand; those marked with `@command` are offered by themselves."""
+        """Offer a command by hand; those marked with `@command` are offered by themselves.
+
+        Raises:
+            ValueError: its name cannot be one.
+            TypeError: its arguments or result are not declared as those of a setting are.
+        """
 
     @abstractmethod
     def deregister(self, name: str) -> None:

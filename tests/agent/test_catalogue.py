@@ -8,6 +8,7 @@ import pytest
 
 import fleet.role
 from fleet.agent.config import catalogue
+from fleet.agent.local import show
 from fleet.model import Factory
 
 ROLE = """
@@ -239,6 +240,16 @@ def test_what_could_only_fail_later_is_found_at_load_with_file_line_and_name(
         lines = file.read_text().splitlines()
         (number,) = [at for at, line in enumerate(lines, 1) if "wrong" in line]
         assert offer.broken["work"].endswith(f" ({file}, line {number})")
+
+
+def test_a_command_is_described_by_its_docstring(roles_dir: Path) -> None:
+    said = '"""Say it\n        aloud.\n\n        Twice."""\n        return text'
+    role = f"@command\n    async def say(self, text: Nothing) -> Nothing:\n        {said}"
+    (roles_dir / "work.py").write_text(HEAD.format(setting="", role=role, factory="instances = 1"))
+    offer = catalogue.offer(catalogue.load(roles_dir))
+    schema = offer.described["work"].commands["say"].arguments
+    assert schema["description"] == "Say it aloud."
+    assert "  command say  Say it aloud." in list(show.roles(offer))
 
 
 def test_an_error_of_a_file_says_its_line(roles_dir: Path) -> None:

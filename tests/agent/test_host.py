@@ -208,6 +208,32 @@ async def test_what_a_role_notes_is_text_whatever_it_gives(station: Station, hos
     assert station.status(MAIN).message == "b'bytes'"
 
 
+async def test_what_a_role_logs_reaches_the_logs_and_can_be_asked_for(
+    station: Station, host: Host
+) -> None:
+    secret(station, 0o600)
+    host.secret(KEY)
+    host.log("on air\nwith the key abc")
+    host.log(KeyError("it"))  # type: ignore[arg-type]
+    host.log("half a \ud800 pair")
+    said = [line.text for line in station.supervisor.last_lines(MAIN, 9)]
+    assert said == ["on air", "with the key …", "'it'", "half a ? pair"]
+    assert [(line.role, line.instance, line.text) for line in station.lines] == [
+        (*MAIN, text) for text in said
+    ]
+    host.log("x\n" * 10_000)
+    station.supervisor.last_lines(MAIN, 9)
+    assert len(station.lines) <= 60
+
+
+async def test_on_a_full_disk_a_role_still_logs(station: Station, host: Host) -> None:
+    own = station.state_dir / "logs" / MAIN.role / MAIN.instance / "role.log"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.symlink_to("/dev/full")
+    host.log("no space left")
+    assert [line.text for line in station.lines] == ["no space left"]
+
+
 async def test_a_thumbnail_reaches_the_station_with_whose_it_is(
     station: Station, host: Host
 ) -> None:
@@ -215,6 +241,8 @@ async def test_a_thumbnail_reaches_the_station_with_whose_it_is(
     assert station.thumbnails == [(MAIN, b"jpeg")]
     with pytest.raises(ValueError, match="at most"):
         host.thumbnail(bytes(THUMBNAIL_BYTES + 1))
+    with pytest.raises(TypeError, match="not str"):
+        host.thumbnail("jpeg")  # type: ignore[arg-type]
 
 
 async def test_commands_can_be_offered_and_taken_back_by_hand(station: Station, host: Host) -> None:
@@ -229,6 +257,8 @@ async def test_commands_can_be_offered_and_taken_back_by_hand(station: Station, 
         station.supervisor.command("fake", None, "split")
     with pytest.raises(ValueError, match="name of a command"):
         host.register(Asked("no/slash", Text, Text, split))
+    with pytest.raises(TypeError, match="str is not an attrs class"):
+        host.register(Asked("say", str, Text, split))
 
 
 async def test_several_children_go_by_name_and_all_end_with_the_instance(

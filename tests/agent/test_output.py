@@ -176,7 +176,7 @@ def test_all_streams_of_an_instance_share_one_allowance(tmp_path: Path) -> None:
     clock = FakeClock()
     lines: list[LogLine] = []
     dropped: list[int] = []
-    logs = Logs(Key("record", "main"), clock, lines.append, dropped.append)
+    logs = Logs(Key("record", "main"), tmp_path / "role.log", clock, lines.append, dropped.append)
     out, err = tmp_path / "main.stdout", tmp_path / "main.stderr"
     logs.follow(LogFile(out, "stdout"), LogFile(err, "stderr"))
     append(out, b"o\n" * 40)

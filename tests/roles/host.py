@@ -72,6 +72,7 @@ class RealHost(Host):
         self.children: list[RealChild] = []
         self.noted: tuple[str | None, str | None] = (None, None)
         self.thumbnails: list[bytes] = []
+        self.lines: list[str] = []
         self.secrets: dict[str, str] = {}
 
     async def spawn(
@@ -128,6 +129,9 @@ class RealHost(Host):
 
     def progress(self) -> None:
         self.progressed = time.monotonic()
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
 
     def note(self, reason: str | None, message: str | None = None) -> None:
         self.noted = (reason, message)

@@ -19,6 +19,7 @@ _CALLED: Final = ("tick", "takes_live")
 _CALLED_OF_FACTORY: Final = ("build", "offers", "tidy")
 _LONGEST: Final = 500
 """Characters a reason has at most."""
+_LONGEST_ABOUT: Final = 200
 
 
 def describe(factory: RoleFactory[Any]) -> Factory:
@@ -48,10 +49,19 @@ def describe(factory: RoleFactory[Any]) -> Factory:
         most,
         json_schema(factory.settings),
         {
-            name: CommandSchema(json_schema(arguments), json_schema(result))
+            name: CommandSchema(
+                {**_about(role, name), **json_schema(arguments)}, json_schema(result)
+            )
             for name, (arguments, result) in commands.items()
         },
     )
+
+
+def _about(role: type[Role[Any]], name: str) -> dict[str, Any]:
+    """The first paragraph of a command's docstring, as a schema has it."""
+    text = inspect.getdoc(getattr(role, name)) or ""
+    first = " ".join(text.partition("\n\n")[0].split())
+    return {"description": first[:_LONGEST_ABOUT]} if first else {}
 
 
 def _check_awaited(cls: type, name: str) -> None:

@@ -25,6 +25,7 @@ from fleet.agent.processes.process import Process
 from fleet.guard import Guard, LoopWatch, contained, describe
 from fleet.model import LogLine, is_name
 from fleet.role import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+from fleet.schema import json_schema
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -199,8 +200,14 @@ class InstanceHost(Host):
             self.shown = shown
             self._noted()
 
+    def log(self, text: str) -> None:
+        """Read on with what its children write."""
+        self._logs.write(_text(text))
+
     def thumbnail(self, jpeg: bytes) -> None:
         """Given to whoever publishes it."""
+        if not isinstance(jpeg, bytes | bytearray):
+            raise TypeError(f"a thumbnail is bytes, not {type(jpeg).__name__}")
         if len(jpeg) > THUMBNAIL_BYTES:
             raise ValueError(f"a thumbnail of {len(jpeg)} bytes: at most {THUMBNAIL_BYTES}")
         if not self._closed:
@@ -249,6 +256,8 @@ class InstanceHost(Host):
         """Offered while the instance runs."""
         if not is_name(command.name):
             raise ValueError(f"{command.name!r} cannot be the name of a command")
+        for cls in (command.arguments, command.result):
+            json_schema(cls)
         self.commands[command.name] = command
 
     def deregister(self, name: str) -> None:

@@ -29,6 +29,7 @@ from attrs import evolve
 from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
 from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted, same
+from fleet.agent.processes.adoption import logs
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, describe
 from fleet.model import InstanceStatus, State
@@ -68,7 +69,9 @@ class Instance:
         self.key = key
         self.target: Wanted | Unrunnable | None = target
         """What it is there for; None when it is to go."""
-        self.logs = Logs(key, around.clock, around.lines, around.drop)
+        self.logs = Logs(
+            key, logs(around.place, key) / "role.log", around.clock, around.lines, around.drop
+        )
         self.status = InstanceStatus(State.STARTING, around.clock.now(), 0, None, None)
         self.host: InstanceHost | None = None
         """That of the present running."""

@@ -53,7 +53,8 @@ def roles(catalogue: Catalogue) -> Iterator[str]:
         yield f"{name} ({limit}{blocked})"
         yield from table(_rows(factory.settings, "  "))
         for command, schema in factory.commands.items():
-            yield f"  command {command}"
+            about = schema.arguments.get("description", "")
+            yield f"  command {command}  {about}".rstrip()
             yield from table(_rows(schema.arguments, "    "))
         yield ""
     for name, reason in catalogue.broken.items():

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from attrs import define, field, frozen
 
+from fleet import kept
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.reconcile import Key
 from fleet.model import LogLine
@@ -184,12 +185,14 @@ class LogFile:
 class Logs:
     """The streams of one instance's children, and the lines that come out of them.
 
-    `lines` is called with each line, `dropped` with a count of those left out.
+    `own`: the file that keeps what its role itself says. `lines` is called with each line,
+    `dropped` with a count of those left out.
     """
 
     def __init__(
         self,
         key: Key,
+        own: Path,
         clock: Clock,
         lines: Callable[[LogLine], None],
         dropped: Callable[[int], None],
@@ -200,7 +203,8 @@ class Logs:
         self._dropped = dropped
         self._allowance = Allowance()
         self._read_at = clock.monotonic()
-        self._files: dict[Path, LogFile] = {}
+        self._own = LogFile(own, "stdout")
+        self._files: dict[Path, LogFile] = {own: self._own}
         self._hidden: set[str] = set()
 
     def hide(self, secret: str) -> None:
@@ -218,6 +222,22 @@ class Logs:
         """Look at these too; a successor's file takes the place of its predecessor's."""
         self._files.update((file.path, file) for file in files)
 
+    def write(self, said: str) -> None:
+        """Keep lines that the role itself says; on a full disk they are said all the same."""
+        lines = self.without_secrets(said[:_CHUNK]).splitlines()[:LINES_PER_SECOND]
+        data = "".join(f"{line[:LINE_LENGTH]}\n" for line in lines).encode(errors="replace")
+        try:
+            kept.make_directory(self._own.path.parent)
+            with self._own.path.open("ab") as file:
+                file.write(data)
+        except OSError:
+            for line in lines:
+                self._line(self._own, text(line.encode(errors="replace")))
+
+    def _line(self, file: LogFile, line: str) -> None:
+        shown = self.without_secrets(line)
+        self._say(LogLine(self._clock.now(), *self._key, file.stream, shown))
+
     def read(self) -> bool:
         """Say what is new and keep the files short; whether there was very much."""
         now = self._clock.monotonic()
@@ -226,8 +246,7 @@ class Logs:
         much = False
         for file in self._files.values():
             for line in file.read(self._allowance):
-                shown = self.without_secrets(line)
-                self._say(LogLine(self._clock.now(), *self._key, file.stream, shown))
+                self._line(file, line)
             file.mark(self._clock.now())
             much |= file.rotate(self._allowance)
         if self._allowance.dropped:
