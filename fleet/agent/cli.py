@@ -80,6 +80,11 @@ def main() -> None:
         sys.exit(error.status)
 
 
+def _add_version(reader: argparse.ArgumentParser) -> None:
+    version = f"fleet-agent {__version__}"
+    reader.add_argument("--version", action="version", version=version, help="show the version")
+
+
 def parser() -> argparse.ArgumentParser:
     """What can be typed after `fleet-agent`."""
     reader = argparse.ArgumentParser(
@@ -87,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         description="Runs on a capture box: connects it to the broker and runs what the manager "
         "wants of it.",
     )
-    reader.add_argument("--version", action="version", version=f"fleet-agent {__version__}")
+    _add_version(reader)
     reader.set_defaults(work=None)
     commands = reader.add_subparsers(metavar="COMMAND", title="commands")
 
@@ -103,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
                 default=os.environ.get(flag.variable) or None,
                 help=f"{flag.help} [{flag.variable}]",
             )
+        _add_version(command)
         command.set_defaults(work=work)
         return command
 

@@ -1,45 +1,73 @@
-"""The program `fleet`: its global options and its commands."""
+"""The program `fleet`: its global options and its commands.
+
+Whoever asks for help, or presses Tab, waits: all that takes long to import is imported once it is
+known what is wanted.
+"""
 
 import errno
 import io
 import os
 import sys
+from copy import copy
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
-from fleet.cli.commands import (
-    adopt,
-    apply,
-    call,
-    diff,
-    doctor,
-    export,
-    history,
-    logs,
-    maintenance,
-    plan,
-    retire,
-    rollback,
-    rollout,
-    show,
-    status,
-    talk,
-    validate,
-    wait,
-    watch,
-)
-from fleet.cli.completion import contexts
-from fleet.cli.terminal import Exit, Options, ToldCommand, say, with_examples
-from fleet.model import plain
+from fleet.cli.commands import COMMANDS, GROUPS, with_examples
 from fleet.version import __version__
 
 _NOWHERE = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO)
 """Errors of an output that takes nothing more."""
 
+
+class CommandToCome(TyperCommand):
+    """A command whose module is read once it is typed: `fleet --help` needs none of them."""
+
+    def __init__(self, name: str, about: str) -> None:
+        super().__init__(name=name, help=about, short_help=about)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **more: Any
+    ) -> Any:
+        """The context of the command itself."""
+        from fleet.cli.terminal import ToldCommand
+
+        module = import_module(f"fleet.cli.commands.{self.name}")
+        alone = typer.Typer(
+            add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+        alone.command(self.name, cls=ToldCommand, help=module.HELP)(module.run)
+        command = typer.main.get_command(alone)
+        version = copy(next(one for one in parent.command.params if one.name == "version"))
+        version.expose_value = False
+        command.params.append(version)
+        return command.make_context(info_name, args, parent, **more)
+
+
+class CommandGroups(TyperGroup):
+    """All commands, listed by what one wants."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        for name, about in COMMANDS.items():
+            self.add_command(CommandToCome(name, about))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """A section a group, the sentences of all beneath each other."""
+        width = max(map(len, COMMANDS))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), about) for name, about in group.items()])
+
+
 app = typer.Typer(
     name="fleet",
+    cls=CommandGroups,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -62,6 +90,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _contexts(incomplete: str) -> list[str]:
+    from fleet.cli.completion import contexts
+
+    return contexts(incomplete)
+
+
 @app.callback()
 def _globals(
     ctx: typer.Context,
@@ -71,7 +105,7 @@ def _globals(
             metavar="NAME",
             envvar="FLEET_CONTEXT",
             help="Which context of ~/.config/fleet/config.toml says the rest.",
-            autocompletion=contexts,
+            autocompletion=_contexts,
         ),
     ] = None,
     broker: Annotated[
@@ -111,31 +145,9 @@ def _globals(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
+    from fleet.cli.terminal import Options
+
     ctx.obj = Options(broker, username, password_file, prefix, context)
-
-
-for _name, _command in (
-    ("status", status),
-    ("watch", watch),
-    ("doctor", doctor),
-    ("plan", plan),
-    ("apply", apply),
-    ("wait", wait),
-    ("rollout", rollout),
-    ("rollback", rollback),
-    ("history", history),
-    ("show", show),
-    ("diff", diff),
-    ("export", export),
-    ("validate", validate),
-    ("maintenance", maintenance),
-    ("talk", talk),
-    ("retire", retire),
-    ("adopt", adopt),
-    ("call", call),
-    ("logs", logs),
-):
-    app.command(_name, cls=ToldCommand, help=_command.HELP, short_help=_command.ABOUT)(_command.run)
 
 
 def main() -> None:
@@ -153,8 +165,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:  # whoever read us has seen enough
             sys.exit(0)
-        say(f"fleet: the output could not be written: {plain(error)}")
-        sys.exit(Exit.ERROR)
+        _give_up(f"the output could not be written: {error.strerror}")
 
 
 def _see_to_streams() -> None:
@@ -173,5 +184,11 @@ def _see_to_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if closed:
-        say("fleet: standard output is closed, so that nothing can be shown; nothing was done")
-        sys.exit(Exit.ERROR)
+        _give_up("standard output is closed, so that nothing can be shown; nothing was done")
+
+
+def _give_up(why: str) -> NoReturn:
+    from fleet.cli.terminal import Exit
+
+    print(f"fleet: {why}", file=sys.stderr)
+    sys.exit(Exit.ERROR)

@@ -89,11 +89,6 @@ class Options:
             stop(f"{error}; look at --password-file, FLEET_PASSWORD_FILE and {contexts.path()}")
 
 
-def with_examples(about: str, *examples: str) -> str:
-    """A help text that leads with examples."""
-    return "\n".join(("\b", "Examples:", *(f"  {one}" for one in examples), "", about))
-
-
 class ToldCommand(TyperCommand):
     """A command that says to the person, in one way for all, why it cannot be done."""
 

@@ -8,6 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
+from fleet.version import __version__
+
 _BROKEN: Final = 1
 
 app = typer.Typer(
@@ -15,11 +17,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fleet-manager {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+]
+
+
 @app.callback()
-def _program() -> None:
+def _program(version: _Version = False) -> None:
     """Keep `run` a command of its own."""
 
 
@@ -54,6 +69,7 @@ def run(
     prefix: Annotated[
         str, typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with.")
     ] = "fleet",
+    version: _Version = False,  # noqa: ARG001 (its callback does the work)
 ) -> None:
     """Run until told to stop. Exits 3 when a manager that began later takes over."""
     from fleet.guard import TaskDied

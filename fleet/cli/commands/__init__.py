@@ -1,1 +1,43 @@
-"""The commands of `fleet`, a file each."""
+"""What `fleet` can be told to do: a file a command, and here what each is for."""
+
+from collections.abc import Mapping
+from typing import Final
+
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
+    "See how it is": {
+        "status": "Show what every station does, those that need you first.",
+        "watch": "Show what happens, a line each, until Ctrl-C.",
+        "logs": "Show what the instances of a station wrote last.",
+        "doctor": "Look for what needs fixing, and say how.",
+    },
+    "Change what is wanted": {
+        "validate": "Say what is wrong with a conference file, changing nothing.",
+        "plan": "Show what applying a conference file would change.",
+        "apply": "Make the stations do what a conference file says.",
+        "wait": "Wait until every station does what is wanted of it.",
+        "rollout": "Show the running rollout, or the last one; stop it.",
+        "rollback": "Put back what was wanted before, of one station or of all.",
+    },
+    "Look back": {
+        "history": "Show the rollouts and retirements, or all of one station.",
+        "show": "Show what is wanted of a station, or once was.",
+        "diff": "Show what changed from one revision of a station to another.",
+        "export": "Print a conference file of what is wanted now.",
+    },
+    "Rooms": {
+        "talk": "Say whether a talk is on: then silence and black are alarms.",
+        "maintenance": "Say that somebody works there: no alert calls anybody.",
+    },
+    "Stations": {
+        "call": "Ask something of a role that runs on a station, or of the box.",
+        "adopt": "Want of a station what it runs; for a retired one that is back.",
+        "retire": "Want nothing more of a station, and forget it.",
+    },
+}
+"""Heading -> command -> a sentence, as `fleet --help` shows them."""
+COMMANDS: Final = {name: about for group in GROUPS.values() for name, about in group.items()}
+
+
+def with_examples(about: str, *examples: str) -> str:
+    """A help text that leads with examples."""
+    return "\n".join(("\b", "Examples:", *(f"  {one}" for one in examples), "", about))

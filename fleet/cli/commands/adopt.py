@@ -4,14 +4,13 @@ from typing import Annotated, Final
 
 import typer
 
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
-from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean
 from fleet.operations import AdoptArguments, StationResult
 
-ABOUT: Final = (
-    "Make what a station runs what is wanted of it; for one that was retired and is back."
-)
+ABOUT: Final = COMMANDS["adopt"]
 HELP: Final = with_examples(
     f"{ABOUT} Nothing on it is touched.",
     "fleet adopt hall1-cam",

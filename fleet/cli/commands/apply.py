@@ -7,21 +7,22 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms, stations
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import ask, print_json, stop, with_examples
+from fleet.cli.terminal import ask, print_json, stop
 from fleet.cli.typed import again, instead
 from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
 
-ABOUT: Final = "Make the stations do what a conference file says."
+ABOUT: Final = COMMANDS["apply"]
 HELP: Final = with_examples(
     f"{ABOUT} Shows the plan, asks, and waits until every station that is online does what is "
     f"wanted; the others get it when they come back. The manager does the work: it goes on when "
     f"this terminal is gone, and stops at the first station that rejects or fails. Ends with 0 "
     f"when the online ones are in sync, 1 if one rejects or fails, more on an error.",
     "fleet apply conference.toml",
-    "fleet apply conference.toml --yes                    without asking, as in a script",
-    "fleet apply conference.toml --batch 2 --settle 30    two at a time, each well for 30 s",
+    "fleet apply conference.toml --yes           without asking, as in a script",
+    "fleet apply conference.toml --batch 2       two at a time",
     "fleet apply conference.toml --room hall1 --rollback-on-failure",
     "fleet apply conference.toml --dry-run",
 )

@@ -7,19 +7,20 @@ from typing import Annotated, Any, Final
 import typer
 
 from fleet.cli.arguments import BadArguments, typed
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import commands, roles, stations
 from fleet.cli.connection import Line, StationDenied, connect
 from fleet.cli.station import DEADLINE, Station, ask, find
-from fleet.cli.terminal import Exit, print_json, say, stop, with_examples
+from fleet.cli.terminal import Exit, print_json, say, stop
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Reply, is_name
 
-ABOUT: Final = "Ask something of a role that runs on a station, or of the station itself."
+ABOUT: Final = COMMANDS["call"]
 HELP: Final = with_examples(
     f"{ABOUT} Arguments are key=value, typed as the station's registration says: numbers, true "
     f"and false, JSON for lists and tables. Ends with 0 if it was done, 1 if it was refused or "
     f"failed, 4 if the station cannot be reached.",
-    "fleet call hall1-cam station info                what the box is and how it is",
+    "fleet call hall1-cam station info       what the box is, how it is",
     "fleet call hall1-cam station restart role=record instance=main",
     "fleet call hall1-cam banner show text='Back at 14:00' --instance left",
     "fleet call b827eb0000a1 station info --json      works without a manager too",
@@ -42,7 +43,7 @@ def run(
         str, typer.Argument(metavar="COMMAND", help="What to do.", autocompletion=commands)
     ],
     given: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments.")
     ] = None,
     instance: Annotated[
         str | None,

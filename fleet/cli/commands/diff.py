@@ -5,11 +5,12 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
-from fleet.cli.terminal import Exit, ask, print_json, say, with_examples
+from fleet.cli.terminal import Exit, ask, print_json, say
 from fleet.operations import DiffArguments, DiffResult, PlanResult
 
-ABOUT: Final = "Show what changed from one revision of a station to another."
+ABOUT: Final = COMMANDS["diff"]
 HELP: Final = with_examples(
     f"{ABOUT} Ends with 0 if nothing did, 1 if something did, more on an error.",
     "fleet diff hall1-cam 7 8",

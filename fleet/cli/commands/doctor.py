@@ -9,6 +9,7 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Access, Manager, converse
 from fleet.cli.examine import BURST, BrokerFacts, examine
 from fleet.cli.fixes import Examination, findings
@@ -19,14 +20,13 @@ from fleet.cli.terminal import (
     print_json,
     progress,
     say,
-    with_examples,
 )
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import DoctorFinding, DoctorResult
 from fleet.version import __version__
 
-ABOUT: Final = "Look for what needs fixing, and say how."
+ABOUT: Final = COMMANDS["doctor"]
 HELP: Final = with_examples(
     f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), clocks, "
     f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "

@@ -4,11 +4,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.commands import COMMANDS, with_examples
+from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean
 from fleet.operations import ExportResult
 
-ABOUT: Final = "Print a conference file of what is wanted now."
+ABOUT: Final = COMMANDS["export"]
 HELP: Final = with_examples(
     f"{ABOUT} Applying it changes nothing. Profiles, references and placeholders are filled in.",
     "fleet export > conference.toml",

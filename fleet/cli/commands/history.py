@@ -5,13 +5,14 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import view
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
-from fleet.cli.terminal import ask, data, print_json, say, with_examples
+from fleet.cli.terminal import ask, data, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.operations import Event, HistoryArguments, HistoryResult
 
-ABOUT: Final = "Show the rollouts and retirements, or all that happened to one station."
+ABOUT: Final = COMMANDS["history"]
 HELP: Final = with_examples(
     f"{ABOUT} Revisions are kept for ever, answers and presence for 30 days.",
     "fleet history",
@@ -25,7 +26,7 @@ def run(
     ctx: typer.Context,
     station: Annotated[
         str | None,
-        typer.Argument(metavar="[STATION]", help="Its name or id.", autocompletion=stations),
+        typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations),
     ] = None,
     lines: Annotated[
         int, typer.Option("-n", "--lines", metavar="N", min=1, max=10_000, help="At most.")

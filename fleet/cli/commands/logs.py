@@ -10,10 +10,11 @@ from typing import Annotated, Any, Final
 import typer
 from attrs import define, frozen
 
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Access, Line, StationDenied, Unreachable, connect
 from fleet.cli.station import Station, absence, ask, find
-from fleet.cli.terminal import print_json, say, stop, with_examples
+from fleet.cli.terminal import print_json, say, stop
 from fleet.cli.view import clean, stamp
 from fleet.model import NAME_RULE, Log, Presence, PresenceState, counted, is_name
 from fleet.mqtt import Filter, Message
@@ -21,7 +22,7 @@ from fleet.station import MOST_LINES, STATION, LogsResult
 from fleet.strict import Mistakes
 from fleet.wire import Undecodable, decode, from_json
 
-ABOUT: Final = "Show what the instances of a station wrote last."
+ABOUT: Final = COMMANDS["logs"]
 HELP: Final = with_examples(
     f"{ABOUT} With -f it goes on until Ctrl-C, also when the station or the broker is away in "
     f"between. Ends with 4 if the station cannot be reached.",
@@ -58,7 +59,7 @@ def run(
     ],
     which: Annotated[
         str | None,
-        typer.Argument(metavar="[ROLE[/INSTANCE]]", help="Only these.", autocompletion=instances),
+        typer.Argument(metavar="ROLE[/INSTANCE]", help="Only these.", autocompletion=instances),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[

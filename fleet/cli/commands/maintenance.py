@@ -5,14 +5,15 @@ from typing import Annotated, Final, Literal
 import typer
 
 from fleet.cli.arguments import seconds
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
-from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean, ending
 from fleet.operations import MaintenanceArguments, SaidResult
 
-ABOUT: Final = "Say that somebody works on a room or station, so that no alert calls anybody."
+ABOUT: Final = COMMANDS["maintenance"]
 HELP: Final = with_examples(
-    ABOUT,
+    f"{ABOUT} Of a room or a station.",
     "fleet maintenance hall1-cam on --for 30m",
     "fleet maintenance hall1 on            until it is ended",
     "fleet maintenance hall1 off",

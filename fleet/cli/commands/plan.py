@@ -6,10 +6,11 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
-from fleet.cli.terminal import Exit, ask, print_json, with_examples
+from fleet.cli.commands import COMMANDS, with_examples
+from fleet.cli.terminal import Exit, ask, print_json
 from fleet.operations import PlanArguments, PlanResult
 
-ABOUT: Final = "Show what applying a conference file would change."
+ABOUT: Final = COMMANDS["plan"]
 HELP: Final = with_examples(
     f"{ABOUT} + adds an instance, ~ changes one, - removes one; ! interrupts one that stays as it "
     f"is, because what it reads changes. Ends with 0 if there is nothing to do, 1 if there are "

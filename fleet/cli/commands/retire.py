@@ -4,15 +4,17 @@ from typing import Annotated, Final
 
 import typer
 
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
-from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.operations import RetireArguments, StationResult
 
-ABOUT: Final = "Want nothing more of a station, and forget it; its history stays."
+ABOUT: Final = COMMANDS["retire"]
 HELP: Final = with_examples(
-    f"{ABOUT} If it comes back it is new, and what it runs is left alone until fleet adopt.",
+    f"{ABOUT} Its history stays. If it comes back it is new, and what it runs is left alone "
+    f"until fleet adopt.",
     "fleet retire hall1-cam",
     "fleet retire hall1-cam --force     also while it is online",
 )

@@ -6,20 +6,21 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.rolling import agree, see_through
-from fleet.cli.terminal import ask, print_json, say, stop, with_examples
+from fleet.cli.terminal import ask, print_json, say, stop
 from fleet.cli.typed import again, instead
 from fleet.operations import ApplyResult, RollbackArguments
 
-ABOUT: Final = "Put back what was wanted before, of one station or of all."
+ABOUT: Final = COMMANDS["rollback"]
 HELP: Final = with_examples(
     f"{ABOUT} Shows the plan, asks and waits as fleet apply does; what is put back gets a new "
     f"number. Ends as fleet apply does.",
     "fleet rollback hall1-cam           what it had before its last revision",
-    "fleet rollback hall1-cam --to 7    its revision 7, see: fleet history hall1-cam",
+    "fleet rollback hall1-cam --to 7    its revision 7, as history shows",
     "fleet rollback --all               everything as before the last rollout",
-    "fleet rollback --all --to 12       everything as after rollout 12, see: fleet history",
+    "fleet rollback --all --to 12       everything as after rollout 12",
 )
 
 
@@ -27,7 +28,7 @@ def run(
     ctx: typer.Context,
     station: Annotated[
         str | None,
-        typer.Argument(metavar="[STATION]", help="Its name or id.", autocompletion=stations),
+        typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Of all stations.")] = False,
     to: Annotated[

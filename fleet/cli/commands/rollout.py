@@ -5,13 +5,14 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import view
-from fleet.cli.terminal import ask, data, print_json, say, with_examples
+from fleet.cli.commands import COMMANDS, with_examples
+from fleet.cli.terminal import ask, data, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus
 
-ABOUT: Final = "Show the running rollout, or the last one; stop it."
+ABOUT: Final = COMMANDS["rollout"]
 HELP: Final = with_examples(
     f"{ABOUT} What a stopped one has begun stays begun: fleet rollback --all puts it back.",
     "fleet rollout",
@@ -24,7 +25,7 @@ _HEADER = ("ROOM", "STATION", "REVISION", "OUTCOME", "WHY")
 def run(
     ctx: typer.Context,
     number: Annotated[
-        int | None, typer.Argument(metavar="[N]", min=1, help="Its number; the last without it.")
+        int | None, typer.Argument(metavar="N", min=1, help="Its number; the last without it.")
     ] = None,
     end: Annotated[bool, typer.Option("--stop", help="Begin no more stations.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -4,12 +4,13 @@ from typing import Annotated, Final
 
 import typer
 
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
-from fleet.cli.terminal import ask, print_json, with_examples
+from fleet.cli.terminal import ask, print_json
 from fleet.cli.view import clean, moment
 from fleet.operations import ShowArguments, ShowResult
 
-ABOUT: Final = "Show what is wanted of a station, or was under an earlier revision."
+ABOUT: Final = COMMANDS["show"]
 HELP: Final = with_examples(
     f"{ABOUT} As a conference file writes it, everything filled in.",
     "fleet show hall1-cam",

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fleet.cli import view
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Manager, Unreachable, converse
 from fleet.cli.sync import matching, near, worst_first
@@ -23,11 +24,10 @@ from fleet.cli.terminal import (
     print_json,
     say,
     stop,
-    with_examples,
 )
 from fleet.operations import StatusResult
 
-ABOUT: Final = "Show what every station does, those that need you first."
+ABOUT: Final = COMMANDS["status"]
 HELP: Final = with_examples(
     f"{ABOUT} Ends with 0 if all is well, 3 if not, 4 if nothing is known because there is no "
     f"manager or no broker.",
@@ -45,7 +45,7 @@ def run(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ROOM|STATION]",
+            metavar="ROOM|STATION",
             help="Only this room, or this station (its name or id).",
             autocompletion=rooms_and_stations,
         ),

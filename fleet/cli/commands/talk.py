@@ -5,12 +5,13 @@ from typing import Annotated, Final, Literal
 import typer
 
 from fleet.cli.arguments import seconds
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
-from fleet.cli.terminal import ask, print_json, say, with_examples
+from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean, ending
 from fleet.operations import SaidResult, TalkArguments
 
-ABOUT: Final = "Say whether a talk is on in a room: then silence and a dark picture are alarms."
+ABOUT: Final = COMMANDS["talk"]
 HELP: Final = with_examples(
     f"{ABOUT} auto goes by the room's hours in the conference file, and is what holds if nobody "
     f"says anything. on and off hold for 12 hours unless --for says otherwise.",

@@ -6,14 +6,15 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli import conference
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Denied
-from fleet.cli.terminal import Exit, ask, print_json, say, with_examples
+from fleet.cli.terminal import Exit, ask, print_json, say
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import ValidateArguments, ValidateResult
 from fleet.wire import to_json
 
-ABOUT: Final = "Say what is wrong with a conference file, changing nothing."
+ABOUT: Final = COMMANDS["validate"]
 HELP: Final = with_examples(
     f"{ABOUT} Settings are compared with what each station says it takes. Ends with 0 if all is "
     f"right, 1 if not, more on an error.",

@@ -4,14 +4,15 @@ from typing import Annotated, Final
 
 import typer
 
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.rolling import Stations, follow
 from fleet.cli.sync import standing_text, wanted
-from fleet.cli.terminal import Exit, ask, progress, say, with_examples
+from fleet.cli.terminal import Exit, ask, progress, say
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import Standing
 
-ABOUT: Final = "Wait until every station does what is wanted of it."
+ABOUT: Final = COMMANDS["wait"]
 HELP: Final = with_examples(
     f"{ABOUT} Stations that are not online count too. Ends with 0 when all are in sync; with 1 "
     f"at once when one rejects what is wanted, or when the time is over.",

@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from fleet.cli import view
+from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.commands.status import pick
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import (
@@ -30,12 +31,12 @@ from fleet.cli.connection import (
 )
 from fleet.cli.happenings import Happening, general, happenings
 from fleet.cli.sync import matching
-from fleet.cli.terminal import Options, ask, data, print_json, say, with_examples
+from fleet.cli.terminal import Options, ask, data, print_json, say
 from fleet.model import counted
 from fleet.mqtt import Filter, Link, Message, Will, keep
 from fleet.operations import StationStatus, StatusResult
 
-ABOUT: Final = "Show what happens, a line each, until Ctrl-C."
+ABOUT: Final = COMMANDS["watch"]
 HELP: Final = with_examples(
     f"{ABOUT} Stations that come and go, revisions wanted, accepted and rejected, instances that "
     f"change, two boxes on one id. Goes on when the manager or the broker restarts, and says so.",
@@ -55,7 +56,7 @@ def run(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ROOM|STATION]",
+            metavar="ROOM|STATION",
             help="Only this room, or this station (its name or id).",
             autocompletion=rooms_and_stations,
         ),
