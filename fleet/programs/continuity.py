@@ -10,7 +10,8 @@ BEGIN = 10 * SECOND
 """Where a line begins: a track may turn out to have begun before the first packet."""
 REORDERED = SECOND
 """How far back the times of pictures go that are sent in another order than they are shown."""
-SLACK = SECOND // 20
+SLACK = SECOND // 10
+"""How far a packet may be behind where it is due: on any track alike, so that none goes alone."""
 AHEAD = SECOND
 """How much further than our own clock a source's clock may go between two packets."""
 TOGETHER = 0.5
@@ -118,12 +119,14 @@ class Continuity:
         back = track.top - block.raw
         unsorted = block.track in self._pictures and not block.key
         ahead = -back - round((block.at - track.at) * SECOND)
+        behind = track.due - track.offset - block.raw
         usual = max(AHEAD, 2 * (track.steps[-1] if track.steps else 0))
         others = [other for other in self._tracks.values() if other is not track]
         with_others = any(
             other.offset == track.offset and abs(block.raw - other.top) < AHEAD for other in others
         )
-        if back <= (REORDERED if unsorted else SLACK) and (ahead <= usual or with_others):
+        in_order = back <= REORDERED if unsorted else behind <= SLACK
+        if in_order and (ahead <= usual or with_others):
             return False
         for other in others:  # which jumped before, and this one follows
             late = block.raw + other.offset - track.due
