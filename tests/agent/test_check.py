@@ -9,14 +9,20 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import pytest
 
 from fleet.agent import cli
+from fleet.agent.box import machine
 from fleet.agent.config import catalogue
 from fleet.agent.local import check, service
+from fleet.manager.fixes import fixes
+from fleet.model import PresenceState
+from fleet.operations import StationFacts
+from fleet.version import __version__
 from tests.processes import ROOT, Mosquitto, Programs
 from tests.stranger import Stranger
 
@@ -92,7 +98,7 @@ class Box:
         """As it is typed by a user who has no group but his own, and `env`."""
         arguments = ["fleet-agent", "check", *flags]
         place = {"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": str(self.units)}
-        for late in ("concurrent.futures.thread", "encodings.idna"):
+        for late in ("concurrent.futures.thread", "encodings.idna", "encodings.utf_8_sig"):
             importlib.import_module(late)
         catalogue.load(None)
         read, write = os.pipe()
@@ -134,6 +140,32 @@ def box() -> Iterator[Box]:
     place.chmod(0o755)
     yield Box(place)
     shutil.rmtree(place)
+
+
+def test_a_copied_box_is_itself_again_after_what_doctor_says(box: Box) -> None:
+    hosts = ("hall1-cam", "hall1-cam")
+    seen = StationFacts(
+        *("b1", "hall1-cam", "hall1", PresenceState.ONLINE, True, True, hosts),
+        *(__version__, None, (), None, None),
+    )
+    (found,) = fixes(seen, __version__, datetime.now(UTC), {})
+    told = re.search(r"rm (.*?);", found.fix)
+    assert told is not None
+    assert f"`rm {told[1]}`" in " ".join((ROOT / "docs/runbook.md").read_text().split())
+    here = {
+        "/etc/fleet/agent.toml": box.settings,
+        "/etc/fleet/agent.password": box.place / "password",
+    }
+    here["/var/lib/fleet-agent/station*"] = box.state / "station*"
+    for name in ("station", "station.copy"):
+        box.write(f"state/{name}", "b1\n", 0o600, user=NOBODY)
+    assert "ok       station  b1" in box.check().lines
+    box.environment.write_text(f"FLEET_STATE_DIR={box.state}\n")  # no settings are named any more
+    assert "ok       station  b1" in box.check().lines
+    for path in told[1].split():
+        for one in here[path].parent.glob(here[path].name):
+            one.unlink()
+    assert f"ok       station  {machine.mac()}" in box.check().lines
 
 
 def test_root_sees_what_the_service_will_see(box: Box, broker: Mosquitto) -> None:
