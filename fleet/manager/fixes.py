@@ -31,8 +31,8 @@ def fixes(
             one.name,
             f"two boxes, {' and '.join(one.hostnames)}, use the id {one.id}",
             "on the box that is the copy: rm /etc/fleet/agent.toml /etc/fleet/agent.password "
-            "/var/lib/fleet-agent/station*; then: scripts/install station --broker URL, which names "
-            "it after its network card; installed otherwise: set FLEET_STATION there",
+            "/var/lib/fleet-agent/station*; then: scripts/install station --broker URL, which "
+            "names it after its network card; installed otherwise: set FLEET_STATION there",
         )
     is_online = one.presence is PresenceState.ONLINE
     if is_online and one.clock_offset is not None and abs(one.clock_offset) > DOCTOR_CLOCK_SECONDS:
