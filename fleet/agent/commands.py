@@ -26,6 +26,7 @@ from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.processes.adoption import Place
 from fleet.agent.processes.output import OutputLine
 from fleet.guard import contained, describe
+from fleet.media.disk import DiskWork
 from fleet.model import (
     MAX_PAYLOAD,
     CommandFailed,
@@ -200,6 +201,7 @@ class StationCommands:
 
     def __init__(self, place: Place, supervisor: Supervisor) -> None:
         self._place = place
+        self._disk = DiskWork(place.recordings)
         self._supervisor = supervisor
 
     def all(self) -> Mapping[str, Command]:
@@ -238,7 +240,7 @@ class StationCommands:
             platform.platform(),
             datetime.now(UTC),
             await asyncio.to_thread(clock_offset),
-            tuple(await asyncio.to_thread(self._disks)),
+            tuple(await self._disk.do(self._disks)),
             os.getloadavg(),
         )
 

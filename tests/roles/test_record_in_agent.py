@@ -90,7 +90,7 @@ async def test_agents_killed_at_random_leave_one_unbroken_recording(
     assert all(file.name.startswith("hall1-cam-main-2") for file in files)
     seen = numbers(joined(files, tmp_path / "joined.ts"))
     assert seen == list(range(seen[0], seen[0] + len(seen)))
-    assert len(seen) > 100
+    assert len(seen) > 25, "longer than any one agent lived"
     assert hidden(recordings) == []
 
 
