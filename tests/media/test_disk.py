@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fleet.media.disk import PATIENCE, DiskWork
@@ -14,6 +15,7 @@ from fleet.media.local_copy import LocalCopy, LocalCopySettings
 from fleet.media.segments import Segments, short_of
 from fleet.roles import Failed
 from fleet.roles.record import Record, RecordSettings
+from tests.processes import free_port
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 from tests.roles.media import hidden, public
@@ -90,7 +92,7 @@ async def test_a_search_of_a_slow_archive_holds_up_neither_start_nor_recording(
     host = make_host()
     for day in range(20):
         (host.recordings / f"day{day}").mkdir(parents=True)
-        for number in range(1000):
+        for number in range(5):
             (host.recordings / f"day{day}/{number}.ts").touch()
     left = host.recordings / f"day7/.{host.station}.record.{host.instance}.20260201T120000Z"
     left.mkdir()
@@ -109,7 +111,7 @@ async def test_a_search_of_a_slow_archive_holds_up_neither_start_nor_recording(
 
     def several() -> bool:
         role.tick()
-        return len(public(host.recordings)) > 1
+        return len([one for one in public(host.recordings) if one.is_file()]) > 1
 
     await until(several)
     assert left.exists()
@@ -170,6 +172,43 @@ async def test_a_local_copy_on_a_read_only_disk_is_said(
     assert copy.trouble is not None
     assert copy.trouble[0] == "NotWritable"
     assert "read-only" in copy.trouble[1]
+
+
+async def test_a_local_copy_whose_directory_is_taken_away_is_said(
+    make_host: MakeHost, until: Until
+) -> None:
+    host, port = make_host(), free_port()
+    picture = ["-f", "lavfi", "-i", "testsrc=size=160x90:rate=25", "-c:v", "mpeg2video"]
+    url = f"tcp://127.0.0.1:{port}?listen=1"
+    sends = ["ffmpeg", "-v", "quiet", "-nostdin", "-re", *picture, "-f", "mpegts", url]
+    ingest = await asyncio.create_subprocess_exec(*sends)
+    copy = LocalCopy(host, LocalCopySettings(minimum_free_gib=0), "127.0.0.1", port)
+
+    def ticked() -> bool:
+        copy.tick()
+        return host.registry.get_sample_value("fleet_ingest_local_copy") == 1
+
+    try:
+        await until(lambda: listens(port))
+        await copy.start()
+        await until(ticked)
+        (host.recordings / "local-copy").rename(host.recordings / "gone")
+        await until(lambda: (ticked(), copy.trouble)[1])
+        assert copy.trouble is not None
+        assert copy.trouble[0] == "DirectoryMissing"
+        assert host.registry.get_sample_value("fleet_ingest_local_copy") == 0
+    finally:
+        await copy.stop()
+        ingest.kill()
+        await ingest.wait()
+
+
+def listens(port: int) -> bool:
+    """Asked of the kernel: whoever connects to ffmpeg is its one reader."""
+    return any(
+        one.status == psutil.CONN_LISTEN and tuple(one.laddr)[1] == port
+        for one in psutil.net_connections("tcp")
+    )
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755], ids=["no-entry", "no-writing"])
