@@ -251,10 +251,12 @@ class Ingest(ChildRole[IngestSettings]):
         ]
         if not said:
             return None
+        far = "url" in (self.settings.picture.type, self.settings.sound.type)
+        network = "the network to the source, and " if far else ""
         return (
             "Choppy",
-            f"in the last half minute {' and '.join(said)}: check the network to the source, and "
-            "whether this station has processor time left",
+            f"in the last half minute {' and '.join(said)}: check {network}whether this station "
+            "has processor time left",
         )
 
     def exited(self, status: int | None) -> None:

@@ -153,7 +153,11 @@ async def test_pictures_that_are_repeated_because_none_came_are_said_and_counted
     host, wanted = make_host(role="ingest"), settings(picture=source, sound=NONE)
     async with running(host, wanted) as role:
         await until(lambda: host.noted[0] == "Choppy", role)
-        assert re.search(r" ([789]|10)% of the pictures shown are repeated", str(host.noted[1]))
+        told = str(host.noted[1])
+        assert re.search(r" ([789]|10)% of the pictures shown are repeated", told)
+        assert told.endswith(": check whether this station has processor time left"), (
+            "a file is here"
+        )
         assert (metric(host, "fleet_ffmpeg_duplicated_frames_total") or 0) > 15
     assert host.failed is None
 
