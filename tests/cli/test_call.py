@@ -208,6 +208,36 @@ async def test_the_commands_every_station_has(fleet: Fleet, boss: Boss) -> None:
     )
 
 
+async def test_what_runs_is_restarted_by_role_instance_or_all_of_it(
+    fleet: Fleet, boss: Boss
+) -> None:
+    await boss.push(2, {"drill": {"a": {}, "b": {}}})
+    for words, expected in (
+        (["drill/b"], ["drill/b"]),
+        (["drill"], ["drill/a", "drill/b"]),
+        ([], ["drill/a", "drill/b"]),
+    ):
+        mark = boss.stranger.mark()
+        found = await fleet("restart", STATION, *words)
+        assert (found.code, found.out) == (0, "")
+        assert found.err == f"{STATION} restarts {', '.join(expected)}\n"
+        await boss.stranger.expect(
+            boss.topic("status"),
+            lambda s: {one["state"] for one in s["roles"]["drill"].values()} == {"running"},
+            after=mark,
+        )
+
+    for which, code, said in (
+        ("dril", 2, "no dril runs on cam1"),
+        ("drill/", 2, "is not a ROLE[/INSTANCE]"),
+        ("/a", 2, "is not a ROLE[/INSTANCE]"),
+        ("drill/c", 1, "NoSuchInstance: drill/c: "),
+    ):
+        found = await fleet("restart", STATION, which)
+        assert (found.code, found.out) == (code, "")
+        assert said in found.err
+
+
 async def unreachable(fleet: Fleet, *args: str, env: dict[str, str] | None = None) -> Outcome:
     found = await fleet("call", *args, "station", "info", env=env or {})
     assert (found.code, found.out) == (4, "")

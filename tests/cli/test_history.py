@@ -146,6 +146,21 @@ async def test_a_station_is_retired_and_adopted_by_name(
     assert (found.code, json.loads(found.out)["revision"]) == (0, 2)
 
 
+async def test_several_are_retired_at_once_and_one_that_cannot_be_stops_no_other(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    await play("online1")
+    await fleet("apply", "--yes", file(CAM, ("hall1-slides", "never1"), ("hall1-on", "online1")))
+    found = await fleet("retire", "nobody", "hall1-on", "hall1-slides", "hall1-slides", "--json")
+    assert found.code == 2
+    assert "there is no station 'nobody'" in found.err
+    assert "add --force" in found.err
+    assert [json.loads(line)["id"] for line in found.lines] == ["never1"]
+    left = json.loads((await fleet("status", "--json")).out)["stations"]
+    assert {one["id"] for one in left} == {"cam1", "online1"}
+
+
 async def test_names_are_completed_for_each_command(
     fleet: Fleet, manager: Program, file: File
 ) -> None:

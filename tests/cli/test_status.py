@@ -83,6 +83,23 @@ async def test_not_well_is_exit_code_3_and_stands_first(
     assert found.lines[-1].split()[1] == "hall1-cam"
 
 
+async def test_only_those_that_need_somebody_are_shown_where_that_is_asked(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    await fleet("apply", "--yes", file(CAM))
+    found = await fleet("status", "--unwell")
+    assert (found.code, found.out, found.err) == (0, "", "1 station, all well; sound not watched\n")
+    await fleet("apply", "--yes", file(CAM, SLIDES))
+    found = await fleet("status", "--unwell")
+    assert found.code == 3
+    assert found.lines[1].split()[1] == "hall1-slides"
+    assert "hall1-cam" not in found.out
+    assert found.err == "2 stations, 1 not well; sound not watched\n"
+    found = await fleet("status", "--unwell", "--json")
+    assert [one["name"] for one in json.loads(found.out)["stations"]] == ["hall1-slides"]
+
+
 async def test_rooms_are_summed_up_first_those_that_need_somebody_before_the_others(
     fleet: Fleet, play: Play, file: File
 ) -> None:

@@ -30,8 +30,9 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Stations": {
         "call": "Ask something of a role that runs on a station, or of the box.",
+        "restart": "Stop what runs on a station and start it again.",
         "adopt": "Want of a station what it runs; for a retired one that is back.",
-        "retire": "Want nothing more of a station, and forget it.",
+        "retire": "Want nothing more of stations, and forget them.",
     },
 }
 """Heading -> command -> a sentence, as `fleet --help` shows them."""

@@ -33,6 +33,7 @@ HELP: Final = with_examples(
     f"manager or no broker.",
     "fleet status",
     "fleet status hall1              one room, or one station",
+    "fleet status --unwell           only stations that need somebody",
     "fleet status --watch",
     "fleet status --json | jq '.stations[] | select(.in_sync | not) | .name'",
 )
@@ -50,19 +51,22 @@ def run(
             autocompletion=rooms_and_stations,
         ),
     ] = None,
+    unwell: Annotated[
+        bool, typer.Option("--unwell", help="Only the stations that need somebody.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; one line a look.")] = False,
 ) -> None:
     """Ask, show, and end with how well all is."""
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
-            _watch(ctx.obj, name, json)
+            _watch(ctx.obj, name, unwell, json)
         return
     found = pick(ask(ctx, Manager.status), name)
     if json:
-        print_json(found)
+        print_json(_chosen(found, unwell))
     else:
-        _show(found)
+        _show(found, unwell)
     if not all(one.well for one in found.stations):
         raise typer.Exit(Exit.UNHEALTHY)
 
@@ -81,18 +85,27 @@ def pick(found: StatusResult, name: str | None) -> StatusResult:
     return evolve(found, stations=ordered, in_sync=in_sync)
 
 
-def _show(found: StatusResult) -> None:
+def _chosen(found: StatusResult, unwell: bool) -> StatusResult:
+    """What is shown of it."""
+    if not unwell:
+        return found
+    return evolve(found, stations=tuple(one for one in found.stations if not one.well))
+
+
+def _show(found: StatusResult, unwell: bool) -> None:
     if not found.stations:
         say("no station has been heard from yet, and no file applied; start fleet-agent on a box")
         return
-    for room in view.rooms(found):
+    shown = _chosen(found, unwell)
+    for room in view.rooms(shown):
         say(room)
     now = view.zoned(found.at, found.timezone)
-    view.show(view.lines(found.stations, now), data(), view.header(now))
+    if shown.stations:
+        view.show(view.lines(shown.stations, now), data(), view.header(now))
     say(view.conclusion(found))
 
 
-def _watch(options: Options, name: str | None, json: bool) -> None:
+def _watch(options: Options, name: str | None, unwell: bool, json: bool) -> None:
     """Look once a second, whatever happens to broker and manager meanwhile."""
     access, console = options.access(), data()
     shown: object = None
@@ -109,13 +122,14 @@ def _watch(options: Options, name: str | None, json: bool) -> None:
                 time.sleep(_PACE)
                 continue
             now = view.zoned(found.at, found.timezone)
-            lines = view.lines(found.stations, now)
+            chosen = _chosen(found, unwell)
+            lines = view.lines(chosen.stations, now)
             if json:
-                print_json(found)
+                print_json(chosen)
             elif console.is_terminal:
                 table = view.table(lines, view.header(now), console.width)
                 heading = f"{now:%H:%M:%S %Z}  {view.conclusion(found)}"
-                rooms = map(Text, view.rooms(found))
+                rooms = map(Text, view.rooms(chosen))
                 live.update(Group(Text(heading, "bold"), *rooms, table), refresh=True)
             elif lines != shown:
                 print(*view.plain(lines, view.header(now)), "", sep="\n", flush=True)

@@ -1,0 +1,77 @@
+"""`fleet restart`: stop what runs on a station and start it again."""
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.commands import COMMANDS, with_examples
+from fleet.cli.completion import instances, stations
+from fleet.cli.connection import Line, StationDenied, connect
+from fleet.cli.station import Station, ask, find, runs
+from fleet.cli.terminal import print_json, say, stop
+from fleet.cli.view import clean
+from fleet.model import NAME_RULE, Error, is_name, natural
+from fleet.station import STATION
+
+ABOUT: Final = COMMANDS["restart"]
+HELP: Final = with_examples(
+    f"{ABOUT} All of it unless a role or an instance is named, one after another. A recording "
+    f"goes on in a new file, a second or two later. Ends with 0 if the station did it, 1 if it "
+    f"refused, 2 if nothing of that name runs there, 4 if the station cannot be reached.",
+    "fleet restart hall1-cam record/main",
+    "fleet restart hall1-cam record         every instance of the role",
+    "fleet restart hall1-cam                all that runs there",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str, typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations)
+    ],
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="ROLE[/INSTANCE]", help="Only these.", autocompletion=instances),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """See what runs there, and have each restarted."""
+    role, slash, instance = (which or "").partition("/")
+    for name in filter(None, (role, instance)):
+        if not is_name(name):
+            stop(f"{which!r} is not a ROLE[/INSTANCE]: a name is {NAME_RULE}")
+    if (slash and not instance) or (which is not None and not role):
+        stop(f"{which!r} is not a ROLE[/INSTANCE], such as record/main")
+
+    async def work(line: Line) -> list[str]:
+        found = await find(line, station)
+        running = [
+            (one, name)
+            for one, named in (await runs(line, found)).items()
+            for name in named
+            if (not role or one == role) and (not instance or name == instance)
+        ]
+        if instance and not running:
+            running = [(role, instance)]  # the station knows better
+        return [await _restart(line, found, one, name) for one, name in sorted(running, key=_key)]
+
+    restarted = asyncio.run(connect(ctx.obj.access(), work))
+    if not restarted:
+        stop(clean(f"no {which} runs on {station}" if which else f"nothing runs on {station}"))
+    if json:
+        print_json({"restarting": restarted})
+    else:
+        say(clean(f"{station} restarts {', '.join(restarted)}"))
+
+
+def _key(one: tuple[str, str]) -> tuple[object, ...]:
+    return tuple(map(natural, one))
+
+
+async def _restart(line: Line, station: Station, role: str, instance: str) -> str:
+    arguments = {"role": role, "instance": instance}
+    reply = await ask(line, station, STATION, "restart", arguments)
+    if reply.error is not None:
+        raise StationDenied(Error(reply.error.type, f"{role}/{instance}: {reply.error.message}"))
+    return f"{role}/{instance}"
