@@ -119,7 +119,7 @@ def _manager(seen: Examination) -> Iterator[DoctorFinding]:
             "ClockOffset",
             "manager",
             f"its clock is {_off(offset)} this machine's",
-            "on both: apt install chrony, then chronyc tracking",
+            "on both: apt install chrony, then chronyc makestep",
         )
 
 
