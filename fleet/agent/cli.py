@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fleet.version import __version__
 
@@ -121,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     restart = add(_restart, STATE_DIR, SETTINGS)
     restart.add_argument("instance", metavar="ROLE/INSTANCE", type=_instance)
     add(_stop, STATE_DIR, SETTINGS)
+    add(_reload, STATE_DIR, SETTINGS)
     return reader
 
 
@@ -247,6 +248,18 @@ def _stop(given: argparse.Namespace) -> int:
     return 0
 
 
+def _reload(given: argparse.Namespace) -> int:
+    """Have the agent read new and changed role files now; exit 1 if one is broken.
+
+    What runs keeps what it was built from until it is restarted.
+    """
+    found = _ask(given, "reload")
+    print(f"roles: {', '.join(found['roles']) or 'none'}")
+    for name, reason in found["broken"].items():
+        print(f"{name} is broken: {reason}")
+    return 1 if found["broken"] else 0
+
+
 def _instance(text: str) -> tuple[str, str]:
     role, slash, name = text.partition("/")
     if not slash:
@@ -254,13 +267,13 @@ def _instance(text: str) -> tuple[str, str]:
     return role, name
 
 
-def _ask(given: argparse.Namespace, what: str, **arguments: str) -> None:
+def _ask(given: argparse.Namespace, what: str, **arguments: str) -> Any:
     from fleet.agent.local import socket as local
     from fleet.model import Refusal
 
     settings = _read(given)
     try:
-        local.ask(settings.state, what, **arguments)
+        return local.ask(settings.state, what, **arguments)
     except local.NoAgent as error:
         raise _CannotGoOn(str(error), NO_AGENT) from None
     except Refusal as refusal:

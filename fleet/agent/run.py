@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -64,6 +64,14 @@ class _Stopping:
     stopping: bool = True
 
 
+@frozen
+class _Reloaded:
+    """What can be run now, and what is there and cannot, with the reason."""
+
+    roles: tuple[str, ...]
+    broken: Mapping[str, str]
+
+
 class Agent:
     """The parts of one running agent."""
 
@@ -103,7 +111,7 @@ class Agent:
         )
         commands = StationCommands(self._place, self._supervisor)
         blocked = frozenset(settings.blocked_roles)
-        broken = catalogue.load(settings.roles)
+        self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
             Identity(
                 station,
@@ -114,7 +122,7 @@ class Agent:
             ),
             store,
             self._supervisor,
-            lambda: catalogue.offer(broken, blocked),
+            lambda: self._catalogue(blocked),
             own,
             commands.all(),
             self._guard,
@@ -123,6 +131,7 @@ class Agent:
             Command("status", _Nothing, LocalStatus, self._status),
             Command("restart", RestartArguments, RestartResult, commands.restart),
             Command("stop", _Nothing, _Stopping, self._stop),
+            Command("reload", _Nothing, _Reloaded, self._reload),
         )
         self._local = LocalServer(settings.state, {command.name: command for command in local})
 
@@ -215,6 +224,14 @@ class Agent:
             memory.rejection.error if memory.rejection else None,
             self._supervisor.statuses(),
         )
+
+    def _catalogue(self, blocked: frozenset[str]) -> catalogue.Catalogue:
+        self._files.look()
+        return catalogue.offer(self._files.broken, blocked)
+
+    async def _reload(self, _: _Nothing) -> _Reloaded:
+        known = await self._session.reload()
+        return _Reloaded(tuple(known.factories), dict(known.broken))
 
     async def _stop(self, _: _Nothing) -> _Stopping:
         self.end(signal.SIGTERM)

@@ -106,6 +106,8 @@ class StationSession:
         self.configs = Configs(
             identity.boot, identity.name, store, supervisor, answer=self._publish_ack
         )
+        self._looking = asyncio.Lock()
+        """Held while role files are read."""
         self._epoch = 0
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -265,13 +267,18 @@ class StationSession:
         while True:
             await self._supervisor.tidy(self._known.factories)
             await asyncio.sleep(LOOK_AROUND)
-            try:
-                self._known = self._catalogue()
-                await self.configs.recover(self._known)
+            await self.reload()
+
+    async def reload(self) -> Catalogue:
+        """Notice what is new on this box now; what it can run."""
+        async with self._looking:
+            known = await asyncio.to_thread(self._catalogue)  # role files may take their time
+            self._known = known
+            await self.configs.recover(known)
+            with suppress(Disconnected):  # who talks hears of it too
                 if self.link is not None:
                     await self._introduce(self.link)
-            except Disconnected:
-                continue  # who talks hears of it too
+        return known
 
     async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""

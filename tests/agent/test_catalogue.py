@@ -242,6 +242,46 @@ def test_what_could_only_fail_later_is_found_at_load_with_file_line_and_name(
         assert offer.broken["work"].endswith(f" ({file}, line {number})")
 
 
+def test_role_files_are_read_again_when_they_change(roles_dir: Path) -> None:
+    files = catalogue.RoleFiles(roles_dir)
+    files.look()
+    write(roles_dir, "a", "alpha", "instances = 1")
+    write(roles_dir, "b", "beta")
+    files.look()
+    first = catalogue.offer(files.broken).factories
+    assert set(first) == {"alpha", "beta"}
+    write(roles_dir, "a", "alpha", "instances = 2")  # as long as before, and in the same second
+    files.look()
+    second = catalogue.offer(files.broken).factories
+    assert second["alpha"].instances == 2
+    assert second["beta"] is first["beta"], "what did not change is not read again"
+    (roles_dir / "a.py").write_text("def (")
+    files.look()
+    offer = catalogue.offer(files.broken)
+    assert offer.factories["alpha"] is second["alpha"], "what worked before is kept"
+    assert "SyntaxError" in offer.broken["a"]
+    write(roles_dir, "a", "gamma")
+    (roles_dir / "b.py").unlink()
+    files.look()
+    offer = catalogue.offer(files.broken)
+    assert set(offer.factories) == {"gamma"}
+    assert offer.broken == {}
+
+
+def test_a_file_is_tried_again_where_only_what_it_lacked_is_new(
+    roles_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(roles_dir, "a", "alpha")
+    with (roles_dir / "a.py").open("a") as file:
+        file.write("import os; os.environ['NEEDED']\n")
+    files = catalogue.RoleFiles(roles_dir)
+    files.look()
+    assert "KeyError" in files.broken["a"]
+    monkeypatch.setenv("NEEDED", "1")
+    files.look()
+    assert set(catalogue.offer(files.broken).factories) == {"alpha"}
+
+
 def test_a_command_is_described_by_its_docstring(roles_dir: Path) -> None:
     said = '"""Say it\n        aloud.\n\n        Twice."""\n        return text'
     role = f"@command\n    async def say(self, text: Nothing) -> Nothing:\n        {said}"

@@ -94,6 +94,39 @@ async def test_status_is_told_and_is_the_exit_status(
     assert "NOT connected" in alone.stdout
 
 
+async def test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted(
+    fleet_agent: Typed, programs: Programs, broker: Mosquitto, stranger: Stranger, tmp_path: Path
+) -> None:
+    await start(programs, broker, stranger, {"echo": {"main": {}}})
+    file = tmp_path / "roles" / "echo.py"
+    source = file.read_text()
+    file.write_text(source.replace("instances = 3", "instances = 2"))
+    (file.parent / "broken.py").write_text("1 / 0")
+    reload = await typed(fleet_agent, "reload")
+    assert reload.returncode == 1
+    assert re.search(r"roles: .*echo", reload.stdout)
+    assert f"broken is broken: ZeroDivisionError: division by zero ({file.parent}" in reload.stdout
+    said = await stranger.expect(f"{BASE}/registration", lambda r: "broken" in r["broken_roles"])
+    assert said["factories"]["echo"]["instances"] == 2
+    status = await stranger.expect(
+        f"{BASE}/status",
+        lambda s: s["roles"] and s["roles"]["echo"]["main"]["reason"] == "RoleFileChanged",
+    )
+    assert status["roles"]["echo"]["main"]["state"] == "running"
+    (file.parent / "broken.py").unlink()
+    assert (await typed(fleet_agent, "reload")).returncode == 0
+    mark = stranger.mark()
+    await typed(fleet_agent, "restart", "echo/main")
+    await stranger.expect(
+        f"{BASE}/status",
+        lambda s: (
+            s["roles"]["echo"]["main"]["state"] == "running"
+            and s["roles"]["echo"]["main"]["reason"] is None
+        ),
+        after=mark,
+    )
+
+
 async def test_restart_and_stop_need_no_broker(
     fleet_agent: Typed, programs: Programs, broker: Mosquitto, stranger: Stranger
 ) -> None:

@@ -531,6 +531,42 @@ async def test_a_restart_by_hand_ends_a_running_and_begins_another(
         await station.supervisor.restart(OTHER)
 
 
+async def test_what_runs_keeps_what_it_was_built_from_until_it_is_restarted_and_says_so(
+    station: Station, factory: FakeFactory
+) -> None:
+    newer, newest = FakeFactory(), FakeFactory()
+    await station.supervisor.apply({MAIN: factory.wanted(), OTHER: newer.wanted()})
+    await settle()
+    await station.supervisor.apply({MAIN: newer.wanted(), OTHER: newer.wanted()})
+    await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.RUNNING, "RoleFileChanged")
+    assert "fleet-agent restart fake/main" in str(status.message)
+    assert station.status(OTHER).reason is None
+    factory.made[0].host.note("NoSound", "nothing is heard")
+    assert station.status(MAIN).reason == "NoSound", "what the role says comes first"
+    await station.supervisor.restart(MAIN)
+    await settle()
+    assert [role.calls for role in factory.made] == [["start", "stop"]]
+    assert station.status(MAIN).reason is None
+    await station.supervisor.apply({MAIN: newest.wanted(live=True), OTHER: newer.wanted()})
+    await settle()
+    assert [role.calls for role in newest.made] == [["start"]], "new settings go to no old code"
+
+
+async def test_completed_work_is_not_done_again_for_a_changed_role_file(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted()})
+    await settle()
+    newer = FakeFactory()
+    await station.supervisor.apply({MAIN: newer.wanted()})
+    factory.made[0].host.complete("all done")
+    await settle()
+    assert station.state(MAIN) is State.COMPLETED
+    assert newer.made == []
+
+
 async def test_what_cannot_run_is_shown_as_failed_until_it_can(
     station: Station, factory: FakeFactory
 ) -> None:

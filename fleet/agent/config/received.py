@@ -80,17 +80,20 @@ class Configs:
     async def recover(self, catalogue: Catalogue) -> None:
         """Run what could not be run so far and can be now, such as when its tools are installed.
 
-        What can be run stays as it is: tools are also gone while they are replaced.
+        What runs goes on, also where its tools are gone: they may be being replaced. Where its
+        role file has changed, what is there now is used from its next start on.
         """
         async with self.turn:
             config = self.memory.in_force
             if config is None or self._closing:
                 return
             now = examine(config.roles, catalogue).instances
-            wanted = {
-                key: now[key] if isinstance(target, Unrunnable) else target
+            keep = {
+                key: target
                 for key, target in self._wanted.items()
+                if isinstance(target, Wanted) and isinstance(now[key], Unrunnable)
             }
+            wanted = {key: now[key] for key in self._wanted} | keep
             if wanted != self._wanted:
                 await self._apply(config, wanted)
 

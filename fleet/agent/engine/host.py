@@ -115,6 +115,7 @@ class InstanceHost(Host):
         self._records = False
         self._said: tuple[str | None, str | None] = (None, None)
         """What the role itself noted."""
+        self._outdated: tuple[str | None, str | None] = (None, None)
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._make_state()
@@ -195,7 +196,8 @@ class InstanceHost(Host):
 
     def _show(self) -> None:
         trouble = self._disk.trouble if self._records else None
-        shown = (trouble.reason, trouble.message) if trouble else self._said
+        said = self._said if self._said != (None, None) else self._outdated
+        shown = (trouble.reason, trouble.message) if trouble else said
         if self.shown != shown:
             self.shown = shown
             self._noted()
@@ -203,6 +205,12 @@ class InstanceHost(Host):
     def log(self, text: str) -> None:
         """Read on with what its children write."""
         self._logs.write(_text(text))
+
+    def outdated(self) -> None:
+        """Its role file has changed since it was built."""
+        text = f"its role file has changed: fleet-agent restart {self.key} uses what is there now"
+        self._outdated = ("RoleFileChanged", text)
+        self._show()
 
     def thumbnail(self, jpeg: bytes) -> None:
         """Given to whoever publishes it."""

@@ -80,6 +80,8 @@ class Instance:
         self._slots = slots
         self._gone = gone
         self._role: Role[Any] | None = None
+        self._renewed: Wanted | None = None
+        """The same as `target`, of a role file that has changed since."""
         self._used: Wanted | Unrunnable = target
         """What the present running, or the last, was told to do."""
         self._started = False
@@ -107,9 +109,20 @@ class Instance:
     def want(self, target: Wanted | Unrunnable | None) -> None:
         """Want something else of it; what it is doing is cut short where it does not fit."""
         self._of = self.revision
-        self.target = target
+        self.target, self._renewed = target, None
         self._history = ()
         self._wake.set()
+
+    def renew(self, target: Wanted | Unrunnable) -> None:
+        """Use this from the next start on, where its role file is another; it asks for the same."""
+        now = self.target
+        if not isinstance(target, Wanted) or not isinstance(now, Wanted):
+            return
+        if target.factory is now.factory or not same(target, now):
+            return
+        if self.host is not None and self._renewed is not target:
+            self.host.outdated()
+        self._renewed = target
 
     def restart(self) -> None:
         """Stop it and start it again, or start it at once if it waits."""
@@ -170,6 +183,9 @@ class Instance:
         while (target := self.target) is not None:
             self._wake.clear()
             self._again = False
+            if self._renewed is not None:
+                target = self.target = self._renewed
+                self._renewed = None
             self._used = target
             if isinstance(target, Unrunnable):
                 self._show(State.FAILED, target.reason, target.message)
@@ -259,6 +275,8 @@ class Instance:
             if host.ending is not None or self._again or not isinstance(target, Wanted):
                 return
             if target.digest != wanted.digest:
+                if target.factory is not wanted.factory:  # its settings are of another class
+                    return
                 if not await self._unless_woken(role.update(target.settings)):
                     return
                 host.updated(target.digest)

@@ -132,7 +132,8 @@ class Supervisor:
                     self._instances[key].want(target)
                 case Start(key, target):
                     self._start(key, target)
-        for key in wanted:
+        for key, target in wanted.items():
+            self._instances[key].renew(target)
             self._instances[key].wanted_by(revision)
         self._changed()
 

@@ -34,7 +34,7 @@ class NoAgent(Exception):
 
 @frozen
 class Ask:
-    """What is asked: `status`, `restart` or `stop`."""
+    """What is asked: `status`, `restart`, `stop` or `reload`."""
 
     ask: str
     arguments: Mapping[str, Any] = {}
