@@ -35,8 +35,9 @@ Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one conne
 where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (tasks that live on,
 and who holds the loop), `role` (what a role is and is given), `media` (what media roles share),
 `programs` (what they run as children), `wire` (bytes <-> `model`), `topics`, `schema` (classes ->
-JSON Schema), `operations` (what `fleet` asks the manager), `station` (what everybody can ask a
-station), `strict` (JSON values -> classes, no coercion), `kept` (files that outlive a power cut).
+JSON Schema), `explained` (that as people read it), `operations` (what `fleet` asks the manager),
+`station` (what everybody can ask a station), `strict` (JSON values -> classes, no coercion), `kept`
+(files that outlive a power cut).
 """
 
 from fleet.version import __version__

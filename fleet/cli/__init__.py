@@ -2,9 +2,10 @@
 
 `app` has the global options and the commands, each a file of `commands`. `contexts` is the
 operator's own file, `terminal` where output and errors go, `connection` the way to the manager,
-`station` the way to one station. `conference` reads the file and shows a plan, `rolling` follows
-what the manager rolls out, `sync` and `view` show how stations are, `happenings` what became
-different. `examine` looks at the broker, and `fixes` says what to do about what was found.
+`station` the way to one station, `registered` what it can run and has. `conference` reads the file
+and shows a plan, `rolling` follows what the manager rolls out, `sync` and `view` show how stations
+are, `happenings` what became different. `examine` looks at the broker, and `fixes` says what to do
+about what was found.
 `arguments` reads what people type, `completion` knows what they may type next.
 """
 

@@ -10,9 +10,9 @@ import typer
 
 from fleet.cli.connection import Denied, Line, NoSuchStation, Unreachable, connect, manager_on
 from fleet.cli.contexts import read as client_file
-from fleet.cli.station import Station, find, heard_of, runs
+from fleet.cli.station import Station, find, heard_of, registrations, runs
 from fleet.cli.terminal import Options
-from fleet.model import InstanceStatus
+from fleet.model import InstanceStatus, Registration
 from fleet.operations import StationStatus
 from fleet.settings import BadSettings
 from fleet.station import STATION
@@ -47,6 +47,13 @@ def roles(ctx: typer.Context, incomplete: str) -> list[str]:
     return _fitting(
         {STATION} | {role for role in factories if factories[role].commands}, incomplete
     )
+
+
+def all_roles(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The roles of all stations."""
+    nothing: Mapping[str, Registration] = {}
+    said = _quietly(ctx, registrations, nothing).values()
+    return _fitting({role for one in said for role in one.factories}, incomplete)
 
 
 def commands(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -179,6 +179,27 @@ async def heard_of(line: Line) -> set[str]:
     return set(heard.all("presence", Presence))
 
 
+async def registrations(line: Line) -> Mapping[str, Registration]:
+    """By id, what every station last said that it is and can do."""
+    heard = _Heard(line.access.topics)
+    await line.listen(Filter(line.access.topics.registration("+"), qos=0), hear=heard.hear)
+    await asyncio.sleep(_GATHER)
+    return heard.all("registration", Registration)
+
+
+async def names(line: Line) -> Mapping[str, str]:
+    """By id, what the manager calls the stations; empty where none is online."""
+    manager = ManagerPresence(line.access.topics)
+    await line.listen(*manager_filters(line.access), hear=manager.hear)
+    await _any_of(manager.online.wait(), patience=_GATHER)
+    if not manager.online.is_set():
+        return {}
+    try:
+        return {one.id: one.name for one in (await Manager(line).status()).stations}
+    except Denied:
+        return {}
+
+
 def absence(name: str, presence: Presence | None) -> str:
     """Why a station cannot be asked."""
     if presence is None:

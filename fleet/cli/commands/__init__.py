@@ -31,6 +31,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Stations": {
         "call": "Ask something of a role that runs on a station, or of the box.",
         "restart": "Stop what runs on a station and start it again.",
+        "roles": "Explain what stations can run: settings, types, defaults.",
+        "devices": "Show the capture devices of stations, as the file names them.",
         "adopt": "Want of a station what it runs; for a retired one that is back.",
         "retire": "Want nothing more of stations, and forget them.",
     },

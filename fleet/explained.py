@@ -1,0 +1,72 @@
+"""What a role takes, from its schema, as lines that people can read."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fleet.model import Factory, JsonSchema, counted
+from fleet.schema import kind
+
+
+def explained(name: str, factory: Factory, more: str = "") -> Iterator[str]:
+    """A role with its limit, settings and commands; `more` follows its limit."""
+    yield f"{name} ({limit(factory)}{more})"
+    yield from table(rows(factory.settings, "  "))
+    for command, schema in factory.commands.items():
+        about = schema.arguments.get("description", "")
+        yield f"  command {command}  {about}".rstrip()
+        yield from table(rows(schema.arguments, "    "))
+
+
+def limit(factory: Factory) -> str:
+    """How many instances a station may have."""
+    most = factory.instances
+    return f"at most {counted(most, 'instance')}" if most else "any number of instances"
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows with their columns aligned; the last is as long as it likes."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def rows(schema: JsonSchema, indent: str = "") -> list[tuple[str, str, str, str]]:
+    """Name, type with bounds, default and meaning of each setting, in the schema's order."""
+    found: list[tuple[str, str, str, str]] = []
+    for name, setting in schema.get("properties", {}).items():
+        default = "required" if name in schema.get("required", ()) else ""
+        if "default" in setting and "properties" not in setting:
+            default = json.dumps(setting["default"], ensure_ascii=False)
+        about = " ".join(filter(None, (setting.get("description"), _unit(setting))))
+        found.append((indent + name, kind(setting), default, about))
+        if "properties" in setting:
+            found.extend(rows(setting, indent + "  "))
+        arms = [
+            arm
+            for several in ("oneOf", "anyOf")
+            for arm in setting.get(several, ())
+            if "properties" in arm
+        ]
+        for arm in arms:
+            if len(arms) == 1 and _untagged(arm) == arm["properties"]:
+                found.extend(rows(arm, indent + "  "))
+            else:
+                found.append((f"{indent}  {_tag(arm)}", "", "", ""))
+                inner = {**arm, "properties": _untagged(arm)}
+                found.extend(rows(inner, indent + "    "))
+    return found
+
+
+def _unit(setting: Mapping[str, Any]) -> str:
+    return f"[{setting['unit']}]" if "unit" in setting else ""
+
+
+def _tag(arm: JsonSchema) -> str:
+    tag = arm["properties"].get("type", {}).get("const")
+    return f'type = "{tag}"' if tag is not None else "without a type"
+
+
+def _untagged(arm: JsonSchema) -> Mapping[str, Any]:
+    return {name: one for name, one in arm["properties"].items() if "const" not in one}
