@@ -26,6 +26,8 @@ point of the group `fleet.roles`) holds a `Role`, its settings as an attrs class
 Roles know nothing of MQTT: they see their settings and a `Host`.
 """
 
+from typing import Final, NoReturn
+
 from msgspec import Meta
 
 from fleet.media.child import ChildRole
@@ -63,3 +65,20 @@ __all__ = [
     "command",
     "register_factory",
 ]
+
+_REFUSED: Final = (
+    "the station refuses such a config by itself, as {}; a check of your own is a function in a "
+    "setting's annotation that raises ValueError"
+)
+_FORMERLY: Final = {
+    "InvalidConfigurationException": _REFUSED.format("InvalidConfiguration"),
+    "MissingRoleFactoryException": _REFUSED.format("MissingRoleFactory"),
+    "BlockedRoleException": _REFUSED.format("BlockedRole"),
+}
+
+
+def __getattr__(name: str) -> NoReturn:
+    """Names of an earlier design are answered with today's."""
+    if name in _FORMERLY:
+        raise ImportError(f"there is no {name}: {_FORMERLY[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -73,6 +73,19 @@ def test_file_in_roles_dir_is_found(roles_dir: Path) -> None:
         ("raise ImportError('no crystal ball')", "ImportError: no crystal ball"),
         ("def (:", "SyntaxError: "),
         ("1 / 0", "ZeroDivisionError: division by zero"),
+        (
+            "from fleet.roles import InvalidConfigurationException",
+            "ImportError: there is no InvalidConfigurationException: the station refuses",
+        ),
+        (
+            "from fleet.roles import BlockedRoleException",
+            "ImportError: there is no BlockedRoleException: the station refuses",
+        ),
+        (
+            "import fleet.roles; fleet.roles.MissingRoleFactoryException",
+            "ImportError: there is no MissingRoleFactoryException: the station refuses",
+        ),
+        ("from fleet.roles import nonsense", "ImportError: cannot import name 'nonsense'"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),
         ("from fleet.roles import *; register_factory('a b', None)", "ValueError: 'a b' cannot"),
         ("from fleet.roles import *; register_factory('station', None)", "ValueError: 'station'"),
@@ -193,6 +206,8 @@ register_factory("work", WorkFactory())
         ("", "def start(self): wrong = 1", "", "Work.start: it is awaited: write async def start"),
         ("", "def stop(self): wrong = 1", "", "Work.stop: it is awaited"),
         ("", "def update(self, settings): wrong = 1", "", "Work.update: it is awaited"),
+        ("", "async def startService(self): wrong = 1", "", "Work.startService: .* def start"),
+        ("", "def stopService(self): wrong = 1", "", "Work.stopService: .* def stop"),
         ("", "async def tick(self): wrong = 1", "", "Work.tick: .*write def tick"),
         (
             "",

@@ -17,6 +17,8 @@ from fleet.schema import BadDeclaration, json_schema
 _AWAITED: Final = ("start", "update", "stop")
 _CALLED: Final = ("tick", "takes_live")
 _CALLED_OF_FACTORY: Final = ("build", "offers", "tidy")
+_FORMERLY: Final = {"startService": "start", "stopService": "stop"}
+"""What methods of an earlier design are called today."""
 _LONGEST: Final = 500
 """Characters a reason has at most."""
 _LONGEST_ABOUT: Final = 200
@@ -38,6 +40,9 @@ def describe(factory: RoleFactory[Any]) -> Factory:
         raise BadDeclaration(of, "instances", f"expected 0 (no limit) or more, got {most!r}")
     if not (isinstance(role, type) and issubclass(role, Role)):
         raise BadDeclaration(of, "role", f"expected a subclass of Role, got {role!r}")
+    for name, today in _FORMERLY.items():
+        if hasattr(role, name):
+            raise BadDeclaration(role, name, f"nobody calls it: write async def {today}(self)")
     commands = role.declared_commands()
     for name in (*_AWAITED, *commands):
         _check_awaited(role, name)
