@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes import output
-from fleet.agent.processes.output import Allowance, LogFile, Logs
+from fleet.agent.processes.output import Allowance, LogFile, Logs, empty
 from fleet.model import LogLine
 from tests.agent.engine import FakeClock
 
@@ -170,6 +170,25 @@ def test_more_than_can_be_looked_at_is_skipped_and_estimated(
     append(path, b"on\n")
     allowance.refill(1.0)
     assert read(log, allowance) == ["on"]
+
+
+def test_the_words_of_an_earlier_child_keep_their_times(path: Path) -> None:
+    clock = FakeClock()
+    logs = Logs(Key("record", "main"), path.with_name("own"), clock, lambda _: None, lambda _: None)
+    append(path, b"of an earlier agent\n")
+    times = []
+    for number in range(3):
+        logs.follow(LogFile(path, "stderr"))
+        append(path, f"{number}\n".encode())
+        logs.read()
+        times.append(clock.now())
+        clock.seconds += 1.0
+    logs.follow(LogFile(path, "stderr"))
+    assert [line.at for line in logs.last(9)] == [None, *times]
+    empty(path)
+    logs.follow(LogFile(path, "stderr"))
+    append(path, b"anew\n")
+    assert [(line.at, line.text) for line in logs.last(9)] == [(None, "anew")]
 
 
 def test_all_streams_of_an_instance_share_one_allowance(tmp_path: Path) -> None:

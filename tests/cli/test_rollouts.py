@@ -50,7 +50,7 @@ async def test_a_running_one_is_shown_named_to_others_and_can_be_stopped(
     second = await fleet("apply", "--yes", path)
     assert second.code == 2
     assert f"rollout 1 of {path} by anonymous at " in second.err
-    assert "is running, 0 of 2 stations done" in second.err
+    assert "is running (0 of 2 stations so far)" in second.err
     shown = await fleet("rollout")
     assert [line.split()[1:4] for line in shown.lines[1:]] == [
         ["hall1-cam", "1", "begun"],

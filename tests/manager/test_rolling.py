@@ -152,7 +152,7 @@ async def test_another_apply_is_refused_naming_whose_is_running_until_it_is_stop
     await begin(stranger, **file(), batch=2)
     why = await refusal(stranger, "apply", **file(60))
     assert why.startswith("rollout 1 of democon.toml by tester at ")
-    assert " is running, 0 of 3 stations done; wait" in why
+    assert " is running (0 of 3 stations so far); wait" in why
     assert "fleet rollout --stop" in why
     assert "has its part in rollout 1" in await refusal(
         stranger, "retire", station="three", force=True
@@ -180,7 +180,7 @@ async def test_one_to_everybody_at_once_refuses_another_too_until_all_have_answe
     for operation, arguments in (("apply", file(60, NAMES[0])), ("rollback", {"station": None})):
         why = await refusal(stranger, operation, **arguments)
         assert why.startswith("rollout 1 of democon.toml by tester at "), operation
-        assert " is running, 0 of 1 station done; wait" in why
+        assert " is running (0 of 1 station so far); wait" in why
     assert len(boxes.given("a")) == 1
     await boxes.stations["a"].obey(boxes.given("a")[-1])
     boxes.behaviour["a"] = obey

@@ -31,7 +31,7 @@ def status(status: LocalStatus) -> Iterator[str]:
             one.state.value,
             f"{one.since.astimezone():%H:%M:%S %Z}",
             str(one.restarts),
-            " ".join(filter(None, (one.reason, one.message))),
+            one.why,
         )
         for role, named in status.roles.items()
         for name, one in named.items()

@@ -92,6 +92,18 @@ class LogFile:
         """Read from where the child's own words begin."""
         self._offset = self.begun
 
+    @property
+    def heard(self) -> tuple[int, Marks, Marks]:
+        """Up to which byte it was read, and when: itself, and the file that was moved aside."""
+        return self._offset, self._marks, self._aside_marks
+
+    def succeed(self, before: "LogFile") -> None:
+        """Know when the words of an earlier child came, which are in the same file."""
+        read, marks, aside = before.heard
+        if read <= self._offset:  # else it was emptied in between, or is read again
+            self._marks = [*marks, *(mark for mark in self._marks if mark[0] > read)]
+            self._aside_marks = aside
+
     def mark(self, now: datetime) -> None:
         """All that has been read was written by now."""
         if self._offset > self._marks[-1][0]:
@@ -220,7 +232,11 @@ class Logs:
 
     def follow(self, *files: LogFile) -> None:
         """Look at these too; a successor's file takes the place of its predecessor's."""
-        self._files.update((file.path, file) for file in files)
+        for file in files:
+            before = self._files.get(file.path)
+            if before is not None:
+                file.succeed(before)
+            self._files[file.path] = file
 
     def write(self, said: str) -> None:
         """Keep lines that the role itself says; on a full disk they are said all the same."""

@@ -95,8 +95,8 @@ class Rollouts:
         running = self._ledger.running
         if running is not None:
             raise CommandFailed(
-                f"{describe(running, self._timezone)} is running, {_progress(running)}; wait for "
-                "it (fleet rollout), or end it with: fleet rollout --stop"
+                f"{describe(running, self._timezone)} is running ({_progress(running)} so far); "
+                "wait for it (fleet rollout), or end it with: fleet rollout --stop"
             )
 
     async def begin(
@@ -174,11 +174,11 @@ class Rollouts:
                 ended = evolve(rollout, phase=phase, why=rollout.why or _why(rollout))
                 await self._write(ended, draft)
                 log.info(
-                    "%s: %s, %s%s",
+                    "%s is %s (%s)%s",
                     describe(ended, self._timezone),
                     phase,
                     _progress(ended),
-                    f"; {ended.why}" if ended.why else "",
+                    f": {ended.why}" if ended.why else "",
                 )
             case _:
                 return False
@@ -336,7 +336,7 @@ def describe(rollout: Rollout, timezone: str | None) -> str:
 
 def _progress(rollout: Rollout) -> str:
     done = sum(one.outcome not in (Outcome.WAITING, Outcome.BEGUN) for one in rollout.targets)
-    return f"{done} of {counted(len(rollout.targets), 'station')} done"
+    return f"{done} of {counted(len(rollout.targets), 'station')}"
 
 
 def _why(rollout: Rollout) -> str | None:
