@@ -64,7 +64,7 @@ def _show(one: RolloutStatus, timezone: str) -> None:
     say(
         clean(
             f"{one.kind} {one.number}{of} by {one.by} at "
-            f"{view.moment(one.at, timezone)}: {one.phase}"
-            f"{why}; {one.settled} of {counted(len(one.targets), 'station')} done"
+            f"{view.moment(one.at, timezone)}: {one.phase} "
+            f"({one.settled} of {counted(len(one.targets), 'station')}){why}"
         )
     )
