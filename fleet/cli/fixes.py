@@ -5,6 +5,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final
 
 from attrs import frozen
@@ -28,13 +29,14 @@ _CONFIG: Final = "mosquitto/mosquitto.conf shows it all"
 class Examination:
     """All that was looked at.
 
-    `now`: by our clock, when the manager told its facts.
+    `facts`: the manager's, None where there was none to ask. `now`: by our clock, when it told
+    them.
     """
 
     version: str
     broker: Broker
     topics: Topics
-    facts: DoctorResult
+    facts: DoctorResult | None
     examined: BrokerFacts
     boots: frozenset[str]
     """Of the managers that answered or said they were online."""
@@ -44,11 +46,18 @@ class Examination:
 def findings(seen: Examination) -> tuple[DoctorFinding, ...]:
     """Everything to fix: the broker, the manager, then station after station."""
     found = [*_broker(seen), *_manager(seen)]
-    return (*found, *seen.facts.fixes, *_leftovers(seen))
+    return (*found, *(seen.facts.fixes if seen.facts else ()), *_leftovers(seen))
 
 
 def _broker(seen: Examination) -> Iterator[DoctorFinding]:
     facts, subject = seen.examined, "broker"
+    if not seen.broker.tls and not _is_here(seen.broker.host):
+        yield DoctorFinding(
+            "ClearText",
+            subject,
+            f"what goes to {seen.broker} and back, passwords too, can be read on the network",
+            "give it a certificate, then say mqtts:// everywhere; docs/tls.md has each step",
+        )
     if facts.anonymous:
         yield DoctorFinding(
             "OpenBroker",
@@ -106,6 +115,15 @@ def _manager(seen: Examination) -> Iterator[DoctorFinding]:
             f"{len(seen.boots)} managers were here at once (boots {', '.join(sorted(seen.boots))})",
             "stop all but one; on each machine: systemctl disable --now fleet-manager",
         )
+    if seen.facts is None:
+        yield DoctorFinding(
+            "NoManager",
+            "manager",
+            "none answers, so nothing is known of the stations; what they do goes on",
+            "where it should run: systemctl start fleet-manager; journalctl -u fleet-manager says "
+            "why it does not",
+        )
+        return
     if seen.facts.version != seen.version:
         yield DoctorFinding(
             "ManagerVersion",
@@ -123,12 +141,20 @@ def _manager(seen: Examination) -> Iterator[DoctorFinding]:
         )
 
 
+def _is_here(host: str) -> bool:
+    """Whether it is this machine, so that what is said to it stays there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"
+
+
 def _off(seconds: float) -> str:
     return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def _leftovers(seen: Examination) -> Iterator[DoctorFinding]:
-    known = {station.id for station in seen.facts.stations}
+    known = None if seen.facts is None else {one.id for one in seen.facts.stations}
     left: dict[str, list[str]] = defaultdict(list)
     for topic in seen.examined.retained:
         address = seen.topics.parse(topic)
@@ -137,7 +163,7 @@ def _leftovers(seen: Examination) -> Iterator[DoctorFinding]:
         elif address.station is None:
             if address.kind != "presence":
                 left["manager"].append(topic)
-        elif address.station not in known:
+        elif known is not None and address.station not in known:
             left[address.station].append(topic)
         elif address.kind not in _KEPT:
             left[topic].append(topic)

@@ -183,10 +183,18 @@ async def test_without_a_broker_it_says_so(fleet: Fleet) -> None:
     assert "no broker could be reached at mqtt://127.0.0.1:1" in found.err
 
 
+async def test_without_a_manager_it_looks_at_the_broker_all_the_same(fleet: Fleet) -> None:
+    found = await fleet("doctor", "--json")
+    assert found.code == 4
+    assert {("NoManager", "manager"), ("OpenBroker", "broker")} <= kinds(found)
+    assert json.loads(found.out)["manager"] is None
+    assert json.loads(found.out)["broker"]["kept"] is not None
+
+
 NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
 FINE = Examination(
     version="1.0",
-    broker=Broker("broker", 1883),
+    broker=Broker("broker", 8883, tls=True),
     topics=Topics(),
     facts=DoctorResult("boot", "1.0", NOW, ()),
     examined=BrokerFacts(
@@ -210,6 +218,12 @@ FINE = Examination(
     [
         (FINE, []),
         (evolve(FINE, version="1.1"), ["ManagerVersion"]),
+        (evolve(FINE, facts=None), ["NoManager"]),
+        (evolve(FINE, broker=Broker("10.0.0.2", 1883)), ["ClearText"]),
+        (evolve(FINE, broker=Broker("broker.local", 1883)), ["ClearText"]),
+        (evolve(FINE, broker=Broker("127.0.0.3", 1883)), []),
+        (evolve(FINE, broker=Broker("::1", 1883)), []),
+        (evolve(FINE, broker=Broker("localhost", 1883)), []),
         (evolve(FINE, now=NOW + timedelta(seconds=9)), ["ClockOffset"]),
         (
             evolve(FINE, examined=evolve(FINE.examined, version="mosquitto version 1.6.9")),
@@ -221,7 +235,17 @@ FINE = Examination(
         ),
         (evolve(FINE, examined=evolve(FINE.examined, delivery=0.031, round_trip=0.03)), []),
     ],
-    ids=["fine", "versions", "our clock", "old broker", "nothing to see", "a slow network"],
+    ids=[
+        "fine",
+        "versions",
+        "no manager",
+        *["clear text"] * 2,
+        *["loopback"] * 3,
+        "our clock",
+        "old broker",
+        "nothing to see",
+        "a slow network",
+    ],
 )
 def test_what_no_test_can_install_is_judged_too(seen: Examination, expected: list[str]) -> None:
     assert [one.kind for one in findings(seen)] == expected

@@ -1,6 +1,7 @@
 """`fleet doctor`: what needs fixing in broker, manager and stations, and how."""
 
 import asyncio
+import contextlib
 import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -10,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.connection import Access, Manager, converse
+from fleet.cli.connection import Access, Manager, Unreachable, converse
 from fleet.cli.examine import BURST, BrokerFacts, examine
 from fleet.cli.fixes import Examination, findings
 from fleet.cli.terminal import (
@@ -23,6 +24,7 @@ from fleet.cli.terminal import (
 )
 from fleet.cli.view import clean
 from fleet.model import counted
+from fleet.mqtt import Disconnected
 from fleet.operations import DoctorFinding, DoctorResult
 from fleet.version import __version__
 
@@ -30,7 +32,8 @@ ABOUT: Final = COMMANDS["doctor"]
 HELP: Final = with_examples(
     f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), clocks, "
     f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "
-    f"nothing to fix, 1 if there is, 4 if there is no manager or no broker.",
+    f"nothing to fix, 1 if there is, 4 if there is no manager, when the broker alone is looked at, "
+    f"or no broker.",
     "fleet doctor",
     "fleet doctor --json | jq -r '.findings[] | .kind + \" \" + .subject'",
 )
@@ -46,16 +49,24 @@ def run(
         tell("looking at broker, manager and stations")
         seen = asyncio.run(_look(options.access()))
     found = findings(seen)
+    version = seen.facts.version if seen.facts is not None else None
     if json:
-        print_json({"findings": found, "broker": seen.examined, "manager": seen.facts.version})
+        print_json({"findings": found, "broker": seen.examined, "manager": version})
     else:
         _show(found, seen)
+    if seen.facts is None:
+        raise typer.Exit(Exit.UNKNOWN)
     if found:
         raise typer.Exit(Exit.NO)
 
 
 async def _look(access: Access) -> Examination:
-    before = await converse(access, _facts)
+    try:
+        before = await converse(access, _facts)
+    except Unreachable:
+        with contextlib.suppress(Disconnected):
+            return await _look_alone(access)
+        raise
     examined = await examine(access)
     sent = datetime.now(UTC)
     after = await converse(access, _facts)
@@ -70,6 +81,17 @@ async def _look(access: Access) -> Examination:
         boots=frozenset({*examined.managers, before.boot, after.boot}),
         now=now,
     )
+
+
+async def _look_alone(access: Access) -> Examination:
+    """What can be seen without a manager.
+
+    Raises:
+        Disconnected: there is no broker either.
+    """
+    examined = await examine(access)
+    boots, now = frozenset(examined.managers), datetime.now(UTC)
+    return Examination(__version__, access.broker, access.topics, None, examined, boots, now)
 
 
 async def _facts(manager: Manager) -> DoctorResult:
@@ -98,13 +120,15 @@ def _measured(seen: Examination) -> tuple[str, ...]:
     """The figures, whatever they are."""
     facts: BrokerFacts = seen.examined
     kept = "unknown" if facts.kept is None else f"{facts.kept} of {BURST}"
-    offsets = [one.clock_offset for one in seen.facts.stations if one.clock_offset is not None]
+    stations = seen.facts.stations if seen.facts is not None else ()
+    offsets = [one.clock_offset for one in stations if one.clock_offset is not None]
     largest = f", at most {max(map(abs, offsets)):.1f} s off" if offsets else ""
     return (
         f"broker: {clean(facts.version or 'version unknown')} at {seen.broker}",
         f"messages: there and back {_ms(facts.round_trip)}, delivered in {_ms(facts.delivery)}",
         f"queue: {kept} messages kept",
-        f"stations: {len(seen.facts.stations)}, {counted(len(offsets), 'clock')} heard{largest}",
+        f"stations: {len(stations) if seen.facts else 'unknown'}, "
+        f"{counted(len(offsets), 'clock')} heard{largest}",
     )
 
 
