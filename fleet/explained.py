@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fleet.model import Factory, JsonSchema, counted
+from fleet.model import CommandSchema, Factory, JsonSchema, counted
 from fleet.schema import kind
 
 
@@ -13,9 +13,14 @@ def explained(name: str, factory: Factory, more: str = "") -> Iterator[str]:
     yield f"{name} ({limit(factory)}{more})"
     yield from table(rows(factory.settings, "  "))
     for command, schema in factory.commands.items():
-        about = schema.arguments.get("description", "")
-        yield f"  command {command}  {about}".rstrip()
-        yield from table(rows(schema.arguments, "    "))
+        yield from command_explained(f"  command {command}", schema)
+
+
+def command_explained(name: str, schema: CommandSchema) -> Iterator[str]:
+    """A command, and beneath it what it takes."""
+    yield f"{name}  {schema.arguments.get('description', '')}".rstrip()
+    indent = " " * (len(name) - len(name.lstrip()) + 2)
+    yield from table(rows(schema.arguments, indent))
 
 
 def limit(factory: Factory) -> str:

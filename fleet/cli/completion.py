@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+from typing import Any, TypeVar
 
 import typer
 
@@ -43,10 +43,7 @@ def stations(ctx: typer.Context, incomplete: str) -> list[str]:
 def roles(ctx: typer.Context, incomplete: str) -> list[str]:
     """The roles of the station given that have commands, and `station`."""
     station = _station(ctx)
-    factories = station.registration.factories if station and station.registration else {}
-    return _fitting(
-        {STATION} | {role for role in factories if factories[role].commands}, incomplete
-    )
+    return _fitting(station.roles() if station else {STATION}, incomplete)
 
 
 def all_roles(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -60,6 +57,29 @@ def commands(ctx: typer.Context, incomplete: str) -> list[str]:
     """The commands of the station and role given."""
     station = _station(ctx)
     return _fitting(set(station.commands(ctx.params["role"])) if station else set(), incomplete)
+
+
+def arguments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """`key=` for each argument of the command that is not given yet, `key=value` of a choice."""
+    station, role, command = _station(ctx), ctx.params["role"], ctx.params["command"]
+    schema = station.commands(role).get(command) if station else None
+    known = schema.arguments.get("properties", {}) if schema else {}
+    given = {one.partition("=")[0] for one in ctx.params.get("given") or ()}
+    return _fitting(argument_words(known, given, incomplete), incomplete)
+
+
+def argument_words(known: Mapping[str, Any], given: Set[str], incomplete: str) -> list[str]:
+    """What may be typed next of the arguments `known`, some of which are given; pure."""
+    key, equals, _ = incomplete.partition("=")
+    if not equals:
+        return [f"{one}=" for one in known if one not in given]
+    setting = known.get(key)
+    if not isinstance(setting, Mapping):
+        return []
+    choices = setting.get("enum", ())
+    if setting.get("type") == "boolean":
+        choices = ("true", "false")
+    return [f"{key}={one}" for one in choices if isinstance(one, str)]
 
 
 def instances(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from attrs import frozen
 
 from fleet.cli.view import clean
-from fleet.explained import explained, limit, table
-from fleet.model import Device, Factory, Registration, natural
+from fleet.explained import command_explained, explained, limit, table
+from fleet.model import CommandSchema, Device, Factory, Registration, natural
 from fleet.wire import encode
 
 _MOST = 8
@@ -71,6 +71,15 @@ def _explained(role: str, factory: Factory, more: str) -> Iterator[str]:
         yield from map(clean_line, list(explained(role, factory, more)))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         yield clean(f"{role}{more}: what they say of its settings makes no sense here: {error!r}")
+
+
+def command_lines(commands: Mapping[str, CommandSchema]) -> Iterator[str]:
+    """Each command of a role with its arguments."""
+    for name, schema in commands.items():
+        try:
+            yield from map(clean_line, list(command_explained(name, schema)))
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            yield clean(f"{name}: what is said of its arguments makes no sense here: {error!r}")
 
 
 def clean_line(text: str) -> str:

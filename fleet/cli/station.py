@@ -122,6 +122,12 @@ class Station:
         factories = self.registration.factories if self.registration is not None else {}
         return factories[role].commands if role in factories else {}
 
+    def roles(self) -> frozenset[str]:
+        """Those that are known to offer commands."""
+        said = self.registration
+        factories = said.factories if said is not None else {}
+        return frozenset({STATION, *(role for role in factories if factories[role].commands)})
+
 
 async def find(line: Line, given: str, patience: float = REACH) -> Station:
     """The station with this id or name.

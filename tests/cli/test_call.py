@@ -208,6 +208,21 @@ async def test_the_commands_every_station_has(fleet: Fleet, boss: Boss) -> None:
     )
 
 
+async def test_the_commands_of_a_role_are_listed_and_completed(fleet: Fleet, boss: Boss) -> None:
+    found = await fleet("call", STATION, "drill")
+    assert (found.code, found.err) == (0, "")
+    assert {"echo", "nap", "refuse"} <= {line for line in found.lines if line[0] != " "}
+    assert "  count   integer 1 to 9" in found.out
+    found = await fleet("call", STATION, "station", "--json")
+    assert set(json.loads(found.out)["commands"]) == {"info", "logs", "restart"}
+    found = await fleet("call", STATION, "dril")
+    assert (found.code, found.out) == (2, "")
+    assert "roles with commands: drill, say, station" in found.err
+    env = {"COMP_WORDS": f"fleet call {STATION} drill echo text=x co", "COMP_CWORD": "6"}
+    found = await fleet(env={"_FLEET_COMPLETE": "complete_bash", **env})
+    assert set(found.out.split()) == {"count=", "colour="}
+
+
 async def test_what_runs_is_restarted_by_role_instance_or_all_of_it(
     fleet: Fleet, boss: Boss
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.cli.completion import argument_words
 from tests.cli.conftest import FLEET, Fleet, Play
 from tests.manager.station import apply, conference
 from tests.stranger import Stranger
@@ -73,6 +74,28 @@ async def test_the_tab_key_knows_rooms_and_stations(
             terminal.type("\x15")
     finally:
         terminal.end()
+
+
+@pytest.mark.parametrize(
+    ("given", "incomplete", "offered"),
+    [
+        (set(), "", ["text=", "loud=", "colour="]),
+        ({"text"}, "", ["loud=", "colour="]),
+        (set(), "colour=", ["colour=red", "colour=green"]),
+        (set(), "loud=t", ["loud=true", "loud=false"]),
+        (set(), "text=a", []),
+        (set(), "nothing=", []),
+    ],
+)
+def test_arguments_and_their_choices_are_offered(
+    given: set[str], incomplete: str, offered: list[str]
+) -> None:
+    known = {
+        "text": {"type": "string"},
+        "loud": {"type": "boolean"},
+        "colour": {"enum": ["red", "green"]},
+    }
+    assert argument_words(known, given, incomplete) == offered
 
 
 async def test_each_command_offers_what_it_takes(

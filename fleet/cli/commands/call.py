@@ -8,8 +8,9 @@ import typer
 
 from fleet.cli.arguments import BadArguments, typed
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.completion import commands, roles, stations
+from fleet.cli.completion import arguments, commands, roles, stations
 from fleet.cli.connection import Line, StationDenied, connect
+from fleet.cli.registered import command_lines
 from fleet.cli.station import DEADLINE, Station, ask, find
 from fleet.cli.terminal import Exit, print_json, say, stop
 from fleet.cli.view import clean
@@ -20,6 +21,7 @@ HELP: Final = with_examples(
     f"{ABOUT} Arguments are key=value, typed as the station's registration says: numbers, true "
     f"and false, JSON for lists and tables. Ends with 0 if it was done, 1 if it was refused or "
     f"failed, 4 if the station cannot be reached.",
+    "fleet call hall1-cam station            which commands there are",
     "fleet call hall1-cam station info       what the box is, how it is",
     "fleet call hall1-cam station restart role=record instance=main",
     "fleet call hall1-cam banner show text='Back at 14:00' --instance left",
@@ -40,10 +42,16 @@ def run(
         ),
     ],
     command: Annotated[
-        str, typer.Argument(metavar="COMMAND", help="What to do.", autocompletion=commands)
-    ],
+        str | None,
+        typer.Argument(
+            metavar="COMMAND",
+            help="What to do; without it all are listed.",
+            autocompletion=commands,
+        ),
+    ] = None,
     given: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments.")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Its arguments.", autocompletion=arguments),
     ] = None,
     instance: Annotated[
         str | None,
@@ -55,14 +63,18 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the whole reply as JSON.")] = False,
 ) -> None:
     """Find the station, type the arguments, ask, and show the answer."""
-    for name in (role, command, *([instance] if instance is not None else [])):
-        if not is_name(name):
+    for name in (role, command, instance):
+        if name is not None and not is_name(name):
             stop(f"{name!r} cannot be a name: expected {NAME_RULE}")
+
+    if command is None:
+        _list(ctx, station, role, json)
+        return
 
     async def work(line: Line) -> Reply:
         found = await find(line, station)
-        arguments = _typed(found, role, command, given or [])
-        return await ask(line, found, role, command, arguments, instance, timeout)
+        values = _typed(found, role, command, given or [])
+        return await ask(line, found, role, command, values, instance, timeout)
 
     try:
         reply = asyncio.run(connect(ctx.obj.access(), work))
@@ -77,6 +89,24 @@ def run(
     if not json:
         for text in table(reply.result):
             print(text)
+
+
+def _list(ctx: typer.Context, station: str, role: str, json: bool) -> None:
+    """Say what can be asked."""
+
+    async def look(line: Line) -> Station:
+        return await find(line, station)
+
+    found = asyncio.run(connect(ctx.obj.access(), look))
+    offered = found.commands(role)
+    if json:
+        print_json({"commands": offered})
+        return
+    for text in command_lines(offered):
+        print(text)
+    if not offered:
+        there = ", ".join(sorted(found.roles())) or "none"
+        stop(clean(f"{station} says of no command of {role!r}; roles with commands: {there}"))
 
 
 def _typed(station: Station, role: str, command: str, given: Sequence[str]) -> Mapping[str, Any]:
