@@ -27,10 +27,15 @@ def frames(file: Path) -> int:
 
 
 def numbers(file: Path) -> list[int]:
-    """The time of each picture, in frames at 25 a second."""
+    """The time of each picture, in frames at 25 a second, counted from the one in the middle.
+
+    Counted from zero, times half a frame off would be rounded now up and now down.
+    """
     show = ("-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0")
-    times = [line.strip(",") for line in _out("ffprobe", "-v", "error", *show, str(file)).split()]
-    return [round(float(time) * 25) for time in times if time]
+    lines = _out("ffprobe", "-v", "error", *show, str(file)).split()
+    times = [float(time) for line in lines if (time := line.strip(","))]
+    middle = sorted(times)[len(times) // 2]
+    return [round((time - middle) * 25) for time in times]
 
 
 def unbroken(file: Path) -> bool:
