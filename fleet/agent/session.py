@@ -24,7 +24,7 @@ from fleet.agent.config.store import StateDirectory
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.overwritten import Overwritten
-from fleet.guard import Guard
+from fleet.guard import Guard, describe
 from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.role import Command
@@ -114,6 +114,8 @@ class StationSession:
         self._overwritten = Overwritten(identity.boot)
         self._introduced: Registration | None = None
         self._refused: set[str] = set()
+        self._said_unread: dict[str, str] = {}
+        """Whose metrics could not be read, and why."""
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
         self._ignored = Counter(
@@ -310,9 +312,17 @@ class StationSession:
 
     async def _ship_figures(self) -> None:
         while True:
-            payload = gather(self._me.boot, _now(), self._supervisor.registries(), self._own)
+            payload = gather(
+                self._me.boot, _now(), self._supervisor.registries(), self._own, self._unread
+            )
             self._publish(self._me.topics.telemetry(self._me.station), payload, qos=0)
             await asyncio.sleep(self._me.interval)
+
+    def _unread(self, whose: str, error: BaseException) -> None:
+        text = describe(error)
+        if self._said_unread.get(whose) != text:  # else every few seconds
+            log.error("the metrics of %s cannot be read: %s", whose, text)
+        self._said_unread[whose] = text
 
     def _reply(self, caller: str, correlation: bytes, payload: bytes) -> None:
         self._ship()  # who asks for the last lines and listens on gets none twice, and all

@@ -1,6 +1,7 @@
 """Figures travel with the labels that say whose they are, and never too many."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from fleet.wire import decode
 AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
 
 
+def gathered(
+    roles: Mapping[Key, CollectorRegistry], own: CollectorRegistry, faults: list[str] | None = None
+) -> bytes:
+    """The payload; whose metrics cannot be read is added to `faults`."""
+    kept = faults if faults is not None else []
+    return gather("b", AT, roles, own, lambda whose, error: kept.append(f"{whose}: {error}"))
+
+
 def _samples(payload: bytes) -> dict[str, list[Sample]]:
     telemetry = decode(payload, Telemetry)
     return {family.name: list(family.samples) for family in telemetry.families}
@@ -27,7 +36,7 @@ def _samples(payload: bytes) -> dict[str, list[Sample]]:
 def test_a_roles_metric_carries_its_role_and_instance() -> None:
     registry = CollectorRegistry()
     Counter("fleet_beeps", "Beeps.", ["tone"], registry=registry).labels("a").inc(3)
-    got = _samples(gather("b", AT, {Key("beep", "main"): registry}, CollectorRegistry()))
+    got = _samples(gathered({Key("beep", "main"): registry}, CollectorRegistry()))
     assert got["fleet_beeps"] == [
         Sample("fleet_beeps_total", {"tone": "a", "role": "beep", "role_instance": "main"}, 3.0)
     ]
@@ -38,7 +47,7 @@ def test_instances_of_one_role_share_a_family() -> None:
     for instance in ("a", "b"):
         registry = registries[Key("beep", instance)] = CollectorRegistry()
         Gauge("fleet_pitch", "Pitch.", registry=registry).set(1)
-    got = _samples(gather("b", AT, registries, CollectorRegistry()))
+    got = _samples(gathered(registries, CollectorRegistry()))
     assert [s.labels["role_instance"] for s in got["fleet_pitch"]] == ["a", "b"]
 
 
@@ -47,7 +56,7 @@ def test_a_role_past_its_series_loses_the_rest_and_says_so() -> None:
     gauge = Gauge("fleet_many", "Many.", ["n"], registry=registry)
     for n in range(MAX_SERIES + 7):
         gauge.labels(str(n)).set(n)
-    got = _samples(gather("b", AT, {Key("beep", "main"): registry}, CollectorRegistry()))
+    got = _samples(gathered({Key("beep", "main"): registry}, CollectorRegistry()))
     assert len(got["fleet_many"]) == MAX_SERIES
     assert got["fleet_role_series_omitted"][0].value == 7
 
@@ -78,7 +87,7 @@ def test_figures_of_a_role_that_are_none_cost_nobody_else_theirs(found: Any) -> 
     Gauge("fleet_good", "Good.", registry=good).set(1)
     odd.register(Odd(_odd_value(1.0), found))
     registries = {Key("good", "main"): good, Key("odd", "main"): odd}
-    got = _samples(gather("b", AT, registries, CollectorRegistry()))
+    got = _samples(gathered(registries, CollectorRegistry()))
     assert [sample.value for sample in got["fleet_good"]] == [1.0]
 
 
@@ -105,7 +114,7 @@ def test_a_payload_never_outgrows_the_wire() -> None:
         gauge = Gauge("fleet_wide", "Wide.", ["text"], registry=registry)
         for i in range(MAX_SERIES):
             gauge.labels(f"{i}" + "x" * 500).set(i)
-    payload = gather("b", AT, registries, CollectorRegistry())
+    payload = gathered(registries, CollectorRegistry())
     assert len(payload) <= MAX_PAYLOAD
     got = _samples(payload)
     omitted = sum(s.value for s in got["fleet_role_series_omitted"])
@@ -121,24 +130,26 @@ def test_a_role_whose_metrics_raise_hides_nobody_elses() -> None:
     good = CollectorRegistry()
     Gauge("fleet_pitch", "Pitch.", registry=good).set(1)
     roles = {Key("bad", "main"): Broken(), Key("good", "main"): good}
-    assert "fleet_pitch" in _samples(gather("b", AT, roles, CollectorRegistry()))
+    faults: list[str] = []
+    assert "fleet_pitch" in _samples(gathered(roles, CollectorRegistry(), faults))
+    assert faults == ["bad/main: sensor gone"]
 
 
 def test_the_machines_own_figures_are_this_machines(tmp_path: Path) -> None:
     own = CollectorRegistry()
     figures = MachineFigures({"recordings": tmp_path}, lambda: 0.25)
     own.register(figures)
-    got = _samples(gather("b", AT, {}, own))
+    got = _samples(gathered({}, own))
     assert got["fleet_station_disk_free_bytes"] == [], "no disk is asked where one may have to wait"
     figures.look()
-    got = _samples(gather("b", AT, {}, own))
+    got = _samples(gathered({}, own))
     assert got["fleet_station_memory_available_bytes"][0].value > 0
     disk = got["fleet_station_disk_free_bytes"][0]
     assert disk.labels == {"directory": "recordings"}
     assert 0 < disk.value <= got["fleet_station_disk_total_bytes"][0].value
     assert got["fleet_station_clock_offset_seconds"][0].value == 0.25
     assert 0 <= got["fleet_station_cpu_usage_ratio"][0].value <= 1
-    assert json.loads(gather("b", AT, {}, own))["boot"] == "b"
+    assert json.loads(gathered({}, own))["boot"] == "b"
 
 
 def test_a_directory_that_is_gone_has_no_figure_and_breaks_nothing(tmp_path: Path) -> None:
@@ -146,7 +157,7 @@ def test_a_directory_that_is_gone_has_no_figure_and_breaks_nothing(tmp_path: Pat
     figures = MachineFigures({"recordings": tmp_path / "gone"}, lambda: None)
     own.register(figures)
     figures.look()
-    got = _samples(gather("b", AT, {}, own))
+    got = _samples(gathered({}, own))
     assert got["fleet_station_disk_free_bytes"] == []
     assert "fleet_station_clock_offset_seconds" not in got
 

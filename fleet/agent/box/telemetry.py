@@ -5,7 +5,7 @@ become families with the labels `role` and `role_instance`. The manager adds `st
 `room`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -26,22 +26,36 @@ _OMITTED = "fleet_role_series_omitted"
 
 
 def gather(
-    boot: str, at: datetime, roles: Mapping[Key, CollectorRegistry], own: CollectorRegistry
+    boot: str,
+    at: datetime,
+    roles: Mapping[Key, CollectorRegistry],
+    own: CollectorRegistry,
+    failed: Callable[[str, BaseException], None],
 ) -> bytes:
     """The payload: the station's own families, then those of each role.
+
+    `failed` is called with whose metrics raise, or are none: there are none of them this time.
 
     A role past `MAX_SERIES` series, or past what a payload holds, loses the rest and
     `fleet_role_series_omitted` says how many.
     """
     families = _Families()
-    for metric, samples in _collect(own, {}):
-        families.add(metric, samples)
+    try:
+        for metric, samples in _collect(own, {}):
+            families.add(metric, samples)
+    except Exception as error:
+        failed("the station", error)
     omitted: dict[str, int] = {}
     series: dict[str, int] = {}
     for key, registry in sorted(roles.items()):
         omitted.setdefault(key.role, 0)
         labels = {"role": key.role, "role_instance": key.instance}
-        for metric, samples in _collect(registry, labels):
+        try:
+            found = _collect(registry, labels)
+        except (Exception, SystemExit) as error:
+            failed(str(key), error)
+            continue
+        for metric, samples in found:
             left = MAX_SERIES - series.get(key.role, 0)
             families.add(metric, samples[:left])
             series[key.role] = series.get(key.role, 0) + len(samples[:left])
@@ -57,14 +71,10 @@ def gather(
 def _collect(
     registry: CollectorRegistry, labels: Mapping[str, str]
 ) -> list[tuple[Metric, list[Sample]]]:
-    """A role's metrics; where one raises, or is no metric, there are none this time."""
-    try:
-        return [
-            (metric, [_sample(one, labels) for one in metric.samples if not _created(one)])
-            for metric in registry.collect()
-        ]
-    except (Exception, SystemExit):
-        return []
+    return [
+        (metric, [_sample(one, labels) for one in metric.samples if not _created(one)])
+        for metric in registry.collect()
+    ]
 
 
 def _sample(one: prometheus.Sample, labels: Mapping[str, str]) -> Sample:

@@ -1,0 +1,99 @@
+"""Roles that do what no role should, in a real agent: the station and a neighbour go on."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.agent import roles
+from tests.processes import Mosquitto, Programs
+from tests.stranger import Stranger
+
+BASE = "fleet/v1/station/b1"
+HEAD = """\
+import asyncio
+from attrs import frozen
+from fleet.roles import Failed, Role, RoleFactory, command, register_factory
+
+@frozen
+class Settings:
+    speed: float = {default}
+
+@frozen
+class Nothing:
+    pass
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+class Metrics:
+    def collect(self):
+        return None
+
+class Awkward(Role[Settings]):
+    def cancelled(self):
+        task = asyncio.create_task(asyncio.sleep(3600))
+        task.cancel()
+        return task
+
+{body}
+
+class Factory(RoleFactory[Settings]):
+    role = Awkward
+    settings = Settings
+
+register_factory("{name}", Factory())
+"""
+BODIES = {
+    "collector": "    async def start(self): self.host.registry.register(Metrics())",
+    "bytes": "    async def start(self): self.host.note('X', b'no text')",
+    "error": "    def tick(self): raise Failed('X', KeyError('it'))",
+    "stall": "    async def start(self): self.stall_seconds = '10'",
+    "tick": "    def tick(self): raise asyncio.CancelledError",
+    "mute": "    def tick(self): raise Mute",
+    "start": "    async def start(self): await self.cancelled()",
+    "stop": "    async def stop(self): await self.cancelled()",
+    "ask": "    @command\n    async def ask(self, _: Nothing) -> Nothing: await self.cancelled()",
+    "lies": "    @command\n    async def ask(self, _: Nothing) -> Nothing: return 5",
+}
+FAIL = {"error", "stall", "tick", "mute", "start"}
+
+
+async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
+    tmp_path: Path, broker: Mosquitto, programs: Programs, stranger: Stranger
+) -> None:
+    directory = roles.write(tmp_path / "roles")
+    for name, body in BODIES.items():
+        (directory / f"{name}.py").write_text(HEAD.format(default="1.0", body=body, name=name))
+    infinite = HEAD.format(default='float("inf")', body="    pass", name="infinite")
+    (directory / "infinite.py").write_text(infinite)
+    agent = programs.agent(broker, "b1", f'roles_dir = "{directory}"\ninterval = 1\n')
+    said = await stranger.expect(f"{BASE}/registration", lambda r: r["factories"])
+    assert "its default inf" in said["broken_roles"]["infinite"]
+    await stranger.expect(f"{BASE}/presence", lambda p: p["state"] == "online")
+    wanted: Any = {name: {"main": {}} for name in (*BODIES, "echo")}
+    config = {"revision": 1, "at": None, "by": None, "roles": wanted}
+    await stranger.publish(f"{BASE}/config", config, retain=True)
+    status = await stranger.expect(
+        f"{BASE}/status",
+        lambda s: (
+            s["revision"] == 1
+            and all(s["roles"][name]["main"]["state"] in ("backoff", "failed") for name in FAIL)
+            and all(s["roles"][name]["main"]["state"] == "running" for name in wanted.keys() - FAIL)
+        ),
+    )
+    assert status["roles"]["bytes"]["main"]["message"] == "b'no text'"
+    assert status["roles"]["error"]["main"]["message"] == "'it'"
+    mark = stranger.mark()
+    await stranger.expect(f"{BASE}/telemetry", after=mark)
+    await agent.says("the metrics of collector/main cannot be read: TypeError")
+    for role, words in (("ask", "cancelled"), ("lies", "not what the role says")):
+        mark = stranger.mark()
+        asked: Any = {"instance": None, "arguments": {}}
+        topic = f"{BASE}/command/ann/{role}/ask"
+        await stranger.publish(topic, asked, correlation=role.encode())
+        reply = await stranger.expect(f"{BASE}/reply/ann", after=mark)
+        assert reply["error"]["type"] == "CommandFailed"
+        assert words in reply["error"]["message"]
+    none: Any = {"revision": 2, "at": None, "by": None, "roles": {"echo": {"main": {}}}}
+    await stranger.publish(f"{BASE}/config", none, retain=True)
+    await stranger.expect(f"{BASE}/status", lambda s: list(s["roles"]) == ["echo"])
