@@ -38,6 +38,8 @@ _SHOWN = ("Conflict", "Rejected", "Lagging")
 """Findings of a whole station that note, problems and revision show."""
 _FINE = (State.RUNNING, State.COMPLETED)
 _GAP = "  "
+_MANY = 4
+"""Stations that were never heard from which on a terminal they are one line."""
 _INDENT = 4
 _NOTHING = "-"
 
@@ -264,6 +266,23 @@ def rooms(found: StatusResult) -> tuple[str, ...]:
         + "; ".join((summary(there[room]), *more.get(room, ())))
         for room in order
     )
+
+
+def never_heard(
+    stations: Sequence[StationStatus],
+) -> tuple[tuple[StationStatus, ...], str | None]:
+    """Those that were ever heard, and a line on the others where they are many."""
+    pending = [
+        one
+        for one in stations
+        if one.running is None and one.presence is not PresenceState.ONLINE and not one.conflict
+    ]
+    if len(pending) < _MANY:
+        return tuple(stations), None
+    names = [clean(one.name) for one in pending]
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    line = f"{len(names)} stations never heard yet: {', '.join(names[:_MANY])}{more}"
+    return tuple(one for one in stations if one not in pending), line
 
 
 def conclusion(found: StatusResult) -> str:

@@ -100,6 +100,22 @@ async def test_only_those_that_need_somebody_are_shown_where_that_is_asked(
     assert [one["name"] for one in json.loads(found.out)["stations"]] == ["hall1-slides"]
 
 
+async def test_on_a_terminal_41_stations_leave_the_worst_in_view(
+    fleet: Fleet, play: Play, file: File
+) -> None:
+    await play("cam1")
+    await fleet("apply", "--yes", file(CAM, *((f"hall1-{n}", f"box{n}") for n in range(40))))
+    code, seen = await fleet.on_terminal("status", columns=80)
+    assert code == 3
+    seen = re.sub(r"\x1b\[[0-9;]*m", "", seen)
+    lines = seen.splitlines()
+    assert len(lines) < 12, seen
+    assert max(map(len, lines)) <= 80
+    assert "40 stations never heard yet: hall1-0, hall1-1, hall1-2, hall1-3 and 36 more" in seen
+    assert "hall1-cam" in seen
+    assert len((await fleet("status")).lines) > 40, "a pipe gets them all"
+
+
 async def test_rooms_are_summed_up_first_those_that_need_somebody_before_the_others(
     fleet: Fleet, play: Play, file: File
 ) -> None:

@@ -37,6 +37,28 @@ def test_every_width_holds_everything(name: str, width: int) -> None:
     assert f"TargetUnreachable: {LONG}" in " ".join(words)
 
 
+def pending(number: int) -> list[StationStatus]:
+    return [
+        evolve(station(f"hall{at}-cam"), presence=PresenceState.LOST, running=None, roles={})
+        for at in range(number)
+    ]
+
+
+def test_many_that_were_never_heard_are_one_line_and_the_others_stay() -> None:
+    ill = station("cam")
+    both = evolve(pending(1)[0], name="twice", conflict=True)
+    shown, line = view.never_heard([ill, both, *pending(36)])
+    assert shown == (ill, both)
+    assert line == (
+        "36 stations never heard yet: hall0-cam, hall1-cam, hall2-cam, hall3-cam and 32 more"
+    )
+    few = [ill, *pending(3)]
+    assert view.never_heard(few) == (tuple(few), None)
+    _, line = view.never_heard(pending(4))
+    assert line is not None
+    assert line.endswith(": hall0-cam, hall1-cam, hall2-cam, hall3-cam")
+
+
 def test_piped_each_instance_is_a_line_of_any_length() -> None:
     lines = list(view.plain(view.lines([station("auditorium-max-camera-balcony")], AT)))
     assert lines[0].split() == list(view.HEADER)

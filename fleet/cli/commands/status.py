@@ -100,8 +100,13 @@ def _show(found: StatusResult, unwell: bool) -> None:
     for room in view.rooms(shown):
         say(room)
     now = view.zoned(found.at, found.timezone)
-    if shown.stations:
-        view.show(view.lines(shown.stations, now), data(), view.header(now))
+    console, stations, others = data(), shown.stations, None
+    if console.is_terminal:
+        stations, others = view.never_heard(stations)
+    if stations:
+        view.show(view.lines(stations, now), console, view.header(now))
+    if others:
+        console.print(others, style="yellow")
     say(view.conclusion(found))
 
 
