@@ -99,7 +99,8 @@ def station(roles: Roles) -> tuple[Problem, ...]:
 
 
 ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-5, 200_000), st.floats(allow_nan=False),
+    st.none(), st.booleans(), st.integers(-5, 200_000),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["auto", "copy", "h264", "/srv", "..", "recordings", "640x360", ""]),
     st.just(TEST), st.just({"type": "url", "url": "http://x/y"}), st.just({"host": "x"}),
     st.just({"type": "file", "path": "a.mkv", "loop": 1}), st.just([]),
