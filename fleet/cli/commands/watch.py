@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from fleet.cli import view
+from fleet.cli.calm import Restraint
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.commands.status import pick
 from fleet.cli.completion import rooms_and_stations
@@ -97,6 +98,7 @@ class _Session:
         self._stations = self._of_interest(first)
         self._tell = tell
         self._timezone = first.timezone
+        self._restraint = Restraint()
         self._line: Line | None = None
         self._news = asyncio.Event()
         self._left = asyncio.Event()
@@ -166,7 +168,11 @@ class _Session:
             self._manager_away = False
         stations = self._of_interest(found)
         self._timezone = found.timezone
-        for one in happenings(self._stations, stations, found.at):
+        happened = happenings(self._stations, stations, found.at)
+        # A program gets all of it.
+        for one in (
+            happened if self._tell is _print_json else self._restraint.pass_on(happened, found.at)
+        ):
             self._tell(one, found.timezone)
         self._stations = stations
         took = loop.time() - began
