@@ -84,6 +84,8 @@ class Stream(SourceRole[StreamSettings]):
         self._begun = 0.0
         self._sent = (0, 0.0)
         """How much was sent, and when it was last more than before."""
+        self._list: dict[Path, bytes | None] = {}
+        """An HLS target's files before this attempt: the list's text, None for a segment."""
 
     def target(self) -> str:
         """As messages name it."""
@@ -160,6 +162,47 @@ class Stream(SourceRole[StreamSettings]):
         finally:
             self._options.unlink(missing_ok=True)
 
+    async def begin(self) -> None:
+        """One attempt; what an HLS list held before is kept in mind."""
+        if isinstance(self.settings.target, HlsTarget):
+            self._list = await self._disk().do(self._listed)
+        await super().begin()
+
+    async def unfit(self) -> frozenset[str]:
+        """What nobody can read of what was sent; that ends, and an HLS list is as it was before."""
+        unfit = await super().unfit()
+        if unfit:
+            await super().stop()
+            if isinstance(self.settings.target, HlsTarget):
+                await self._disk().do(self._put_back)
+        return unfit
+
+    async def _encode_unfit(self) -> None:
+        try:
+            unfit = await self.unfit()
+            if unfit:
+                self.encoded |= unfit
+                self._started = False
+                await self._begin_anew()
+        finally:
+            self._anew = None
+
+    def _disk(self) -> DiskWork:
+        return DiskWork(self.host.recordings / self.settings.target.url)
+
+    def _listed(self) -> dict[Path, bytes | None]:
+        directory = self.host.recordings / self.settings.target.url
+        own = re.compile(rf"{re.escape(self.host.instance)}(-\d+\.ts|\.m3u8)")
+        files = (file for file in directory.iterdir() if own.fullmatch(file.name))
+        return {file: file.read_bytes() if file.suffix == ".m3u8" else None for file in files}
+
+    def _put_back(self) -> None:
+        for file in self._listed().keys() - self._list.keys():
+            file.unlink(missing_ok=True)
+        for file, text in self._list.items():
+            if text is not None:
+                file.write_bytes(text)
+
     def _write_options(self) -> None:
         if any("\n" in value or not value for value in self._secrets.values()):
             raise Failed("SecretMissing", "a secret of this stream is empty or has several lines")
@@ -181,6 +224,10 @@ class Stream(SourceRole[StreamSettings]):
         if self._work != self._sent[0]:
             self._sent = (self._work, now)
         self._connected.set(self._work > 0 and now - self._sent[1] < _SILENT_SECONDS)
+        # What a container does not know is said with the first packet in it, after it was counted.
+        young = now - self._begun < _TAKEN_SECONDS
+        if young and self._started and self._anew is None and self.copied():
+            self._anew = self.host.task(self._encode_unfit(), "look")
 
     def finished(self, status: int | None) -> bool:
         """Only a file that is not looped has an end."""
