@@ -4,7 +4,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 BIN := .venv/bin
 DURATION ?=
 # The tests wait for programs more than they compute.
-WORKERS ?= $(shell echo $$((4 * $$(nproc))))
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
 # Without byte code on disk each worker, and each program that it starts, compiles all anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -331,8 +331,8 @@ async def test_segments_written_while_no_agent_was_there_get_their_own_times(
     role = Record(make_host(), settings)
     await role.start()
     assert role.child.adopted
+    await until(lambda: len(public(role.host.recordings)) == 5, role)
     files = public(role.host.recordings)
-    assert len(files) == 5
     stamps = [opened(file) for file in files]
     assert stamps == [pytest.approx(began + n, abs=2) for n in range(5)]
     await role.stop()

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from fleet.roles import Failed
@@ -121,10 +122,17 @@ async def test_a_stopped_process_makes_no_progress(
     assert role.stall_seconds == 7
     await until(lambda: host.progressed, role)
     os.kill(role.child.pid, signal.SIGSTOP)
-    role.tick()
+    await until(lambda: psutil.Process(role.child.pid).status() == psutil.STATUS_STOPPED)
+
+    async def look() -> None:
+        role.tick()
+        await role._disk.do(lambda: None)  # what the tick began is done
+        role.tick()
+
+    await look()
     before = host.progressed
     for _ in range(5):
-        role.tick()
+        await look()
     assert host.progressed == before
     os.kill(role.child.pid, signal.SIGCONT)
     await until(lambda: host.progressed > before, role)

@@ -105,6 +105,8 @@ class _Session:
         """The manager went away while it was asked."""
         self._broker_away = False
         self._manager_away = False
+        self._answered = True
+        """Whether a manager answered since the broker came back; one gave the first look."""
 
     def will(self) -> Will | None:
         return None
@@ -140,7 +142,7 @@ class _Session:
         self._line = None
         if not self._broker_away:
             self._say("broker", f"the broker is away, trying again: {why}")
-        self._broker_away = True
+        self._broker_away, self._answered = True, False
 
     async def _until_online(self, presence: ManagerPresence) -> None:
         # What the broker keeps of it comes a moment after the subscription.
@@ -148,7 +150,9 @@ class _Session:
             async with asyncio.timeout(_PACE):
                 await presence.online.wait()
         except TimeoutError:
-            self._manager_left("no manager is online, waiting for one")
+            gone = "the manager went away"
+            never = "no manager is online, waiting for one"
+            self._manager_left(gone if self._answered else never)
             await presence.online.wait()
 
     async def _look(self, manager: Manager) -> None:
@@ -166,6 +170,7 @@ class _Session:
         if self._manager_away:
             self._say("manager", "a manager is online again")
             self._manager_away = False
+        self._answered = True
         stations = self._of_interest(found)
         self._timezone = found.timezone
         happened = happenings(self._stations, stations, found.at)
