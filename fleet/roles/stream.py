@@ -140,9 +140,9 @@ class Stream(SourceRole[StreamSettings]):
         """Returns once the target takes the stream."""
         target = self.settings.target
         if isinstance(target, HlsTarget):
-            directory = self.host.recordings / target.directory
+            directory = self._directory
             try:
-                await DiskWork(directory).do(lambda: directory.mkdir(parents=True, exist_ok=True))
+                await self._disk().do(lambda: directory.mkdir(parents=True, exist_ok=True))
             except OSError as error:
                 raise refused(error, directory) from None
         self._secrets = {
@@ -187,13 +187,17 @@ class Stream(SourceRole[StreamSettings]):
         finally:
             self._anew = None
 
+    @property
+    def _directory(self) -> Path:
+        """Where an HLS target's files go."""
+        return self.host.recordings / self.settings.target.url
+
     def _disk(self) -> DiskWork:
-        return DiskWork(self.host.recordings / self.settings.target.url)
+        return DiskWork(self._directory)
 
     def _listed(self) -> dict[Path, bytes | None]:
-        directory = self.host.recordings / self.settings.target.url
         own = re.compile(rf"{re.escape(self.host.instance)}(-\d+\.ts|\.m3u8)")
-        files = (file for file in directory.iterdir() if own.fullmatch(file.name))
+        files = (file for file in self._directory.iterdir() if own.fullmatch(file.name))
         return {file: file.read_bytes() if file.suffix == ".m3u8" else None for file in files}
 
     def _put_back(self) -> None:
