@@ -132,8 +132,11 @@ def _run(given: argparse.Namespace) -> int:
     next agent.
     """
     early: list[signal.Signals] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in ending:
         signal.signal(number, lambda number, _: early.append(signal.Signals(number)))
+    # Its unit holds them back from before Python begins; what has come since is heard now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
     settings = _read(given)
     broker = _broker(settings)
     from fleet.agent.config.store import BadState, StateInUse
@@ -221,6 +224,8 @@ def _status(given: argparse.Namespace) -> int:
 
     try:
         answer = local.status(settings.state)
+    except local.SilentAgent as error:
+        raise _CannotGoOn(str(error), NO_AGENT) from None
     except local.NoAgent as error:
         print(f"{error}\nstart one: systemctl start fleet-agent", file=sys.stderr)
         if os.geteuid() != 0:

@@ -48,6 +48,7 @@ class FindingKind(StrEnum):
     LINK = "Link"
     CLOCK = "Clock"
     UNWATCHED = "Unwatched"
+    NOTICE = "Notice"
     UNKNOWN = "Unknown"
 
     @property
@@ -92,6 +93,18 @@ _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "NoSignal": (FindingKind.SIGNAL, "no signal"),
     "NoPicture": (FindingKind.SIGNAL, "no picture"),
     "DeviceMissing": (FindingKind.SIGNAL, "device missing"),
+    "DeviceBusy": (FindingKind.SIGNAL, "device busy"),
+    "SourceUnreachable": (FindingKind.SIGNAL, "source unreachable"),
+    "SourceUnreadable": (FindingKind.SIGNAL, "source unreadable"),
+    "FileMissing": (FindingKind.SIGNAL, "file missing"),
+    "NotPermitted": (FindingKind.SIGNAL, "not permitted"),
+    "Choppy": (FindingKind.PICTURE, "choppy"),
+    "DiskMissing": (FindingKind.RECORD, "disk missing"),
+    "DiskHangs": (FindingKind.RECORD, "disk hangs"),
+    "OtherDisk": (FindingKind.RECORD, "other disk"),
+    "ClockJumped": (FindingKind.NOTICE, "clock jumped"),
+    "SourceChanged": (FindingKind.NOTICE, "source changed"),
+    "RoleFileChanged": (FindingKind.NOTICE, "role file changed"),
     "NoSound": (FindingKind.SOUND, "no sound"),
     "ChannelSilent": (FindingKind.CHANNEL, "a sound channel is silent"),
     "DigitalSilence": (FindingKind.SILENCE, "digital silence"),
@@ -100,7 +113,7 @@ _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "PictureBlack": (FindingKind.PICTURE, "black picture"),
     "PictureFrozen": (FindingKind.PICTURE, "frozen picture"),
 }
-"""Reasons of instances that run."""
+"""Reasons of instances that run; a `NOTICE` asks nobody to do anything."""
 
 
 @frozen
@@ -272,6 +285,8 @@ def noted(kind: FindingKind, slides: bool, use: RoomUse) -> HealthLevel:
             return in_talk
         case FindingKind.SOUND:
             return HealthLevel.LOOK if use.in_use else HealthLevel.FINE
+        case FindingKind.NOTICE:
+            return HealthLevel.FINE
     return HealthLevel.LOOK
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fleet.agent.local import check
+from fleet.agent.local import check, socket
 from tests.agent import roles
 from tests.processes import Mosquitto, Programs
 from tests.stranger import Stranger
@@ -92,6 +93,26 @@ async def test_status_is_told_and_is_the_exit_status(
     alone = await typed(fleet_agent, "status")
     assert alone.returncode == 3
     assert "NOT connected" in alone.stdout
+
+
+async def test_an_agent_that_does_not_answer_is_told_from_none(
+    fleet_agent: Typed,
+    programs: Programs,
+    broker: Mosquitto,
+    stranger: Stranger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await start(programs, broker, stranger, {"echo": {"main": {}}})
+    agent = programs.started[0]
+    agent.signal(signal.SIGSTOP)
+    monkeypatch.setattr(socket, "_PATIENCE", 0.2)
+    with pytest.raises(socket.SilentAgent, match=r"not answered for 0\.2 s: systemctl restart"):
+        await asyncio.to_thread(socket.status, fleet_agent.state)
+    agent.signal(signal.SIGHUP)  # as systemd does it where it restarts
+    agent.signal(signal.SIGCONT)
+    assert await agent.ended() == 0
+    with pytest.raises(socket.NoAgent, match="no fleet-agent answers"):
+        await asyncio.to_thread(socket.status, fleet_agent.state)
 
 
 async def test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted(

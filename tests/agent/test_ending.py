@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from tests.agent.engine import marked
-from tests.processes import Mosquitto, Program, Programs, until
+from tests.processes import ROOT, Mosquitto, Program, Programs, until
 from tests.stranger import Stranger
 
 ROLES = """
@@ -94,6 +95,31 @@ async def test_sigterm_at_any_moment_of_a_start_ends_what_an_earlier_agent_left(
     second = programs.agent(broker, "b1")
     await until(lambda: catches(second, signal.SIGTERM), what="the agent listening")
     await asyncio.sleep(seconds)
+    second.signal(signal.SIGTERM)
+    assert await second.ended() == 0
+    assert marked(state) == []
+
+
+async def test_a_stop_before_the_agent_listens_is_heard_as_soon_as_it_does(
+    broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path
+) -> None:
+    state = tmp_path / "b1/state"
+    decide(state, 1, {"sleeper": {"a": {}}})
+    first = programs.agent(broker, "b1", settings)
+    await children(state, 1)
+    first.kill()
+    unit = (ROOT / "systemd/fleet-agent.service").read_text()
+    (held,) = re.findall(r"^ExecStart=(/usr/bin/env .*?) \\\n", unit, re.MULTILINE)
+    second = Program(
+        [*held.split(), *first.argv],
+        tmp_path / "second.log",
+        programs.environment(),
+        "second",
+        cold=True,
+    )
+    programs.started.append(second)
+    await until(lambda: "python" in str(Path(f"/proc/{second.pid}/exe").readlink()), what="Python")
+    assert not catches(second, signal.SIGTERM)
     second.signal(signal.SIGTERM)
     assert await second.ended() == 0
     assert marked(state) == []

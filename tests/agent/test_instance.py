@@ -541,7 +541,7 @@ async def test_what_runs_keeps_what_it_was_built_from_until_it_is_restarted_and_
     await settle()
     status = station.status(MAIN)
     assert (status.state, status.reason) == (State.RUNNING, "RoleFileChanged")
-    assert "fleet-agent restart fake/main" in str(status.message)
+    assert "fleet restart b1 fake/main" in str(status.message)
     assert station.status(OTHER).reason is None
     factory.made[0].host.note("NoSound", "nothing is heard")
     assert station.status(MAIN).reason == "NoSound", "what the role says comes first"

@@ -146,6 +146,14 @@ INGEST: Roles = {"ingest": {"main": {}}}
         (noted("ChannelSilent"), "a sound channel is silent", "look fine fine"),
         (noted("PictureBlack"), "black picture", "look fine fine"),
         (noted("SomethingNew"), "something new", "look look look"),
+        *((seen({"ingest/main": instance(reason=reason)}, wanted=INGEST), text, "go look fine")
+          for reason, text in (("SourceUnreachable", "source unreachable"),
+                               ("DeviceBusy", "device busy"), ("NotPermitted", "not permitted"))),
+        (seen({"ingest/main": instance(reason="Choppy")}, wanted=INGEST), "choppy",
+         "look fine fine"),
+        (said("record", reason="DiskMissing"), "disk missing", "look look look"),
+        *((said("record", reason=reason), None, "fine fine fine")
+          for reason in ("RoleFileChanged", "SourceChanged", "ClockJumped")),
         (seen(measured=readings((WROTE, NOW - 61, RECORD))), "nothing written", "go go look"),
         (seen(measured=readings((WROTE, NOW - 59, RECORD))), None, "fine fine fine"),
         (seen(measured=readings((FREE, 3.6e9, {}), (BITS, 8e6, RECORD))), "disk full in 60 min",

@@ -208,7 +208,7 @@ class InstanceHost(Host):
 
     def outdated(self) -> None:
         """Its role file has changed since it was built."""
-        text = f"its role file has changed: fleet-agent restart {self.key} uses what is there now"
+        text = f"its role file has changed: fleet restart {self.name} {self.key} uses what is there"
         self._outdated = ("RoleFileChanged", text)
         self._show()
 

@@ -284,6 +284,8 @@ def _broker(settings: AgentSettings, station: str | None) -> Iterator[Finding]:
 def _visited(settings: AgentSettings, broker: Broker, station: str | None) -> Finding:
     try:  # a second connection could push the agent's own off the broker
         running = local.status(settings.state)
+    except local.SilentAgent as error:
+        return Finding("missing", "agent", str(error))
     except local.NoAgent:
         pass
     else:

@@ -151,9 +151,17 @@ def _service(said: Mapping[str, list[str]]) -> AgentService:
         environment |= _assigned(shlex.split(value.replace("%d", credentials)))
     for value in said.get("EnvironmentFile", []):
         environment |= _from_file(value)
-    program, *arguments = shlex.split(last("ExecStart", "fleet-agent run").lstrip("@-:+!"))
+    program, *arguments = _started(shlex.split(last("ExecStart", "fleet-agent run")))
     flags = tuple(arguments[1:]) if arguments[:1] == ["run"] else ()
     return AgentService(user, group, frozenset(groups), environment, program, flags, state)
+
+
+def _started(words: list[str]) -> list[str]:
+    """The program and its arguments, without what `env` is told to do for it."""
+    words[0] = words[0].lstrip("@-:+!")
+    if Path(words[0]).name != "env":
+        return words
+    return words[next(at for at, word in enumerate(words) if at and not word.startswith("-")) :]
 
 
 def _user(name: str) -> pwd.struct_passwd:

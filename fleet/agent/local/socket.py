@@ -26,10 +26,16 @@ log = logging.getLogger(__name__)
 
 _NAME: Final = "agent.sock"
 _LIMIT: Final = 16 * 1024 * 1024
+_PATIENCE: Final = 10.0
+"""Seconds an agent may take to answer whoever stands at the box."""
 
 
 class NoAgent(Exception):
     """No agent runs on this state directory."""
+
+
+class SilentAgent(NoAgent):
+    """One runs there, and does not answer."""
 
 
 @frozen
@@ -115,15 +121,21 @@ def ask(directory: Path, what: str, **arguments: str) -> Any:
     """The answer of the agent that runs on `directory`, as plain JSON values.
 
     Raises:
-        NoAgent: none does.
+        NoAgent: none does; a `SilentAgent` if it has not answered in time.
         Refusal: it says no.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_PATIENCE)
         try:
             with _reachable(directory) as path:
                 sock.connect(path)
             sock.sendall(encode(Ask(what, arguments)) + b"\n")
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        except (TimeoutError, BlockingIOError):  # the latter where many have asked before
+            raise SilentAgent(
+                f"the fleet-agent that has {directory} has not answered for {_PATIENCE:g} s: "
+                "systemctl restart fleet-agent starts another, what it records goes on"
+            ) from None
         except OSError as error:
             why = error.strerror or error
             raise NoAgent(f"no fleet-agent answers in {directory}: {why}") from None
