@@ -33,6 +33,12 @@ RevisionOrNone = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
 """0 stands for no revision at all."""
 MAX_INSTANCES: Final = 1000
 """Instances a station can have: more do not fit into one status."""
+EXEC: Final = "exec"
+"""The role that runs any program: a station blocks it unless its settings allow it."""
+ALLOW_EXEC: Final = (
+    "allow_exec = true in the station's /etc/fleet/agent.toml allows it, where blocked_roles does "
+    "not name it; then restart the agent"
+)
 INTERVAL: Final = 10.0
 """Seconds between two heartbeats, unless the station says otherwise."""
 SILENT_INTERVALS: Final = 3

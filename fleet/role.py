@@ -100,6 +100,11 @@ class Child(ABC):
     def last_words(self, lines: int = 5) -> str:
         """The last lines it wrote to its log, none of an earlier child's."""
 
+    @property
+    @abstractmethod
+    def printed(self) -> int:
+        """Bytes in the files that it prints to: another number means that it has printed."""
+
 
 class Host(ABC):
     """What the station offers to one instance of a role."""

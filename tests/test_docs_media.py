@@ -9,6 +9,7 @@ import pytest
 from fleet.manager.conference import file as conference
 from fleet.media.inputs import Picture, Sound
 from fleet.media.meter import THRESHOLDS, Meter
+from fleet.roles.exec import ExecSettings
 from fleet.roles.ingest import IngestSettings
 from fleet.roles.monitor import MonitorSettings
 from fleet.roles.record import RecordSettings
@@ -22,6 +23,7 @@ SETTINGS: dict[str, type[Any]] = {
     "record": RecordSettings,
     "stream": StreamSettings,
     "monitor": MonitorSettings,
+    "exec": ExecSettings,
 }
 AROUND = """
 [conference]

@@ -202,7 +202,7 @@ def _roles(given: argparse.Namespace) -> int:
     from fleet.wire import to_json
 
     logging.getLogger("fleet").setLevel(logging.CRITICAL)  # what is broken is shown below
-    offer = catalogue.offer(catalogue.load(settings.roles), frozenset(settings.blocked_roles))
+    offer = catalogue.offer(catalogue.load(settings.roles), settings.blocked)
     if given.json:
         value = {
             "factories": to_json(offer.described),

@@ -110,7 +110,6 @@ class Agent:
             disk=self._disk,
         )
         commands = StationCommands(self._place, self._supervisor)
-        blocked = frozenset(settings.blocked_roles)
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
             Identity(
@@ -122,7 +121,7 @@ class Agent:
             ),
             store,
             self._supervisor,
-            lambda: self._catalogue(blocked),
+            lambda: self._catalogue(settings.blocked),
             own,
             commands.all(),
             self._guard,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import platformdirs
 from attrs import evolve, frozen
 
-from fleet.model import INTERVAL, is_name, is_station_id, no_station_id
+from fleet.model import EXEC, INTERVAL, is_name, is_station_id, no_station_id
 from fleet.mqtt import Broker
 from fleet.settings import AGENT_FILE, BadSettings, load, read_password
 from fleet.strict import Meta, Mistakes, structure
@@ -48,6 +48,8 @@ class AgentSettings:
     """A directory with role files of your own."""
     blocked_roles: tuple[str, ...] = ()
     """Roles that this station never runs, whether it has them or not."""
+    allow_exec: bool = False
+    """Whether the role `exec` may run here what a conference file says; else it is blocked."""
     name: str | None = None
     """What recordings call the station while no config names it."""
     interval: Annotated[float, Meta(ge=0.1, le=3600)] = INTERVAL
@@ -80,6 +82,11 @@ class AgentSettings:
         """Where an earlier release put them by default, if there are any and it is elsewhere."""
         former = self.state / _WITHIN
         return former if former.is_dir() and former != self.recordings_dir else None
+
+    @property
+    def blocked(self) -> frozenset[str]:
+        """Roles that this station does not run."""
+        return frozenset(self.blocked_roles) | (frozenset() if self.allow_exec else {EXEC})
 
     @property
     def secrets(self) -> Path:

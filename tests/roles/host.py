@@ -53,6 +53,10 @@ class RealChild(Child):
     def last_words(self, lines: int = 5) -> str:
         return "\n".join(self._log.read_text().splitlines()[-lines:])
 
+    @property
+    def printed(self) -> int:
+        return self.output.stat().st_size + self._log.stat().st_size
+
 
 class RealHost(Host):
     """What happened to the role is kept in `failed`, `completed` and `progressed`."""

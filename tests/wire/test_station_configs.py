@@ -317,7 +317,7 @@ async def test_every_message_of_a_station_is_as_the_page_says(boss: Boss) -> Non
     assert 1 <= len(presence["boot"]) <= 64
     assert presence["interval"] == 1.0
     registration = boss.stranger.latest(boss.topic("registration"))
-    assert registration["blocked_roles"] == ["shelved", "stream"]
+    assert registration["blocked_roles"] == ["exec", "shelved", "stream"]
     factory = registration["factories"]["record"]
     assert set(factory) == {"instances", "settings", "commands"}
     assert factory["instances"] == 0

@@ -14,6 +14,8 @@ from attrs import frozen
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import (
+    ALLOW_EXEC,
+    EXEC,
     MAX_INSTANCES,
     NAME_RULE,
     BlockedRole,
@@ -94,7 +96,11 @@ def _role_problem(role: str, named: Any, catalogue: Catalogue) -> Problem | None
     """What hides every other problem of this role."""
     name = clip(role, _LONGEST_NAME)
     if role in catalogue.blocked:
-        message = f"the role {name!r} is blocked on this station by its settings (blocked_roles)"
+        message = (
+            f"the role 'exec' runs any program, so it is blocked here: {ALLOW_EXEC}"
+            if role == EXEC
+            else f"the role {name!r} is blocked on this station by its settings (blocked_roles)"
+        )
         return Problem(BlockedRole.__name__, name, None, None, message)
     if role not in catalogue.factories:
         message = clip(f"there is no factory for the role {name!r} here{_hint(role, catalogue)}")

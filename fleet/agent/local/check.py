@@ -314,7 +314,7 @@ def _roles(settings: AgentSettings, needed: frozenset[str]) -> Iterator[Finding]
     elif settings.roles is not None and not settings.roles.is_dir():
         yield Finding("missing", "roles_dir", f"{settings.roles} is not a directory")
     broken = catalogue.load(settings.roles)
-    offer = catalogue.offer(broken, frozenset(settings.blocked_roles))
+    offer = catalogue.offer(broken, settings.blocked)
     for role in sorted({*offer.factories, *offer.broken, *needed}):
         subject = f"role {role}"
         if role in offer.broken:

@@ -214,6 +214,13 @@ class Process(Child):
         said = [line for file in by_age(self.files) for line in file.words(lines)]
         return "\n".join(said[-lines:])
 
+    @property
+    def printed(self) -> int:
+        """What stands in its files now; they are emptied when they have grown long."""
+        begun = {file.path: file.begun for file in self.files}
+        paths = {self.output, *begun}
+        return sum(max(0, size(path) - begun.get(path, 0)) for path in paths)
+
     def trim(self) -> None:
         """Keep its report short; to be called when its role has read it."""
         if self.mark.report and size(self.output) > REPORT:

@@ -11,7 +11,16 @@ from jsonschema.exceptions import best_match
 
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import mask, masked
-from fleet.model import MAX_INSTANCES, Factory, Problem, Registration, Roles, Settings
+from fleet.model import (
+    ALLOW_EXEC,
+    EXEC,
+    MAX_INSTANCES,
+    Factory,
+    Problem,
+    Registration,
+    Roles,
+    Settings,
+)
 from fleet.schema import validator
 from fleet.strict import Mistakes, close_match, escape, show, structure
 from fleet.wire import dumps
@@ -35,7 +44,8 @@ def problems(roles: Roles, said: Registration | None) -> Iterator[Problem]:
         if said is None:
             yield from _of_role(role, instances, None)
         elif role in said.blocked_roles:
-            yield Problem("BlockedRole", role, None, None, f"blocks the role {role!r}")
+            advice = f", which runs any program: {ALLOW_EXEC}" if role == EXEC else ""
+            yield Problem("BlockedRole", role, None, None, f"blocks the role {role!r}{advice}")
         elif factory is not None:
             yield from _of_role(role, instances, factory)
         elif role in said.broken_roles:

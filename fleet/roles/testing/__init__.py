@@ -68,6 +68,11 @@ class KitChild(Child):
         said = [file.read_text(errors="replace") for file in self._words]
         return "\n".join([line for text in said for line in text.splitlines()][-lines:])
 
+    @property
+    def printed(self) -> int:
+        """What stands in its files."""
+        return sum(file.stat().st_size for file in self._words)
+
 
 class KitHost(Host):
     """Keeps what the role says; directories are below `directory`, secrets in `secrets`."""
