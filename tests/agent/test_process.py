@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from fleet.agent.engine.reconcile import Key
-from fleet.agent.processes import left_behind, output
+from fleet.agent.processes import cgroups, left_behind, output
 from fleet.model import State
 from tests.agent.engine import ChildFactory, Station
 from tests.processes import until
@@ -43,7 +43,9 @@ def leader(station: Station, key: Key = MAIN) -> psutil.Process:
     (process,) = (
         one
         for one in station.processes()
-        if one.ppid() == os.getpid() and f'"instance":"{key.instance}"' in str(one.environ())
+        if (now := left_behind.stat(one.pid)) is not None
+        and now.parent == os.getpid()
+        and f'"instance":"{key.instance}"' in str(one.environ())
     )
     return process
 
@@ -77,6 +79,90 @@ async def test_the_last_words_of_a_child_are_in_the_message(station: Station) ->
     assert "word 7" in status.message
     assert "word 2" not in status.message
     assert station.supervisor.last_lines(MAIN, 2)[-1].text == "word 7"
+
+
+HIDES = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if sys.argv[1] == "daemon":
+        for number in (0, 1, 2):
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        os.chdir("/")
+        if os.fork():
+            os._exit(0)
+    os.execve("/bin/sleep", ["sleep", "1000", sys.argv[2]], {})
+if sys.argv[1] == "orphan":
+    time.sleep(0.2)
+    sys.exit(1)
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+def hiding(mark: str) -> list[psutil.Process]:
+    lives = psutil.process_iter(["cmdline"])
+    return [one for one in lives if (one.info["cmdline"] or [])[::2] == ["sleep", mark]]
+
+
+async def test_what_hides_from_its_child_ends_with_it(station: Station, tmp_path: Path) -> None:
+    mark = f"0.{os.getpid()}"  # sleep adds it up
+    await station.supervisor.apply({MAIN: CHILD.wanted(sys.executable, "-c", HIDES, "env", mark)})
+    await said(station, "ready")
+    (hidden,) = await until(lambda: hiding(mark))
+    assert hidden.environ() == {}
+    assert os.getsid(hidden.pid) == hidden.pid
+    await station.supervisor.apply({})
+    await until(lambda: not hiding(mark), what="its end")
+
+
+async def test_what_hides_from_a_child_that_died_is_found_by_its_output(
+    station: Station, tmp_path: Path
+) -> None:
+    mark = f"0.{os.getpid()}"  # sleep adds it up
+    child = CHILD.wanted(sys.executable, "-c", HIDES, "orphan", mark)
+    await station.supervisor.apply({MAIN: child})
+    (first,) = await until(lambda: hiding(mark))
+    await until(lambda: station.state(MAIN) is State.BACKOFF)
+    assert first not in hiding(mark)
+
+
+@pytest.fixture
+def delegated() -> Iterator[Path]:
+    """A cgroup that is this process's own, as systemd gives one with `Delegate=yes`."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    root = next(Path(line.split()[1]) for line in lines if line.split()[2] == "cgroup2")
+    before = Path("/proc/self/cgroup").read_text().partition("0::/")[2].splitlines()[0]
+    place = root / f"test-{os.getpid()}"
+    place.mkdir()
+    os.setxattr(place, "user.delegate", b"1")
+    (place / "cgroup.procs").write_text(str(os.getpid()))
+    cgroups.tree.cache_clear()
+    yield place
+    (root / before / "cgroup.procs").write_text(str(os.getpid()))
+    cgroups.tree.cache_clear()
+    place.rmdir()
+
+
+async def test_where_there_is_a_cgroup_a_daemon_ends_with_its_child_too(
+    delegated: Path, station: Station, tmp_path: Path
+) -> None:
+    mark = f"0.{os.getpid()}"  # sleep adds it up
+    child = CHILD.wanted(sys.executable, "-c", HIDES, "daemon", mark)
+    await station.supervisor.apply({MAIN: child})
+    await said(station, "ready")
+    (hidden,) = await until(lambda: hiding(mark))
+    assert hidden.pid in cgroups.members(cgroups.children()[0])
+    await station.supervisor.apply({})
+    await until(lambda: not hiding(mark), what="its end")
+    await until(lambda: station.processes() == [] and not list(delegated.glob("child-*")))
+    later = delegated / "child-gone"  # of an agent that was killed, as its child was
+    later.mkdir()
+    left = psutil.Popen(["sleep", "1000"])
+    (later / "cgroup.procs").write_text(str(left.pid))
+    await Station(tmp_path / "next").supervisor.take_over()
+    assert left.wait(5) == -signal.SIGKILL
+    assert not later.exists()
 
 
 async def test_a_missing_program_and_one_that_cannot_be_run_say_so(

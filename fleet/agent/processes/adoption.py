@@ -7,13 +7,15 @@ settings it was started with, or stopped. Nothing new starts in its place before
 import asyncio
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from attrs import frozen
 
 from fleet import kept
 from fleet.agent.engine.reconcile import Key
-from fleet.agent.processes.left_behind import Marked, leaders_and_orphans, scan
+from fleet.agent.processes import cgroups
+from fleet.agent.processes.left_behind import Marked, leaders_and_orphans, mark_of, pids, scan
 from fleet.agent.processes.process import Process, kill
 from fleet.model import counted, plain
 
@@ -49,6 +51,7 @@ class Adoption:
             log.warning("killing %s of children that are gone", counted(len(orphans), "orphan"))
             ids = {orphan.mark.id for orphan in orphans}
             await kill(lambda: [one.stat.pid for one in self._scan() if one.mark.id in ids])
+        await self._end_hidden()
         for leader in leaders:
             mark = leader.mark
             process = Process.take_over(leader, logs(self._place, mark.key))
@@ -59,6 +62,13 @@ class Adoption:
                 await asyncio.gather(process.stop(), twin.stop())
             else:
                 self._left[mark.key, mark.name] = process
+
+    async def _end_hidden(self) -> None:
+        """End what hides in the cgroups of children that are gone."""
+        marks = map(mark_of, pids()) if cgroups.tree() else ()
+        for id_ in set(cgroups.children()) - {mark.id for mark in marks if mark}:
+            await kill(partial(cgroups.members, id_))
+            cgroups.remove(id_)
 
     def _scan(self) -> Iterator[Marked]:
         return scan(self._place.state_dir, self._place.station)

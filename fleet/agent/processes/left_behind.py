@@ -11,7 +11,8 @@ rights (setuid, file capabilities) or may not be read: such a child is `hidden`.
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ import attrs
 from attrs import frozen
 
 from fleet.agent.engine.reconcile import Key
+from fleet.agent.processes import cgroups
 
 VARIABLE: Final = "FLEET_CHILD"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -74,6 +76,11 @@ class Stat:
     group: int
     session: int
     started: float
+    parent: int = 0
+
+    def is_(self, then: "Stat") -> bool:
+        """Whether it is that process: numbers are given again."""
+        return (self.pid, self.started) == (then.pid, then.started)
 
     @property
     def gone(self) -> bool:
@@ -104,7 +111,8 @@ def stat(pid: int) -> Stat | None:
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()  # a program's name may hold anything
-    return Stat(pid, fields[0], int(fields[2]), int(fields[3]), int(fields[19]) / _TICKS)
+    started = int(fields[19]) / _TICKS
+    return Stat(pid, fields[0], int(fields[2]), int(fields[3]), started, int(fields[1]))
 
 
 def mark_of(pid: int) -> Mark | None:
@@ -186,23 +194,50 @@ def leaders_and_orphans(found: Iterable[Marked]) -> tuple[list[Marked], list[Mar
     return leaders, orphans
 
 
-def kin(leader: Stat, id_: str) -> list[int]:
-    """The living processes of a child: in its group or session, or with its mark.
+def kin(
+    leader: Stat, id_: str, logs: Collection[str] = (), known: Collection[Stat] = ()
+) -> list[int]:
+    """The living processes of a child, and what those have started.
+
+    A child's are those in its cgroup, group or session, those with its mark, those that write to
+    its `logs`, and those `known` as its own from before.
 
     A process id is not given to another as long as a group or session bears it; where it was
     given to another, nobody of ours was left in there.
     """
     reused = stat(leader.pid)
     ours = reused is None or reused.started == leader.started
-    found = []
-    for other in pids():
-        now = stat(other)
-        if now is None or now.gone:
-            continue
-        if ours and leader.pid in (now.group, now.session):
-            found.append(other)
-        else:
-            mark = mark_of(other)
-            if mark is not None and mark.id == id_:
-                found.append(other)
+    living = {pid: now for pid in pids() if (now := stat(pid)) is not None and not now.gone}
+    found = {one.pid for one in known if one.pid in living and one.is_(living[one.pid])}
+    found |= living.keys() & set(cgroups.members(id_))
+    for pid, now in living.items():
+        if (ours and leader.pid in (now.group, now.session)) or pid in found:
+            found.add(pid)
+        elif (mark := mark_of(pid)) is not None:
+            found |= {pid} if mark.id == id_ else set()
+        elif logs and not _writes_to(pid).isdisjoint(logs):
+            found.add(pid)
+    while more := {pid for pid, now in living.items() if now.parent in found} - found:
+        found |= more
+    return sorted(found)
+
+
+def descendants(pid: int) -> list[Stat]:
+    """What a process has started, and what that has, as far as those live that did."""
+    found: list[Stat] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                now = stat(child)
+                found += [now] if now is not None else []
+                found += descendants(child)
+    return found
+
+
+def _writes_to(pid: int) -> set[str]:
+    """Where its output and its errors go: what hides keeps those, unless it becomes a daemon."""
+    found = set()
+    for number in (1, 2):
+        with suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))  # noqa: PTH115 (may be no path)
     return found

@@ -2,7 +2,8 @@
 
 Children the agent started and children an earlier agent left are handled alike: a pidfd tells
 of the death of either, with no thread and no polling. A child leads a session of its own, and
-whatever it started goes with it, also what made itself a session.
+whatever it started goes with it, also what made itself a session or hides otherwise: at once where
+the child has a cgroup, else as far as its parents, its mark or its output tell whose it is.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
@@ -21,7 +22,7 @@ from typing import Final, Self
 import attrs
 
 from fleet import kept
-from fleet.agent.processes import left_behind
+from fleet.agent.processes import cgroups, left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat
 from fleet.agent.processes.output import REPORT, LogFile, by_age, empty, size
 from fleet.model import plain
@@ -62,6 +63,8 @@ class Process(Child):
         self._stopping: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._is_let_go = False
+        self._known: Collection[Stat] = ()
+        """What it had started when it was told to end: what hides is found by its parent."""
         self._loop.add_reader(pidfd, self._died)
 
     @classmethod
@@ -107,6 +110,7 @@ class Process(Child):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(out)
             os.close(err)
+        cgroups.put(popen.pid, mark.id)
         try:
             stat, pidfd = left_behind.stat(popen.pid), os.pidfd_open(popen.pid)
         except OSError as error:
@@ -168,6 +172,7 @@ class Process(Child):
 
     async def _stop(self) -> None:
         if self._alive:
+            self._known = left_behind.descendants(self.pid)
             signal.pidfd_send_signal(self._pidfd, self.mark.stop)
             self._signal_group(signal.SIGCONT)  # what was halted (SIGSTOP) hears no other signal
         if await self._gone_in(self.mark.grace):
@@ -205,9 +210,14 @@ class Process(Child):
 
     async def _sweep(self) -> None:
         """Kill what it leaves, then take note of its status: until then its number is its own."""
-        await kill(lambda: left_behind.kin(self._stat, self.mark.id))
+        await kill(self._kin)
+        cgroups.remove(self.mark.id)
         if not self.ended:
             self._ended.set_result(None if self._popen is None else self._popen.wait())
+
+    def _kin(self) -> list[int]:
+        logs = {os.path.realpath(file.path) for file in self.files}
+        return left_behind.kin(self._stat, self.mark.id, logs, self._known)
 
     def last_words(self, lines: int = 5) -> str:
         """The last lines it wrote to its log."""
