@@ -246,12 +246,39 @@ class Factory:
 
 
 @frozen
+class DeviceFormat:
+    """Pictures a video device can give: kind of pixels (`MJPG`), size (`1920x1080`), frames/s."""
+
+    pixels: str
+    size: str
+    rates: tuple[float, ...]
+
+
+@frozen
 class Device:
     """A capture device the station has; `id` stays the same over a reboot."""
 
     kind: str
     id: str
     name: str
+    formats: tuple[DeviceFormat, ...] = ()
+    """Empty where it has none or cannot be asked; earlier releases leave it out."""
+
+    @property
+    def words(self) -> str | None:
+        """As the conference file names it; None for a kind that is not known here.
+
+        >>> Device("alsa", "Device", "USB Audio").words
+        '{type = "alsa", device = "hw:CARD=Device"}'
+        """
+        match self.kind:
+            case "alsa":
+                return f'{{type = "alsa", device = "hw:CARD={self.id}"}}'
+            case "v4l2":
+                return f'{{type = "v4l2", device = "{self.id}"}}'
+            case "decklink":
+                return f'{{type = "decklink", device = {self.id}}}'
+        return None
 
 
 @frozen

@@ -18,6 +18,7 @@ from attrs import frozen
 from prometheus_client import CollectorRegistry
 
 from fleet.agent.box import machine
+from fleet.agent.box.devices import CaptureDevices
 from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
 from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
@@ -47,7 +48,8 @@ _LINGER: Final = 2.0
 """Seconds that what roles have left behind in this process may take to end."""
 _GOODBYE = 5.0
 """Seconds the broker has to take the last words."""
-_DISK_PATIENCE: Final = 2.0
+_PATIENCE: Final = 2.0
+"""Seconds that disk and drivers may take to tell of themselves at the start."""
 _CLOCK_GAP = 60.0
 """Seconds between two looks at the clock's offset."""
 
@@ -109,6 +111,7 @@ class Agent:
             watch=self._watch,
             disk=self._disk,
         )
+        self._devices = CaptureDevices()
         commands = StationCommands(self._place, self._supervisor)
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
@@ -125,6 +128,7 @@ class Agent:
             own,
             commands.all(),
             self._guard,
+            self._devices,
         )
         local = (
             Command("status", _Nothing, LocalStatus, self._status),
@@ -144,8 +148,9 @@ class Agent:
         log.info("fleet-agent %s, station %s", __version__, self._place.station)
         keep = self._guard.keep
         keep("the watch over the loop", self._watch.run)
-        with suppress(TimeoutError):  # a disk that hangs must not hold up the others
-            await asyncio.wait_for(asyncio.to_thread(self._look_at_disk), _DISK_PATIENCE)
+        for look in (self._look_at_disk, self._devices.look):
+            with suppress(TimeoutError):  # one that hangs must not hold up the others
+                await asyncio.wait_for(asyncio.to_thread(look), _PATIENCE)
         await self._supervisor.take_over()
         if not self._ending.done():  # else nothing new is begun: what was left is let go, or ended
             await self._session.begin()
@@ -156,6 +161,7 @@ class Agent:
         keep("the look at the clock", self._watch_clock)
         keep("the look at the disk", self._watch_disk)
         keep("the look at the box", self._session.look_around)
+        keep("the look for devices", self._session.look_for_devices)
         try:
             number = await self._ending
             await self._finish(number, talking)

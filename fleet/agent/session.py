@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from prometheus_client import CollectorRegistry, Counter
 
 from fleet.agent.box import registration
+from fleet.agent.box.devices import CaptureDevices
 from fleet.agent.box.telemetry import LogOutbox, gather
 from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
@@ -89,12 +90,14 @@ class StationSession:
         own: CollectorRegistry,
         commands: Mapping[str, Command],
         guard: Guard,
+        devices: CaptureDevices,
     ) -> None:
         self._me = identity
         self._supervisor = supervisor
         self._catalogue = catalogue
         self._own = own
         self._guard = guard
+        self._devices = devices
         self._commands = Commands(supervisor.command, commands, self._reply)
         self.link: Link | None = None
         """None while there is no broker."""
@@ -271,20 +274,28 @@ class StationSession:
             await asyncio.sleep(LOOK_AROUND)
             await self.reload()
 
+    async def look_for_devices(self) -> None:
+        """Tell for ever of devices that come and go; needs no broker."""
+        await self._devices.watch(self._tell_what_is_new)
+
     async def reload(self) -> Catalogue:
         """Notice what is new on this box now; what it can run."""
         async with self._looking:
             known = await asyncio.to_thread(self._catalogue)  # role files may take their time
+            await asyncio.to_thread(self._devices.look)
             self._known = known
             await self.configs.recover(known)
-            with suppress(Disconnected):  # who talks hears of it too
-                if self.link is not None:
-                    await self._introduce(self.link)
+            await self._tell_what_is_new()
         return known
+
+    async def _tell_what_is_new(self) -> None:
+        with suppress(Disconnected):  # who talks hears of it too
+            if self.link is not None:
+                await self._introduce(self.link)
 
     async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""
-        said = registration.registration(self._me.boot, self._known)
+        said = registration.registration(self._me.boot, self._known, self._devices.found)
         if said == self._introduced:
             return
         self._introduced = said

@@ -10,8 +10,8 @@ from attrs import frozen
 
 from fleet.cli.view import clean
 from fleet.explained import command_explained, explained, limit, table
-from fleet.model import CommandSchema, Device, Factory, Registration, natural
-from fleet.wire import encode
+from fleet.model import CommandSchema, Device, DeviceFormat, Factory, Registration, natural
+from fleet.wire import encode, to_json
 
 _MOST = 8
 """Stations that are told by name."""
@@ -108,22 +108,34 @@ def _several(names: Sequence[str]) -> str:
 
 
 def device_lines(stations: Iterable[Registered]) -> Iterator[str]:
-    """A line a device, with the words for it in the conference file."""
-    rows = [("STATION", "KIND", "NAME", "IN THE FILE")]
+    """A line a device, with what it can do and the words for it in the conference file."""
+    rows = [("STATION", "KIND", "NAME", "FORMATS", "IN THE FILE")]
     rows += [
-        (one.name, device.kind, device.name, words(device))
+        (one.name, device.kind, device.name, formats(device), device.words or "-")
         for one in stations
         for device in one.said.devices
     ]
     yield from map(clean, table(rows)) if rows[1:] else ()
 
 
-def words(device: Device) -> str:
-    """`{type = "alsa", device = "hw:CARD=Device"}`; `-` for a kind that is not known here."""
-    if device.kind not in ("alsa", "v4l2"):
-        return "-"
-    name = f"hw:CARD={device.id}" if device.kind == "alsa" else device.id
-    return f'{{type = "{device.kind}", device = "{name}"}}'
+def formats(device: Device) -> str:
+    """The largest and fastest of each kind of pixels: `MJPG 1920x1080@60`; `-` for none."""
+    best: dict[str, DeviceFormat] = {}
+    for one in device.formats:
+        best[one.pixels] = max(best.get(one.pixels, one), one, key=_size_and_rate)
+    return (
+        ", ".join(
+            f"{pixels} {one.size}{f'@{max(one.rates):g}' if one.rates else ''}"
+            for pixels, one in best.items()
+        )
+        or "-"
+    )
+
+
+def _size_and_rate(one: DeviceFormat) -> tuple[int, float]:
+    width, _, height = one.size.partition("x")
+    pixels = int(width) * int(height) if width.isdecimal() and height.isdecimal() else 0
+    return pixels, max(one.rates, default=0.0)
 
 
 def device_values(stations: Iterable[Registered]) -> list[dict[str, Any]]:
@@ -134,7 +146,8 @@ def device_values(stations: Iterable[Registered]) -> list[dict[str, Any]]:
             "kind": device.kind,
             "id": device.id,
             "name": device.name,
-            "file": words(device) if words(device) != "-" else None,
+            "formats": to_json(device.formats),
+            "file": device.words,
         }
         for one in stations
         for device in one.said.devices

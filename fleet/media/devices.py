@@ -5,11 +5,30 @@ from typing import Annotated, Any, Literal
 from attrs import frozen
 from msgspec import Meta
 
-from fleet.role import Host
+from fleet.programs.plugged import ANY, WORDS, the_only
+from fleet.role import Failed, Host
 
 Properties = dict[str, dict[str, Any]]
 """Element of GStreamer -> property -> value."""
+ANY_WORDS = f'"{ANY}" for the only one'
 QUEUE = ("-thread_queue_size", "512")
+
+
+def only(kind: str) -> str:
+    """What ffmpeg opens of the only device of a kind.
+
+    Raises:
+        Failed: there is none, or there are several; the message names them.
+    """
+    try:
+        return the_only(kind).device
+    except LookupError as error:
+        raise Failed("DeviceMissing", f"{error}: plug in or name the one that is meant") from None
+
+
+def named(kind: str, device: object) -> str:
+    """As messages name it: `the video device /dev/video0`, `the only sound card`."""
+    return f"the only {WORDS[kind]}" if device == ANY else f"the {WORDS[kind]} {device}"
 
 
 @frozen
@@ -19,27 +38,36 @@ class V4l2Input:
     type: Literal["v4l2"]
     device: Annotated[
         str,
-        Meta(description="its id as the station tells it, or a path below /dev", pattern=r"^\S+$"),
+        Meta(
+            description=f"its id as the station tells it, a path below /dev, {ANY_WORDS}",
+            pattern=r"^\S+$",
+        ),
     ]
     picture = "v4l2src name=device ! decodebin"
     missing = "DeviceMissing"
 
     @property
     def path(self) -> str:
-        """The file of the device."""
+        """The file of the device.
+
+        Raises:
+            Failed: the only one is wanted, and there is none, or there are several.
+        """
+        if self.device == ANY:
+            return only("v4l2")
         by_id = f"/dev/v4l/by-id/{self.device}"
         return self.device if self.device.startswith("/") else by_id
 
     def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
-        """Where it is."""
-        return {"device": {"device": self.path}}
+        """Where it is; the capture program looks for the only one by itself, each time."""
+        return {"device": {"device": ANY if self.device == ANY else self.path}}
 
     def inputs(self) -> list[str]:
         """How ffmpeg reads it, with times that fit those of sound."""
         return ["-f", "v4l2", "-ts", "abs", *QUEUE, "-i", self.path]
 
     def __str__(self) -> str:
-        return f"the video device {self.device}"
+        return named("v4l2", self.device)
 
 
 @frozen
@@ -68,7 +96,9 @@ class AlsaInput:
     """A sound card."""
 
     type: Literal["alsa"]
-    device: Annotated[str, Meta(pattern=r"^\S+$", description="such as hw:CARD=Device")] = "default"
+    device: Annotated[
+        str, Meta(pattern=r"^\S+$", description=f"such as hw:CARD=Device, {ANY_WORDS}")
+    ] = "default"
     sound = "alsasrc name=sound-device provide-clock=false"
     missing = "DeviceMissing"
 
@@ -77,8 +107,8 @@ class AlsaInput:
         return {"sound-device": {"device": self.device}}
 
     def inputs(self) -> list[str]:
-        """How ffmpeg reads it."""
-        return ["-f", "alsa", *QUEUE, "-i", self.device]
+        """How ffmpeg reads it; raises as `V4l2Input.path`."""
+        return ["-f", "alsa", *QUEUE, "-i", only("alsa") if self.device == ANY else self.device]
 
     def __str__(self) -> str:
-        return f"the sound device {self.device}"
+        return named("alsa", self.device)

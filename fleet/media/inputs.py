@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 from attrs import frozen
 from msgspec import Meta
 
-from fleet.media.devices import AlsaInput, Properties, ScreenInput, V4l2Input
+from fleet.media.devices import (
+    ANY_WORDS,
+    AlsaInput,
+    Properties,
+    ScreenInput,
+    V4l2Input,
+    named,
+)
 from fleet.media.sources import address, file
 from fleet.role import Host
 
@@ -42,7 +49,10 @@ class DecklinkInput:
     """A Blackmagic card; with the sound embedded in the signal where both come from one."""
 
     type: Literal["decklink"]
-    device: Annotated[int, Meta(ge=0, le=15, description="number of the input")] = 0
+    device: (
+        Annotated[int, Meta(ge=0, le=15, description=f"number of the input, {ANY_WORDS}")]
+        | Literal["any"]
+    ) = 0
     picture = "decklinkvideosrc name=device drop-no-signal-frames=true"
     sound = "decklinkaudiosrc name=sound-device"
     missing = "DeviceMissing"
@@ -53,7 +63,7 @@ class DecklinkInput:
         return {"device": number, "sound-device": number}
 
     def __str__(self) -> str:
-        return f"the decklink input {self.device}"
+        return named("decklink", self.device)
 
 
 def _url(url: str) -> None:

@@ -42,6 +42,7 @@ except (ImportError, ValueError) as missing:
 # Nothing but its neighbours, which need no packages: this is the system's Python, not the agent's.
 sys.path.append(str(Path(__file__).parents[2]))
 from fleet.programs.feeds import SILENT_SECONDS, Pictures, Sounds
+from fleet.programs.plugged import ANY, the_only
 from fleet.programs.timing import Timeline
 
 Json = dict[str, Any]
@@ -49,6 +50,13 @@ Json = dict[str, Any]
 STALLED_SECONDS = 8.0
 """A source that gives nothing for so long is begun anew."""
 RETRY_SECONDS = 1.0
+DEVICES = {
+    "v4l2src": "v4l2",
+    "alsasrc": "alsa",
+    "decklinkvideosrc": "decklink",
+    "decklinkaudiosrc": "decklink",
+}
+"""Element that captures -> the kind of its device, of which the only one may be wanted."""
 QUEUED = {"max-size-time": 10_000_000_000, "max-size-bytes": 1 << 25, "max-size-buffers": 1 << 20}
 """What a decoder keeps of each stream before it is decoded: what a sender sends ahead, and what
 waits for its time. With less, the sinks would hold up what reads the network."""
@@ -77,10 +85,20 @@ class Source:
         Raises:
             GLib.Error: a part of GStreamer is missing.
         """
+        try:
+            self._begin()
+        except LookupError as error:
+            self.error = " ".join(str(error).split())
+            self._retry_at = monotonic() + RETRY_SECONDS
+
+    def _begin(self) -> None:
         pipeline = Gst.parse_launch(self._specification["pipeline"])
         for element, properties in self._specification.get("set", {}).items():
             for name, value in properties.items():
-                Gst.util_set_object_arg(pipeline.get_by_name(element), name, str(value))
+                part = pipeline.get_by_name(element)
+                if value == ANY and part.get_factory().get_name() in DEVICES:
+                    value = the_only(DEVICES[part.get_factory().get_name()]).device
+                Gst.util_set_object_arg(part, name, str(value))
         pipeline.use_clock(self._output.get_clock())
         for feed in self.feeds:
             sink = pipeline.get_by_name(feed.kind)

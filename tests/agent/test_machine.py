@@ -2,11 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from fleet.agent.box import machine
-from fleet.agent.local import check
-from fleet.model import Device
 
 
 def put(root: Path, path: str, text: str = "") -> None:
@@ -37,43 +33,6 @@ def test_virtual_card_is_better_than_none(tmp_path: Path) -> None:
     assert machine.mac(tmp_path) is None
     card(tmp_path, "eth0", "02:42:ac:11:00:02", 9, real=False)
     assert machine.mac(tmp_path) == "0242ac110002"
-
-
-def test_devices_are_named_by_what_stays_the_same(tmp_path: Path) -> None:
-    put(tmp_path, "dev/video0")
-    put(tmp_path, "sys/class/video4linux/video0/name", "Cam Link 4K: Cam Link 4K\n")
-    by_id = tmp_path / "dev/v4l/by-id"
-    by_id.mkdir(parents=True)
-    (by_id / "usb-Elgato_Cam_Link_4K-video-index0").symlink_to("../../video0")
-    put(
-        tmp_path,
-        "proc/asound/cards",
-        " 0 [PCH            ]: HDA-Intel - HDA Intel PCH\n"
-        "                      HDA Intel PCH at 0xb1230000 irq 145\n"
-        " 1 [CODEC          ]: USB-Audio - USB Audio CODEC\n"
-        "                      Burr-Brown USB Audio CODEC at usb-0000:00:14.0-2\n",
-    )
-    put(tmp_path, "proc/asound/card0/pcm0p/info")
-    put(tmp_path, "proc/asound/card1/pcm0c/info")
-    assert machine.devices(tmp_path) == (
-        Device("v4l2", "usb-Elgato_Cam_Link_4K-video-index0", "Cam Link 4K: Cam Link 4K"),
-        Device("alsa", "CODEC", "USB Audio CODEC"),
-    )
-    assert [one.text for one in check.devices(tmp_path)] == [
-        'Cam Link 4K: Cam Link 4K  {type = "v4l2", device = "usb-Elgato_Cam_Link_4K-video-index0"}',
-        'USB Audio CODEC  {type = "alsa", device = "hw:CARD=CODEC"}',
-    ]
-
-
-def test_no_devices_is_no_error(tmp_path: Path) -> None:
-    assert machine.devices(tmp_path) == ()
-    assert [one.text for one in check.devices(tmp_path)] == ["none is plugged in"]
-
-
-@pytest.mark.parametrize("text", ["garbage", " x [y]", "\0\xff"])
-def test_odd_files_are_no_error(tmp_path: Path, text: str) -> None:
-    put(tmp_path, "proc/asound/cards", text)
-    assert machine.devices(tmp_path) == ()
 
 
 def test_addresses_leave_out_what_nobody_else_can_reach() -> None:

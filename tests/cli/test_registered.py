@@ -13,13 +13,18 @@ from fleet.cli.registered import (
     role_explained,
     role_lines,
 )
-from fleet.model import CommandSchema, Device, Factory, Registration
+from fleet.model import CommandSchema, Device, DeviceFormat, Factory, Registration
 from tests.cli.conftest import Fleet
 from tests.cli.drill import STATION, drilled
 from tests.manager.station import PretendStation
 from tests.processes import Mosquitto, Programs
 from tests.stranger import Stranger
 
+FORMATS = (
+    DeviceFormat("MJPG", "640x480", (120.0,)),
+    DeviceFormat("MJPG", "1920x1080", (60.0, 30.0)),
+    DeviceFormat("YUYV", "enormous", ()),
+)
 SECONDS = {
     "type": "integer",
     "minimum": 1,
@@ -100,7 +105,7 @@ def test_a_schema_that_is_none_ends_nothing(settings: dict[str, Any]) -> None:
 
 def test_a_device_comes_with_the_words_of_the_file() -> None:
     devices = (
-        Device("v4l2", "usb-Cam_Link-video-index0", "Cam Link 4K"),
+        Device("v4l2", "usb-Cam_Link-video-index0", "Cam Link 4K", FORMATS),
         Device("alsa", "Device", "USB Audio"),
         Device("ndi", "x", "Else"),
     )
@@ -110,6 +115,7 @@ def test_a_device_comes_with_the_words_of_the_file() -> None:
         '{type = "alsa", device = "hw:CARD=Device"}',
         "-",
     ]
+    assert "  MJPG 1920x1080@60, YUYV enormous  " in list(device_lines(found))[1]
     assert list(device_lines(stations(cam1=said()))) == []
 
 

@@ -133,21 +133,33 @@ MISSING: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("device", MISSING)
+ANY: dict[str, dict[str, Any]] = {
+    "no video device is plugged in": {"picture": {"type": "v4l2", "device": "any"}},
+    "no sound card is plugged in": {"sound": {"type": "alsa", "device": "any"}},
+}
+"""No machine that runs tests has one."""
+
+
+@pytest.mark.parametrize("device", [*MISSING, *ANY])
 async def test_a_device_that_is_not_there_is_named_by_a_recording(
     make_host: MakeHost, record_settings: Settings, device: str
 ) -> None:
-    source = {"type": "device", **MISSING[device]}
-    with pytest.raises(Failed, match=f"{device} is not there: plug it in") as failed:
+    source = {"type": "device", **(MISSING | ANY)[device]}
+    advice = ": plug in or name" if device in ANY else " is not there: plug it in"
+    with pytest.raises(Failed, match=f"{device}{advice}") as failed:
         await Record(make_host(), record_settings(source=source)).start()
     assert failed.value.reason == "DeviceMissing"
 
 
-@pytest.mark.parametrize("device", MISSING)
+CARD = {"sound": {"type": "decklink", "device": "any"}}
+
+
+@pytest.mark.parametrize("device", [*MISSING, *ANY, "no decklink input is plugged in"])
 async def test_a_device_that_is_not_there_is_named_by_an_ingest(
     make_host: MakeHost, device: str
 ) -> None:
-    settings = {"picture": {"type": "none"}, "local_copy": {"enabled": False}, **MISSING[device]}
+    settings = {"picture": {"type": "none"}, "local_copy": {"enabled": False}}
+    settings |= (MISSING | ANY).get(device, CARD)
     wanted = structure({"listen": "127.0.0.1", "port": free_port(), **settings}, IngestSettings)
     role = Ingest(make_host(role="ingest"), wanted)
     role.start_seconds = 2.0

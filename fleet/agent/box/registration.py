@@ -10,14 +10,22 @@ from attrs import evolve
 
 from fleet.agent.box import machine
 from fleet.agent.config.catalogue import Catalogue
-from fleet.model import MAX_PAYLOAD, Boot, CommandSchema, Factory, JsonSchema, Registration
+from fleet.model import (
+    MAX_PAYLOAD,
+    Boot,
+    CommandSchema,
+    Device,
+    Factory,
+    JsonSchema,
+    Registration,
+)
 from fleet.version import __version__
 from fleet.wire import encode
 
 _ANYTHING: Final[JsonSchema] = {}
 
 
-def registration(boot: Boot, known: Catalogue) -> Registration:
+def registration(boot: Boot, known: Catalogue, devices: tuple[Device, ...]) -> Registration:
     """All that is known now."""
     return Registration(
         boot,
@@ -28,7 +36,7 @@ def registration(boot: Boot, known: Catalogue) -> Registration:
         tuple(sorted(known.blocked)),
         known.described,
         known.broken,
-        machine.devices(),
+        devices,
     )
 
 

@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 import fleet.role
 import fleet.roles
 from fleet.agent.box import machine
+from fleet.agent.box.devices import CaptureDevices, device_files
 from fleet.agent.config import catalogue
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import holder, kept_id, saved
@@ -112,13 +113,16 @@ def devices(
     root: Path = Path("/"), needed: Callable[[Device], bool] = lambda _: True
 ) -> Iterator[Finding]:
     """The capture devices, each with the words for it in the conference file."""
-    found = machine.devices(root)
+    there = CaptureDevices(root)
+    there.look()
+    if not (root / "run/udev/control").exists():
+        yield Finding("ok", "udev", "none runs here: a new device is noticed within a minute")
+    found = there.found
     if not found:
         yield Finding("ok", "devices", "none is plugged in")
     for one in found:
-        name = f"hw:CARD={one.id}" if one.kind == "alsa" else one.id
-        text = f'{one.name}  {{type = "{one.kind}", device = "{name}"}}'
-        shut = [path for path in machine.device_files(one, root) if not _usable(path)]
+        text = f"{one.name}  {one.words or one.id}"
+        shut = [path for path in device_files(one, root) if not _usable(path)]
         if not shut:
             yield Finding("ok", "device", text)
             continue
