@@ -384,7 +384,7 @@ def test_a_device_that_the_service_may_not_open_is_missing(box: Box) -> None:
         os.write(write, "\n".join(found).encode())
         os._exit(0)
     os.waitpid(pid, 0)
-    camera, sound = os.read(read, 65536).decode().splitlines()
+    _, camera, sound = os.read(read, 65536).decode().splitlines()
     os.close(read)
     os.close(write)
     assert camera.startswith("missing")

@@ -26,6 +26,8 @@ _SETTLE: Final = 0.3
 """Seconds in which what one plug brings comes together: picture and sound, and its names."""
 _ASK: Final = 2.0
 """Seconds a driver may take to say what it can."""
+_END: Final = 0.5
+"""Seconds in which what was killed is gone."""
 _MOST_FORMATS: Final = 24
 _MOST_RATES: Final = 8
 _MOST_CHARACTERS: Final = 200
@@ -177,7 +179,7 @@ def _said(*argv: str) -> str:
         with contextlib.suppress(
             subprocess.TimeoutExpired
         ):  # in a driver, it cannot even be killed
-            program.communicate(timeout=_ASK / 10)
+            program.communicate(timeout=_END)
         log.warning("%s: no answer within %g s", " ".join(argv), _ASK)
     finally:
         if program.stdout is not None:
