@@ -36,6 +36,7 @@ where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (
 and who holds the loop), `role` (what a role is and is given), `media` (what media roles share),
 `programs` (what they run as children), `wire` (bytes <-> `model`), `topics`, `schema` (classes ->
 JSON Schema), `explained` (that as people read it), `operations` (what `fleet` asks the manager),
+`schedule` (which talk is where and when, and how it is read; `manager.schedule` keeps it fresh),
 `station` (what everybody can ask a station), `strict` (JSON values -> classes, no coercion), `kept`
 (files that outlive a power cut).
 """

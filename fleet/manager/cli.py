@@ -89,7 +89,7 @@ def run(
     try:
         address = Broker.parse(broker, username, read_password(password_file))
         host, port = _host_port(http)
-        code = asyncio.run(ManagerRun(address, prefix, open_store).run(host, port))
+        code = asyncio.run(ManagerRun(address, prefix, open_store, state_dir).run(host, port))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN

@@ -47,6 +47,7 @@ class FindingKind(StrEnum):
     LOAD = "Load"
     LINK = "Link"
     CLOCK = "Clock"
+    SCHEDULE = "Schedule"
     UNWATCHED = "Unwatched"
     NOTICE = "Notice"
     UNKNOWN = "Unknown"
@@ -125,8 +126,24 @@ class Suspicion:
     dated: bool = True
 
 
+def schedule_finding(place: str, trouble: str, since: datetime | None) -> HealthFinding:
+    """That the schedule published at `place` cannot be used; talks go by the last good one."""
+    text = "the schedule cannot be used, the last good one holds"
+    kind, command = FindingKind.SCHEDULE, "fleet schedule"
+    detail = f"{place}: {trouble}"
+    return HealthFinding(
+        kind, HealthLevel.LOOK, None, None, None, None, text, command, detail, since
+    )
+
+
 def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> Iterator[Suspicion]:
     """What is wrong with a room as a whole."""
+    if room and use.unscheduled:
+        text = "the schedule does not know this room"
+        detail = "name it as the schedule does: schedule = [...] of the room in the conference file"
+        kind, level, command = FindingKind.SCHEDULE, HealthLevel.UNKNOWN, "fleet schedule"
+        finding = HealthFinding(kind, level, room, None, None, None, text, command, detail)
+        yield Suspicion(finding, dated=False)
     of = ((one.seat, one.wanted) for one in stations if not one.maintenance)
     if room and use.in_use and sound_watched(of) is False:
         text = "sound not watched"

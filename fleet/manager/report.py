@@ -19,6 +19,7 @@ from fleet.manager.health import (
     running_revision,
     stand,
 )
+from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.instances import InstanceMemory
 from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
@@ -29,6 +30,7 @@ from fleet.operations import (
     HealthFinding,
     InstanceReport,
     RoomStatus,
+    RoomTalk,
     Standing,
     StationStatus,
     StatusResult,
@@ -71,7 +73,10 @@ class Overview:
 class FleetReport:
     """Reads ledger, inventory and figures; its judge remembers when each finding began."""
 
-    def __init__(self, ledger: Ledger, inventory: Inventory, figures: Figures) -> None:
+    def __init__(
+        self, ledger: Ledger, inventory: Inventory, figures: Figures, schedule: ScheduleWatch
+    ) -> None:
+        self.schedule = schedule
         self._ledger = ledger
         self._inventory = inventory
         self._figures = figures
@@ -131,14 +136,22 @@ class FleetReport:
             seen.at.astimezone(UTC),
             str(seen.at.tzinfo),
             tuple(RoomStatus(room, found) for room in of_rooms if (found := seen.findings[room])),
+            tuple(self.schedule.findings()),
+            tuple(
+                RoomTalk(room, talks.on, talks.next)
+                for room in of_rooms
+                if (talks := seen.rooms[room].talks) is not None
+            ),
         )
 
     def _use(self, room: str, now: datetime) -> RoomUse:
         if not room:
             return RoomUse(in_use=True, talk=False)
         rooms, at = self._ledger.rooms, now.astimezone(UTC)
-        talk = rooms.talk_on(room, at)
-        return RoomUse(talk or rooms.in_use(room, at), talk)
+        talk, talks = rooms.talk_on(room, at), rooms.talks(room, at)
+        named = room in rooms.rooms and bool(rooms.rooms[room].schedule)
+        unscheduled = named and talks is None and rooms.schedule is not None
+        return RoomUse(talk or rooms.in_use(room, at), talk, talks, unscheduled)
 
     def _judged(self, one: StationState, use: RoomUse, now: datetime) -> StationState:
         status = one.status

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from fleet.manager.operations import applying, doctor, history, stations
+from fleet.manager.operations import applying, doctor, history, schedule, stations
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import DEADLINE, BadStore
 from fleet.model import (
@@ -33,6 +33,7 @@ from fleet.operations import (
     RetireArguments,
     RollbackArguments,
     RolloutArguments,
+    ScheduleArguments,
     ShowArguments,
     TalkArguments,
     ValidateArguments,
@@ -64,6 +65,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "adopt": (AdoptArguments, stations.adopt),
     "maintenance": (MaintenanceArguments, stations.maintenance),
     "talk": (TalkArguments, stations.talk),
+    "schedule": (ScheduleArguments, schedule.schedule),
     "doctor": (_NoArguments, doctor.doctor),
 }
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
 from fleet.manager.report import FleetReport
+from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.session import ManagerSession
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
@@ -43,14 +45,19 @@ class ManagerRun:
     """The parts of one running manager."""
 
     def __init__(
-        self, broker: mqtt.Broker, prefix: str, open_store: Callable[[], ManagerStore]
+        self,
+        broker: mqtt.Broker,
+        prefix: str,
+        open_store: Callable[[], ManagerStore],
+        state_dir: Path,
     ) -> None:
         self._broker = broker
         self._open_store = open_store
         self._ledger = Ledger()
         self._inventory, self._figures = Inventory(), Figures(RESERVED)
         self._thumbnails, self._counts = Thumbnails(), Counts()
-        self._report = FleetReport(self._ledger, self._inventory, self._figures)
+        self._schedule = ScheduleWatch(self._ledger, state_dir)
+        self._report = FleetReport(self._ledger, self._inventory, self._figures, self._schedule)
         self._session = ManagerSession(
             Topics(prefix),
             self._ledger,
@@ -102,6 +109,7 @@ class ManagerRun:
         self._guard.keep("presence", self._session.watch)
         self._guard.keep("convergence", self._session.push)
         self._guard.keep("rollouts", self._session.roll)
+        self._guard.keep("schedule", self._schedule.keep)
         await mqtt.keep(self._broker, f"fleet-manager-{self._session.boot}", self._session)
 
     async def _open(self) -> None:
@@ -127,6 +135,7 @@ class ManagerRun:
                 self._figures,
                 self._thumbnails,
                 self._counts,
+                self._schedule,
                 lambda: self._watch.lag,
             )
         )

@@ -40,6 +40,7 @@ from fleet.operations.rollouts import (
     RolloutStatus,
     TargetStatus,
 )
+from fleet.operations.schedule import RoomTalk, ScheduleArguments, ScheduleResult
 from fleet.operations.stations import (
     AdoptArguments,
     InstanceReport,
@@ -84,7 +85,10 @@ __all__ = [
     "RolloutResult",
     "RolloutStatus",
     "RoomStatus",
+    "RoomTalk",
     "SaidResult",
+    "ScheduleArguments",
+    "ScheduleResult",
     "ShowArguments",
     "ShowResult",
     "Standing",

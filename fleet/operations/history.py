@@ -24,8 +24,8 @@ class Event:
 
     at: datetime
     kind: str
-    """`apply rollback retired` of everything; `revision accepted rejected retired online offline
-    lost` of one.
+    """`apply rollback retired schedule` of everything; `revision accepted rejected retired online
+    offline lost` of one.
     """
     number: int | None
     by: str | None

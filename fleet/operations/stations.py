@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from fleet.model import InstanceStatus, PresenceState, Problem
 from fleet.operations.health import HealthFinding, Standing
+from fleet.operations.schedule import RoomTalk
 
 Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
 
@@ -72,6 +73,10 @@ class StatusResult:
     timezone: str = "UTC"
     rooms: tuple[RoomStatus, ...] = ()
     """Those with something wrong."""
+    findings: tuple[HealthFinding, ...] = ()
+    """What is wrong with no room alone."""
+    talks: tuple[RoomTalk, ...] = ()
+    """Of the rooms that the schedule knows."""
 
 
 @frozen

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fleet.manager.conference import export, plan
 from fleet.manager.conference import file as conference
-from fleet.manager.conference.wanted import DesiredState, Facts, Header, Room
+from fleet.manager.conference.wanted import DesiredState, Facts, Header, Room, ScheduleSource
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
@@ -44,11 +44,14 @@ roles = st.dictionaries(
 )
 def test_an_exported_file_says_what_is_wanted(stations: list[DesiredState]) -> None:
     header = Header("democon", "Demo", "Europe/Brussels")
-    written, left_out = export.conference(header, {"x1": Room("X", ("09:00-10:00",))}, stations)
+    rooms = {"x1": Room("X", ("09:00-10:00",), ("Hall X", "guid"))}
+    source = ScheduleSource(url="https://example.org/s.json", every=60, blank_optouts=True)
+    written, left_out = export.conference(header, source, rooms, stations)
     assert left_out == []
     read = conference.read(written, "export.toml")
     assert read.header == header
-    assert read.rooms["x1"] == Room("X", ("09:00-10:00",))
+    assert read.rooms["x1"] == rooms["x1"]
+    assert read.schedule == source
     assert read.stations.keys() == {one.id for one in stations}
     for one in stations:
         assert read.stations[one.id].facts == one.facts
@@ -62,7 +65,7 @@ def test_what_a_file_cannot_name_is_left_out_and_said() -> None:
         DesiredState("twin", Facts("cam", "hall1"), {}),
         DesiredState("odd", Facts("odd", "hall1"), {"record": {"main": {"source": None}}}),
     ]
-    written, left_out = export.conference(Header(), {}, stations)
+    written, left_out = export.conference(Header(), None, {}, stations)
     assert list(conference.read(written, "f").stations) == ["old"]
     assert [one.split(":")[0] for one in left_out] == ["adopted", "twin", "odd"]
 

@@ -1,10 +1,10 @@
 """A room's hours are local to the conference."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
-from fleet.manager.conference.hours import Talk, in_use, talk_on
+from fleet.manager.conference.hours import in_use
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,3 @@ def test_a_room_is_in_use_in_its_hours(
     # In July, Brussels is two hours ahead of UTC.
     moment = datetime.fromisoformat(f"2026-07-04T{at}:00+00:00")
     assert in_use(hours, timezone, moment) is expected
-
-
-@pytest.mark.parametrize(
-    ("talk", "hour", "expected"),
-    [("on", 3, True), ("off", 10, False), ("auto", 10, True), ("auto", 3, False)],
-)
-def test_what_somebody_said_goes_before_the_hours(talk: Talk, hour: int, expected: bool) -> None:
-    at = datetime(2026, 7, 4, hour, tzinfo=UTC)
-    assert talk_on(talk, ("09:00-19:00",), None, at) is expected

@@ -10,12 +10,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet import __version__
+from fleet.manager.conference.rooms import rooms_of
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.revisions import issue
+from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import JPEG_BEGINS, Thumbnails
-from fleet.manager.store import ManagerStore
+from fleet.manager.store import ManagerStore, PublishedSchedule
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
 from fleet.model import (
@@ -32,6 +34,8 @@ from fleet.model import (
     Status,
     Telemetry,
 )
+from fleet.schedule.reading import read
+from tests.schedule.publish import HOUR, event, published
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
 FACTS = Facts("hall1-cam", "hall1", "cam", "back wall", None)
@@ -50,7 +54,13 @@ class Shown:
         self.thumbnails = Thumbnails()
         self.registry.register(
             FleetCollector(
-                ledger, self.inventory, self.figures, self.thumbnails, self.counts, lambda: 0.25
+                ledger,
+                self.inventory,
+                self.figures,
+                self.thumbnails,
+                self.counts,
+                ScheduleWatch(ledger, Path()),
+                lambda: 0.25,
             )
         )
 
@@ -168,6 +178,12 @@ async def test_every_family_of_the_manager_is_reserved(shown: Shown) -> None:
     shown.counts.messages["ack"] += 1
     shown.counts.undecodable["ack"] += 1
     shown.thumbnails.fold("cam1", "record", "main", JPEG_BEGINS, 0)
+    shown.ledger.learn(rooms_of('[schedule]\nfile = "s"\n[rooms.hall1]\nschedule = ["Hall 1"]\n'))
+    now, soon = (event(n, datetime.now(UTC) + n * HOUR) for n in range(2))
+    content = published({"Hall 1": [now, soon]})
+    kept = PublishedSchedule("s", None, None, AT, content)
+    shown.ledger.published = kept
+    shown.ledger.rooms.go_by(read(content))
     assert {family.name for family in shown.registry.collect()} == RESERVED
 
 

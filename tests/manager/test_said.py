@@ -28,7 +28,7 @@ TEXT = (
 
 def rooms(*said: Override) -> Rooms:
     made = Rooms()
-    made.learn(*rooms_of(TEXT))
+    made.learn(rooms_of(TEXT))
     made.all_said(said)
     return made
 
@@ -55,20 +55,21 @@ def test_a_talk_is_on_as_somebody_said_or_as_the_hours_say(
 
 
 def test_of_a_file_that_would_be_refused_now_what_is_right_still_holds() -> None:
-    header, found = rooms_of(
+    found = rooms_of(
         '[conference]\nid = "c"\ntimezone = "Mars/Olympus"\n'
         '[rooms.hall1]\nhours = ["9-19", "10:00-18:00"]\n[rooms.hall2]\nhours = 5\n'
         "[stations.cam]\nid = 7\n"
     )
-    assert header == Header("c")
-    assert found == {"hall1": Room(hours=("10:00-18:00",)), "hall2": Room()}
-    assert rooms_of("[rooms") == (Header(), {})
+    assert found.header == Header("c")
+    assert found.rooms == {"hall1": Room(hours=("10:00-18:00",)), "hall2": Room()}
+    nothing = rooms_of("[rooms")
+    assert (nothing.header, nothing.rooms) == (Header(), {})
 
 
 def test_a_text_is_read_once_for_plan_apply_and_start() -> None:
     read = file.read(TEXT, "file.toml")
     assert file.read(TEXT, "other.toml") is read
-    assert rooms_of(TEXT)[1] is read.rooms
+    assert rooms_of(TEXT) is read
 
 
 def test_a_room_without_hours_is_always_in_use() -> None:
@@ -87,9 +88,9 @@ def test_maintenance_of_a_room_is_that_of_its_stations() -> None:
 
 
 def test_what_cannot_be_read_any_more_of_an_old_file_is_left_out() -> None:
-    header, found = rooms_of('[conference]\nnew_key = 1\n[rooms.hall1]\ntitle = "One"\n')
-    assert (header, found) == (Header(), {"hall1": Room("One")})
-    assert rooms_of("[") == (Header(), {})
+    found = rooms_of('[conference]\nnew_key = 1\n[rooms.hall1]\ntitle = "One"\n')
+    assert (found.header, found.rooms) == (Header(), {"hall1": Room("One")})
+    assert rooms_of("[").rooms == {}
 
 
 async def metrics(manager: Program) -> str:

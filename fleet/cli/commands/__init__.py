@@ -25,6 +25,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "export": "Print a conference file of what is wanted now.",
     },
     "Rooms": {
+        "schedule": "Show the talks of the rooms; check a schedule before it is used.",
         "talk": "Say whether a talk is on: then silence and black are alarms.",
         "maintenance": "Say that somebody works there: no alert calls anybody.",
     },

@@ -16,6 +16,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Manager, Unreachable, converse
 from fleet.cli.sync import matching, near, worst_first
+from fleet.cli.talks import talk_lines
 from fleet.cli.terminal import (
     Exit,
     Options,
@@ -25,6 +26,7 @@ from fleet.cli.terminal import (
     say,
     stop,
 )
+from fleet.cli.view import clean
 from fleet.operations import StatusResult
 
 ABOUT: Final = COMMANDS["status"]
@@ -99,6 +101,10 @@ def _show(found: StatusResult, unwell: bool) -> None:
     shown = _chosen(found, unwell)
     for room in view.rooms(shown):
         say(room)
+    for talk in talk_lines(shown):
+        say(talk)
+    for finding in found.findings:
+        say(clean(f"{finding.level}: {finding.text}: {finding.detail}"))
     now = view.zoned(found.at, found.timezone)
     console, stations, others = data(), shown.stations, None
     if console.is_terminal:
@@ -134,7 +140,7 @@ def _watch(options: Options, name: str | None, unwell: bool, json: bool) -> None
             elif console.is_terminal:
                 table = view.table(lines, view.header(now), console.width)
                 heading = f"{now:%H:%M:%S %Z}  {view.conclusion(found)}"
-                rooms = map(Text, view.rooms(chosen))
+                rooms = map(Text, (*view.rooms(chosen), *talk_lines(chosen)))
                 live.update(Group(Text(heading, "bold"), *rooms, table), refresh=True)
             elif lines != shown:
                 print(*view.plain(lines, view.header(now)), "", sep="\n", flush=True)

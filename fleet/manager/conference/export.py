@@ -1,17 +1,23 @@
 """What is wanted -> a conference file; applying it changes nothing. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+import attrs
 import tomlkit
 from tomlkit.items import InlineTable, Table
 
-from fleet.manager.conference.wanted import DesiredState, Header, Room
+from fleet.manager.conference.wanted import DesiredState, Header, Room, ScheduleSource
 from fleet.model import Roles, is_name
+
+_SCHEDULE: Final = tuple(one.name for one in attrs.fields(ScheduleSource))
 
 
 def conference(
-    header: Header, rooms: Mapping[str, Room], stations: Sequence[DesiredState]
+    header: Header,
+    schedule: ScheduleSource | None,
+    rooms: Mapping[str, Room],
+    stations: Sequence[DesiredState],
 ) -> tuple[str, list[str]]:
     """The text of the file, and the stations that a file cannot name, with why."""
     left_out: list[str] = []
@@ -25,6 +31,8 @@ def conference(
             left_out.append(f"{one.id}: {why}")
     file = tomlkit.document()
     _put(file, "conference", _table(header, "id", "title", "timezone"))
+    if schedule is not None:
+        _put(file, "schedule", _table(schedule, *_SCHEDULE))
     every = {**dict.fromkeys((one.facts.room or "" for one in named.values()), Room()), **rooms}
     if every:
         file["rooms"] = tomlkit.table(is_super_table=True)
@@ -83,6 +91,8 @@ def _room(room: Room) -> Table:
     table = _table(room, "title")
     if room.hours:
         table["hours"] = list(room.hours)
+    if room.schedule:
+        table["schedule"] = list(room.schedule)
     return table
 
 

@@ -16,7 +16,14 @@ from attrs import Factory, evolve, frozen
 from fleet.manager.conference import references
 from fleet.manager.conference.masking import is_secret
 from fleet.manager.conference.merging import PlaceholderMistake, fill, merge
-from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts, Header, Room
+from fleet.manager.conference.wanted import (
+    ConferenceFile,
+    DesiredState,
+    Facts,
+    Header,
+    Room,
+    ScheduleSource,
+)
 from fleet.model import (
     MAX_PAYLOAD,
     NAME_RULE,
@@ -28,6 +35,7 @@ from fleet.model import (
     is_station_id,
     no_station_id,
 )
+from fleet.schedule import is_web_address
 from fleet.strict import Mistakes, close_match, show, structure
 from fleet.wire import dumps
 
@@ -61,6 +69,7 @@ class _Station:
 @frozen
 class _File:
     conference: Table = Factory(dict)
+    schedule: Table = Factory(dict)
     rooms: Mapping[str, Table] = Factory(dict)
     profiles: Mapping[str, Table] = Factory(dict)
     stations: Mapping[str, Table] = Factory(dict)
@@ -118,6 +127,8 @@ class _Reader:
         rooms = {
             name: self.room(name, room) or Room() for name, room in _table(value, "rooms").items()
         }
+        schedule = self.schedule(value["schedule"]) if _table(value, "schedule") else None
+        self.claimed(rooms)
         profiles = _table(value, "profiles")
         for name, profile in profiles.items():
             self.profile(name, profile)
@@ -132,7 +143,7 @@ class _Reader:
         for one in resolved:
             self.size(one)
         stations = {one.id: one for one in resolved}
-        return ConferenceFile(header, rooms, stations, readings, tuple(self.problems))
+        return ConferenceFile(header, rooms, stations, readings, tuple(self.problems), schedule)
 
     def header(self, table: Table) -> Header:
         header = self.structure(table, Header, "conference") or Header(
@@ -152,6 +163,33 @@ class _Reader:
         zones = sorted(available_timezones())
         hint = close_match(zone, zones) if zones else " (this machine knows none: install tzdata)"
         self.wrong(f"there is no time zone {zone!r}{hint}", "conference", "timezone")
+
+    def schedule(self, table: Table) -> ScheduleSource | None:
+        source = self.structure(table, ScheduleSource, "schedule")
+        if source is None:
+            return None
+        if (source.url is None) == (source.file is None):
+            self.wrong("expected either url or file: where the schedule is published", "schedule")
+        if source.url is not None and not is_web_address(source.url):
+            self.wrong(
+                f'expected an address such as "https://example.org/schedule.json", got '
+                f"{show(source.url)}",
+                *("schedule", "url"),
+            )
+        if source.file is not None and (not source.file.strip() or "\0" in source.file):
+            self.wrong(f"expected the name of a file, got {show(source.file)}", "schedule", "file")
+        return source
+
+    def claimed(self, rooms: Mapping[str, Room]) -> None:
+        """No room of the schedule is two of ours."""
+        first: dict[str, str] = {}
+        for name, room in rooms.items():
+            for index, one in enumerate(room.schedule):
+                here = ("rooms", name, "schedule", str(index))
+                if not one.strip():
+                    self.wrong(f"expected a name or guid, got {show(one)}", *here)
+                elif first.setdefault(one, name) != name:
+                    self.wrong(f"{show(one)} is already the room {first[one]!r}", *here)
 
     def room(self, name: str, table: Any) -> Room | None:
         self.name(name, "the name of a room", "rooms", name)

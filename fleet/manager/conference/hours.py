@@ -33,11 +33,6 @@ def _within(clock: time, window: str) -> bool:
     return clock >= begin or clock < end
 
 
-def talk_on(talk: Talk, hours: Sequence[str], timezone: str | None, at: datetime) -> bool:
-    """Whether a talk is on: as somebody said, or (`auto`) while the room is in use."""
-    return talk == "on" or (talk == "auto" and in_use(hours, timezone, at))
-
-
 OverrideKind = Literal["talk", "room", "station"]
 """A talk in a room; maintenance of a room or of a station."""
 

@@ -1,15 +1,17 @@
 """What is known of the rooms: their hours, talks, and where somebody works. Pure."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import define, field
 
 from fleet.manager.conference import file
-from fleet.manager.conference.hours import Override, OverrideKind, Talk, in_use, talk_on
-from fleet.manager.conference.wanted import Header, Room
+from fleet.manager.conference.hours import Override, OverrideKind, Talk, in_use
+from fleet.manager.conference.talks import RoomTalks, TalksNow
+from fleet.manager.conference.wanted import ConferenceFile, Header, Room, ScheduleSource
+from fleet.schedule import Matched, Schedule, match
 
 log = logging.getLogger(__name__)
 
@@ -17,19 +19,47 @@ TALK_HOLDS: Final = timedelta(hours=12)
 """How long a word about a talk holds: one forgotten in the evening calls nobody at night."""
 _NO_HEADER: Final = Header()
 _NO_ROOM: Final = Room()
+_NOTHING: Final = Matched()
 
 
 @define
 class Rooms:
-    """The conference file's rooms, and what was said of rooms and stations since."""
+    """The conference file's rooms, their talks, and what was said of rooms and stations since."""
 
     header: Header = _NO_HEADER
     rooms: dict[str, Room] = field(factory=dict)
+    source: ScheduleSource | None = None
+    """Where the talks are published."""
+    schedule: Schedule | None = None
+    """The last one that was good."""
+    matched: Matched = _NOTHING
+    _talks: dict[str, RoomTalks] = field(factory=dict)
     _said: dict[tuple[OverrideKind, str], Override] = field(factory=dict)
 
-    def learn(self, header: Header, rooms: Mapping[str, Room]) -> None:
+    def learn(self, applied: ConferenceFile) -> None:
         """A conference file was applied."""
-        self.header, self.rooms = header, dict(rooms)
+        self.header, self.rooms = applied.header, dict(applied.rooms)
+        self.source = applied.schedule
+        self.go_by(self.schedule)
+
+    def go_by(self, schedule: Schedule | None) -> None:
+        """A schedule was published; None where there is none to go by."""
+        if schedule is None or self.source is None:
+            self.schedule, self.matched, self._talks = None, _NOTHING, {}
+            return
+        self.schedule = schedule
+        self.matched = match(schedule, self.names)
+        before = timedelta(seconds=self.source.before)
+        after = timedelta(seconds=self.source.after)
+        self._talks = {
+            ours: RoomTalks.of((one for one in schedule.talks if one.room in theirs), before, after)
+            for ours, theirs in self.matched.rooms.items()
+        }
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Each room -> what the schedule may call it."""
+        return {key: room.called(key) for key, room in self.rooms.items()}
 
     def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
         """Somebody said something of a room or station; None takes it back."""
@@ -52,8 +82,17 @@ class Rooms:
         return said.state if said else "auto"
 
     def talk_on(self, room: str, at: datetime) -> bool:
-        """Whether a talk is on."""
-        return talk_on(self.talk(room, at), self._hours(room), self.header.timezone, at)
+        """Whether a talk is on: as somebody said, or by the schedule, or while it is in use."""
+        said = self.talk(room, at)
+        if said != "auto":
+            return said == "on"
+        if room in self._talks:
+            return self._talks[room].now(at).on is not None
+        return self.in_use(room, at)
+
+    def talks(self, room: str, at: datetime) -> TalksNow | None:
+        """What the schedule says of the room, whatever somebody said; None where it knows none."""
+        return self._talks[room].now(at) if room in self._talks else None
 
     def in_use(self, room: str, at: datetime) -> bool:
         """Whether the room's hours have `at` in them."""
@@ -68,10 +107,10 @@ class Rooms:
         return self.rooms.get(room, _NO_ROOM).hours
 
 
-def rooms_of(text: str) -> tuple[Header, Mapping[str, Room]]:
-    """Header and rooms of a file that was applied; what this release cannot read is left out."""
+def rooms_of(text: str) -> ConferenceFile:
+    """What a file that was applied says; what this release cannot read of it is left out."""
     found = file.examine(text)
     if found.problems:
         told = "; ".join(": ".join(filter(None, (one.path, one.message))) for one in found.problems)
         log.warning("the conference file applied last would be refused now: %s", told)
-    return found.header, found.rooms
+    return found

@@ -2,19 +2,27 @@
 
 from collections.abc import Hashable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from attrs import frozen
+from msgspec import Meta
 
 from fleet.model import Problem, Roles
 
 
 @frozen
 class Room:
-    """A room as the file names it. `hours`: when it is in use, `09:00-19:00`."""
+    """A room as the file names it. `hours`: when it is in use, `09:00-19:00`; `schedule`: names
+    and guids of it in the schedule, its title and key where none are given.
+    """
 
     title: str | None = None
     hours: tuple[str, ...] = ()
+    schedule: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+
+    def called(self, key: str) -> tuple[str, ...]:
+        """What the schedule may call it, the likeliest first."""
+        return self.schedule or tuple(filter(None, (self.title, key)))
 
 
 @frozen
@@ -24,6 +32,23 @@ class Header:
     id: str | None = None
     title: str | None = None
     timezone: str | None = None
+
+
+@frozen
+class ScheduleSource:
+    """The table `[schedule]`: where the talks are published, one of `url` and `file`.
+
+    `every`: seconds between two looks; `before`, `after`: seconds a talk counts as on before it
+    begins and after its end; `blank_optouts`: whether a room's stream is blanked during talks that
+    must not be streamed.
+    """
+
+    url: str | None = None
+    file: str | None = None
+    every: Annotated[float, Meta(ge=30, le=3600)] = 120.0
+    before: Annotated[float, Meta(ge=0, le=7200)] = 300.0
+    after: Annotated[float, Meta(ge=0, le=7200)] = 300.0
+    blank_optouts: bool = False
 
 
 @frozen
@@ -85,12 +110,13 @@ class ConferenceFile:
     stations: Mapping[str, DesiredState]
     readings: tuple[Reading, ...] = ()
     problems: tuple[Problem, ...] = ()
+    schedule: ScheduleSource | None = None
 
     @property
     def whole(self) -> list[DesiredState]:
         """The stations that no mistake has to do with."""
         paths = [problem.path or "" for problem in self.problems]
-        if not all(path.startswith(("stations.", "rooms.")) for path in paths):
+        if not all(path.startswith(("stations.", "rooms.", "schedule")) for path in paths):
             return []
         wrong = {path.split(".")[1] for path in paths if path.startswith("stations.")}
         return [one for one in self.stations.values() if one.name not in wrong]

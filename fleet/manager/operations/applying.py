@@ -82,7 +82,7 @@ async def apply(desk: Desk, caller: str, asked: ApplyArguments) -> ApplyResult:
         )
         applied = AppliedFile(at, caller, asked.name, asked.message, asked.text)
         revisions = await desk.rollouts.begin(rollout, found.facts, found.replaced, applied)
-        desk.ledger.rooms.learn(file.header, file.rooms)
+        desk.ledger.learn(file)
     changed = counted(len(found.targets), "station")
     log.info("%s applied %s: %s to change", caller, asked.name, changed)
     return ApplyResult(found.plan, revisions, rollout.number)

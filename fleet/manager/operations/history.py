@@ -91,7 +91,8 @@ async def export_file(desk: Desk, caller: str, asked: Any) -> ExportResult:  # n
         for id_ in ledger
         if (config := ledger[id_].config) is not None and ledger[id_].replaced_by is None
     ]
-    text, left_out = export.conference(ledger.rooms.header, ledger.rooms.rooms, wanted)
+    rooms = ledger.rooms
+    text, left_out = export.conference(rooms.header, rooms.source, rooms.rooms, wanted)
     return ExportResult(text, tuple(left_out))
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from fleet.manager.conference.talks import TalksNow
 from fleet.model import (
     Ack,
     Family,
@@ -37,10 +38,16 @@ class ReportedState:
 
 @frozen
 class RoomUse:
-    """What happens in a room now. `in_use`: by its hours, or because a talk is on."""
+    """What happens in a room now. `in_use`: by its hours, or because a talk is on.
+
+    `talks`: what the schedule says of it, None where it does not know the room; `unscheduled`:
+    whether it should, by the names the conference file gives for it.
+    """
 
     in_use: bool
     talk: bool
+    talks: TalksNow | None = None
+    unscheduled: bool = False
 
     @property
     def in_hours(self) -> HealthLevel:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import history, rollouts, rows
+from fleet.manager.store import history, rollouts, rows, schedules
 from fleet.manager.store.database import Database
 from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.records import (
@@ -29,6 +29,7 @@ from fleet.manager.store.records import (
     Known,
     LastUse,
     Past,
+    PublishedSchedule,
     StoreAway,
     Writing,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "LastUse",
     "ManagerStore",
     "Past",
+    "PublishedSchedule",
     "StoreAway",
     "Writing",
 ]
@@ -242,6 +244,21 @@ class ManagerStore:
         """The conference file applied last."""
         with self._reading() as connection:
             return history.conference(connection)
+
+    def publish(self, published: PublishedSchedule, change: str | None) -> None:
+        """Keep a good schedule in place of the last; `change`: what is different, for the history.
+
+        Raises:
+            BadStore: it could not be written; the last one is still there.
+        """
+        with self._writing() as connection:
+            schedules.save(connection, published, change)
+            _in_time()
+
+    def published(self) -> PublishedSchedule | None:
+        """The last good schedule."""
+        with self._reading() as connection:
+            return schedules.load(connection)
 
     def rollout(self, number: int | None = None) -> Rollout | None:
         """The rollout `number`, or the last one."""

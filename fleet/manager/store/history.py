@@ -5,6 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from fleet.manager.store import schedules
 from fleet.manager.store.records import AppliedFile, Issue, Past
 from fleet.manager.store.tables import (
     ACK,
@@ -82,7 +83,7 @@ def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past
 
 
 def of_all(connection: sa.Connection, limit: int) -> list[Past]:
-    """The last `limit` rollouts and retirements, the oldest first."""
+    """The last `limit` rollouts, retirements and changes of the schedule, the oldest first."""
     count = (
         sa.select(TARGET.c.rollout, sa.func.count().label("stations"))
         .group_by(TARGET.c.rollout)
@@ -99,7 +100,8 @@ def of_all(connection: sa.Connection, limit: int) -> list[Past]:
         said = (row.file, counted(row.stations or 0, "station"), row.phase, row.why, row.message)
         text = ", ".join(part for part in said if part)
         found.append(Past(datetime.fromisoformat(row.at), row.kind, row.number, row.by, text))
-    past = [*found[::-1], *_retired(connection, limit=limit)]
+    gone = _retired(connection, limit=limit)
+    past = [*found[::-1], *gone, *schedules.changes(connection, limit)]
     return sorted(past, key=lambda one: one.at)[-limit:]
 
 

@@ -16,7 +16,7 @@ from attrs import define
 
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import Rooms, rooms_of
-from fleet.manager.conference.wanted import Facts
+from fleet.manager.conference.wanted import ConferenceFile, Facts
 from fleet.manager.rollouts.model import Phase, Rollout
 from fleet.manager.store import (
     AppliedFile,
@@ -26,10 +26,13 @@ from fleet.manager.store import (
     LastUse,
     ManagerStore,
     Past,
+    PublishedSchedule,
     Writing,
 )
 from fleet.manager.store.keeper import StoreKeeper
 from fleet.model import Ack, Config, PresenceState
+from fleet.schedule import BadSchedule, Schedule
+from fleet.schedule.reading import read
 from fleet.wire import Undecodable, decode
 
 log = logging.getLogger(__name__)
@@ -75,6 +78,10 @@ class Ledger:
         """The last rollout."""
         self.replacing: set[str] = set()
         """Stations whose name another box takes over."""
+        self.published: PublishedSchedule | None = None
+        """The last good schedule, which `rooms` goes by."""
+        self.learned = asyncio.Event()
+        """Set whenever a conference file was applied or read."""
         self.readings = 0
         """How often everything was read from the store."""
         self.last_use = LastUse(None, newer=False)
@@ -183,6 +190,23 @@ class Ledger:
         await self.keeper.change(self.keeper.opened.say, kind, name, said)
         self.rooms.say(kind, name, said)
 
+    def learn(self, applied: ConferenceFile) -> None:
+        """A conference file was applied: what it says of rooms and their talks holds from now."""
+        self.rooms.learn(applied)
+        self.learned.set()
+
+    async def publish(
+        self, published: PublishedSchedule, schedule: Schedule, change: str | None
+    ) -> None:
+        """Go by a schedule; `change`: what is different from the last one, for the history.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self.keeper.change(self.keeper.opened.publish, published, change)
+        self.published = published
+        self.rooms.go_by(schedule)
+
     async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
         """One revision of each station, as far as they exist.
 
@@ -260,13 +284,25 @@ class Ledger:
         applied = await self.keeper.run(
             _readable, store.conference, "the conference file applied last"
         )
+        published = await self.keeper.run(_readable, store.published, "the schedule")
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
         self.rollout = rollout
         self.rooms.all_said(said)
         if applied is not None:
-            self.rooms.learn(*rooms_of(applied.text))
+            self.learn(rooms_of(applied.text))
+        if published is not None and published != self.published:
+            self.published = published
+            self.rooms.go_by(await asyncio.to_thread(_schedule, published))
         self.readings += 1
+
+
+def _schedule(published: PublishedSchedule) -> Schedule | None:
+    try:
+        return read(published.content)
+    except BadSchedule as error:
+        log.warning("the schedule kept in the store would be refused now: %s", error)
+        return None
 
 
 def _readable(call: Callable[[], T], what: str) -> T | None:

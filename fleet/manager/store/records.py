@@ -36,6 +36,19 @@ class AppliedFile:
 
 
 @frozen
+class PublishedSchedule:
+    """A schedule that was good: where it was published, what the server or the file system said
+    of that copy, when it was read, and its bytes.
+    """
+
+    place: str
+    etag: str | None
+    modified: str | None
+    at: datetime
+    content: bytes
+
+
+@frozen
 class Issue:
     """A new revision of a station's config. `payload` is what travels."""
 
@@ -92,7 +105,7 @@ class LastUse:
 @frozen
 class Past:
     """One thing that happened. `kind`: `revision`, `retired`, an ack's or presence's word; of all
-    stations `apply`, `rollback`, `retired`.
+    stations `apply`, `rollback`, `retired`, `schedule`.
     """
 
     at: datetime

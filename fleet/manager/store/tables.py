@@ -93,6 +93,23 @@ KEEPER = sa.Table(
     sa.Column("written", sa.BigInteger),
     sa.Column("alive", sa.String(32)),
 )
+SCHEDULE = sa.Table(
+    "schedule",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Text),
+    sa.Column("etag", sa.Text),
+    sa.Column("modified", sa.Text),
+    sa.Column("at", sa.String(32)),
+    sa.Column("content", sa.LargeBinary),
+)
+SCHEDULE_CHANGE = sa.Table(
+    "schedule_change",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", sa.String(32)),
+    sa.Column("text", sa.Text),
+)
 ACK = sa.Table(
     "ack",
     _META,

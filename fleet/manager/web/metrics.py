@@ -16,6 +16,7 @@ from fleet.manager import report
 from fleet.manager.findings import sound_watched
 from fleet.manager.health import running_revision, stand
 from fleet.manager.rollouts.model import Outcome
+from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
@@ -45,6 +46,11 @@ RESERVED: Final = frozenset(
         "mqtt_messages",
         "mqtt_undecodable",
         "room_talk_on",
+        "room_talk_info",
+        "room_next_talk_timestamp_seconds",
+        "schedule_good",
+        "schedule_last_good_timestamp_seconds",
+        "schedule_talks",
         "room_in_use",
         "room_sound_watched",
         "maintenance",
@@ -74,6 +80,7 @@ class FleetCollector(Collector):
         figures: Figures,
         thumbnails: Thumbnails,
         counts: Counts,
+        schedule: ScheduleWatch,
         lag: Callable[[], float],
     ) -> None:
         self._ledger = ledger
@@ -81,6 +88,7 @@ class FleetCollector(Collector):
         self._figures = figures
         self._thumbnails = thumbnails
         self._counts = counts
+        self._schedule = schedule
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
@@ -105,6 +113,7 @@ class FleetCollector(Collector):
         yield from _said(
             self._ledger, report.shown(self._ledger, self._inventory), datetime.now(UTC)
         )
+        yield from _talks(self._ledger, self._schedule, datetime.now(UTC))
         yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
         yield _counter(
             "fleet_mqtt_undecodable",
@@ -225,7 +234,7 @@ def _said(ledger: Ledger, stations: Iterable[str], at: datetime) -> Iterator[Met
     """What people said, as it holds at `at`: talks, hours, maintenance, rollouts."""
     talk = GaugeMetricFamily(
         "fleet_room_talk_on",
-        "Whether a talk is on, as somebody said or as the room's hours say.",
+        "Whether a talk is on, as somebody said, or as the schedule or the room's hours say.",
         labels=["room"],
     )
     used = GaugeMetricFamily(
@@ -271,3 +280,39 @@ def _said(ledger: Ledger, stations: Iterable[str], at: datetime) -> Iterator[Met
     for outcome in Outcome:
         targets.add_metric([outcome.value], counts[outcome] if counts else 0)
     yield targets
+
+
+def _talks(ledger: Ledger, schedule: ScheduleWatch, at: datetime) -> Iterator[Metric]:
+    """What the schedule says, and how it stands with it; nothing where there is none."""
+    rooms = ledger.rooms
+    if schedule.source is None:
+        return
+    if schedule.trouble is not None or rooms.schedule is not None:
+        good = schedule.trouble is None
+        about = "Whether the schedule can be used as it is published now."
+        yield GaugeMetricFamily("fleet_schedule_good", about, good)
+    if schedule.good_at is not None:
+        yield GaugeMetricFamily(
+            "fleet_schedule_last_good_timestamp_seconds",
+            "When the schedule was last found good.",
+            schedule.good_at.timestamp(),
+        )
+    talks = len(rooms.schedule.talks) if rooms.schedule else 0
+    yield GaugeMetricFamily("fleet_schedule_talks", "Talks in the schedule in use.", talks)
+    on = GaugeMetricFamily(
+        "fleet_room_talk_info",
+        "The talk that the schedule has in a room now.",
+        labels=["room", "title", "guid"],
+    )
+    following = GaugeMetricFamily(
+        "fleet_room_next_talk_timestamp_seconds",
+        "When the next talk begins in a room.",
+        labels=["room"],
+    )
+    for room in sorted(rooms.matched.rooms):
+        now = rooms.talks(room, at)
+        if now is not None and now.on is not None:
+            on.add_metric([room, now.on.title, now.on.guid], 1)
+        if now is not None and now.next is not None:
+            following.add_metric([room], now.next.begin.timestamp())
+    yield from (on, following)
