@@ -117,8 +117,8 @@ class StationSession:
         self._overwritten = Overwritten(identity.boot)
         self._introduced: Registration | None = None
         self._refused: set[str] = set()
-        self._said_unread: dict[str, str] = {}
-        """Whose metrics could not be read, and why."""
+        self._own_unread: str | None = None
+        """Why the station's own metrics could not be read."""
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
         self._ignored = Counter(
@@ -324,16 +324,23 @@ class StationSession:
     async def _ship_figures(self) -> None:
         while True:
             payload = gather(
-                self._me.boot, _now(), self._supervisor.registries(), self._own, self._unread
+                self._me.boot,
+                _now(),
+                self._supervisor.registries(),
+                self._own,
+                self._read,
+                self._supervisor.working_for,
             )
             self._publish(self._me.topics.telemetry(self._me.station), payload, qos=0)
             await asyncio.sleep(self._me.interval)
 
-    def _unread(self, whose: str, error: BaseException) -> None:
-        text = describe(error)
-        if self._said_unread.get(whose) != text:  # else every few seconds
-            log.error("the metrics of %s cannot be read: %s", whose, text)
-        self._said_unread[whose] = text
+    def _read(self, whose: Key | None, error: BaseException | None) -> None:
+        text = None if error is None else describe(error)
+        if whose is not None:
+            self._supervisor.metrics_read(whose, text)
+        elif self._own_unread != text:  # else every few seconds
+            log.error("the station's own metrics cannot be read: %s", text)
+            self._own_unread = text
 
     def _reply(self, caller: str, correlation: bytes, payload: bytes) -> None:
         self._ship()  # who asks for the last lines and listens on gets none twice, and all

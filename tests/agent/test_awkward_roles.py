@@ -86,6 +86,12 @@ async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
     mark = stranger.mark()
     await stranger.expect(f"{BASE}/telemetry", after=mark)
     await agent.says("the metrics of collector/main cannot be read: TypeError")
+    status = await stranger.expect(
+        f"{BASE}/status", lambda s: s["roles"].get("collector", {}).get("main", {}).get("reason")
+    )
+    found = status["roles"]["collector"]["main"]
+    assert (found["state"], found["reason"]) == ("running", "MetricsUnreadable")
+    assert "its metrics cannot be read: TypeError" in found["message"]
     for role, words in (("ask", "cancelled"), ("lies", "not what the role says")):
         mark = stranger.mark()
         asked: Any = {"instance": None, "arguments": {}}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,12 @@ def gathered(
 ) -> bytes:
     """The payload; whose metrics cannot be read is added to `faults`."""
     kept = faults if faults is not None else []
-    return gather("b", AT, roles, own, lambda whose, error: kept.append(f"{whose}: {error}"))
+
+    def read(whose: Key | None, error: BaseException | None) -> None:
+        if error is not None:
+            kept.append(f"{whose}: {error}")
+
+    return gather("b", AT, roles, own, read, lambda _: nullcontext())
 
 
 def _samples(payload: bytes) -> dict[str, list[Sample]]:

@@ -6,6 +6,7 @@ become families with the labels `role` and `role_instance`. The manager adds `st
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final
 
@@ -30,11 +31,13 @@ def gather(
     at: datetime,
     roles: Mapping[Key, CollectorRegistry],
     own: CollectorRegistry,
-    failed: Callable[[str, BaseException], None],
+    read: Callable[[Key | None, BaseException | None], None],
+    working_for: Callable[[str], AbstractContextManager[None]],
 ) -> bytes:
     """The payload: the station's own families, then those of each role.
 
-    `failed` is called with whose metrics raise, or are none: there are none of them this time.
+    `read` is called with whose metrics were read, None for the station's own, and what they raised:
+    then there are none of them this time. `working_for` is entered for whoever is asked.
 
     A role past `MAX_SERIES` series, or past what a payload holds, loses the rest and
     `fleet_role_series_omitted` says how many.
@@ -44,17 +47,19 @@ def gather(
         for metric, samples in _collect(own, {}):
             families.add(metric, samples)
     except Exception as error:
-        failed("the station", error)
+        read(None, error)
     omitted: dict[str, int] = {}
     series: dict[str, int] = {}
     for key, registry in sorted(roles.items()):
         omitted.setdefault(key.role, 0)
         labels = {"role": key.role, "role_instance": key.instance}
         try:
-            found = _collect(registry, labels)
+            with working_for(str(key)):
+                found = _collect(registry, labels)
         except (Exception, SystemExit) as error:
-            failed(str(key), error)
+            read(key, error)
             continue
+        read(key, None)
         for metric, samples in found:
             left = MAX_SERIES - series.get(key.role, 0)
             families.add(metric, samples[:left])

@@ -115,7 +115,8 @@ class InstanceHost(Host):
         self._records = False
         self._said: tuple[str | None, str | None] = (None, None)
         """What the role itself noted."""
-        self._outdated: tuple[str | None, str | None] = (None, None)
+        self._found: dict[str, str] = {}
+        """What the agent finds of it, reason and message; what the role says goes before that."""
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._make_state()
@@ -196,7 +197,8 @@ class InstanceHost(Host):
 
     def _show(self) -> None:
         trouble = self._disk.trouble if self._records else None
-        said = self._said if self._said != (None, None) else self._outdated
+        found = next(iter(self._found.items()), (None, None))
+        said = self._said if self._said != (None, None) else found
         shown = (trouble.reason, trouble.message) if trouble else said
         if self.shown != shown:
             self.shown = shown
@@ -209,7 +211,17 @@ class InstanceHost(Host):
     def outdated(self) -> None:
         """Its role file has changed since it was built."""
         text = f"its role file has changed: fleet restart {self.name} {self.key} uses what is there"
-        self._outdated = ("RoleFileChanged", text)
+        self._found["RoleFileChanged"] = text
+        self._show()
+
+    def metrics_read(self, error: str | None) -> None:
+        """Its metrics were read, or why they could not be."""
+        text = f"its metrics cannot be read: {error}: its role's author has to mend that"
+        if error is None:
+            self._found.pop("MetricsUnreadable", None)
+        elif self._found.get("MetricsUnreadable") != text:  # else every few seconds
+            log.error("the metrics of %s cannot be read: %s", self.key, error)
+            self._found = {"MetricsUnreadable": text} | self._found
         self._show()
 
     def thumbnail(self, jpeg: bytes) -> None:

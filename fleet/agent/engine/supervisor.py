@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from attrs import evolve
@@ -198,6 +199,16 @@ class Supervisor:
             for key, instance in sorted(self._instances.items())
             if instance.host is not None
         }
+
+    def working_for(self, whose: str) -> AbstractContextManager[None]:
+        """Have the watch over the loop name somebody; nothing may be awaited."""
+        return self._around.watch.working_for(whose)
+
+    def metrics_read(self, key: Key, error: str | None) -> None:
+        """The metrics of an instance were read, or could not be: why."""
+        instance = self._instances.get(key)
+        if instance is not None and instance.host is not None:
+            instance.host.metrics_read(error)
 
     async def restart(self, key: Key) -> None:
         """Start an instance again by hand: what runs is stopped, what waits starts at once.
