@@ -1,6 +1,9 @@
 """Roles are found by themselves, each by itself; what is broken says why."""
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import fleet.role
 from fleet.agent.config import catalogue
 from fleet.agent.local import show
 from fleet.model import Factory
+from tests.processes import ROOT
 
 ROLE = """
 from attrs import frozen
@@ -328,3 +332,80 @@ def test_entry_point_of_an_installed_package_is_found(
     offer = catalogue.offer(catalogue.load(None))
     assert "beep" in offer.factories
     assert offer.broken == {"broken": "ImportError: No module named 'nothing_there'"}
+
+
+def test_a_package_that_is_installed_or_upgraded_later_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    info = site / "fleet_bell-1.0.dist-info"
+    info.mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(site))
+    files = catalogue.RoleFiles(None)
+    files.look()
+    assert "bell" not in catalogue.offer(files.broken).factories
+    (site / "fleet_bell").mkdir()
+    (site / "fleet_bell/__init__.py").write_text("from fleet_bell import work\n")
+    write(site / "fleet_bell", "work", "bell", "instances = 1")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fleet-bell\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fleet.roles]\nbell = fleet_bell\n")
+    files.look()
+    first = catalogue.offer(files.broken).factories["bell"]
+    files.look()
+    assert catalogue.offer(files.broken).factories["bell"] is first
+    write(site / "fleet_bell", "work", "bell", "instances = 25")
+    files.look()
+    assert catalogue.offer(files.broken).factories["bell"].instances == 25
+    (site / "fleet_bell/work.py").write_text("1 / 0")
+    files.look()
+    assert catalogue.offer(files.broken).factories["bell"].instances == 25
+    assert "ZeroDivisionError" in files.broken["bell"]
+    shutil.rmtree(info)
+    files.look()
+    assert "bell" not in catalogue.offer(files.broken).factories
+
+
+OWN = """
+import sys
+from pathlib import Path
+import fleet, fleet.role
+from fleet.agent.config.catalogue import RoleFiles
+
+package, role = Path(fleet.__file__).parent, sys.argv[1]
+def write(limit):
+    (package / "roles/hum.py").write_text(role.replace("instances = 0", f"instances = {limit}"))
+def look():
+    files.look()
+    return getattr(fleet.role.factories.get("hum"), "instances", None)
+files = RoleFiles(None)
+assert look() is None
+ours = dict(fleet.role.factories)
+assert {"record", "ingest", "stream", "monitor"} <= ours.keys()
+write(1)
+assert look() == 1
+write(22)
+assert look() == 22
+assert {name: fleet.role.factories[name] for name in ours} == ours
+monitor = package / "roles/monitor.py"
+monitor.write_text(monitor.read_text() + "# mended\\n")
+look()
+assert fleet.role.factories["monitor"] is not ours["monitor"]
+assert fleet.role.factories["record"] is ours["record"]
+assert not files.broken, files.broken
+(package / "model.py").touch()  # another release is being installed
+write(333)
+assert look() == 22
+(package / "roles/hum.py").unlink()
+assert look() == 22
+"""
+
+
+def test_a_new_or_changed_file_in_fleet_roles_is_seen_unless_fleet_itself_is_another(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(ROOT / "fleet", tmp_path / "fleet")
+    role = ROLE.format(name="hum", more="instances = 0")
+    env = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-c", OWN, role]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from attrs import frozen
@@ -26,6 +27,7 @@ from fleet.role import RoleFactory
 log = logging.getLogger(__name__)
 
 _GROUP: Final = "fleet.roles"
+_OWN: Final = "role of fleet"
 
 
 @frozen
@@ -44,6 +46,23 @@ class Catalogue:
     """Those in `broken` only because their programs are not installed, or not at the moment."""
 
 
+@frozen
+class _Source:
+    """A file, or an entry point, that registers roles where it is imported.
+
+    `module`: its name among those that are imported, or that of the package it is in. `stamp` is
+    another one where it has changed; it is empty before the first import where only then is known
+    what belongs to it.
+    """
+
+    said: str
+    """What it is, as the log says it."""
+    name: str
+    module: str
+    load: Callable[[], object]
+    stamp: Callable[[], tuple[int, ...]]
+
+
 class RoleFiles:
     """Imports every role; those that work are then in `fleet.role.factories`."""
 
@@ -51,45 +70,72 @@ class RoleFiles:
         self.broken: dict[str, str] = {}
         """The files and entry points that do not work, with the reason."""
         self._dir = roles_dir
-        self._stamps: dict[Path, tuple[int, ...]] = {}
-        """What each file of `roles_dir` was like when it was imported."""
-        self._names: dict[Path, set[str]] = {}
+        self._sources: dict[str, _Source] = {}
+        self._stamps: dict[str, tuple[int, ...]] = {}
+        """What each source was like when it was imported."""
+        self._names: dict[str, set[str]] = {}
         """The roles that each registered."""
-        for name, provide in _installed():
-            self._provide(name, provide)
+        self._release = _release()
         if roles_dir is not None and not roles_dir.is_dir():
             log.error("roles_dir %s is not a directory: no role is loaded from it", roles_dir)
 
     def look(self) -> None:
-        """Import the files of `roles_dir` that are new or changed, and forget those that are gone.
+        """Import what is new or changed, and forget what is gone.
 
-        Of a changed file that does not work any more, what it registered before is kept. One that
+        Of what has changed and does not work any more, what it registered before is kept. What
         did not work is tried again: what it lacked may be there now.
         """
-        files = {file: _stamp(file) for file in _files(self._dir)} if self._dir is not None else {}
-        for file in self._stamps.keys() - files.keys():
-            log.info("the role file %s is gone", file)
-            self._forget(file)
-        for file, stamp in files.items():
-            if stamp == self._stamps.get(file) and file.stem not in self.broken:
-                continue
-            if file in self._stamps and stamp != self._stamps[file]:
-                log.info("the role file %s has changed", file)
-            self._stamps[file] = stamp
-            before, names = dict(fleet.role.factories), self._names.get(file, set())
-            for name in names:
+        importlib.invalidate_caches()
+        upgraded = _release() != self._release
+        sources = {f"{one.said} {one.name}": one for one in self._there(upgraded)}
+        for key in self._sources.keys() - sources.keys():
+            log.info("the %s is gone", key)
+            self._stamps.pop(key, None)
+            self.broken.pop(self._sources[key].name, None)
+            for name in self._names.pop(key, set()):
                 fleet.role.factories.pop(name, None)
-            rest = set(fleet.role.factories)
-            if self._provide(file.stem, partial(_import_file, file)):
-                self._names[file] = fleet.role.factories.keys() - rest
-            else:
-                _put_back(before)
+        self._sources = sources
+        for key, source in sources.items():
+            stamp, before = source.stamp(), self._stamps.get(key)
+            if stamp == before and source.name not in self.broken:
+                continue
+            if upgraded and source.said == _OWN:
+                continue
+            if before not in (None, stamp):
+                log.info("the %s has changed", key)
+            self._import(key, source, again=before is not None)
+            self._stamps[key] = stamp or source.stamp()
 
-    def _forget(self, file: Path) -> None:
-        del self._stamps[file]
-        self.broken.pop(file.stem, None)
-        for name in self._names.pop(file, set()):
+    def _import(self, key: str, source: _Source, *, again: bool) -> None:
+        before, modules = dict(fleet.role.factories), _modules(source.module) if again else {}
+        of_these = {name for name, one in before.items() if type(one).__module__ in modules}
+        for name in self._names.get(key, set()) | of_these:
             fleet.role.factories.pop(name, None)
+        for name in modules:
+            del sys.modules[name]
+        rest = set(fleet.role.factories)
+        if self._provide(source.name, source.load):
+            self._names[key] = fleet.role.factories.keys() - rest
+        else:
+            _put_back(before)
+            sys.modules.update(modules)
+
+    def _there(self, upgraded: bool) -> Iterator[_Source]:
+        """Every source there is now, our own first.
+
+        Where fleet itself was `upgraded`, its new files are for the next agent: this one has the
+        rest of the old release.
+        """
+        if upgraded:
+            yield from (one for one in self._sources.values() if one.said == _OWN)
+        else:
+            yield from _own()
+        yield from _installed()
+        if self._dir is not None:
+            for file in _files(self._dir):
+                module = f"roles_dir.{file.stem}"
+                load, stamp = partial(_import_file, file, module), partial(_stamp, file)
+                yield _Source("role file", file.stem, module, load, stamp)
 
     def _provide(self, name: str, provide: Callable[[], object]) -> bool:
         before = dict(fleet.role.factories)
@@ -149,13 +195,40 @@ def missing_tools(factory: RoleFactory[Any]) -> str | None:
     return f"{', '.join(sorted(missing))} {verb} not installed: apt install {packages}"
 
 
-def _installed() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Name and import of every role that is installed, our own first."""
-    own = Path(fleet.roles.__file__).parent
-    for file in _files(own):
-        yield file.stem, partial(importlib.import_module, f"fleet.roles.{file.stem}")
+def _own() -> Iterator[_Source]:
+    for file in _files(Path(fleet.roles.__file__).parent):
+        module = f"fleet.roles.{file.stem}"
+        load, stamp = partial(importlib.import_module, module), partial(_stamp, file)
+        yield _Source(_OWN, file.stem, module, load, stamp)
+
+
+def _installed() -> Iterator[_Source]:
     for entry in sorted(importlib.metadata.entry_points(group=_GROUP), key=lambda e: e.name):
-        yield entry.name, entry.load
+        top = entry.module.partition(".")[0]
+        module = entry.module if top == fleet.__name__ else top
+        stamp = partial(_stamp_of_module, module)
+        yield _Source("installed role", entry.name, module, entry.load, stamp)
+
+
+def _release() -> tuple[int, ...]:
+    """What is another one where another release of fleet was installed, or is being."""
+    package = Path(fleet.__file__).parent
+    rest = (file for file in sorted(package.rglob("*.py")) if file.parent.name != "roles")
+    return tuple(number for file in rest for number in _stamp(file))
+
+
+def _modules(top: str) -> dict[str, ModuleType]:
+    """A module with all below it, as far as they are imported."""
+    return {
+        name: one
+        for name, one in list(sys.modules.items())
+        if name == top or name.startswith(f"{top}.")
+    }
+
+
+def _stamp_of_module(top: str) -> tuple[int, ...]:
+    files = {getattr(one, "__file__", None) for one in _modules(top).values()}
+    return tuple(number for file in sorted(filter(None, files)) for number in _stamp(Path(file)))
 
 
 def _files(directory: Path) -> list[Path]:
@@ -171,8 +244,7 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _import_file(file: Path) -> None:
-    name = f"roles_dir.{file.stem}"
+def _import_file(file: Path, name: str) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} cannot be imported")
