@@ -5,6 +5,7 @@ import statistics
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from rich.table import Table
 
@@ -66,12 +67,19 @@ class _Stand:
 
     async def _manager(self) -> Program:
         name = f"manager-{self._count}"
-        manager = self._programs.start(
-            "fleet-manager",
-            *("run", "--broker", self._broker.url, "--http", f"127.0.0.1:{free_port()}"),
-            *("--state-dir", str(self._programs.directory / name)),
-            name=name,
+        # A warm one shares its memory with others, and pays for each page that it writes to.
+        manager = Program(
+            [
+                *(str(Path(sys.executable).with_name("fleet-manager")), "run"),
+                *("--broker", self._broker.url, "--http", f"127.0.0.1:{free_port()}"),
+                *("--state-dir", str(self._programs.directory / name)),
+            ],
+            self._programs.directory / f"{name}.log",
+            self._programs.environment(),
+            name,
+            cold=True,
         )
+        self._programs.started.append(manager)
         await manager.says("connected")
         while not (await self._observer.ask("status", {}))["in_sync"]:
             await asyncio.sleep(0.5)  # it adopts what the thin one left

@@ -4,11 +4,13 @@ Every class here is one shape of the wire page (`docs/protocol.md`); `wire` turn
 bytes and back. Nothing here does I/O. Mappings and tuples are treated as immutable.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, Self
 
 from attrs import field, frozen
@@ -243,6 +245,11 @@ class Factory:
     instances: int
     settings: JsonSchema
     commands: Mapping[str, CommandSchema]
+
+    @cached_property
+    def schema(self) -> bytes:
+        """`settings` as JSON, by which equal ones are found."""
+        return json.dumps(self.settings, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @frozen

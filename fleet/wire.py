@@ -91,8 +91,7 @@ def from_json(value: Any, cls: type[T]) -> T:
 
 def dumps(value: Any) -> bytes:
     """Plain JSON values as UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "replace")
+    return _encoder.encode(value).encode("utf-8", "replace")
 
 
 def encode(value: Any) -> bytes:
@@ -173,6 +172,7 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _decoder = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_float=_finite, parse_constant=_no_constant
 )

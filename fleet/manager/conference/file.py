@@ -85,6 +85,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self._plain: set[tuple[str, ...]] = set()
+        """Where roles stand in which nothing is to be filled in, for whatever station."""
 
     def wrong(self, message: str, *path: str) -> None:
         problem = Problem("InvalidConfiguration", None, None, dotted(*path) or None, message)
@@ -288,9 +290,13 @@ class _Reader:
 
     def filled(
         self, roles: Table, places: Mapping[str, str | None], station: str, *path: str
-    ) -> dict[str, Any]:
+    ) -> Table:
+        if path in self._plain:
+            return roles
         mistakes: list[PlaceholderMistake] = []
-        filled = fill(roles, places, mistakes)
+        filled: Table = fill(roles, places, mistakes)
+        if filled is roles and not mistakes:
+            self._plain.add(path)
         for mistake in mistakes:
             why = mistake.message
             if mistake.missing is not None:
@@ -303,7 +309,6 @@ class _Reader:
             if any(map(is_secret, mistake.path)):
                 why = "has a brace: write {{ or }} for the character itself"
             self.wrong(why, *path, *mistake.path)
-        assert isinstance(filled, dict)  # noqa: S101 (a table is filled as a table)
         return filled
 
     def size(self, wanted: DesiredState) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from operator import is_not
 from typing import Any, Final
 
 from attrs import frozen
@@ -39,13 +40,18 @@ def fill(
     mistakes: list[PlaceholderMistake],
     path: tuple[str, ...] = (),
 ) -> Any:
-    """`value` with `{room}` and the like replaced in its strings; keys are left alone."""
+    """`value` with `{room}` and the like replaced in its strings; keys are left alone.
+
+    Where there is nothing to be replaced, `value` itself.
+    """
     if isinstance(value, str):
         return _fill_text(value, places, mistakes, path) if "{" in value or "}" in value else value
     if isinstance(value, dict):
-        return {key: fill(one, places, mistakes, (*path, key)) for key, one in value.items()}
+        filled = {key: fill(one, places, mistakes, (*path, key)) for key, one in value.items()}
+        return filled if any(filled[key] is not one for key, one in value.items()) else value
     if isinstance(value, list):
-        return [fill(one, places, mistakes, (*path, str(i))) for i, one in enumerate(value)]
+        items = [fill(one, places, mistakes, (*path, str(i))) for i, one in enumerate(value)]
+        return items if any(map(is_not, items, value)) else value
     return value
 
 

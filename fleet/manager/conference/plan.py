@@ -1,12 +1,14 @@
 """What applying a conference file would change, instance by instance. Pure."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.conference import known
-from fleet.manager.conference.masking import HIDDEN, masked, schema_of
+from fleet.manager.conference.masking import HIDDEN, masked
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import (
     ConferenceFile,
@@ -47,10 +49,9 @@ def changes(
             continue
         else:
             action = "~"
-            schema = schema_of(role, said)
-            shown = masked(role, old[key], schema), masked(role, new[key], schema)
-            detail = _difference(old[key], new[key], *shown)
-            live = _takes_live(role, old[key], new[key])
+            factory = said.factories.get(role) if said else None
+            schema = factory.schema if factory else b"null"
+            detail, live = _changed(role, dumps(old[key]), dumps(new[key]), schema)
         yield Change(
             then.id,
             then.name,
@@ -64,6 +65,14 @@ def changes(
         )
 
 
+@lru_cache(maxsize=4096)
+def _changed(role: str, old: bytes, new: bytes, schema: bytes) -> tuple[str, bool]:
+    """What is different, and whether it is taken live; most stations change in the same way."""
+    was, will, known_by_it = json.loads(old), json.loads(new), json.loads(schema)
+    shown = masked(role, was, known_by_it), masked(role, will, known_by_it)
+    return _difference(was, will, *shown), _takes_live(role, was, will)
+
+
 def _takes_live(role: str, old: Settings, new: Settings) -> bool:
     factory = known.factories().get(role)
     different = {key for key in {*old, *new} if not same(old.get(key), new.get(key))}
@@ -74,6 +83,8 @@ def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChang
     """What changes of a station besides its instances."""
     if new:
         detail = "new"
+    elif now == then.facts:
+        return None
     else:
         detail = ", ".join(
             f"{name} {getattr(now, name) or 'none'} -> {getattr(then.facts, name) or 'none'}"

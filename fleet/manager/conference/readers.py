@@ -53,7 +53,7 @@ def reads(configs: Configs) -> dict[Running, set[Running]]:
                 offered[id_, port].add(one)
                 hosts[listen].add(id_)
     found: dict[Running, set[Running]] = {}
-    for id_, (_, roles) in configs.items():
+    for id_, (_, roles) in configs.items() if offered else ():
         for one, settings in _instances(id_, roles):
             read = set()
             for host, port in _read(settings):

@@ -66,10 +66,11 @@ def _of_role(
     if limit and len(instances) > limit:
         message = f"runs at most {limit} of the role {role!r}, {len(instances)} are wanted"
         yield Problem("InvalidConfiguration", role, None, None, message)
-    schema = dumps(factory.settings) if factory else b"{}"
+    schema = factory.schema if factory else b"{}"
     is_known = own is not None and schema in (b"{}", _own_schema(role))
     for name, settings in instances.items():
-        found = _refused(role, dumps(settings)) if is_known else _unfit(schema, dumps(settings))
+        text = dumps(settings)
+        found = _refused(role, text) if is_known else _unfit(schema, text)
         shown = masked(role, settings, factory.settings if factory else None) if found else settings
         for path, message in found:
             told = mask(message, settings, shown)
