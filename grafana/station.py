@@ -47,6 +47,7 @@ def station() -> models.Dashboard:
             (7, [(8, _captured()), (8, _readers()), (8, _sent())]),
             (7, [(8, _load()), (8, _memory()), (8, _disk())]),
             (7, [(8, _heat()), (8, _link()), (8, _clock())]),
+            (7, [(8, _power()), (8, _body()), (8, _lost())]),
             (7, [(8, _restarts()), (8, _agent()), (8, _release())]),
             (8, [(12, alerts("critical", _OF)), (12, alerts("warning", _OF))]),
         ],
@@ -327,6 +328,49 @@ def _link() -> Panel:
             "duplex": Column(words=yes_no("full", "half")),
             "cable": Column(words=yes_no("there", "absent")),
         },
+    )
+
+
+def _power() -> Panel:
+    return graph(
+        "Battery",
+        "How full it is, and whether there is mains (1) or not (0); nothing where it has none.",
+        {
+            "charge": f"fleet_station_battery_charge_ratio{{{_OF}}}",
+            "mains": f"fleet_station_mains{{{_OF}}}",
+        },
+        "percentunit",
+        bands=steps(RED, (0.2, "transparent")),
+        low=0,
+        high=1,
+        link=None,
+    )
+
+
+def _body() -> Panel:
+    return timeline(
+        "Power and health",
+        "Slowed down by heat, a power supply that is too weak, a disk that says that it fails.",
+        {
+            "throttled": f"fleet_station_throttled{{{_OF}}}",
+            "undervoltage": f"fleet_station_undervoltage{{{_OF}}}",
+            "{{device}} fails": f"1 - fleet_station_disk_healthy{{{_OF}}}",
+        },
+        yes_no("trouble", "well", good=False),
+        link=None,
+    )
+
+
+def _lost() -> Panel:
+    return graph(
+        "TCP sent again",
+        "Share of what it sends that the network loses; trouble above 1 %.",
+        {"sent again": f"fleet_station_tcp_retransmit_ratio{{{_OF}}}"},
+        "percentunit",
+        bands=steps("transparent", (0.01, RED)),
+        low=0,
+        high=0.02,
+        link=None,
     )
 
 

@@ -20,6 +20,8 @@ from prometheus_client import CollectorRegistry
 from fleet.agent.box import machine
 from fleet.agent.box.devices import CaptureDevices
 from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
+from fleet.agent.box.hardware import LOOK_SECONDS as HARDWARE_SECONDS
+from fleet.agent.box.hardware import HardwareFigures
 from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
 from fleet.agent.config.store import StateDirectory
@@ -101,6 +103,8 @@ class Agent:
         own = CollectorRegistry()
         self._figures = MachineFigures({"recordings": self._place.recordings}, lambda: self._offset)
         own.register(self._figures)
+        self._hardware = HardwareFigures()
+        own.register(self._hardware)
         own.register(AgentFigures(self._guard, self._watch))
         self._supervisor = Supervisor(
             self._place,
@@ -148,7 +152,7 @@ class Agent:
         log.info("fleet-agent %s, station %s", __version__, self._place.station)
         keep = self._guard.keep
         keep("the watch over the loop", self._watch.run)
-        for look in (self._look_at_disk, self._devices.look):
+        for look in (self._look_at_disk, self._devices.look, self._hardware.look):
             with suppress(TimeoutError):  # one that hangs must not hold up the others
                 await asyncio.wait_for(asyncio.to_thread(look), _PATIENCE)
         await self._supervisor.take_over()
@@ -160,6 +164,7 @@ class Agent:
         keep("the watchdog's feeding", self._notifier.keep_alive)
         keep("the look at the clock", self._watch_clock)
         keep("the look at the disk", self._watch_disk)
+        keep("the look at the hardware", self._watch_hardware)
         keep("the look at the box", self._session.look_around)
         keep("the look for devices", self._session.look_for_devices)
         try:
@@ -192,6 +197,11 @@ class Agent:
         while True:
             self._offset = await asyncio.to_thread(clock_offset)
             await asyncio.sleep(_CLOCK_GAP)
+
+    async def _watch_hardware(self) -> None:
+        while True:
+            await asyncio.sleep(HARDWARE_SECONDS)
+            await asyncio.to_thread(self._hardware.look)
 
     async def _watch_disk(self) -> None:
         while True:

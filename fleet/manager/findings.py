@@ -33,6 +33,7 @@ class FindingKind(StrEnum):
     SILENCE = "Silence"
     LOW = "Low"
     STREAM = "Stream"
+    MAINS = "Mains"
     DISK_FULL = "DiskFull"
     CONFLICT = "Conflict"
     LAGGING = "Lagging"
@@ -42,10 +43,14 @@ class FindingKind(StrEnum):
     LOUD = "Loud"
     PICTURE = "Picture"
     METER = "Meter"
+    DISK_FAILS = "DiskFails"
     DISK_USED = "DiskUsed"
+    VOLTAGE = "Voltage"
     HOT = "Hot"
+    THROTTLED = "Throttled"
     LOAD = "Load"
     LINK = "Link"
+    RETRANSMITS = "Retransmits"
     CLOCK = "Clock"
     SCHEDULE = "Schedule"
     UNWATCHED = "Unwatched"
@@ -81,6 +86,9 @@ QUIET_LUFS: Final = -30.0
 LOUD_LUFS: Final = -14.0
 DISK_USED: Final = 0.85
 HOT_CELSIUS: Final = 75.0
+MAINS_SECONDS: Final = 60.0
+RETRANSMITS: Final = 0.01
+RETRANSMIT_SECONDS: Final = 120.0
 LINK_BYTES: Final = 125e6
 CLOCK_SECONDS: Final = 0.2
 LOAD_PER_CPU: Final = 2.0
@@ -353,6 +361,10 @@ def _machine(station: StationState, use: RoomUse) -> Iterator[Suspicion]:
     ) -> Suspicion:
         return _of(station, kind, HealthLevel.LOOK, text, after=after, dated=dated)
 
+    if readings.value("fleet_station_mains") == 0:
+        charge = readings.value("fleet_station_battery_charge_ratio")
+        text = "runs on battery" + ("" if charge is None else f", {charge:.0%} left")
+        yield _of(station, FindingKind.MAINS, use.in_hours, text, after=MAINS_SECONDS)
     left = station.disk_seconds
     if left is not None and left < DISK_SECONDS:
         text = f"disk full in {left / 60:.0f} min"
@@ -364,6 +376,15 @@ def _machine(station: StationState, use: RoomUse) -> Iterator[Suspicion]:
     hot = max((it for _, it in readings.values("fleet_station_temperature_celsius")), default=0)
     if hot > HOT_CELSIUS:
         yield of(FindingKind.HOT, "too hot", _SLUGGISH_SECONDS)
+    if readings.value("fleet_station_throttled") == 1:
+        yield of(FindingKind.THROTTLED, "slowed down by heat")
+    if readings.value("fleet_station_undervoltage") == 1:
+        yield of(FindingKind.VOLTAGE, "power supply too weak")
+    disks = readings.values("fleet_station_disk_healthy")
+    failing = sorted(labels.get("device", "") for labels, healthy in disks if healthy == 0)
+    if failing:
+        text = f"{' and '.join(failing)} says of itself that it fails"
+        yield of(FindingKind.DISK_FAILS, text, 0)
     load, cpus = readings.value("fleet_station_load5"), readings.value("fleet_station_cpus")
     if load is not None and cpus and load / cpus >= LOAD_PER_CPU:
         yield of(FindingKind.LOAD, "overloaded")
@@ -371,6 +392,10 @@ def _machine(station: StationState, use: RoomUse) -> Iterator[Suspicion]:
     duplex = [it for _, it in readings.values("fleet_station_link_full_duplex")]
     if any(speed < LINK_BYTES for speed in speeds) or 0 in duplex:
         yield of(FindingKind.LINK, "slow network link")
+    share = readings.value("fleet_station_tcp_retransmit_ratio")
+    if share is not None and share > RETRANSMITS:
+        text = f"{share:.0%} of what it sends is lost on the way"
+        yield of(FindingKind.RETRANSMITS, text, RETRANSMIT_SECONDS)
     offset = readings.value("fleet_station_clock_offset_seconds")
     if offset is not None and abs(offset) > CLOCK_SECONDS:
         yield of(FindingKind.CLOCK, f"clock off by {abs(offset):.1f} s", _SLUGGISH_SECONDS)

@@ -101,15 +101,15 @@ def test_figures_of_the_machine_that_cannot_be_read_cost_none_of_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     def broken() -> Any:
-        raise OSError(5, "a sensor that is broken")
+        raise OSError(5, "a counter that is broken")
 
-    monkeypatch.setattr("psutil.sensors_temperatures", broken)
+    monkeypatch.setattr("psutil.virtual_memory", broken)
     figures = MachineFigures({"recordings": tmp_path}, lambda: 0.0)
     for _ in range(2):
         names = {metric.name for metric in figures.collect()}
     assert "fleet_station_disk_free_bytes" in names
     assert [record.getMessage() for record in caplog.records] == [
-        "no figures of temperature: [Errno 5] a sensor that is broken"
+        "no figures of load: [Errno 5] a counter that is broken"
     ]
 
 

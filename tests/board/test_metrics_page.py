@@ -8,12 +8,21 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.agent.box.figures import AgentFigures, MachineFigures
+from fleet.agent.box.hardware import HardwareFigures
 from fleet.guard import Guard, LoopWatch
 from tests.board.page import Metric, metrics
 from tests.manager.station import apply
 from tests.processes import Mosquitto, Programs, free_port, until
 from tests.stranger import Stranger
 
+ALL = {
+    "sys/class/power_supply/BAT0/type": "Battery",
+    "sys/class/power_supply/BAT0/capacity": "80",
+    "sys/class/thermal/cooling_device0/type": "Processor",
+    "sys/class/hwmon/hwmon0/in0_lcrit_alarm": "0",
+    "proc/net/snmp": "Tcp: OutSegs RetransSegs\nTcp: 1 0",
+}
+"""Files of a machine that tells of its power and its heat."""
 _SOURCE = 'source = {type = "test", size = "320x180", rate = 10}'
 
 
@@ -46,6 +55,11 @@ def _shown(url: str) -> dict[str, tuple[str, frozenset[str]]]:
 def _of_a_machine_that_tells_all(directory: Path) -> dict[str, tuple[str, frozenset[str]]]:
     """What depends on the hardware: build machines have no sensors and no time servers."""
     own = frozenset({"station", "room"})
+    for path, text in ALL.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+    hardware = HardwareFigures(directory)
+    hardware.look()
     return {
         metric.name + ("_total" if metric.type == "counter" else ""): (
             metric.type,
@@ -53,6 +67,7 @@ def _of_a_machine_that_tells_all(directory: Path) -> dict[str, tuple[str, frozen
         )
         for collector in (
             MachineFigures({"recordings": directory}, lambda: 0.1),
+            hardware,
             AgentFigures(Guard(), LoopWatch()),
         )
         for metric in collector.collect()

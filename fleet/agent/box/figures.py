@@ -1,4 +1,4 @@
-"""The machine's own figures (processor, memory, disk, temperature, network, clock), the agent's."""
+"""The machine's own figures (processor, memory, space on disks, clock), and the agent's."""
 
 import csv
 import logging
@@ -56,7 +56,7 @@ class MachineFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families, some absent where the machine does not tell."""
-        for part in (_load, self._temperature, self._disks, _links, self._clock):
+        for part in (_load, self._disks, self._clock):
             try:
                 found = list(part())
             except Exception as error:  # drivers say many a thing
@@ -71,18 +71,6 @@ class MachineFigures(Collector):
         offset = self._clock_offset()
         if offset is not None:
             yield _gauge("clock_offset_seconds", "How far this clock is off.", offset)
-
-    def _temperature(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(
-            "fleet_station_temperature_celsius", "Temperature, by sensor.", labels=["sensor"]
-        )
-        hottest: dict[str, float] = {}
-        for chip, sensors in psutil.sensors_temperatures().items():
-            for sensor in sensors:
-                hottest[chip] = max(sensor.current, hottest.get(chip, sensor.current))
-        for chip, celsius in hottest.items():
-            family.add_metric([chip], celsius)
-        yield family
 
     def _disks(self) -> Iterator[Metric]:
         total = GaugeMetricFamily(
@@ -140,28 +128,6 @@ def _load() -> Iterator[Metric]:
     yield _gauge("memory_total_bytes", "Memory.", memory.total)
     yield _gauge("memory_available_bytes", "Memory that can be had.", memory.available)
     yield _gauge("boot_timestamp_seconds", "When the machine started.", psutil.boot_time())
-
-
-def _links() -> Iterator[Metric]:
-    up = GaugeMetricFamily(
-        "fleet_station_link_up", "Whether the network link is there.", labels=["interface"]
-    )
-    speed = GaugeMetricFamily(
-        "fleet_station_link_bytes_per_second", "Speed of the link.", labels=["interface"]
-    )
-    duplex = GaugeMetricFamily(
-        "fleet_station_link_full_duplex", "Whether it is full duplex.", labels=["interface"]
-    )
-    for name, stats in psutil.net_if_stats().items():
-        if not Path(f"/sys/class/net/{name}/device").exists():
-            continue
-        up.add_metric([name], stats.isup)
-        if stats.isup and stats.speed > 0:
-            speed.add_metric([name], stats.speed * 1e6 / 8)
-            duplex.add_metric([name], stats.duplex == psutil.NIC_DUPLEX_FULL)
-    yield up
-    yield speed
-    yield duplex
 
 
 def clock_offset() -> float | None:

@@ -18,6 +18,7 @@ import fleet.role
 import fleet.roles
 from fleet.agent.box import machine
 from fleet.agent.box.devices import CaptureDevices, device_files
+from fleet.agent.box.hardware import SMART, smart
 from fleet.agent.config import catalogue
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import holder, kept_id, saved
@@ -88,7 +89,7 @@ def eyes(service: AgentService) -> Iterator[Finding]:
 def findings(
     settings: AgentSettings, file: Path | None, service: AgentService | None
 ) -> Iterator[Finding]:
-    """Settings, state directory, recordings, broker, secrets, devices, then each role."""
+    """Settings, state directory, recordings, broker, secrets, disks, devices, then each role."""
     named = file or (AGENT_FILE if AGENT_FILE.exists() else None)
     yield Finding("ok", "settings", str(named) if named else "no file, defaults")
     if service is None:
@@ -104,9 +105,23 @@ def findings(
     yield from _broker(settings, station)
     wanted: Roles = memory.in_force.roles if memory.in_force else {}
     yield from _secrets(settings.secrets, wanted)
+    yield disks()
     words = json.dumps(to_json(wanted))
     yield from devices(needed=lambda one: service is not None or one.id in words)
     yield from _roles(settings, frozenset(wanted))
+
+
+def disks(root: Path = Path("/")) -> Finding:
+    """What the disks say of themselves, which only root may ask."""
+    found = smart(root)
+    failing = " and ".join(name for name, well in found.items() if not well)
+    if failing:
+        return Finding("missing", "disks", f"{failing} says of itself that it fails: replace it")
+    if found:
+        return Finding("ok", "disks", f"{' and '.join(found)} say that they are well")
+    where = f"/{SMART}"
+    text = f"how they are is not known: only root may ask them, and {where} has no answer of late"
+    return Finding("unused", "disks", f"{text}; see: systemctl status fleet-smart.timer")
 
 
 def devices(
