@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Self
 
 from attrs import field, frozen
@@ -93,6 +93,7 @@ def counted(number: int, what: str, several: str | None = None) -> str:
     return f"{number} {what if number == 1 else several or f'{what}s'}"
 
 
+@lru_cache(maxsize=2**14)
 def natural(text: str) -> tuple[tuple[int, str], ...]:
     """How people order names, as a key to sort by.
 
@@ -416,6 +417,19 @@ class Family:
     help: str
     samples: tuple[Sample, ...]
 
+    @cached_property
+    def by_instance(self) -> Mapping[tuple[str, str], list[tuple[Mapping[str, str], float]]]:
+        """(role, instance) -> labels and value of its samples that are numbers.
+
+        The machine's own have neither: `("", "")`.
+        """
+        found: dict[tuple[str, str], list[tuple[Mapping[str, str], float]]] = {}
+        for one in self.samples:
+            if not math.isnan(one.value):
+                whose = one.labels.get("role", ""), one.labels.get("role_instance", "")
+                found.setdefault(whose, []).append((one.labels, one.value))
+        return found
+
 
 @frozen
 class Telemetry:
@@ -424,6 +438,11 @@ class Telemetry:
     boot: Boot
     at: datetime
     families: tuple[Family, ...]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Family]:
+        """Its families, the last of each name."""
+        return {family.name: family for family in self.families}
 
 
 @frozen

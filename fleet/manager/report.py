@@ -39,8 +39,9 @@ from fleet.operations import (
 _AT_WORK: Final = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
 _STEP: Final = 1.0
 """Seconds by which the machine's clock may wander before moments are counted anew."""
-_CLOCK_OFF: Final = timedelta(seconds=1)
-"""What a station's clock may differ before the moments it names are corrected."""
+_CLOCK_OFF: Final = 1.0
+"""Seconds a station's clock may differ before the moments it names are corrected."""
+_NOT_OFF: Final = timedelta(0)
 _BREATH: Final = 100
 """Stations after which others get their turn."""
 
@@ -154,12 +155,11 @@ class FleetReport:
         return RoomUse(talk or rooms.in_use(room, at), talk, talks, unscheduled)
 
     def _judged(self, one: StationState, use: RoomUse, now: datetime) -> StationState:
-        status = one.status
         findings = tuple(self._judge.station(one, use, now))
-        if status.wanted is None:
-            well = status.in_sync or status.presence is not PresenceState.ONLINE
-        else:
-            well = is_well(status.standing, findings)
+        if not findings:
+            return one
+        status = one.status
+        well = status.well if status.wanted is None else is_well(status.standing, findings)
         return evolve(one, status=evolve(status, well=well, findings=findings))
 
     def _state(self, id_: str, now: datetime) -> StationState:
@@ -182,7 +182,9 @@ class FleetReport:
             Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none(),
             working is not None,
             missing,
-            {key: one.crashes(monotonic) for key, one in heard.instances.items()} if heard else {},
+            {k: one.crashes(monotonic) for k, one in heard.instances.items() if one.rises}
+            if heard
+            else {},
         )
 
 
@@ -200,7 +202,7 @@ def station_status(
     offset: float,
     noted: str | None,
 ) -> StationStatus:
-    """One station, not yet judged; `offset`: what makes Unix seconds of monotonic ones."""
+    """One station, as if nothing were found; `offset` makes Unix seconds of monotonic ones."""
     config = entry.config
     standing, why = stand(
         config.roles if config else None, config.revision if config else None, said
@@ -221,6 +223,8 @@ def station_status(
         presence_since=_presence_since(heard, said.presence, at, offset),
         standing=standing,
         why=why,
+        well=is_well(standing, ())
+        or (config is None and said.presence is not PresenceState.ONLINE),
     )
 
 
@@ -252,9 +256,8 @@ def instances(
     """Every instance that is wanted or was last said to run."""
     said = heard.status.roles if heard and heard.status else {}
     memory = heard.instances if heard else {}
-    off = timedelta(seconds=(heard.clock_offset if heard else None) or 0.0)
-    if abs(off) < _CLOCK_OFF:
-        off = timedelta(0)
+    ahead = (heard.clock_offset if heard else None) or 0.0
+    off = timedelta(seconds=ahead) if abs(ahead) >= _CLOCK_OFF else _NOT_OFF
     now = time.monotonic()
     shown = {
         role: {
@@ -268,9 +271,10 @@ def instances(
         absent = State.UNKNOWN
     since = (wanted.at if wanted else None) or at.astimezone(UTC)
     for role, wanted_instances in wanted.roles.items() if wanted else ():
+        there = shown.setdefault(role, {})
         for name in wanted_instances:
-            one = InstanceReport(absent, since, 0, None, None)
-            shown.setdefault(role, {}).setdefault(name, one)
+            if name not in there:
+                there[name] = InstanceReport(absent, since, 0, None, None)
     return shown
 
 

@@ -1,7 +1,6 @@
 """What is known of one station at one moment: its desired and its reported state. Pure."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
@@ -20,7 +19,6 @@ from fleet.operations import HealthLevel, StationStatus
 
 SLIDES: Final = "slides"
 """The seat, and the kind of monitor, that may be silent and without signal."""
-_OWN: Final = ("role", "role_instance")
 
 
 @frozen
@@ -80,24 +78,19 @@ class Readings:
     @classmethod
     def of(cls, telemetry: Telemetry, heard: float) -> "Readings":
         """All that came in at `heard`."""
-        families = {family.name: family for family in telemetry.families}
-        return cls(heard, telemetry.at.timestamp(), families)
+        return cls(heard, telemetry.at.timestamp(), telemetry.by_name)
 
     def values(
         self, name: str, role: str = "", instance: str = ""
-    ) -> Iterator[tuple[Mapping[str, str], float]]:
+    ) -> Sequence[tuple[Mapping[str, str], float]]:
         """The samples of a gauge that are numbers; the machine's own have no role."""
         family = self._families.get(name)
-        for sample in family.samples if family else ():
-            own = tuple(sample.labels.get(label, "") for label in _OWN)
-            if own == (role, instance) and not math.isnan(sample.value):
-                yield sample.labels, sample.value
+        return () if family is None else family.by_instance.get((role, instance), ())
 
     def value(self, name: str, role: str = "", instance: str = "") -> float | None:
         """The first of them."""
-        if name not in self._families:
-            return None
-        return next((value for _, value in self.values(name, role, instance)), None)
+        found = self.values(name, role, instance)
+        return found[0][1] if found else None
 
     def moment(self, name: str, role: str, instance: str) -> float | None:
         """A `…_timestamp_seconds` by the manager's clock, however wrong the station's is."""
