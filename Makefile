@@ -10,7 +10,7 @@ WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parts demo test long check bench soak boxes picture constraints clean
+.PHONY: help setup parts demo test long check bench soak boxes picture pages constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ boxes: parts ## from bare Debians to recordings, by the README, under a live sys
 picture: parts ## draw docs/pictures/board-*.png anew, with Grafana's components (needs npm)
 	@cd grafana/picture && npm install --no-fund --no-audit --no-package-lock --loglevel=error
 	@$(BIN)/python -m grafana.picture
+
+pages: parts ## draw docs/pictures/page-*.webp anew, with a played fleet
+	@$(BIN)/python -m tests.page.pictures
 
 constraints: setup ## renew the constraints: all, and what a box runs with (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \

@@ -72,6 +72,13 @@ def test_a_text_is_read_once_for_plan_apply_and_start() -> None:
     assert rooms_of(TEXT) is read
 
 
+def test_it_is_known_until_when_a_talk_is_on() -> None:
+    assert rooms().talk_until("hall1", AT) == AT.replace(hour=17, minute=0)
+    assert rooms(talk("on", AT + HOUR)).talk_until("hall1", AT) == AT + HOUR
+    assert rooms(talk("off", AT + HOUR)).talk_until("hall1", AT) is None
+    assert rooms().talk_until("hall2", AT) is None, "always in use"
+
+
 def test_a_room_without_hours_is_always_in_use() -> None:
     assert rooms().in_use("hall2", AT - 12 * HOUR)
     assert rooms().in_use("never-heard-of", AT)

@@ -66,6 +66,17 @@ class Browser:
         shot = self._devtools("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
 
+    def see_as(self, deficiency: str) -> None:
+        """See colours as these eyes do: `deuteranopia`, `achromatopsia`, … or `none`."""
+        self._devtools("Emulation.setEmulatedVisionDeficiency", type=deficiency)
+
+    def save(self, path: Path, scale: float = 1.0) -> None:
+        """The window as a small WebP, `scale` times as large."""
+        size = self.run("return [innerWidth, innerHeight]")
+        clip = {"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": scale}
+        shot = self._devtools("Page.captureScreenshot", format="webp", quality=45, clip=clip)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
     def complaints(self) -> list[str]:
         """What the console was told since the last call."""
         return [entry["message"] for entry in self._log("browser")]

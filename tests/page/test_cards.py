@@ -9,7 +9,8 @@ from attrs import evolve
 from fleet.manager.health import Judge
 from fleet.manager.stations.state import Readings, RoomUse, StationState
 from fleet.manager.stations.thumbnails import Thumbnail
-from fleet.manager.web.page.cards import Board, Pictures, RoomView, board
+from fleet.manager.web.page.cards import Board, RoomView, board
+from fleet.manager.web.page.views import Pictures
 from fleet.model import Family, PresenceState, Roles, Sample, State, Telemetry
 from fleet.operations import InstanceReport, StationStatus
 
@@ -234,3 +235,41 @@ def test_the_disk_that_is_full_first_and_the_recording_that_wrote_longest_ago_co
 
 def _family(name: str, value: float, **labels: str) -> Family:
     return Family(name, "gauge", "", (Sample(name, labels, value),))
+
+
+def test_every_channel_of_every_track_is_shown_and_the_dead_one_named() -> None:
+    monitor = {"role": "monitor", "role_instance": "main"}
+
+    def family(name: str, *samples: tuple[dict[str, str], float]) -> Family:
+        made = tuple(Sample(name, monitor | labels, value) for labels, value in samples)
+        return Family(name, "gauge", "", made)
+
+    at: list[dict[str, str]] = [
+        {"track": "speaker", "channel": "left"},
+        {"track": "speaker", "channel": "right"},
+        {"track": "de", "channel": "left"},
+    ]
+    telemetry = Telemetry(
+        "boot",
+        NOW.astimezone(UTC),
+        (
+            _family("fleet_monitor_last_update_timestamp_seconds", AT, **monitor),
+            family(
+                "fleet_monitor_loudness_short_term_lufs",
+                *(({}, -20.0), ({"track": "speaker"}, -20.0), ({"track": "de"}, -50.0)),
+            ),
+            family(
+                "fleet_monitor_true_peak_dbtp", *zip(at, (-9.0, float("-inf"), -30.0), strict=True)
+            ),
+            family("fleet_monitor_channel_silent", *zip(at, (0.0, 1.0, 0.0), strict=True)),
+        ),
+    )
+    (view,) = made([station("hall1-mix", readings=Readings.of(telemetry, AT))]).cards[0].views
+    speaker, german = view.tracks
+    assert [(one.name, one.peak, one.dead) for one in speaker.channels] == [
+        ("L", -9.0, False),
+        ("R", -120.0, True),
+    ]
+    assert (german.name, german.lufs, german.band) == ("de", -50.0, "low")
+    assert [one.name for one in german.channels] == ["L"]
+    assert (view.lufs, view.band) == (-20.0, "good")

@@ -1,7 +1,7 @@
 """When a room is in use, and what people say above its hours. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,20 @@ def _within(clock: time, window: str) -> bool:
     if begin < end:
         return begin <= clock < end
     return clock >= begin or clock < end
+
+
+def open_until(hours: Sequence[str], timezone: str | None, at: datetime) -> datetime | None:
+    """When the window that has `at` in it ends; None outside all, and where there are none."""
+    local = at.astimezone(ZoneInfo(timezone or "UTC"))
+    ends = []
+    for window in hours:
+        if _within(local.time(), window):
+            end = window.partition("-")[2]
+            days = int(end == "24:00")
+            moment = time() if days else time.fromisoformat(end)
+            days += not days and moment <= local.time()
+            ends.append(datetime.combine(local.date() + timedelta(days), moment, local.tzinfo))
+    return max(ends, default=None)
 
 
 OverrideKind = Literal["talk", "room", "station"]

@@ -8,7 +8,7 @@ from typing import Final
 from attrs import define, field
 
 from fleet.manager.conference import file
-from fleet.manager.conference.hours import Override, OverrideKind, Talk, in_use
+from fleet.manager.conference.hours import Override, OverrideKind, Talk, in_use, open_until
 from fleet.manager.conference.talks import RoomTalks, TalksNow
 from fleet.manager.conference.wanted import ConferenceFile, Header, Room, ScheduleSource
 from fleet.schedule import Matched, Schedule, match
@@ -93,6 +93,17 @@ class Rooms:
     def talks(self, room: str, at: datetime) -> TalksNow | None:
         """What the schedule says of the room, whatever somebody said; None where it knows none."""
         return self._talks[room].now(at) if room in self._talks else None
+
+    def talk_until(self, room: str, at: datetime) -> datetime | None:
+        """When the talk that is on ends; None where none is on, or nobody knows."""
+        if not self.talk_on(room, at):
+            return None
+        if override := self.holding("talk", room, at):
+            return override.until
+        if room in self._talks:
+            talk = self._talks[room].now(at).on
+            return talk and talk.end
+        return open_until(self._hours(room), self.header.timezone, at)
 
     def in_use(self, room: str, at: datetime) -> bool:
         """Whether the room's hours have `at` in them."""

@@ -4,24 +4,17 @@ It answers one question: is the right thing being captured, with usable sound, s
 the building; and if not, which box does somebody walk to?
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from attrs import evolve, frozen
 
-from fleet.manager.findings import (
-    ABSENT,
-    DISK_SECONDS,
-    THUMBNAIL_SECONDS,
-    WRITE_SECONDS,
-    FindingKind,
-)
-from fleet.manager.health import band, heard_level, lost_at_once, severity
+from fleet.manager.findings import ABSENT, DISK_SECONDS, WRITE_SECONDS, FindingKind
+from fleet.manager.health import lost_at_once, severity
 from fleet.manager.stations.state import RoomUse, StationState
-from fleet.manager.stations.thumbnails import Thumbnail
-from fleet.model import PresenceState, State
+from fleet.manager.web.page.views import Pictures, View, views
+from fleet.model import State
 from fleet.operations import HealthFinding, HealthLevel
 
 WORDS: Final = {
@@ -30,8 +23,6 @@ WORDS: Final = {
     HealthLevel.LOOK: "look",
     HealthLevel.GO: "go there",
 }
-_QUIETEST: Final = -120.0
-"""dB that stand for nothing at all; JSON has no infinity."""
 _NAMED: Final = 3
 """How many are named in one line before `and 11 more`."""
 
@@ -43,6 +34,8 @@ class RoomView:
     title: str
     use: RoomUse
     findings: tuple[HealthFinding, ...] = ()
+    until: datetime | None = None
+    """When the talk that is on ends, None where nobody knows."""
 
 
 @frozen
@@ -53,31 +46,6 @@ class Advice:
     text: str
     command: str | None = None
     detail: str | None = None
-
-
-@frozen
-class View:
-    """What one instance sees and hears; moments are Unix seconds."""
-
-    station: str
-    name: str
-    """What it is called beside the others of its room: its seat."""
-    instance: str
-    picture: str | None
-    """Where its newest picture is, None where there is none."""
-    seen: float | None
-    """When that came in."""
-    stale: bool
-    meters: bool
-    """Whether its sound is measured at all."""
-    lufs: float | None
-    """Short-term loudness, None while nobody knows."""
-    band: str
-    """`good`, `quiet`, `low`, `loud`, `silent`, or `unknown`."""
-    alarm: str
-    """The level of that now: `go`, `look` or `fine`."""
-    left: float | None
-    right: float | None
 
 
 @frozen
@@ -110,6 +78,8 @@ class Card:
     disk_short: bool
     """Whether that is soon."""
     views: tuple[View, ...]
+    until: str | None
+    """When the talk that is on ends, as people say it."""
     line: Advice | None
     more: tuple[Advice, ...]
     """What else is wrong."""
@@ -126,10 +96,6 @@ class Board:
     connected: bool
     line: Advice
     cards: tuple[Card, ...]
-
-
-Pictures = Mapping[str, Mapping[tuple[str, str], Thumbnail]]
-"""By station (name), then role and instance; `at` in Unix seconds."""
 
 
 def board(
@@ -238,7 +204,8 @@ def _card(
         _last_write(stations),
         round(min(left) / 3600, 1) if left else None,
         bool(left) and min(left) < DISK_SECONDS,
-        tuple(_views(stations, room.use, pictures, now.timestamp())),
+        tuple(views(stations, room.use, pictures, now.timestamp())),
+        clock(room.until, now) if room.until else None,
         lines[0] if lines else None,
         tuple(lines[1:]),
     )
@@ -309,49 +276,3 @@ def _last_write(stations: Sequence[StationState]) -> float | None:
         if (moment := seen.readings.moment(name, "record", instance)) is not None
     ]
     return round(min(wrote), 1) if wrote else None
-
-
-def _views(
-    stations: Sequence[StationState], use: RoomUse, pictures: Pictures, now: float
-) -> Iterator[View]:
-    for seen in stations:
-        own = pictures.get(seen.name, {})
-        monitors = {("monitor", name) for name in seen.wanted.get("monitor", {})}
-        for role, name in sorted(monitors.union(own)):
-            if name in seen.status.roles.get(role, {}):
-                yield _view(seen, use, role, name, own.get((role, name)), now)
-
-
-def _view(
-    seen: StationState, use: RoomUse, role: str, name: str, picture: Thumbnail | None, now: float
-) -> View:
-    readings = seen.readings
-
-    def level(gauge: str, channel: str | None = None) -> float | None:
-        for labels, value in readings.values(f"fleet_monitor_{gauge}", role, name):
-            if channel is None or labels.get("channel") == channel:
-                return round(value, 1) if math.isfinite(value) else _QUIETEST
-        return None
-
-    online = seen.status.presence is PresenceState.ONLINE
-    looked = readings.moment("fleet_monitor_last_update_timestamp_seconds", role, name)
-    hears = (
-        online and level("signal") != 0 and looked is not None and now - looked <= THUMBNAIL_SECONDS
-    )
-    lufs = level("loudness_short_term_lufs") if hears else None
-    word = band(lufs, level("digital_silence") == 1)
-    alarm = heard_level(word, seen.shows_slides(role, name), use)
-    return View(
-        seen.name,
-        seen.seat if seen.seat and name == "main" else seen.name,
-        f"{role}/{name}",
-        f"thumbnail/{seen.name}/{role}/{name}.jpg" if picture else None,
-        round(picture.at, 1) if picture else None,
-        picture is None or not online or now - picture.at > THUMBNAIL_SECONDS,
-        role == "monitor",
-        lufs,
-        word,
-        alarm.value,
-        level("true_peak_dbtp", "left") if hears else None,
-        level("true_peak_dbtp", "right") if hears else None,
-    )

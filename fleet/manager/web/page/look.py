@@ -7,7 +7,8 @@ from attrs import evolve
 from fleet.manager.report import FleetReport, Overview
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
-from fleet.manager.web.page.cards import Board, Pictures, RoomView, board
+from fleet.manager.web.page.cards import Board, RoomView, board
+from fleet.manager.web.page.views import Pictures
 from fleet.model import PresenceState
 
 
@@ -56,7 +57,8 @@ class Look:
     def _room(self, name: str, seen: Overview) -> RoomView:
         known = self._ledger.rooms.rooms.get(name)
         title = known.title if known else None
-        return RoomView(title or name or "No room", seen.rooms[name], seen.findings[name])
+        until = self._ledger.rooms.talk_until(name, seen.at) if name else None
+        return RoomView(title or name or "No room", seen.rooms[name], seen.findings[name], until)
 
     def _pictures(self) -> Pictures:
         offset = self._report.offset

@@ -7,6 +7,14 @@ const GIVE_UP = 12; // seconds until a connection that says nothing is made anew
 const WORDS = { go: "go there", look: "look", unknown: "unknown", fine: "fine" };
 const BANDS = { low: "too low", loud: "too loud", silent: "silent" }; // those that can alarm
 
+const HOLD = 6; // seconds that the highest peak stays marked
+const CLIP = -1; // dBTP from which a digital signal is cut off somewhere on its way
+const CLIP_SHOWN = 30; // seconds that this stays marked
+const FEW = 6; // rooms of which each has place for details and for what to type
+const EM = { few: 22, many: 19 }; // how many times as high as its letters a card is at least
+const SMALLEST = 13; // pixels of letters below which a wall is scrolled instead
+const SHAPE = 1.3; // a card is so many times as wide as high
+
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // room -> its element
 let board = null;
@@ -134,8 +142,31 @@ function show(next) {
     if (rooms.children[index] !== element) rooms.insertBefore(element, rooms.children[index] ?? null);
   });
   if (active && active !== document.activeElement && active.isConnected) active.focus();
-  const count = board.cards.length;
-  document.documentElement.dataset.rooms = count > 6 ? "many" : count > 3 ? "some" : "few";
+  hang();
+}
+
+// A wall shows all rooms at once, each as large as there is place, whatever their state; what would
+// be too small to read is scrolled.
+function hang() {
+  const root = document.documentElement;
+  const count = Math.max(1, board ? board.cards.length : 1);
+  const [width, tall] = [innerWidth, innerHeight * 0.84]; // the rest is for the one line
+  let best = [0, 1];
+  for (let columns = 1; columns <= count; columns++) {
+    const size = Math.min(width / columns / SHAPE, tall / Math.ceil(count / columns));
+    if (size > best[0]) best = [size, columns];
+  }
+  const rooms = count > FEW ? "many" : "few";
+  const rows = Math.ceil(count / best[1]);
+  const letters = Math.min(best[0] / EM[rooms], innerHeight / 34);
+  const wall = innerWidth >= 1000 && letters >= Math.max(SMALLEST, innerHeight / 86);
+  root.dataset.layout = wall ? "wall" : "scroll";
+  root.dataset.rooms = rooms;
+  root.style.fontSize = wall ? `${letters.toFixed(1)}px` : "";
+  $("rooms").style.setProperty("--columns", best[1]);
+  const share = [0.42, 0.27][rows - 1] ?? 0.3; // of a card's height, for a picture
+  $("rooms").style.setProperty("--picture", wall ? `${Math.floor(share * tall / rows)}px` : "100vh");
+  $("rooms").style.setProperty("--rows", rows);
 }
 
 function tally() {
@@ -156,7 +187,9 @@ function fill(element, card) {
   element.dataset.room = card.room;
   element.setAttribute("aria-label", `${card.title}: ${card.word}`);
   symbol(element, card.level);
-  put(element.querySelector(".title"), card.title);
+  const title = element.querySelector(".title");
+  put(title, card.title);
+  title.title = card.title;
   const maintained = card.maintenance.length > 0;
   put(element.querySelector(".word"), maintained && card.level === "fine" ? "maintenance" : card.word);
   const line = card.line ?? (maintained
@@ -164,6 +197,7 @@ function fill(element, card) {
   const text = element.querySelector(".line");
   text.hidden = !line;
   put(text, line ? line.text : "");
+  text.title = text.textContent; // a wall shows two lines of it
   const detail = element.querySelector(".detail");
   detail.hidden = !(line && line.detail);
   put(detail, (line && line.detail) || "");
@@ -173,10 +207,15 @@ function fill(element, card) {
   views(element.querySelector(".views"), card);
   fact(element, "record", card.record.state === "none" ? "–" : `${card.record.running}/${card.record.wanted}`, card.record.state);
   fact(element, "stream", streamWord(card.stream), card.stream.state);
-  fact(element, "talk", card.talk ? "on" : card.in_use ? "off" : "closed", card.talk ? "on" : "none");
+  put(element.querySelector(".talk dt"), card.talk && card.until ? "Talk until" : "Talk");
+  fact(element, "talk", card.talk ? brief(card.until) : card.in_use ? "off" : "closed", card.talk ? "on" : "none");
   fact(element, "disk", card.disk_hours === null ? "–" : hours(card.disk_hours),
     card.disk_short ? "bad" : card.disk_hours === null ? "none" : "good");
   ages(element, card);
+}
+
+function brief(until) { // the clock above names the time zone
+  return until ? until.replace(/ \S+$/, "") : "on";
 }
 
 function streamWord(stream) {
@@ -207,7 +246,7 @@ function more(details, lines) {
 }
 
 function views(container, card) {
-  container.hidden = card.views.length === 0;
+  container.dataset.count = Math.min(card.views.length, 6);
   const before = new Map([...container.children].map((child) => [child.dataset.key, child]));
   card.views.forEach((view, index) => {
     const key = `${view.station} ${view.instance}`;
@@ -239,21 +278,90 @@ function look(element, view) {
     }, () => {});
   }
   put(element.querySelector(".name"), view.name);
-  const meters = element.querySelector(".meters");
-  const loudness = element.querySelector(".loudness");
-  meters.hidden = loudness.hidden = !view.meters;
   element.dataset.alarm = view.alarm;
-  put(loudness.querySelector("b"), view.lufs === null ? "–" : view.lufs <= -100 ? "−∞" : view.lufs.toFixed(0).replace("-", "−"));
-  put(loudness.querySelector("i"), view.alarm === "fine" ? "LUFS" : `LUFS ${BANDS[view.band]}`);
-  for (const side of ["left", "right"]) level(meters.querySelector(`.${side} .bar`), view[side]);
-  meters.setAttribute("aria-label", view.left === null ? "no levels"
-    : `peaks: left ${view.left.toFixed(0)} dB, right ${(view.right ?? view.left).toFixed(0)} dB`);
+  loudness(element.querySelector(".loudness"), view);
+  meters(element, view);
 }
 
-function level(bar, decibels) {
-  const share = decibels === null ? 0 : Math.min(1, Math.max(0, (decibels + 60) / 60));
-  bar.style.transform = `scaleX(${share})`;
-  bar.classList.toggle("hot", decibels !== null && decibels > -5);
+function sounds(lufs) {
+  return lufs === null ? "–" : lufs <= -100 ? "−∞" : lufs.toFixed(0).replace("-", "−");
+}
+
+function loudness(element, view) {
+  const word = view.alarm === "fine" ? "" : BANDS[view.band];
+  const dead = view.tracks.flatMap((track) => track.channels.filter((one) => one.dead)
+    .map((one) => (view.tracks.length > 1 ? `${track.name} ${one.name}` : one.name)));
+  const said = [word, dead.length && `${dead.join(", ")} silent`].filter(Boolean).join(", ");
+  const parts = [node("b", sounds(view.lufs)), node("i", " LUFS"), ...(said ? [node("em", ` ${said}`)] : [])];
+  const key = parts.map((one) => one.textContent).join("");
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  element.replaceChildren(...parts);
+}
+
+function node(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+// -- meters: every channel of every track, on the scale that broadcasters know --------------
+
+function height(decibels) { // IEC 60268-18: share of the scale, from -60 to 0 dB
+  const points = [[-60, 0], [-50, 0.075], [-40, 0.15], [-30, 0.3], [-20, 0.5], [0, 1]];
+  if (decibels <= -60) return 0;
+  if (decibels >= 0) return 1;
+  const above = points.findIndex(([level]) => level >= decibels);
+  const [[low, from], [high, to]] = [points[above - 1], points[above]];
+  return from + ((decibels - low) / (high - low)) * (to - from);
+}
+
+function meters(element, view) {
+  const meter = element.querySelector(".meters");
+  element.querySelector(".sound").hidden = !view.meters;
+  const shape = view.tracks.length ? view.tracks.map((track) => [track.name, track.channels.map((one) => one.name)])
+    : [["", ["L", "R"]]];
+  const key = JSON.stringify(shape);
+  if (meter.dataset.key !== key) {
+    meter.dataset.key = key;
+    meter.querySelectorAll(".track").forEach((one) => one.remove());
+    meter.append(...shape.map(([name, channels]) => track(shape.length > 1 ? name : "", channels)));
+  }
+  const shown = meter.querySelectorAll(".channel");
+  const channels = view.tracks.flatMap((one) => one.channels);
+  shown.forEach((one, index) => level(one, channels[index] ?? null, view.measured));
+  meter.setAttribute("aria-label", channels.length
+    ? `peaks: ${channels.map((one) => `${one.name} ${one.peak <= -100 ? "none" : `${one.peak.toFixed(0)} dB`}`).join(", ")}`
+    : "no levels");
+}
+
+function track(name, channels) {
+  const made = $("track").content.firstElementChild.cloneNode(true);
+  const title = made.querySelector(".track-name");
+  title.hidden = !name;
+  title.textContent = name;
+  title.title = name;
+  made.querySelector(".channels").append(...channels.map((letter) => {
+    const one = $("channel").content.firstElementChild.cloneNode(true);
+    one.querySelector("b").textContent = channels.length > 1 ? letter : "";
+    return one;
+  }));
+  return made;
+}
+
+function level(element, channel, measured) {
+  const peak = channel ? channel.peak : null;
+  element.dataset.state = peak === null ? "unknown" : channel.dead ? "dead" : "heard";
+  element.querySelector(".bar").style.clipPath = `inset(${100 - 100 * height(peak ?? -99)}% 0 0 0)`;
+  const now = seconds();
+  if (peak === null) element.held = null;
+  else if (!element.held || peak >= element.held.peak || now - element.held.at > HOLD) element.held = { peak, at: now };
+  if (peak !== null && peak >= CLIP) element.clipped = now;
+  const held = element.held && height(element.held.peak);
+  const mark = element.querySelector(".hold");
+  mark.hidden = !held;
+  mark.style.bottom = `${100 * (held || 0)}%`;
+  element.classList.toggle("clip", peak !== null && now - (element.clipped ?? -Infinity) < CLIP_SHOWN);
 }
 
 function ages(element, card) {
@@ -282,5 +390,6 @@ document.addEventListener("click", (event) => {
   }
 });
 
+addEventListener("resize", hang);
 connect();
 setInterval(tick, 500);
