@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve, frozen
 
+from fleet.manager.conference.talks import TalksNow
 from fleet.manager.health import Judge
 from fleet.manager.stations.state import Readings, RoomUse, StationState
 from fleet.manager.stations.thumbnails import Thumbnail
@@ -18,6 +19,7 @@ from fleet.manager.web.page.cards import Board, RoomView, board
 from fleet.manager.web.page.look import Look
 from fleet.model import Family, PresenceState, Problem, Roles, Sample, State, Telemetry
 from fleet.operations import InstanceReport, StationStatus
+from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 _ZONE: Final = ZoneInfo("Europe/Brussels")
 _WHERE: Final = {"cam": "tripod, back wall", "slides": "under the lectern", "mix": "desk, back row"}
@@ -38,6 +40,13 @@ _TITLES: Final = (
     "Club",
     "Chapel",
     "Garden tent",
+)
+_TALKS: Final = (
+    "Opening",
+    "Ten years of capturing talks, and what we would do otherwise",
+    "Sound that one understands in the last row",
+    "<b>HTML</b> is not a talk",
+    "Lightning talks",
 )
 _HARD: Final = (
     "Großer Hörsaal der Fakultät für Elektrotechnik und Informationstechnik",
@@ -159,7 +168,7 @@ class Play(Look):
             if self._bad and (self._count == 1 or number % 5 != 4):
                 trouble = _TROUBLES[(number - number // 5) % len(_TROUBLES)]
                 trouble = trouble if self._count > 1 else _TROUBLES[1]
-            name, use = f"room{number + 1}", RoomUse(True, number % 6 != 5)
+            name, use = f"room{number + 1}", self._use(number, now)
             own = list(self._boxes(name, number, trouble, now))
             judged = [
                 evolve(
@@ -185,6 +194,14 @@ class Play(Look):
         """The newest picture."""
         found = self._shown.get(station, {}).get((role, instance))
         return found.jpeg if found else None
+
+    def _use(self, number: int, now: datetime) -> RoomUse:
+        talk = number % 6 != 5
+        begin = now.replace(hour=11, minute=30) if talk else now.replace(hour=13, minute=0)
+        ends = now.replace(hour=12, minute=15 * (number % 3)) if talk else begin
+        title = _TALKS[number % len(_TALKS)]
+        one = ScheduledTalk(str(number), ScheduledRoom("room"), title, begin, ends, 1, "")
+        return RoomUse(True, talk, TalksNow(one) if talk else TalksNow(next=one))
 
     def _title(self, number: int) -> str:
         if self._bad and number % 3 == 1:

@@ -13,7 +13,7 @@ from tests.page.played import Play
 
 CUT = """
 const cut = [];
-const PARTS = '.title, .line, .frame, .name, .trough, .loudness *, dd, dt';
+const PARTS = '.title, .now, .line, .frame, .name, .trough, .loudness *, dd, dt';
 for (const card of document.querySelectorAll('.card')) {
   const all = card.getBoundingClientRect();
   for (const one of card.querySelectorAll(PARTS)) {

@@ -102,7 +102,7 @@ class Rooms:
             return override.until
         if room in self._talks:
             talk = self._talks[room].now(at).on
-            return talk and talk.end
+            return talk.end if talk else None
         return open_until(self._hours(room), self.header.timezone, at)
 
     def in_use(self, room: str, at: datetime) -> bool:

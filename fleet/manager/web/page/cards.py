@@ -80,6 +80,8 @@ class Card:
     views: tuple[View, ...]
     until: str | None
     """When the talk that is on ends, as people say it."""
+    scheduled: str | None
+    """The talk that is on by the schedule, or the one that is next."""
     line: Advice | None
     more: tuple[Advice, ...]
     """What else is wrong."""
@@ -206,6 +208,7 @@ def _card(
         bool(left) and min(left) < DISK_SECONDS,
         tuple(views(stations, room.use, pictures, now.timestamp())),
         clock(room.until, now) if room.until else None,
+        _scheduled(room.use, now),
         lines[0] if lines else None,
         tuple(lines[1:]),
     )
@@ -250,6 +253,15 @@ def clock(at: datetime, now: datetime) -> str:
     """
     local = at.astimezone(now.tzinfo)
     return f"{local:%H:%M %Z}" if local.date() == now.date() else f"{local:%a %H:%M %Z}"
+
+
+def _scheduled(use: RoomUse, now: datetime) -> str | None:
+    if use.talks is None:
+        return None
+    if use.talk and use.talks.on:
+        return use.talks.on.title
+    following = use.talks.next
+    return f"next, {clock(following.begin, now)}: {following.title}" if following else None
 
 
 def _tally(stations: Sequence[StationState], role: str, gauge: str | None = None) -> Tally:

@@ -194,6 +194,10 @@ function fill(element, card) {
   put(element.querySelector(".word"), maintained && card.level === "fine" ? "maintenance" : card.word);
   const line = card.line ?? (maintained
     ? { text: `somebody works on ${card.maintenance.join(", ")}`, command: null } : null);
+  const talk = element.querySelector(".now");
+  talk.hidden = !card.scheduled;
+  put(talk, card.scheduled ?? "");
+  talk.title = talk.textContent;
   const text = element.querySelector(".line");
   text.hidden = !line;
   put(text, line ? line.text : "");
