@@ -14,6 +14,7 @@ from fleet.roles.ingest import IngestSettings
 from fleet.roles.monitor import MonitorSettings
 from fleet.roles.record import RecordSettings
 from fleet.roles.stream import StreamSettings
+from fleet.roles.sync import SyncSettings
 from fleet.strict import structure
 from tests.processes import ROOT
 
@@ -24,6 +25,7 @@ SETTINGS: dict[str, type[Any]] = {
     "stream": StreamSettings,
     "monitor": MonitorSettings,
     "exec": ExecSettings,
+    "sync": SyncSettings,
 }
 AROUND = """
 [conference]

@@ -31,7 +31,7 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 _LEAST = 4 * 1024 * 1024
 """Bytes that must be free to begin: a full disk is not to be littered with tiny recordings."""
 _GIB = 1024**3
-_LAST = "last"
+LAST_SEGMENT = "last"
 """In the run's directory: the name of the segment published last."""
 _NAME_BYTES = 255
 _FRESH_SECONDS = 60.0
@@ -180,15 +180,15 @@ class Segments:
     def _last(self) -> Path | None:
         """The segment published last, as an agent before this one noted it."""
         try:
-            name = kept.read(self.run / _LAST, bytes.decode, _NAME_BYTES)
+            name = kept.read(self.run / LAST_SEGMENT, bytes.decode, _NAME_BYTES)
         except (OSError, ValueError) as error:
-            kept.set_aside(self.run / _LAST, error)
+            kept.set_aside(self.run / LAST_SEGMENT, error)
             return None
         if name is None:
             return None
         path = self.directory / name.replace("\0", "/")
         if path.name != name or path.suffix != self.suffix:
-            kept.set_aside(self.run / _LAST, "it names no segment")
+            kept.set_aside(self.run / LAST_SEGMENT, "it names no segment")
             return None
         return path if path.is_file() else None  # whoever collects files may have moved it
 
@@ -235,7 +235,7 @@ class Segments:
                 if not segment.stat().st_size:
                     segment.unlink()  # opened, but nothing came, or a power cut took it
             self._name()
-            for path in self.run.glob(f"{_LAST}*"):
+            for path in self.run.glob(f"{LAST_SEGMENT}*"):
                 kept.remove(path)
             self.run.rmdir()
             self._look()
@@ -274,7 +274,7 @@ class Segments:
 
     def _note(self, name: str) -> None:
         """Only an agent that comes later would miss it, so nobody waits for the disk."""
-        path = self.run / _LAST
+        path = self.run / LAST_SEGMENT
         with contextlib.suppress(OSError):
             kept.replace(path, name.encode(), sync=False)
             # Not to be waited for at the end either, should the disk have gone.

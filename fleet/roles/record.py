@@ -20,6 +20,7 @@ from fleet.media.segments import Segments, publish_left, short_of
 from fleet.media.sources import (
     AudioBitrate,
     FileSource,
+    Reference,
     Source,
     VideoBitrate,
     below,
@@ -70,14 +71,15 @@ class RecordSettings:
     ] = 15
 
     minimum_free_gib: Annotated[
-        float,
+        float | None,
         Meta(
             ge=0,
             le=1_000_000,
-            description="with less free it stops; local copies stop before, at 10",
+            description="with less free it stops; null: at 1, and of a mix at 0.5, so that it goes "
+            "on longest; local copies stop before, at 10",
             extra_json_schema={"unit": "GiB"},
         ),
-    ] = 1.0
+    ] = None
 
     def __attrs_post_init__(self) -> None:
         if self.source.raw and "copy" in (self.video_codec, self.audio_codec):
@@ -85,6 +87,14 @@ class RecordSettings:
                 "has video_codec or audio_codec = copy, but a source of type test or device has "
                 "nothing to copy: expected auto or a codec"
             )
+
+    @property
+    def least_free(self) -> float:
+        """GiB with less than which it stops."""
+        if self.minimum_free_gib is not None:
+            return self.minimum_free_gib
+        mix = isinstance(self.source, Reference) and self.source.role == "mix"
+        return 0.5 if mix else 1.0
 
 
 class Record(SourceRole[RecordSettings]):
@@ -227,7 +237,7 @@ class Record(SourceRole[RecordSettings]):
         self._check_space(self._segments.directory)
 
     def _check_space(self, directory: Path) -> None:
-        short = short_of(self.settings.minimum_free_gib, directory)
+        short = short_of(self.settings.least_free, directory)
         if short:
             raise Failed("DiskLow", f"{short} for {directory}: delete or move recordings")
 

@@ -37,6 +37,7 @@ def conference(port: int) -> str:
         roles.record.main = {{{_SOURCE}}}
         roles.stream.main = {{{_SOURCE}, target = {{type = "hls"}}}}
         roles.monitor.main = {{{_SOURCE}}}
+        roles.sync.main = {{target = {{type = "path", path = "/nowhere"}}}}
         roles.ingest.main = {device}, size = "320x180", rate = 10}}
     """
 

@@ -17,6 +17,12 @@ class Disk:
         self.path = Path(f"/proc/{self._holder.pid}/root/mnt")
         self.run(f"mount -t tmpfs -o size={size} none /mnt")
 
+    @property
+    def shell(self) -> str:
+        """What runs $SSH_ORIGINAL_COMMAND where the disk is /mnt."""
+        within = f"nsenter -t {self._holder.pid} -U -m --preserve-credentials"
+        return f'{within} sh -c "$SSH_ORIGINAL_COMMAND"'
+
     def run(self, command: str) -> None:
         """Run a shell command where the disk is /mnt."""
         assert self._holder.stdin is not None
