@@ -124,32 +124,31 @@ class SshStorage:
             text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
             return f'"{text}"'
 
-        options = {
-            "HostName": self.host,
-            "Port": self.port,
-            "User": self.user,
-            "HostKeyAlias": _ALIAS,
-            "UserKnownHostsFile": quoted(directory / "known_hosts"),
-            "GlobalKnownHostsFile": "none",
-            "StrictHostKeyChecking": "yes",
-            "CheckHostIP": "no",
-            "UpdateHostKeys": "no",
-            "IdentityFile": quoted(directory / "key"),
-            "IdentitiesOnly": "yes",
-            "IdentityAgent": "none",
-            "PreferredAuthentications": "publickey",
-            "BatchMode": "yes",
-            "ConnectTimeout": _PATIENCE_SECONDS,
-            "ServerAliveInterval": _PATIENCE_SECONDS,
-            "ServerAliveCountMax": 3,
-            "ForwardAgent": "no",
-            "ForwardX11": "no",
-            "ControlPath": "none",
-            "EscapeChar": "none",
-            "RequestTTY": "no",
-            "LogLevel": "ERROR",
-        }
-        return "".join(f"{name} {value}\n" for name, value in options.items())
+        return f"""\
+HostName {self.host}
+Port {self.port}
+User {self.user}
+HostKeyAlias {_ALIAS}
+UserKnownHostsFile {quoted(directory / "known_hosts")}
+GlobalKnownHostsFile none
+StrictHostKeyChecking yes
+CheckHostIP no
+UpdateHostKeys no
+IdentityFile {quoted(directory / "key")}
+IdentitiesOnly yes
+IdentityAgent none
+PreferredAuthentications publickey
+BatchMode yes
+ConnectTimeout {_PATIENCE_SECONDS}
+ServerAliveInterval {_PATIENCE_SECONDS}
+ServerAliveCountMax 3
+ForwardAgent no
+ForwardX11 no
+ControlPath none
+EscapeChar none
+RequestTTY no
+LogLevel ERROR
+"""
 
 
 @frozen
