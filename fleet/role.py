@@ -4,10 +4,11 @@ Roles know nothing of MQTT: they see their settings and a `Host`.
 """
 
 import asyncio
+import operator
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
@@ -238,9 +239,10 @@ def command(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
 class Role(Generic[S]):
     """One instance of a role. Subclasses say what starting, updating and stopping mean."""
 
-    live: ClassVar[frozenset[str]] = frozenset()
+    taken_live: ClassVar[frozenset[str]] = frozenset()
     """The settings that `update` takes while it runs, of a role that comes with fleet: a plan
-    says that a change of any other interrupts it.
+    says that a change of any other interrupts it. `sources/*`: what stands in that table, as long
+    as its keys stay.
     """
     stall_seconds: float | None = None
     """Seconds without `Host.progress` after which a running role counts as `Stalled`.
@@ -265,10 +267,12 @@ class Role(Generic[S]):
         return False
 
     def takes_live(self, settings: S) -> bool:
-        """Whether nothing but `live` settings is different."""
+        """Whether nothing but `taken_live` settings is different."""
         fields: tuple[Any, ...] = attrs.fields(type(settings))  # type: ignore[arg-type]
-        kept = (one.name for one in fields if one.name not in self.live)
-        return all(getattr(settings, name) == getattr(self.settings, name) for name in kept)
+        old, new = (
+            {one.name: getattr(it, one.name) for one in fields} for it in (self.settings, settings)
+        )
+        return only_live(self.taken_live, old, new)
 
     async def stop(self) -> None:
         """End, so that what was written is whole.
@@ -314,6 +318,28 @@ class Role(Generic[S]):
             Command(name, arguments, result, getattr(self, name))
             for name, (arguments, result) in self.declared_commands().items()
         )
+
+
+def only_live(
+    taken_live: Set[str],
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    same: Callable[[Any, Any], bool] = operator.eq,
+) -> bool:
+    """Whether nothing but `Role.taken_live` is different between two tables of settings."""
+
+    def is_live(key: str) -> bool:
+        if key in taken_live:
+            return True
+        before, after = old.get(key), new.get(key)
+        return (
+            f"{key}/*" in taken_live
+            and isinstance(before, Mapping)
+            and isinstance(after, Mapping)
+            and before.keys() == after.keys()
+        )
+
+    return all(is_live(key) for key in {*old, *new} if not same(old.get(key), new.get(key)))
 
 
 @frozen

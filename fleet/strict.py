@@ -526,6 +526,9 @@ def _walk(error: BaseException, pointer: str) -> Iterator[Mistake]:
             yield Mistake(f"{pointer}/{escape(key)}", f"is not known here{hint}")
     elif isinstance(error, KeyError):
         yield Mistake(pointer, "is missing and has no default")
+    elif isinstance(error, Mistakes):  # of a class that says which of its values is wrong
+        for one in error.mistakes:
+            yield Mistake(pointer + one.pointer, one.message)
     elif isinstance(error, ValueError):
         yield Mistake(pointer, str(error))
 

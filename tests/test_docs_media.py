@@ -11,6 +11,7 @@ from fleet.media.inputs import Picture, Sound
 from fleet.media.meter import THRESHOLDS, Meter
 from fleet.roles.exec import ExecSettings
 from fleet.roles.ingest import IngestSettings
+from fleet.roles.mix import MixSettings
 from fleet.roles.monitor import MonitorSettings
 from fleet.roles.record import RecordSettings
 from fleet.roles.stream import StreamSettings
@@ -26,6 +27,7 @@ SETTINGS: dict[str, type[Any]] = {
     "monitor": MonitorSettings,
     "exec": ExecSettings,
     "sync": SyncSettings,
+    "mix": MixSettings,
 }
 AROUND = """
 [conference]
@@ -34,7 +36,12 @@ timezone = "Europe/Brussels"
 [rooms.hall1]
 [rooms.hall2]
 """
-NAMES = {"hall1-cam": "cam", "hall1-slides": "slides", "hall2-cam": "cam"}
+NAMES = {
+    "hall1-cam": "cam",
+    "hall1-slides": "slides",
+    "hall1-mix": "mix",
+    "hall2-cam": "cam",
+}
 
 
 def whole(example: str) -> str:

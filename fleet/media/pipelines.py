@@ -1,10 +1,16 @@
 """The GStreamer pipelines of an ingest, as the capture program takes them. Pure."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from fleet import programs
 from fleet.media.inputs import Input, NoInput, Picture, Sound
-from fleet.role import Host
+from fleet.role import Failed, Host
+
+CAPTURE = ("/usr/bin/python3", "-I", str(Path(programs.__file__).with_name("capture.py")))
+"""The program that runs them, on the Python that has GStreamer's bindings: ours may be in a
+virtual environment."""
 
 WAIT = 200_000_000
 """Nanoseconds the mixers wait for what is on its way."""
@@ -18,7 +24,7 @@ LOOPBACK = "127.0.0.1"
 """Where readers on the station itself connect, whatever becomes of its network."""
 _LOOPED = (LOOPBACK, "0.0.0.0", "::")  # noqa: S104 (compared with)
 """Addresses to listen on that include it."""
-_PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
+PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
 _CONVERT = "audioconvert dithering=none"
 """Zeros stay zeros, so that a monitor can tell a muted input from a quiet room."""
 # Without a latency of its own, a feed that nothing came through yet would hold up the mixers.
@@ -27,6 +33,8 @@ _FEED = (
 )
 _AHEAD = "queue max-size-buffers={max} max-size-bytes=0 max-size-time=0"
 """What is decoded while the one before waits for its time."""
+_QUEUED = "max-size-time=10000000000 max-size-bytes=33554432 max-size-buffers=1048576"
+"""As `programs.capture` has it."""
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
     # No parser: it takes the frame after the first for a key frame, and both repeat their headers
@@ -60,6 +68,21 @@ PACKAGES = {
 """What an element's name begins with -> the Debian package that has it."""
 
 
+def refused(words: str, port: int, listen: str) -> Failed | None:
+    """Why the program could not serve, by its last output; None where that does not tell."""
+    if "in use" in words:
+        return Failed(
+            "PortInUse",
+            f"port {port} is taken by another program: give this one another port",
+        )
+    if "assign requested address" in words:
+        return Failed("NotPermitted", f"{listen} is not an address of this station")
+    if "no element" in words.lower():
+        package = next((has for part, has in PACKAGES.items() if part in words), "")
+        return Failed("ToolMissing", f"{words.strip()}: apt install {package}".rstrip(": "))
+    return None
+
+
 def raw(size: str) -> str:
     """The picture between capture and encoder, at any rate."""
     width, height = size.split("x")
@@ -82,25 +105,11 @@ def output(
 
     `picture`: as `raw` gives it, with a rate, None for none; `video`, `audio`: codec and bit/s.
     """
-    wait = f"latency={WAIT} ignore-inactive-pads=true"
-    parts = []
-    if picture:
-        codec, bit = video
-        encoder = _VIDEO[codec].format(bit=bit, kbit=bit // 1000)
-        parts += [
-            f"compositor name=pictures background=black {wait}"
-            f" ! {picture} ! {encoder} ! queue ! mux.",
-            f"videotestsrc is-live=true pattern=black ! {picture} ! pictures.sink_0",
-            f"appsrc name=picture {_FEED} caps={picture} ! pictures.sink_1",
-        ]
-    if sound:
-        codec, bit = audio
-        parts += [
-            f"audiomixer name=sounds {wait} ! {_PCM}"
-            f" ! {_CONVERT} ! {_AUDIO[codec].format(bit=bit)} ! queue ! mux.",
-            f"audiotestsrc is-live=true wave=silence ! {_PCM} ! sounds.sink_0",
-            f"appsrc name=sound {_FEED} caps={_PCM} ! sounds.sink_1",
-        ]
+    encoder = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000)
+    parts = _always(
+        (picture, encoder) if picture else None,
+        _AUDIO[audio[0]].format(bit=audio[1]) if sound else None,
+    )
     begin = (
         "sync-method=latest-keyframe recover-policy=keyframe"
         if picture
@@ -119,6 +128,31 @@ def output(
     return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", servers])
 
 
+def raw_output(picture: str, end: str) -> str:
+    """From pictures and sound, not encoded, to the pads of `mux` in `end`."""
+    return " ".join([*_always((picture, "identity name=encoded"), "identity"), end])
+
+
+def _always(picture: tuple[str, str] | None, sound: str | None) -> list[str]:
+    """What comes, or black and silence, by way of what the last of each names, to `mux`."""
+    wait = f"latency={WAIT} ignore-inactive-pads=true"
+    parts = []
+    if picture:
+        caps, then = picture
+        parts += [
+            f"compositor name=pictures background=black {wait} ! {caps} ! {then} ! queue ! mux.",
+            f"videotestsrc is-live=true pattern=black ! {caps} ! pictures.sink_0",
+            f"appsrc name=picture {_FEED} caps={caps} ! pictures.sink_1",
+        ]
+    if sound:
+        parts += [
+            f"audiomixer name=sounds {wait} ! {PCM} ! {_CONVERT} ! {sound} ! queue ! mux.",
+            f"audiotestsrc is-live=true wave=silence ! {PCM} ! sounds.sink_0",
+            f"appsrc name=sound {_FEED} caps={PCM} ! sounds.sink_1",
+        ]
+    return parts
+
+
 def sources(
     picture: Picture, sound: Sound, caps: str, rate: str, host: Host
 ) -> list[dict[str, Any]]:
@@ -126,18 +160,7 @@ def sources(
 
     `caps`: the picture that is wanted, as `raw` gives it; `rate`: its frames a second, as `25/1`.
     """
-    best = f"video/x-raw,framerate={rate}"  # asked for where a source has a choice
-    wanted = f'capsfilter caps="{best},colorimetry=bt709;{best};video/x-raw"'
-    image = (
-        f"{wanted} ! videoconvert name=seen ! deinterlace ! identity name=thin"
-        " ! videoflip video-direction=auto ! videoconvert ! capsfilter name=range"
-        f" ! videoconvertscale add-borders=true ! {caps}"
-        f" ! {_AHEAD.format(max=4)} ! appsink name=picture max-buffers=8 {_TAKE}"
-    )
-    tone = (
-        f"{_CONVERT} ! audioresample ! {_PCM} ! {_AHEAD.format(max=200)}"
-        f" ! appsink name=sound max-buffers=100 {_TAKE}"
-    )
+    image, tone = _ends(caps, rate)
     if isinstance(picture, NoInput):
         return [] if isinstance(sound, NoInput) else [_source(sound, [(sound.sound, tone)], host)]
     if isinstance(sound, NoInput):
@@ -148,6 +171,35 @@ def sources(
         _source(picture, [(picture.picture, image)], host),
         _source(sound, [(sound.sound, tone)], host),
     ]
+
+
+def offered(host: str, port: int, caps: str, rate: str) -> dict[str, Any]:
+    """The pipeline that reads what another role offers; caps and rate as for `sources`."""
+    read = f"tcpclientsrc name=device ! decodebin name=streams {_QUEUED}"
+    return tapped(read, "streams", caps, rate) | {"set": {"device": {"host": host, "port": port}}}
+
+
+def tapped(begin: str, name: str, caps: str, rate: str) -> dict[str, Any]:
+    """The same of the pads of `name`, an element of the pipeline `begin`."""
+    image, tone = _ends(caps, rate)
+    return {"pipeline": f"{begin} {name}. ! {image} {name}. ! {tone}", "stands": False}
+
+
+def _ends(caps: str, rate: str) -> tuple[str, str]:
+    """What makes of a picture and of sound those that leave."""
+    best = f"video/x-raw,framerate={rate}"  # asked for where a source has a choice
+    wanted = f'capsfilter caps="{best},colorimetry=bt709;{best};video/x-raw"'
+    image = (
+        f"{wanted} ! videoconvert name=seen ! deinterlace ! identity name=thin"
+        " ! videoflip video-direction=auto ! videoconvert ! capsfilter name=range"
+        f" ! videoconvertscale add-borders=true ! {caps}"
+        f" ! {_AHEAD.format(max=4)} ! appsink name=picture max-buffers=8 {_TAKE}"
+    )
+    tone = (
+        f"{_CONVERT} ! audioresample ! {PCM} ! {_AHEAD.format(max=200)}"
+        f" ! appsink name=sound max-buffers=100 {_TAKE}"
+    )
+    return image, tone
 
 
 def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[str, Any]:

@@ -6,6 +6,7 @@ box may change its address and the order in which things start does not matter.
 """
 
 import re
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -77,6 +78,21 @@ def below(directory: str) -> None:
         )
 
 
+def own_address(listen: str) -> None:
+    """Check that `listen` is an address of a machine.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        ip_address(listen)
+    except ValueError:
+        raise ValueError(
+            f'expected an address of the station such as "0.0.0.0", got "{listen}"'
+        ) from None
+
+
+Listen = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+$"), own_address]
 Size = Annotated[
     str,
     Meta(

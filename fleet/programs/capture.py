@@ -240,7 +240,7 @@ class Capture:
         self._output.set_start_time(Gst.CLOCK_TIME_NONE)
         self._output.set_base_time(clock.get_time())
         servers = map(self._output.get_by_name, ("server", "loopback"))
-        self._servers = [server for server in servers if server]
+        self._servers = [one for one in servers if one and one.find_property("bytes-to-serve")]
         self._pictures, self._sounds = self._feeding(specification)
         self._feeds = {feed.kind: feed for feed in (self._pictures, self._sounds) if feed}
         self._sources = [Source(one, self._output, self._feeds) for one in specification["sources"]]
@@ -309,7 +309,7 @@ class Capture:
             "drop_frames": dropped,
             "dup_frames": repeated,
             "speed": f"{self._speed():.2f}x",
-            "total_size": self._servers[0].get_property("bytes-to-serve"),
+            "total_size": sum(one.get_property("bytes-to-serve") for one in self._servers[:1]),
             "readers": sum(server.get_property("num-handles") for server in self._servers),
             "input": next(filter(None, (source.input() for source in self._sources)), ""),
         }

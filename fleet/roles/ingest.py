@@ -11,20 +11,17 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Literal
 
 from attrs import frozen
 from prometheus_client import Counter, Gauge
 
-from fleet import programs
 from fleet.media.inputs import NOTHING, FileInput, NoInput, Picture, Sound
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
-from fleet.media.pipelines import LOOPBACK, PACKAGES, output, raw, sources
+from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sources
 from fleet.media.progress import Metrics, Report
 from fleet.media.segments import publish_left
-from fleet.media.sources import PORT, AudioBitrate, Rate, Size, VideoBitrate, fraction
+from fleet.media.sources import PORT, AudioBitrate, Listen, Rate, Size, VideoBitrate, fraction
 from fleet.roles import (
     ChildRole,
     Failed,
@@ -41,22 +38,10 @@ _ADVICE = {
     "file": "check that the file is there, that the agent's user may read it, and what it holds",
 }
 """Type of an input -> what to do where nothing comes of it; for all others there is a cable."""
-_PROGRAM = Path(programs.__file__).with_name("capture.py")
-_PYTHON = "/usr/bin/python3"
-"""The one that has GStreamer's bindings; ours may be in a virtual environment."""
 _PATIENCE_SECONDS = 3.0
 """How long the second of picture and sound may come after the first."""
 _LOSS = 0.01
 """Share of pictures or sound whose loss is said."""
-
-
-def _own_address(listen: str) -> None:
-    try:
-        ip_address(listen)
-    except ValueError:
-        raise ValueError(
-            f'expected an address of the station such as "0.0.0.0", got "{listen}"'
-        ) from None
 
 
 @frozen
@@ -75,12 +60,7 @@ class IngestSettings:
     audio_bitrate: AudioBitrate = 128_000
     port: Annotated[int, Meta(ge=1024, le=65535, description="where readers connect (TCP)")] = PORT
     listen: Annotated[
-        str,
-        Meta(
-            pattern=r"^[0-9A-Fa-f.:]+$",
-            description="where others connect; readers on the station always can",
-        ),
-        _own_address,
+        Listen, Meta(description="where others connect; readers on the station always can")
     ] = "0.0.0.0"  # noqa: S104 (readers are other boxes; the port carries what the room sees)
     local_copy: Annotated[LocalCopySettings, Meta(description="the copy on the station's disk")] = (
         LOCAL_COPY
@@ -144,7 +124,7 @@ class Ingest(ChildRole[IngestSettings]):
             "rate": [over, under],
             "sources": sources(settings.picture, settings.sound, shown, rate, self.host),
         }
-        return [_PYTHON, "-I", str(_PROGRAM), json.dumps(pipelines)]
+        return [*CAPTURE, json.dumps(pipelines)]
 
     async def start(self) -> None:
         """Returns once picture or sound leaves; a device that lacks is begun without."""
@@ -266,19 +246,9 @@ class Ingest(ChildRole[IngestSettings]):
 
     def failure(self, status: int | None) -> Failed:
         """What its end means."""
-        words = self.child.last_words(20)
-        settings = self.settings
-        if "in use" in words:
-            return Failed(
-                "PortInUse",
-                f"port {settings.port} is taken by another program: give this ingest another port",
-            )
-        if "assign requested address" in words:
-            return Failed("NotPermitted", f"{settings.listen} is not an address of this station")
-        if "no element" in words.lower():
-            package = next((has for part, has in PACKAGES.items() if part in words), "")
-            return Failed("ToolMissing", f"{words.strip()}: apt install {package}".rstrip(": "))
-        return super().failure(status)
+        words, settings = self.child.last_words(20), self.settings
+        refusal = refused(words, settings.port, settings.listen)
+        return refusal or super().failure(status)
 
     async def stop(self) -> None:
         """The copy first, so that it is whole."""
@@ -292,7 +262,7 @@ class IngestFactory(RoleFactory[IngestSettings]):
     role = Ingest
     settings = IngestSettings
     tools: Mapping[str, str] = {
-        _PYTHON: "python3-gi",
+        CAPTURE[0]: "python3-gi",
         "gst-launch-1.0": "gstreamer1.0-tools",
         "ffmpeg": "ffmpeg",
     }

@@ -182,7 +182,7 @@ class _Lines:
 class Monitor(Role[MonitorSettings]):
     """One pair of eyes and ears."""
 
-    live = frozenset(one.name for one in attrs.fields(MonitorSettings)) - _FIXED
+    taken_live = frozenset(one.name for one in attrs.fields(MonitorSettings)) - _FIXED
     stall_seconds = 30.0
     start_seconds = 10.0
     """How long a start waits for the first measurement."""

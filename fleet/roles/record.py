@@ -101,7 +101,7 @@ class Record(SourceRole[RecordSettings]):
     """One recording, in segments."""
 
     output = "recording"
-    live = frozenset(("stall_seconds", "minimum_free_gib"))
+    taken_live = frozenset(("stall_seconds", "minimum_free_gib"))
     _segments: Segments
 
     def __init__(self, host: Host, settings: RecordSettings) -> None:

@@ -13,6 +13,7 @@ from fleet.guard import Guard, LoopWatch
 from tests.board.page import Metric, metrics
 from tests.manager.station import apply
 from tests.processes import Mosquitto, Programs, free_port, until
+from tests.roles.mixing import own_address, two_ports
 from tests.stranger import Stranger
 
 ALL = {
@@ -26,7 +27,7 @@ ALL = {
 _SOURCE = 'source = {type = "test", size = "320x180", rate = 10}'
 
 
-def conference(port: int) -> str:
+def conference(port: int, mix: int) -> str:
     """One station with each role that there is."""
     device = f'{{picture = {{type = "test"}}, sound = {{type = "test"}}, port = {port}'
     return f"""
@@ -39,6 +40,13 @@ def conference(port: int) -> str:
         roles.monitor.main = {{{_SOURCE}}}
         roles.sync.main = {{target = {{type = "path", path = "/nowhere"}}}}
         roles.ingest.main = {device}, size = "320x180", rate = 10}}
+        [stations.hall1-cam.roles.mix.main]
+        sources.cam = {{role = "ingest"}}
+        audio = "cam"
+        size = "320x180"
+        rate = 10
+        port = {mix}
+        control_listen = "{own_address()}"
     """
 
 
@@ -84,7 +92,7 @@ async def test_every_metric_is_listed_with_its_type_and_labels_and_no_other_is(
     found = re.search(r"serving (http://\S+)/metrics", manager.log())
     assert found
     programs.agent(broker, "station1", "interval = 1\n")
-    await apply(stranger, conference(free_port()))
+    await apply(stranger, conference(free_port(), two_ports()))
     about = "fleet/v1/station/station1"
     stranger.publish(f"{about}/command/me/station/info", {}, retain=True)
     stranger.publish("fleet/v1/station/garbage/ack", b"not JSON")

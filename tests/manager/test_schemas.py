@@ -34,7 +34,7 @@ class _Settings:
 def says(instances: int = 0, **schemas: Any) -> Registration:
     """A registration with these roles, as it arrives."""
     factories = {role: Factory(instances, schema, {}) for role, schema in schemas.items()}
-    said = registration("A") | {"blocked_roles": ["mix"], "factories": {}}
+    said = registration("A") | {"blocked_roles": ["shelved"], "factories": {}}
     empty = decode(dumps(said), Registration)
     return decode(encode(Registration(**{**_fields(empty), "factories": factories})), Registration)
 
@@ -129,7 +129,7 @@ def test_what_a_role_of_its_own_takes_is_told_by_the_stations_schema() -> None:
                     "two": {"url": 5},
                     "whole": {"url": "x", "password": {"secret": "y"}, "speed": 180.0},
                 },
-                "mix": {"main": {}},
+                "shelved": {"main": {}},
                 "Stream": {"main": {}},
             },
             said,
@@ -140,7 +140,7 @@ def test_what_a_role_of_its_own_takes_is_told_by_the_stations_schema() -> None:
     assert ("InvalidConfiguration", "stream", "main", "/password") in where
     assert ("InvalidConfiguration", "stream", "two", "/url") in where
     assert ("InvalidConfiguration", "stream", "whole", "/speed") in where
-    assert ("BlockedRole", "mix", None, None) in where
+    assert ("BlockedRole", "shelved", None, None) in where
     assert ("MissingRoleFactory", "Stream", None, None) in where
     messages = {one.message for one in found}
     assert "has no role 'Stream' (did you mean 'stream'?)" in messages

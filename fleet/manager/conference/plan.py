@@ -19,6 +19,7 @@ from fleet.manager.conference.wanted import (
 )
 from fleet.model import Registration, Roles, Settings
 from fleet.operations import RECORDING, Change, Doubt, StationChange
+from fleet.role import only_live
 from fleet.wire import dumps
 
 _LONGEST: Final = 30
@@ -75,8 +76,7 @@ def _changed(role: str, old: bytes, new: bytes, schema: bytes) -> tuple[str, boo
 
 def _takes_live(role: str, old: Settings, new: Settings) -> bool:
     factory = known.factories().get(role)
-    different = {key for key in {*old, *new} if not same(old.get(key), new.get(key))}
-    return factory is not None and different <= factory.role.live
+    return factory is not None and only_live(factory.role.taken_live, old, new, same)
 
 
 def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChange | None:
