@@ -26,6 +26,9 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Rooms": {
         "schedule": "Show the talks of the rooms; check a schedule before it is used.",
+        "cut": "Have a room's mixer show its sources otherwise.",
+        "blank": "Blank a room's stream: black and silence leave.",
+        "live": "Show a room's program on its stream again.",
         "talk": "Say whether a talk is on: then silence and black are alarms.",
         "maintenance": "Say that somebody works there: no alert calls anybody.",
     },
