@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet import programs
-from fleet.media.inputs import Input, NoInput, Picture, Sound
+from fleet.media.inputs import Input, NoInput, Picture, Sound, UrlInput
 from fleet.role import Failed, Host
 
 CAPTURE = ("/usr/bin/python3", "-I", str(Path(programs.__file__).with_name("capture.py")))
@@ -40,12 +40,17 @@ _VIDEO = {
     # No parser: it takes the frame after the first for a key frame, and both repeat their headers
     # before each key frame; from x265's own kind of those (open-gop) nobody can begin.
     "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency"
-    " ! video/x-h264,stream-format=byte-stream,alignment=au ! identity name=encoded",
+    " ! video/x-h264,stream-format=byte-stream,alignment=au",
     "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
     " option-string=repeat-headers=1:open-gop=0"
     ":colorprim=bt709:transfer=bt709:colormatrix=bt709:range=limited"
-    " ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=encoded",
+    " ! video/x-h265,stream-format=byte-stream,alignment=au",
 }
+_DATED = (
+    " ! appsink name=encoded sync=false async=false emit-signals=true"
+    " appsrc name=dated is-live=true format=time"
+)
+"""Where encoded pictures get their time of day."""
 _AUDIO = {
     "aac": "avenc_aac bitrate={bit} ! aacparse",
     "mp2": "avenc_mp2 bitrate={bit} ! mpegaudioparse",
@@ -105,7 +110,7 @@ def output(
 
     `picture`: as `raw` gives it, with a rate, None for none; `video`, `audio`: codec and bit/s.
     """
-    encoder = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000)
+    encoder = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000) + _DATED
     parts = _always(
         (picture, encoder) if picture else None,
         _AUDIO[audio[0]].format(bit=audio[1]) if sound else None,
@@ -214,4 +219,9 @@ def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[s
         for element, values in one.properties(host).items()
         if f"name={element}" in pipeline.split()
     }
-    return {"pipeline": pipeline, "set": properties, "stands": "name=decoder" in pipeline.split()}
+    return {
+        "pipeline": pipeline,
+        "set": properties,
+        "stands": "name=decoder" in pipeline.split(),
+        "far": isinstance(one, UrlInput),
+    }

@@ -23,6 +23,7 @@ from typing import Protocol, Self
 from attrs import define, field
 
 from fleet import kept
+from fleet.media.began import set_creation_time
 from fleet.role import Failed, OwnStation
 
 log = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ class Segments:
     current: Path | None = None
     """The segment published last."""
     _size: int = field(default=0, init=False)
+    _opened: datetime | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _named: deque[Path] = field(factory=lambda: deque(maxlen=100), init=False)
 
@@ -235,6 +237,7 @@ class Segments:
                 if not segment.stat().st_size:
                     segment.unlink()  # opened, but nothing came, or a power cut took it
             self._name()
+            self._date()
             for path in self.run.glob(f"{LAST_SEGMENT}*"):
                 kept.remove(path)
             self.run.rmdir()
@@ -266,11 +269,24 @@ class Segments:
             stat = segment.stat()
             if not stat.st_size:
                 return
+            self._date()
             opened = self.last_write or datetime.fromtimestamp(stat.st_mtime, UTC)
-            path = self._reserve(self._begun() if int(segment.stem) == 0 else opened)
+            self._opened = self._begun() if int(segment.stem) == 0 else opened
+            path = self._reserve(self._opened)
             self._note(path.name)
             self.current, self._size = segment.rename(path), 0
             self._named.append(path)
+
+    def _date(self) -> None:
+        """The segment published last is whole now: have it say when it was opened."""
+        if self.current is None or self.suffix != ".mkv":
+            return
+        with contextlib.suppress(OSError, ValueError):  # its name says so too
+            stamp = self.current.stem.rpartition("-")[2]
+            named = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+            last = self.current.stat()
+            set_creation_time(self.current, self._opened or named)
+            os.utime(self.current, ns=(last.st_atime_ns, last.st_mtime_ns))
 
     def _note(self, name: str) -> None:
         """Only an agent that comes later would miss it, so nobody waits for the disk."""

@@ -8,15 +8,18 @@ sound. All of them run on one clock, so sound and picture stay together.
 Run as `python3 capture.py SPECIFICATION`, JSON with the pipelines as GStreamer writes them:
 
     {"output": "…", "rate": [25, 1], "sources": [
-        {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false}]}
+        {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false,
+         "far": false}]}
 
 `output` has appsrc elements named `picture` and `sound` (either may lack), the first at `sink_1`
-of one named `pictures`, and elements `server` and, where that does not take connections from the
-station itself, `loopback`; a source has appsinks with the names of what it feeds, and for pictures
-elements `seen` at their begin, `thin` where spare ones are left out, and `range`, a filter of
-what they are converted by. `stands`: its picture may stay the same for
-seconds. Every second it writes what it does to standard output, as ffmpeg's `-progress` does. It
-ends with status 3 where GStreamer lacks a part.
+of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key frames get
+their time of day (or an element `encoded` that leaves pictures as they are), and elements `server`
+and, where that does not take connections from the station itself, `loopback`; a source has
+appsinks with the names of what it feeds, and for pictures elements `seen` at their begin, `thin`
+where spare ones are left out, and `range`, a filter of what they are converted by. `stands`: its
+picture may stay the same for seconds; `far`: what it reads is sent by another machine, and kept
+for a while. Every second it writes what it does to standard output, as ffmpeg's `-progress` does.
+It ends with status 3 where GStreamer lacks a part.
 """
 
 import contextlib
@@ -41,8 +44,9 @@ except (ImportError, ValueError) as missing:
 
 # Nothing but its neighbours, which need no packages: this is the system's Python, not the agent's.
 sys.path.append(str(Path(__file__).parents[2]))
-from fleet.programs.feeds import SILENT_SECONDS, Pictures, Sounds
+from fleet.programs.feeds import SILENT_SECONDS, Encoded, Pictures, Sounds
 from fleet.programs.plugged import ANY, the_only
+from fleet.programs.stamp import Arrivals
 from fleet.programs.timing import Timeline
 
 Json = dict[str, Any]
@@ -70,6 +74,7 @@ class Source:
         self._output = output
         self._pipeline: Any = None
         self._timeline: Timeline | None = None
+        self._arrivals = Arrivals(Gst.SECOND)
         self._lock = threading.Lock()
         self._begun = 0.0
         self._retry_at = 0.0
@@ -112,7 +117,7 @@ class Source:
         decoder = pipeline.get_by_name("decoder")
         if decoder is not None:
             decoder.connect("source-setup", _set_up)
-            decoder.connect("deep-element-added", _set_up_inside)
+            decoder.connect("deep-element-added", self._set_up_inside, pipeline)
         bus = pipeline.get_bus()
         for flushing in (True, False):  # a screen complains before it is told which one it is
             bus.set_flushing(flushing)
@@ -120,7 +125,7 @@ class Source:
         bus.connect("message::error", self._failed)
         bus.connect("message::eos", self._ended)
         bus.connect("message::latency", _has_latency, pipeline)
-        self._pipeline, self._timeline = pipeline, None
+        self._pipeline, self._timeline, self._arrivals = pipeline, None, Arrivals(Gst.SECOND)
         self._begun = monotonic()
         pipeline.set_state(Gst.State.PLAYING)
 
@@ -181,8 +186,35 @@ class Source:
             time = self._timeline.place(feed.kind, running, now)
             settled = self._timeline.settled
         if time is not None:
-            feed.take(buffer, time, settled)
+            late = self._arrivals.late
+            came = time if late is None else running + pipeline.get_base_time() - base + late
+            feed.take(buffer, time, settled, time - came)
         return Gst.FlowReturn.OK
+
+    def _set_up_inside(self, decoder: Any, inner: Any, element: Any, pipeline: Any) -> None:
+        factory = element.get_factory()
+        name = factory.get_name() if factory is not None else ""
+        if name == "decodebin":
+            for property_, value in QUEUED.items():
+                element.set_property(property_, value)
+        elif name == "multiqueue" and self._specification.get("far"):
+            element.connect("pad-added", self._watch_arrivals, pipeline)
+
+    def _watch_arrivals(self, queue: Any, pad: Any, pipeline: Any) -> None:
+        """What comes waits here until it is shown: see when it came."""
+        if pad.direction == Gst.PadDirection.SINK:
+            pad.add_probe(Gst.PadProbeType.BUFFER, self._arrived, pipeline)
+
+    def _arrived(self, pad: Any, information: Any, pipeline: Any) -> Any:
+        segment = pad.get_sticky_event(Gst.EventType.SEGMENT, 0)
+        time = information.get_buffer().pts
+        if segment is not None and time != Gst.CLOCK_TIME_NONE and pipeline is self._pipeline:
+            running = segment.parse_segment().to_running_time(Gst.Format.TIME, time)
+            now = self._output.get_clock().get_time() - pipeline.get_base_time()
+            if running != Gst.CLOCK_TIME_NONE:
+                with self._lock:
+                    self._arrivals.came(running, now)
+        return Gst.PadProbeReturn.OK
 
     def _failed(self, bus: Any, message: Any) -> None:
         error, _ = message.parse_error()
@@ -215,13 +247,6 @@ SOURCES = {
 """Element that reads an address -> what it needs besides the address."""
 
 
-def _set_up_inside(decoder: Any, inner: Any, element: Any) -> None:
-    factory = element.get_factory()
-    if factory is not None and factory.get_name() == "decodebin":
-        for name, value in QUEUED.items():
-            element.set_property(name, value)
-
-
 def _set_up(decoder: Any, source: Any) -> None:
     for name, value in SOURCES.get(source.get_factory().get_name(), {}).items():
         Gst.util_set_object_arg(source, name, value)
@@ -244,13 +269,9 @@ class Capture:
         self._pictures, self._sounds = self._feeding(specification)
         self._feeds = {feed.kind: feed for feed in (self._pictures, self._sounds) if feed}
         self._sources = [Source(one, self._output, self._feeds) for one in specification["sources"]]
-        self._frames = 0
-        self._reached = 0
+        self._encoded = Encoded(self._output, self._pictures) if self._pictures else None
         self._reported = (0, monotonic())
         """Where the picture was, and when, at the last report."""
-        encoded = self._output.get_by_name("encoded")
-        if encoded is not None:
-            encoded.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self._count)
 
     def _feeding(self, specification: Json) -> tuple[Pictures | None, Sounds | None]:
         picture, sound = map(self._output.get_by_name, ("picture", "sound"))
@@ -280,11 +301,6 @@ class Capture:
         self._output.set_state(Gst.State.NULL)
         return self._status
 
-    def _count(self, pad: Any, information: Any) -> Any:
-        self._frames += 1
-        self._reached = information.get_buffer().pts
-        return Gst.PadProbeReturn.OK
-
     def _look(self) -> bool:
         for source in self._sources:
             source.look()
@@ -298,14 +314,15 @@ class Capture:
 
     def _speed(self) -> float:
         """Media time over real time since the last report."""
-        (reached, at), now = self._reported, monotonic()
-        self._reported = (self._reached, now)
-        return (self._reached - reached) / 1e9 / (now - at)
+        (before, at), now = self._reported, monotonic()
+        reached = self._encoded.reached if self._encoded else 0
+        self._reported = (reached, now)
+        return (reached - before) / 1e9 / (now - at)
 
     def _report(self) -> bool:
         dropped, repeated = self._pictures.counts if self._pictures else (0, 0)
         values = {
-            "frame": self._frames,
+            "frame": self._encoded.frames if self._encoded else 0,
             "drop_frames": dropped,
             "dup_frames": repeated,
             "speed": f"{self._speed():.2f}x",

@@ -30,6 +30,8 @@ class Block:
     data: bytes
     at: float = 0.0
     """When it came, in seconds of our clock."""
+    late: float = 0.0
+    """For how many seconds it had been on the station by then."""
 
 
 @dataclass

@@ -1,9 +1,11 @@
 """The way of pictures and sound from whichever source has them into the output."""
 
 import contextlib
+import time as clocks
 from time import monotonic
 from typing import Any
 
+from fleet.programs.stamp import in_bytes
 from fleet.programs.timing import Frames, Share, unplanned
 
 with contextlib.suppress(ImportError, ValueError):  # the program says what lacks
@@ -22,6 +24,8 @@ STANDS = 3_600_000_000_000
 """Nanoseconds a picture is repeated while it counts as present; any time that is long."""
 SILENT_SECONDS = 2.0
 """Without a sample for so long, picture or sound counts as lost."""
+_REMEMBERED = 500
+"""Pictures whose times are kept: more than are on their way."""
 ENOUGH, HEARD = 200, 8_000_000_000
 """Pictures, and nanoseconds of sound, from which on a share of them says something."""
 
@@ -64,6 +68,8 @@ class Pictures(Feed):
         self._given = 0.0
         self._shares = Share(), Share()
         self._came = 0
+        self._times: dict[int, int] = {}
+        """Frame -> when its picture was taken, or came; of the last few."""
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -83,17 +89,28 @@ class Pictures(Feed):
         self._kept = time
         return Gst.PadProbeReturn.OK
 
-    def take(self, buffer: Any, time: int, settled: bool) -> None:
-        """Show it from the frame it falls into."""
+    def take(self, buffer: Any, time: int, settled: bool, held: int) -> None:
+        """Show it from the frame it falls into, and keep in mind that it came `held` before."""
         before, last = (self._frames.dropped, self._frames.repeated), self.last
         frame = self._frames.put(time + TOGETHER, settled)
         if frame is None:
             self.last = monotonic()
-        elif self.push(buffer, max(frame, 0)):
-            self._frames.dropped += 1
+        else:
+            self._times[self._number(frame)] = time - held
+            if len(self._times) > _REMEMBERED:
+                del self._times[next(iter(self._times))]
+            if self.push(buffer, max(frame, 0)):
+                self._frames.dropped += 1
         if not (settled and self.present) or self.last - last > SILENT_SECONDS:
             # It was not there, or is one that stands: that is no loss.
             self._frames.dropped, self._frames.repeated = before
+
+    def _number(self, time: int) -> int:
+        return round(time * self._rate / 1e9)
+
+    def taken(self, shown: int) -> int:
+        """When what is shown at a time of the output was taken, or came."""
+        return self._times.get(self._number(shown), shown - TOGETHER)
 
     def look(self, present: bool) -> None:
         """The last one stands until the picture counts as lost; then it is black."""
@@ -121,7 +138,7 @@ class Sounds(Feed):
         self.missing = 0
         """Nanoseconds left out, or silent between two that were heard."""
 
-    def take(self, buffer: Any, time: int, settled: bool) -> None:
+    def take(self, buffer: Any, time: int, settled: bool, held: int) -> None:
         """Hear it from its time on."""
         off = 0 if self._end is None else abs(time - self._end)
         if off > GAP:
@@ -136,3 +153,52 @@ class Sounds(Feed):
     def lost(self) -> float:
         """Which share is missing."""
         return self._share.of(self.missing, self._heard + self.missing, HEARD)
+
+
+class Encoded:
+    """Pictures on their way to the muxer; key frames, where they are encoded, get their time."""
+
+    def __init__(self, output: Any, pictures: Pictures) -> None:
+        self.frames = 0
+        self.reached = 0
+        """Where the picture is, in nanoseconds of the output."""
+        self._output = output
+        self._pictures = pictures
+        self._appsrc = output.get_by_name("dated")
+        encoded = output.get_by_name("encoded")
+        if self._appsrc is None:  # they leave as they are
+            encoded.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self._count)
+        else:
+            encoded.connect("new-sample", self._sample)
+
+    def _count(self, pad: Any, information: Any) -> Any:
+        self.frames += 1
+        self.reached = information.get_buffer().pts
+        return Gst.PadProbeReturn.OK
+
+    def _sample(self, sink: Any) -> Any:
+        sample = sink.emit("pull-sample")
+        if sample is None:
+            return Gst.FlowReturn.EOS
+        caps, segment, buffer = sample.get_caps(), sample.get_segment(), sample.get_buffer()
+        if self.frames == 0:
+            self._appsrc.set_property("caps", caps)
+        shown = segment.to_running_time(Gst.Format.TIME, buffer.pts)
+        dated = buffer.copy()
+        if not buffer.has_flags(Gst.BufferFlags.DELTA_UNIT):
+            codec = caps.get_structure(0).get_name().removeprefix("video/x-")
+            data = buffer.extract_dup(0, buffer.get_size())
+            dated = Gst.Buffer.new_wrapped(in_bytes(codec, data, self._time_of_day(shown)))
+            kept = Gst.BufferCopyFlags.FLAGS | Gst.BufferCopyFlags.META
+            dated.copy_into(buffer, kept, 0, buffer.get_size())
+            dated.duration = buffer.duration
+        dated.pts, dated.dts = shown, segment.to_running_time(Gst.Format.TIME, buffer.dts)
+        self.frames += 1
+        self.reached = shown
+        return self._appsrc.emit("push-buffer", dated)
+
+    def _time_of_day(self, shown: int) -> float:
+        """Unix time at which what is shown then was taken, or came."""
+        now = self._output.get_clock().get_time() - self._output.get_base_time()
+        ago: int = now - self._pictures.taken(shown)
+        return clocks.time() - ago / 1e9

@@ -1,12 +1,17 @@
 """Matroska as ffmpeg writes it to a pipe: taken apart into packets, and put together again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from fleet.programs.continuity import Block
 
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _TIME, _SIMPLE, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
-_TRACKS, _TRACK, _NUMBER, _TYPE, _CODEC = 0x1654AE6B, 0xAE, 0xD7, 0x83, 0x86
+_TRACKS, _TRACK, _NUMBER, _TYPE, _CODEC, _PRIVATE = 0x1654AE6B, 0xAE, 0xD7, 0x83, 0x86, 0x63A2
+_STAMPED = {"V_MPEG4/ISO/AVC": ("h264", 4), "V_MPEGH/ISO/HEVC": ("h265", 21)}
+"""Codec -> its name, and where its private data say how long the length of a unit is."""
+_LACED = 0x06
+"""Flags of a packet that is several."""
 _LARGEST = 256 * 1024 * 1024
 SHIFT = 1 << 48
 """Is added to the times on the way here, for none may be below zero."""
@@ -50,6 +55,8 @@ class Matroska:
         """All before the first packet, once that is there."""
         self.tracks: dict[int, tuple[int, str]] = {}
         """Number -> type (1 is a picture) and codec."""
+        self.units: dict[int, tuple[str, int]] = {}
+        """Track that can be told the time of day -> its codec, and bytes of a unit's length."""
 
     def feed(self, data: bytes) -> Iterator[Block]:
         """Take what was read; gives the packets that are whole now."""
@@ -90,7 +97,11 @@ class Matroska:
             if kind == _TRACK:
                 one = dict(elements(entry))
                 number = int.from_bytes(one[_NUMBER], "big")
-                self.tracks[number] = int.from_bytes(one[_TYPE], "big"), one[_CODEC].decode()
+                codec, private = one[_CODEC].decode(), one.get(_PRIVATE, b"")
+                self.tracks[number] = int.from_bytes(one[_TYPE], "big"), codec
+                name, at = _STAMPED.get(codec, ("", 0))
+                if name and len(private) > at:
+                    self.units[number] = name, (private[at] & 3) + 1
 
     def _block(self, kind: int, data: bytes, begin: int) -> Block:
         at, key = begin, True
@@ -112,6 +123,19 @@ class Matroska:
         if kind == _SIMPLE:
             key = bool(data[at + 2] & 0x80)
         return Block(number, raw - SHIFT, key, data[:at] + b"\0\0" + data[at + 2 :])
+
+
+def changed(block: Block, change: Callable[[bytes], bytes]) -> Block:
+    """The same packet with other data; as it was where it is not a simple one."""
+    data = block.data
+    size = _number(data, 1, marked=False)
+    track = size and _number(data, size[1], marked=False)
+    if data[0] != _SIMPLE or not size or not track or data[track[1] + 2] & _LACED:
+        return block
+    begin = track[1] + 3
+    inner = data[size[1] : begin] + change(data[begin:])
+    head = bytes([_SIMPLE]) + (len(inner) | 1 << 56).to_bytes(8, "big")
+    return replace(block, data=head + inner)
 
 
 def cluster(at: int, block: Block) -> bytes:

@@ -3,7 +3,8 @@
 A publisher comes back and counts from zero, a sender loops, a camera is set to another hour:
 ffmpeg, which goes by the times in the packets, then drops pictures, squeezes them or cuts a file
 a second. So one ffmpeg reads and leaves all times as they come, this program puts each track's
-packets behind one another, and a second ffmpeg does what is to be done with them.
+packets behind one another, writes into key frames when they came, and a second ffmpeg does what
+is to be done with them.
 
 Run as `python3 retime.py READER -- WRITER`, two command lines. READER ends where its outputs
 would stand; before it may stand `--paced`, to read a file no faster than it plays, `--loop`, to
@@ -31,7 +32,8 @@ from pathlib import Path
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(str(Path(__file__).parents[2]))
 from fleet.programs.continuity import BEGIN, SECOND, TOGETHER, Block, Continuity
-from fleet.programs.matroska import MARK, SHIFT, Matroska, cluster
+from fleet.programs.matroska import MARK, SHIFT, Matroska, changed, cluster
+from fleet.programs.stamp import Arrivals, in_units
 
 UNCARRIED = "cannot pass this codec on"
 UNTIMED = "pictures come without times"
@@ -49,6 +51,8 @@ _HEADS = {
 """How the head of the codec comes before each picture at which one may begin."""
 _UNTIMED = 8
 """So many packets of a track may be without a time, or one of twenty."""
+_ANNOUNCED, _HELD = 1000, 1.0
+"""Packets whose times are kept until they are here, and seconds they may take for the way."""
 _USUAL_STEP = SECOND // 25
 
 
@@ -56,14 +60,15 @@ class _End(Exception):
     """Nothing more can be passed on; the text says why."""
 
 
-def _outputs(announced: int) -> tuple[list[str], list[str]]:
-    """What the reader is to write: packets to us, and apart from them when a codec changes.
+def _outputs(announced: int, begun: int) -> tuple[list[str], list[str]]:
+    """What the reader is to write: packets to us, and apart from them what tells of each.
 
-    The muxer wants one time of each packet that only grows: that is when it came. The other one
-    is the source's own, whatever it is.
+    That is when it came, and when a codec changes. The muxer wants one time of each packet that
+    only grows: that is when it came, since `begun`. The other one is the source's own, whatever
+    it is.
     """
     shown = f"if(eq(PTS,NOPTS),DTS+{MARK},PTS)+{SHIFT}"
-    came = f"max((time(0)-{int(time.time())})*1000,if(N,PREV_OUTDTS+1,0))"
+    came = f"max((time(0)-{begun})/TB,if(N,PREV_OUTDTS+1,0))"
     times = f"setts=pts='{shown}':dts='{came}'"
     plain = f"setts=ts='{came}'"
     matroska = ("-f", "matroska", "-live", "1", "-cluster_time_limit", "1")
@@ -83,6 +88,7 @@ class Retimer:
         self._ends = "--whatever-comes" not in how
         self._writer: subprocess.Popen[bytes] | None = None
         self._line = Continuity()
+        self._arrivals = Arrivals(SECOND)
         self._untimed: dict[int, deque[Block]] = defaultdict(deque)
         self._counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         """Of each track, how many packets came, and how many of them without a time."""
@@ -94,17 +100,23 @@ class Retimer:
         self._announced = b""
         self._selector = selectors.DefaultSelector()
         self._reader_argv = reader
+        self._units: dict[bytes, float] = {}
+        """Of each stream, how many seconds the unit of its times is."""
+        self._came_at: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_ANNOUNCED))
+        """Of each track, when the packets came that are not here yet, in seconds of `_since`."""
+        self._unannounced: dict[int, int] = defaultdict(int)
+        """Of each track, how many are here before it was said when they came."""
         self._loop = "--loop" in how
         self._came = 0
         self._read()
 
     def _read(self) -> None:
         """Start the reader."""
-        self._matroska, self._seen = Matroska(), self._came
+        self._matroska, self._seen, self._since = Matroska(), self._came, int(time.time())
         reader = self._reader_argv
         announced, far_end = os.pipe()
         maps = list(reader[reader.index("-map") :]) if "-map" in reader else []
-        passed_on, looked_at = _outputs(far_end)
+        passed_on, looked_at = _outputs(far_end, self._since)
         argv = [*reader, *passed_on, *maps, *looked_at]
         self._reader = subprocess.Popen(
             argv,
@@ -190,6 +202,12 @@ class Retimer:
             _say("warning", f"the source's clock jumped {by}: recorded on by our own")
 
     def _pass(self, at: int, block: Block) -> None:
+        now = time.monotonic()
+        self._arrivals.came(at, round((now - block.late) * SECOND))
+        codec, length = self._matroska.units.get(block.track, ("", 0))
+        if codec and block.key:
+            came = (at + (self._arrivals.late or 0)) / SECOND + time.time() - now
+            block = changed(block, lambda data: in_units(codec, data, length, came))
         if self._writer is not None and self._writer.stdin is not None:
             self._writer.stdin.write(cluster(at, block))
             self._writer.stdin.flush()
@@ -202,12 +220,27 @@ class Retimer:
             self._read()
             return
         for block in self._matroska.feed(data):
-            block.at = now
+            block.at, block.late = now, self._late(block.track)
             self._came += 1
             if self._writer is None:
                 self._begin(now)
             for timed in self._timed(block):
                 self._place(self._line.put(timed))
+
+    def _late(self, track: int) -> float:
+        """How many seconds ago the next packet of a track came, as the reader says."""
+        announced = self._came_at[track]
+        if not announced:
+            self._unannounced[track] += 1
+            return 0.0
+        late = time.time() - self._since - announced.popleft()
+        return late if 0 < late < _HELD and not self._paced else 0.0
+
+    def _learn_came(self, track: int, came: float) -> None:
+        if self._unannounced[track]:
+            self._unannounced[track] -= 1
+        else:
+            self._came_at[track].append(came)
 
     def _timed(self, block: Block) -> Iterator[Block]:
         """A packet, and before it those that had no time and waited for one that has."""
@@ -251,9 +284,14 @@ class Retimer:
     def _read_announced(self, data: bytes) -> None:
         *lines, self._announced = (self._announced + data).split(b"\n")
         for line in lines:
-            first = _FIRST.match(line)
+            first, unit, packet = _FIRST.match(line), _UNIT.match(line), _PACKET.match(line)
             if first:
                 self._first[first[1]] = first[2]
+            if unit:
+                self._units[unit[1]] = int(unit[2]) / int(unit[3])
+            if packet:
+                came = int(packet[2]) * self._units.get(packet[1], 0.0)
+                self._learn_came(int(packet[1]) + 1, came)
             changed = _SIDE_DATA.match(line)
             if not changed or not self._ends:
                 continue
@@ -284,6 +322,8 @@ _HEADERS = {
 }
 """Codec -> how many bytes its header may have: what else comes beside a packet has fewer."""
 _FIRST = re.compile(rb"#extradata (\d+), +\d+, (\w+)")
+_UNIT = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
+_PACKET = re.compile(rb"(\d+), *(\d+), ")
 _SIDE_DATA = re.compile(rb"(\d+),.*, S=\d+, +(\d+), (\w+)")
 
 

@@ -8,11 +8,13 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from attrs import frozen
 
+from fleet.media.began import creation_time
 from fleet.media.disk import DiskWork
 from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
@@ -120,12 +122,14 @@ class Record(SourceRole[RecordSettings]):
     def arguments(self) -> list[str]:
         """From the source to numbered segments."""
         settings = self.settings
-        options = "flush_packets=1"
+        options, made = "flush_packets=1", []
         if settings.container == "matroska":
-            options += ":cluster_time_limit=1000"
+            options += ":cluster_time_limit=1000:write_crc32=0"
+            made = creation_time(datetime.now(UTC))
         return [
             *self._video(),
             *self._audio(),
+            *made,
             *("-f", "segment", "-segment_time", str(settings.segment_seconds)),
             *("-segment_format", settings.container, "-segment_format_options", options),
             *("-reset_timestamps", "1" if settings.container == "matroska" else "0"),
@@ -292,7 +296,7 @@ class Record(SourceRole[RecordSettings]):
             return ["-c:v", "copy", *(self.heads() if settings.container == "mpegts" else [])]
         # Without look-ahead what was seen is on disk at once; segments begin at key frames alone.
         encoder = (
-            ["libx264", "-preset", "veryfast", "-tune", "zerolatency"]
+            ["libx264", "-preset", "veryfast", "-tune", "zerolatency", "-udu_sei", "1"]
             if codec == "h264"
             else ["mpeg2video"]
         )
