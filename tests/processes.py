@@ -42,7 +42,7 @@ async def until(
     return value
 
 
-WARM = ("fleet", "fleet-manager")
+WARM = ("fleet", "fleet-agent", "fleet-manager")
 """What `tests.warm` can start."""
 
 
@@ -231,7 +231,12 @@ class Mosquitto:
 
 
 class Programs:
-    """Starts fleet's programs; each has a log in `directory`, and all end with the test."""
+    """Starts fleet's programs; each has a log in `directory`, and all end with the test.
+
+    `cold`: from now on they read their modules themselves, as they do on a box.
+    """
+
+    cold = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -252,13 +257,13 @@ class Programs:
         """A console script of this project, by its name."""
         name = name or program
         path = Path(sys.executable).with_name(program)
+        cold = self.cold or program not in WARM
         started = Program(
             [str(path), *args],
             self.directory / f"{name}.log",
             self.environment(**env),
             name,
-            # An agent is looked for by what the kernel shows of it.
-            cold=program not in WARM or not {"PYTHONPATH", "LD_PRELOAD"}.isdisjoint(env),
+            cold=cold or not {"PYTHONPATH", "LD_PRELOAD"}.isdisjoint(env),
         )
         self.started.append(started)
         return started

@@ -17,6 +17,8 @@ from tests.processes import Mosquitto, Program, Programs
         ("fleet", ["stauts"]),
         ("fleet", ["--broker", "mqtt://127.0.0.1:1", "status", "--json"]),
         ("fleet-manager", ["run", "--state-dir", "x", "--http", "nonsense"]),
+        ("fleet-agent", ["roles"]),
+        ("fleet-agent", ["status", "--state-dir", "x"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )

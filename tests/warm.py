@@ -1,13 +1,15 @@
-"""Starts `fleet` and `fleet-manager` from a process that has read their modules already.
+"""Starts the programs of `fleet` from a process that has read their modules already.
 
     python -m tests.warm FD
 
 Each is a process of its own, with the environment, directory and files that it is given, and does
 what its console script does. Only reading the modules, most of a short command's time, is done
-once. Over the socket FD comes a JSON object a program, with its standard files and a pipe for the
-exit status; its process id is the answer.
+once; and at its end it does not take apart piece by piece what it shares with the others. Over
+the socket FD comes a JSON object a program, with its standard files and a pipe for the exit
+status; its process id is the answer.
 """
 
+import atexit
 import gc
 import importlib
 import io
@@ -17,12 +19,27 @@ import pkgutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-MAINS = {"fleet": "fleet.cli", "fleet-manager": "fleet.manager.cli"}
+MAINS = {
+    "fleet": "fleet.cli",
+    "fleet-agent": "fleet.agent.cli",
+    "fleet-manager": "fleet.manager.cli",
+}
+READ_AT_WORK = (
+    "alembic.command",
+    "encodings.idna",
+    "rich._emoji_codes",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite",
+    "typer._adapters",
+)
+"""What others read only when they are first used."""
 
 _reports: dict[int, int] = {}
 """Process id -> the pipe that waits for its exit status."""
@@ -89,8 +106,28 @@ def _become(
     sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 (as Python does it)
     sys.stdout = _writes(1, "strict", unbuffered)
     sys.stderr = _writes(2, "backslashreplace", unbuffered)
+    Path("/proc/self/comm").write_text(asked["program"])
     main: Callable[[], Any] = importlib.import_module(MAINS[asked["program"]]).main
-    return main
+    return lambda: _end_by(main)
+
+
+def _end_by(main: Callable[[], Any]) -> None:
+    """What Python does at the end of a script, except for taking itself apart."""
+    try:
+        main()
+        status = 0
+    except SystemExit as error:
+        if not isinstance(error.code, int | None):
+            raise
+        status = error.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(status)  # Python has a way to complain of that
+    os._exit(status & 0xFF)
 
 
 def _writes(file: int, errors: str, unbuffered: bool) -> io.TextIOWrapper:
@@ -106,7 +143,11 @@ def _writes(file: int, errors: str, unbuffered: bool) -> io.TextIOWrapper:
 
 if __name__ == "__main__":
     _read_all("fleet.cli")
+    _read_all("fleet.agent")
+    _read_all("fleet.roles")
     _read_all("fleet.manager")
+    for name in READ_AT_WORK:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
     sys.exit(serve(socket.socket(fileno=int(sys.argv[1])))())

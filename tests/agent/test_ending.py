@@ -92,6 +92,7 @@ async def test_sigterm_at_any_moment_of_a_start_ends_what_an_earlier_agent_left(
     first = programs.agent(broker, "b1", settings)
     await children(state, 2)
     first.kill()
+    programs.cold = True
     second = programs.agent(broker, "b1")
     await until(lambda: catches(second, signal.SIGTERM), what="the agent listening")
     await asyncio.sleep(seconds)
