@@ -181,6 +181,6 @@ def _leftovers(seen: Examination) -> Iterator[DoctorFinding]:
 def _clear(topics: Iterable[str], broker: Broker) -> str:
     as_manager = " -u manager -P PASSWORD" if broker.username else ""
     where = f"-h {broker.host} -p {broker.port}{as_manager}"
-    return "clear them: " + "; ".join(
+    return "apt install mosquitto-clients, then clear them: " + "; ".join(
         f"mosquitto_pub {where} -r -n -t {shlex.quote(topic)}" for topic in topics
     )

@@ -1,0 +1,336 @@
+"""What doctor and runbook advise is done word for word, and heals.
+
+Each test reads the advice itself and has it carried out by `Hands`, which do what the words say
+and fail where they cannot: a broker's configuration and a conference file are edited, commands
+are typed. `systemctl` alone has a stand-in: it starts and ends the programs that its units would.
+"""
+
+import ast
+import asyncio
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from attrs import evolve
+
+from fleet.cli.examine import BURST
+from fleet.cli.fixes import findings
+from fleet.manager.fixes import fixes
+from fleet.mqtt import Broker
+from fleet.operations import DoctorFinding
+from fleet.version import __version__
+from fleet.wire import format_time
+from tests.agent.test_clock_offset import source  # noqa: F401 (a fixture)
+from tests.cli.conftest import Fleet, Outcome, Play
+from tests.cli.test_doctor import DEFAULTS, FINE, NOW
+from tests.manager.station import PretendStation, ask, conference, presence
+from tests.manager.test_fixes import AT, CAM
+from tests.processes import ROOT, Mosquitto, Program, Programs, until
+from tests.stranger import Stranger
+from tests.test_broker import ANN, MANAGER, login
+
+FOLLOWED: set[str] = set()
+
+
+def follows(*kinds: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Marks a test that follows what is advised about findings of these kinds."""
+    FOLLOWED.update(kinds)
+    return lambda test: test
+
+
+def test_each_advice_of_doctor_is_followed_by_a_test_here() -> None:
+    given = set()
+    for path in (ROOT / "fleet/cli/fixes.py", ROOT / "fleet/manager/fixes.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DoctorFinding":
+                kind = node.args[0]
+                assert isinstance(kind, ast.Constant)
+                given.add(kind.value)
+    assert given == FOLLOWED
+
+
+class Hands:
+    """Somebody who does what is written. `box`: where the files of a box lie."""
+
+    def __init__(self, fleet: Fleet, programs: Programs, tmp_path: Path) -> None:
+        self.fleet = fleet
+        self.programs = programs
+        self.tmp_path = tmp_path
+        self.box = tmp_path / "box"
+        self.file = tmp_path / "conference.toml"
+        self.units: dict[str, Callable[[str], Any]] = {}
+        """What stands in for systemd: a unit's name -> what is done on a verb."""
+
+    def configure(self, config: str, fix: str) -> str:
+        """A broker's configuration once it was changed so."""
+        lines, done = config.splitlines(), 0
+        words = fix.partition("; mosquitto/mosquitto.conf")[0]
+        for name in re.findall(r"\bremove (\w+)", words):
+            lines, done = [one for one in lines if not one.startswith(f"{name} ")], done + 1
+        for name, value in re.findall(r"\bset (\w+) (?:to )?(\S+)", words):
+            path = ROOT / value
+            lines = [one for one in lines if not one.startswith(f"{name} ")]
+            lines.append(f"{name} {path if path.is_file() else value}")
+            done += 1
+        if "make users with mosquitto_passwd" in words:
+            passwords = self.tmp_path / "passwords"
+            passwords.touch(0o600)
+            for user in (ANN, MANAGER):
+                subprocess.run(["mosquitto_passwd", "-b", passwords, user, user], check=True)
+            lines.append(f"password_file {passwords}")
+        assert done, f"{fix!r} says nothing that can be done"
+        return "\n".join(lines) + "\n"
+
+    async def edit_and_apply(self, fix: str) -> Outcome:
+        """Put a line into the conference file, and type what follows."""
+        said = re.fullmatch(
+            r"put (\w+) = (\S+) in \[stations\.(\S+)\] of the conference file, then: (.+)", fix
+        )
+        assert said, fix
+        key, value, station, command = said.groups()
+        file = tomlkit.parse(self.file.read_text())
+        stations: Any = file["stations"]
+        stations[station][key] = tomlkit.value(value)
+        self.file.write_text(tomlkit.dumps(file))
+        return await self.type(command)
+
+    async def type(self, command: str) -> Outcome:
+        """Type one command; a question is answered with yes."""
+        program, *words = shlex.split(command.replace("FILE", str(self.file)))
+        if program == "fleet":
+            code, out = await self.fleet.on_terminal(*words, columns=200, types="y\n")
+            return Outcome(code, out, "")
+        if program == "systemctl":
+            (verb, *flags), unit = words[:-1], words[-1]
+            done = self.units[unit](" ".join((verb, *flags)))
+            if asyncio.iscoroutine(done):
+                await done
+            return Outcome(0, "", "")
+        if program == "rm":
+            command = command.replace(" /", f" {self.box}/")
+        argv = ["sh", "-c", command]
+        done = await asyncio.to_thread(
+            subprocess.run, argv, capture_output=True, text=True, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def hands(fleet: Fleet, programs: Programs, tmp_path: Path) -> Hands:
+    return Hands(fleet, programs, tmp_path)
+
+
+async def found(fleet: Fleet, **env: str) -> dict[str, list[DoctorFinding]]:
+    """What doctor finds, by its kind."""
+    said = json.loads((await fleet("doctor", "--json", env=env)).out)["findings"]
+    kinds: dict[str, list[DoctorFinding]] = {}
+    for one in said:
+        kinds.setdefault(one["kind"], []).append(DoctorFinding(**one))
+    return kinds
+
+
+async def manager_finds(
+    stranger: Stranger, enough: Callable[[dict[str, str]], bool]
+) -> dict[str, str]:
+    """Kind and fix of what the manager finds, once that is enough."""
+    async with asyncio.timeout(60):
+        while True:
+            said = (await ask(stranger, "doctor"))["result"]["fixes"]
+            if enough(kinds := {one["kind"]: one["fix"] for one in said}):
+                return kinds
+            await asyncio.sleep(0.1)
+
+
+@follows("OpenBroker", "OpenTopics", "QueueLimit", "HeldBack", "PacketLimit")
+async def test_a_broker_with_defaults_is_mended_by_what_is_said_of_it(
+    hands: Hands, brokers: Callable[[str], Mosquitto], tmp_path: Path
+) -> None:
+    config = DEFAULTS + "user root\nmax_packet_size 100000\nmessage_size_limit 100000\n"
+    broker = brokers(config)
+    await hands.programs.manager(broker).says("connected")
+    wrong = await found(hands.fleet, FLEET_BROKER=broker.url)
+    assert set(wrong) == {"OpenBroker", "OpenTopics", "QueueLimit", "HeldBack", "PacketLimit"}
+    assert "kept 1020 and silently dropped the others" in wrong["QueueLimit"][0].message
+    for (one,) in wrong.values():
+        config = hands.configure(config, one.fix)
+    broker = brokers(config)
+    manager = ("run", "--broker", broker.url, "--state-dir", str(tmp_path / "new"))
+    env = login(MANAGER, tmp_path)
+    new = hands.programs.start(
+        "fleet-manager", *manager, "--http", "127.0.0.1:0", name="new", **env
+    )
+    await new.says("connected")
+    ann = {"FLEET_BROKER": broker.url, **login(ANN, tmp_path)}
+    assert await found(hands.fleet, **ann) == {}
+
+
+@follows("ClearText", "OldBroker")
+def test_what_no_test_can_install_is_said_as_what_makes_it_vanish() -> None:
+    clear = evolve(FINE, broker=Broker("broker.example.org", 1883))
+    (one,) = findings(clear)
+    assert "say mqtts:// everywhere; docs/tls.md has each step" in one.fix  # its test takes them
+    assert findings(evolve(clear, broker=Broker("broker.example.org", 8883, tls=True))) == ()
+    old = evolve(FINE, examined=evolve(FINE.examined, version="mosquitto version 1.6.9"))
+    (one,) = findings(old)
+    (release,) = re.findall(r"install Mosquitto (\d+\.\d+)", one.fix)
+    new = evolve(FINE.examined, version=f"mosquitto version {release}.0")
+    assert findings(evolve(old, examined=new)) == ()
+    assert findings(evolve(FINE, examined=evolve(FINE.examined, kept=BURST))) == ()
+
+
+@follows("ManagerVersion", "AgentVersion")
+def test_the_same_release_on_both_sides_is_what_is_asked_for() -> None:
+    (one,) = findings(evolve(FINE, version="1.1"))
+    assert one.fix == "install the same release for both"
+    assert findings(FINE) == ()
+    older = evolve(CAM, agent="0.9", reached_as=None)
+    (one,) = fixes(older, "1.0", AT, {})
+    assert one.fix.startswith("install the manager's release on the box, then systemctl restart")
+    assert list(fixes(evolve(older, agent="1.0"), "1.0", AT, {})) == []
+
+
+@follows("ClockOffset")
+@pytest.mark.usefixtures("source")
+def test_chrony_is_told_to_step_a_clock_that_is_off() -> None:
+    """This chronyd leaves the clock alone: that what is typed exists is all there is to see."""
+    late = evolve(CAM, clock_offset=-7.0, reached_as=None)
+    (of_station,) = fixes(late, "1.0", AT, {})
+    (of_manager,) = findings(evolve(FINE, now=NOW.replace(second=9)))
+    for one in (of_station, of_manager):
+        package, command = re.findall(r"apt install (\w+), then (.+)", one.fix)[0]
+        assert subprocess.run(["apt-cache", "show", package], capture_output=True, check=True)
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert said.strip() == "500 Failure", "understood, and refused: it is not to step"
+    assert list(fixes(evolve(late, clock_offset=0.0), "1.0", AT, {})) == []
+
+
+@follows("NoManager", "SecondManager")
+async def test_one_manager_is_started_and_the_second_ended(
+    hands: Hands, broker: Mosquitto, stranger: Stranger
+) -> None:
+    (none,) = (await found(hands.fleet))["NoManager"]
+    hands.units["fleet-manager"] = lambda verb: {"start": hands.programs.manager}[verb](broker)
+    command = re.findall(r"systemctl start [\w-]+", none.fix)[0]
+    await hands.type(command)
+    # It began in the past, so that the real one stays; a real second one would leave.
+    other = presence("online", "other-boot") | {"at": "2020-01-01T00:00:00.000Z"}
+
+    async def stay() -> None:
+        try:
+            while True:
+                await stranger.publish("fleet/v1/manager/presence", other, retain=True)
+                await asyncio.sleep(0.2)
+        finally:
+            gone = other | {"state": "offline"}
+            stranger.publish("fleet/v1/manager/presence", gone, retain=True)
+
+    await stranger.expect("fleet/v1/manager/presence")
+    second = asyncio.create_task(stay())
+    wrong = await found(hands.fleet)
+    assert "NoManager" not in wrong
+    (two,) = wrong["SecondManager"]
+    hands.units["fleet-manager"] = lambda verb: {"disable --now": second.cancel}[verb]()
+    await hands.type(re.findall(r"systemctl disable --now [\w-]+", two.fix)[0])
+    await asyncio.gather(second, return_exceptions=True)
+    assert "SecondManager" not in await found(hands.fleet)
+
+
+@follows("WrongAddress", "NameUnresolved", "StationAbsent", "Leftover")
+async def test_stations_and_what_they_left_are_mended_by_what_is_said_of_them(
+    hands: Hands, play: Play, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clock(text: str) -> None:
+        monkeypatch.setattr("tests.manager.station.NOW", text)
+
+    clock(format_time(datetime.now(UTC)))
+    await play("moved", agent=__version__)
+    await play("cam", agent=__version__)
+    clock("2020-01-01T00:00:00.000Z")
+    absent = await play("absent", obedient=False, agent=__version__)
+    await absent.presence("lost")
+    clock(format_time(datetime.now(UTC)))
+    topics = [f"fleet/v1/station/{one}/config" for one in ("b827eb00dead", "it's gone")]
+    for topic in topics:
+        await stranger.publish(topic, {}, retain=True)
+    hands.file.write_text(
+        conference(
+            extra='[stations.hall1-moved]\nid = "moved"\nroom = "hall1"\naddress = "198.51.100.4"\n'
+            '[stations.hall1-moved.roles.record.main]\nsource = {role = "ingest", seat = "cam"}\n'
+            '[stations.hall1-cam]\nid = "cam"\nroom = "hall1"\nseat = "cam"\n'
+            '[stations.hall1-cam.roles.ingest.main]\npicture = {type = "test"}\n'
+        )
+    )
+    assert (await hands.type("fleet apply FILE")).code == 0
+    wrong = await found(hands.fleet)
+    assert {"WrongAddress", "NameUnresolved", "StationAbsent", "Leftover"} <= wrong.keys()
+    for kind in ("WrongAddress", "NameUnresolved"):
+        (one,) = wrong[kind]
+        assert (await hands.edit_and_apply(one.fix)).code == 0
+    (one,) = wrong["StationAbsent"]
+    (command,) = re.findall(r"fleet retire .+", one.fix)
+    assert (await hands.type(command)).code == 0
+    for one in wrong["Leftover"]:
+        done = await hands.type(one.fix.partition(", then clear them: ")[2])
+        assert done.code == 0, done
+    left = await found(hands.fleet)
+    assert not {"WrongAddress", "NameUnresolved", "StationAbsent", "Leftover"} & left.keys(), left
+
+
+@follows("DuplicateId")
+async def test_a_copied_box_forgets_who_it_was_by_what_doctor_says(
+    hands: Hands, manager: Program, broker: Mosquitto, stranger: Stranger
+) -> None:
+    """The box that was copied is played, so that the two do not evict each other for long.
+
+    How a box is installed anew is tried on whole Debians.
+    """
+    first = PretendStation(stranger, "b1")
+
+    async def live() -> None:
+        while True:
+            await first.come_online(interval=1)
+            await asyncio.sleep(0.5)
+
+    living = asyncio.create_task(live())
+    state, etc = hands.box / "var/lib/fleet-agent", hands.box / "etc/fleet"
+    state.mkdir(parents=True)
+    etc.mkdir(parents=True)
+    for name in ("station", "station.copy"):
+        (state / name).write_text("b1\n")
+    (etc / "agent.password").write_text("not used here")
+    settings = f'broker = "{broker.url}"\nstation = "b1"\nrecordings = "{hands.box}/recordings"\n'
+    settings += "interval = 1.0\n"
+    (etc / "agent.toml").write_text(settings)
+    recorded = state / "decision.json"
+    recorded.write_text('{"in_force": null, "rejection": null}')
+
+    def start(*more: str, **env: str) -> Program:
+        place = ("run", "--state-dir", str(state), *more)
+        return hands.programs.start("fleet-agent", *place, name="copy", **env)
+
+    copy = start("--settings", str(etc / "agent.toml"))
+    await until(lambda: "as station b1" in copy.log(), what="the copy")
+    fix = (await manager_finds(stranger, lambda kinds: "DuplicateId" in kinds))["DuplicateId"]
+    steps = [step.strip() for step in fix.split(";")]
+    assert steps[0].startswith("on the box that is the copy: rm ")
+    assert (await hands.type(steps[0].partition(": ")[2])).code == 0
+    assert [path.name for path in hands.box.rglob("*") if path.is_file()].count("lock") == 1
+    assert recorded.exists(), "nothing else is forgotten"
+    assert not list(state.glob("station*"))
+    assert not list(etc.iterdir())
+    assert steps[-1] == "installed otherwise: set FLEET_STATION there"
+    copy.terminate()
+    await copy.ended()
+    again = start(FLEET_STATION="b2", FLEET_BROKER=broker.url)
+    await again.says("as station b2")
+    await stranger.expect("fleet/v1/station/b2/presence", lambda said: said["state"] == "online")
+    await manager_finds(stranger, lambda kinds: "DuplicateId" not in kinds)
+    living.cancel()
