@@ -11,8 +11,10 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +336,72 @@ async def test_a_copied_box_forgets_who_it_was_by_what_doctor_says(
     await stranger.expect("fleet/v1/station/b2/presence", lambda said: said["state"] == "online")
     await manager_finds(stranger, lambda kinds: "DuplicateId" not in kinds)
     living.cancel()
+
+
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+IN_TEXT = re.findall(r"`(fleet(?:-agent)? [^`]+)`", RUNBOOK)
+TYPED = {*IN_TEXT, *re.findall(r"^    (fleet(?:-agent)? .+)$", RUNBOOK, re.MULTILINE)}
+CAMERA = """
+[stations.hall1-cam]
+id = "b1"
+room = "hall1"
+seat = "cam"
+[stations.hall1-cam.roles.ingest.main]
+picture = {type = "test"}
+size = "160x90"
+rate = 5
+[stations.hall1-cam.roles.record.main]
+source = {role = "ingest"}
+[stations.hall1-cam.roles.monitor.main]
+source = {role = "ingest"}
+"""
+
+
+async def test_whatever_the_runbook_or_a_finding_has_typed_does_something(
+    hands: Hands, manager: Program, broker: Mosquitto, stranger: Stranger, tmp_path: Path
+) -> None:
+    """The names in capitals are put in; nothing else is changed."""
+    assert len(TYPED) > 15
+    hands.programs.agent(broker, "b1")
+    await stranger.expect("fleet/v1/station/b1/presence", lambda said: said["state"] == "online")
+    hands.file.write_text(f"[rooms.hall1]\n{CAMERA}")
+    done = await hands.type("fleet apply FILE")
+    assert done.code == 0, done.out
+    hands.file.write_text(hands.file.read_text().replace("rate = 5", "rate = 6"))
+    done = await hands.type("fleet apply FILE --interrupt")  # so that there is a way back
+    assert done.code == 0, done.out
+    await stranger.expect(
+        "fleet/v1/station/b1/status",
+        lambda said: (
+            said["revision"] == 2
+            and said["roles"]["record"]["main"]["state"] == "running"
+            and said["roles"]["monitor"]["main"]["state"] == "running"
+        ),
+        30,
+    )
+    names = {"STATION": "hall1-cam", "ROOM": "hall1", "ROLE/INSTANCE": "record/main"}
+    box = {"FLEET_STATE_DIR": str(tmp_path / "b1/state")}
+    shown = json.loads((await hands.fleet("status", "--json")).out)
+    found = [one for room in shown["rooms"] for one in room["findings"]]
+    found += [one for station in shown["stations"] for one in station["findings"]]
+    commands = {*TYPED, *(one["command"] for one in found)}
+    for command in sorted(commands, key=lambda one: "rollback" in one):
+        for name, value in names.items():
+            command = command.replace(name, value)
+        for choice in ("on", "off", "auto") if "on|off|auto" in command else ("",):
+            typed = command.replace("on|off|auto", choice)
+            if typed.startswith("fleet-agent"):
+                program = str(Path(sys.executable).with_name("fleet-agent"))
+                env = hands.programs.environment(**box)
+                argv = [program, *shlex.split(typed)[1:]]
+                run = partial(subprocess.run, argv, env=env, capture_output=True, check=False)
+                at_box = await asyncio.to_thread(run)
+                code, said = at_box.returncode, str(at_box)
+            else:
+                done = await hands.type(typed.replace("URL", "http://127.0.0.1:1/schedule.json"))
+                code, said = done.code, f"{typed}: {done.out}"
+            assert code in {"fleet status": (0, 3)}.get(typed[:12], UNTRIED.get(typed, (0,))), said
+
+
+UNTRIED = {"fleet schedule check URL": (1,)}
+"""What cannot end well here: nothing answers there."""
