@@ -3,6 +3,8 @@
 export PATH := $(PATH):/usr/sbin:/sbin
 BIN := .venv/bin
 DURATION ?=
+# Rounds of faults that `make long` tries.
+ROUNDS ?= 20
 # The tests wait for programs more than they compute.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
@@ -28,7 +30,7 @@ test: check ## everything that is promised, with real parts
 	$(BIN)/pytest --numprocesses $(WORKERS) --maxschedchunk 2 --durations 20
 
 long: parts ## the tests that kill at random, for as long as it takes to trust them
-	$(BIN)/pytest --numprocesses $(WORKERS) --durations 20 -m long --long
+	$(BIN)/pytest --numprocesses $(WORKERS) --durations 20 -m long --long --rounds $(ROUNDS)
 
 check: parts ## style, types and the import contract
 	$(BIN)/ruff check

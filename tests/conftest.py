@@ -42,6 +42,8 @@ settings.load_profile("fleet")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="kill at random for as long as it takes")
+    parser.addoption("--rounds", type=int, help="how many rounds of faults; 20 if --long, else 4")
+    parser.addoption("--seed", type=int, default=20260201, help="which faults there are")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
