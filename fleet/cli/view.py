@@ -80,13 +80,18 @@ def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
         beneath += (station.note,)
     beneath += tuple(_unseen(station, now))
     rows: list[tuple[str, ...]] = [
-        (*start, role, instance, *_instance(one, now), revision, one.why)
+        (*start, role, instance, *_instance(one, now), revision, _why(one))
         for role, instances in station.roles.items()
         for instance, one in instances.items()
     ] or [(*start, *([_NOTHING] * 5), revision, "")]
     for row in rows[:-1]:
         yield TableRow(tuple(map(clean, row)))
     yield TableRow(tuple(map(clean, rows[-1])), tuple(map(clean, beneath)))
+
+
+def _why(one: InstanceReport) -> str:
+    word = "" if one.live is None else "live" if one.live else "blank"
+    return "; ".join(filter(None, (word, one.why)))
 
 
 def _unseen(station: StationStatus, now: datetime) -> Iterator[str]:

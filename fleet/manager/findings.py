@@ -15,7 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
-from fleet.manager.stations.state import SLIDES, RoomUse, StationState
+from fleet.manager.stations.state import BLANK, SLIDES, RoomUse, StationState
 from fleet.model import InstanceStatus, PresenceState, Roles, State
 from fleet.operations import HealthFinding, HealthLevel
 
@@ -33,6 +33,8 @@ class FindingKind(StrEnum):
     SILENCE = "Silence"
     LOW = "Low"
     STREAM = "Stream"
+    BLANK = "Blank"
+    SOURCE = "Source"
     MAINS = "Mains"
     DISK_FULL = "DiskFull"
     CONFLICT = "Conflict"
@@ -100,6 +102,8 @@ _SLUGGISH_SECONDS: Final = 300.0
 
 _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "NoSignal": (FindingKind.SIGNAL, "no signal"),
+    BLANK: (FindingKind.BLANK, "its stream is blank"),
+    "SourceMissing": (FindingKind.SOURCE, "a source of the mixer is missing"),
     "NoPicture": (FindingKind.SIGNAL, "no picture"),
     "DeviceMissing": (FindingKind.SIGNAL, "device missing"),
     "DeviceBusy": (FindingKind.SIGNAL, "device busy"),
@@ -306,8 +310,10 @@ def noted(kind: FindingKind, slides: bool, use: RoomUse) -> HealthLevel:
             return HealthLevel.GO if use.in_use and not slides else HealthLevel.FINE
         case FindingKind.LOW:
             return HealthLevel.GO if use.talk and not slides else HealthLevel.FINE
-        case FindingKind.LOUD | FindingKind.PICTURE | FindingKind.CHANNEL:
+        case FindingKind.LOUD | FindingKind.PICTURE | FindingKind.CHANNEL | FindingKind.BLANK:
             return in_talk
+        case FindingKind.SOURCE:
+            return HealthLevel.LOOK if use.in_use else HealthLevel.FINE
         case FindingKind.SOUND:
             return HealthLevel.LOOK if use.in_use else HealthLevel.FINE
         case FindingKind.NOTICE:
@@ -345,6 +351,11 @@ def _figures(
             if readings.value("fleet_stream_connected", role, name) == 0 and not one.reason:
                 kind, level = _does_not_run(role, use)
                 yield _of(station, kind, level, "stream down", None, instance)
+        case "mix" if one.reason == BLANK:  # which is said first
+            absent = readings.values("fleet_mix_source_present", role, name)
+            if missing := [labels.get("source", "") for labels, there in absent if not there]:
+                kind, text = FindingKind.SOURCE, f"{', '.join(missing)} is missing in the mix"
+                yield _of(station, kind, noted(kind, False, use), text, None, instance)
         case "monitor":
             looked = silent("fleet_monitor_last_update_timestamp_seconds", METER_SECONDS)
             if looked is not None and not one.reason:
@@ -414,6 +425,8 @@ def _of(
 ) -> Suspicion:
     name, room = station.name, station.status.room
     command = f"fleet logs {name} {instance}" if instance else f"fleet status {name}"
+    if kind is FindingKind.BLANK and room:
+        command = f"fleet live {room}"
     finding = HealthFinding(
         kind.value, level, room, name, instance, station.where, text, command, detail, since
     )

@@ -22,7 +22,7 @@ from fleet.manager.health import (
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.instances import InstanceMemory
 from fleet.manager.stations.inventory import HeardStation, Inventory
-from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
+from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState, is_live
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import Config, InstanceStatus, PresenceState, State, natural
@@ -272,9 +272,11 @@ def instances(
     since = (wanted.at if wanted else None) or at.astimezone(UTC)
     for role, wanted_instances in wanted.roles.items() if wanted else ():
         there = shown.setdefault(role, {})
-        for name in wanted_instances:
+        for name, settings in wanted_instances.items():
             if name not in there:
                 there[name] = InstanceReport(absent, since, 0, None, None)
+            if (live := is_live(role, settings, there[name])) is not None:
+                there[name] = evolve(there[name], live=live)
     return shown
 
 

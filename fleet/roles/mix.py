@@ -267,7 +267,8 @@ class Mix(Role[MixSettings]):
         self._show(self._mixer.scene)
         self._restarts.inc(self._mixer.restarts - self._restarted)
         self._restarted = self._mixer.restarts
-        self.host.note(*(self._absent() or self._shaken() or (None, None)))
+        notes = [one for one in (self._blank(), self._absent(), self._shaken()) if one]
+        self.host.note(notes[0][0] if notes else None, "; ".join(text for _, text in notes) or None)
 
     def _show(self, scene: Scene) -> None:
         self._live.set(bool(scene.live))
@@ -275,6 +276,12 @@ class Mix(Role[MixSettings]):
             self._heard.labels(name).set(name == scene.audio)
         for composite in get_args(Composite):
             self._composite.labels(composite).set(composite == scene.composite)
+
+    def _blank(self) -> tuple[str, str] | None:
+        if "blankable" not in self.settings.outputs or self._mixer.scene.live:
+            return None
+        room = self.host.room or "ROOM"
+        return "StreamBlank", f"black and silence leave: fleet live {room} shows the program"
 
     def _absent(self) -> tuple[str, str] | None:
         absent = {

@@ -37,6 +37,13 @@ def test_every_width_holds_everything(name: str, width: int) -> None:
     assert f"TargetUnreachable: {LONG}" in " ".join(words)
 
 
+def test_a_mixer_is_shown_live_or_blank() -> None:
+    live, blank = evolve(WELL, live=True), evolve(WELL, live=False, reason="StreamBlank")
+    both = evolve(station("mix"), roles={"mix": {"main": live, "other": blank}})
+    rows = [row.cells[-1] for row in view.lines([both], AT)]
+    assert rows == ["live", "blank; StreamBlank"]
+
+
 def pending(number: int) -> list[StationStatus]:
     return [
         evolve(station(f"hall{at}-cam"), presence=PresenceState.LOST, running=None, roles={})

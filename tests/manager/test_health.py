@@ -95,6 +95,13 @@ def noted(reason: str, seat: str = "cam") -> StationState:
     return seen({"monitor/main": instance(reason=reason)}, seat=seat)
 
 
+def mixer(reason: str, there: int = 1) -> StationState:
+    labels = {"role": "mix", "role_instance": "main", "source": "slides"}
+    figures = readings(("fleet_mix_source_present", there, labels))
+    wanted: Roles = {"mix": {"main": {}}}
+    return seen({"mix/main": instance(reason=reason)}, wanted=wanted, measured=figures)
+
+
 REJECTED = Problem("BlockedRole", "record", None, None, "the role 'record' is blocked")
 STOPPED = {"record/main": instance(State.STOPPED)}
 WROTE = "fleet_recording_last_write_timestamp_seconds"
@@ -144,6 +151,9 @@ INGEST: Roles = {"ingest": {"main": {}}}
         (seen({"ingest/main": instance(reason="NoSound")}, wanted=INGEST), "no sound",
          "look look fine"),
         (noted("ChannelSilent"), "a sound channel is silent", "look fine fine"),
+        (mixer("StreamBlank"), "its stream is blank", "look fine fine"),
+        (mixer("SourceMissing"), "a source of the mixer is missing", "look look fine"),
+        (mixer("MixerRestarted"), "mixer restarted", "look look look"),
         (noted("PictureBlack"), "black picture", "look fine fine"),
         (noted("SomethingNew"), "something new", "look look look"),
         *((seen({"ingest/main": instance(reason=reason)}, wanted=INGEST), text, "go look fine")
@@ -195,6 +205,13 @@ def test_how_bad_it_is_depends_on_what_the_room_is_used_for(
         assert (found[0].level if found else HealthLevel.FINE) == level, use
         if found and level != "unknown":
             assert found[0].text == what
+
+
+def test_a_blank_stream_hides_no_source_that_is_missing_and_says_how_it_is_shown_again() -> None:
+    blank, source = find(mixer("StreamBlank", there=0), TALK)
+    assert (blank.kind, blank.command) == ("Blank", "fleet live hall1")
+    assert (source.kind, source.text) == ("Source", "slides is missing in the mix")
+    assert not [one for one in find(mixer("StreamBlank"), TALK) if one.kind == "Source"]
 
 
 def looping(state: State, times: int, reason: str | None = None) -> StationState:

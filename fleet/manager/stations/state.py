@@ -12,6 +12,8 @@ from fleet.model import (
     InstanceStatus,
     PresenceState,
     Roles,
+    Settings,
+    State,
     Status,
     Telemetry,
 )
@@ -19,6 +21,16 @@ from fleet.operations import HealthLevel, StationStatus
 
 SLIDES: Final = "slides"
 """The seat, and the kind of monitor, that may be silent and without signal."""
+BLANK: Final = "StreamBlank"
+"""The reason of a mixer that shows nothing on its blankable output."""
+
+
+def is_live(role: str, settings: Settings, one: InstanceStatus) -> bool | None:
+    """Whether what a room sends out is live or blank; None where there is no saying."""
+    blankable = "blankable" in settings.get("outputs", ("blankable",))
+    if role != "mix" or one.state is not State.RUNNING or not blankable:
+        return None
+    return one.reason != BLANK
 
 
 @frozen

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from fleet.manager.findings import ABSENT, DISK_SECONDS, WRITE_SECONDS, FindingKind
 from fleet.manager.health import lost_at_once, severity
-from fleet.manager.stations.state import RoomUse, StationState
+from fleet.manager.stations.state import RoomUse, StationState, is_live
 from fleet.manager.web.page.views import Pictures, View, views
 from fleet.model import State
 from fleet.operations import HealthFinding, HealthLevel
@@ -71,6 +71,8 @@ class Card:
     """Stations somebody works on."""
     record: Tally
     stream: Tally
+    mix: str | None
+    """`live` or `blank`, where a mixer says so."""
     last_write: float | None
     """Of the recording that wrote longest ago."""
     disk_hours: float | None
@@ -203,6 +205,7 @@ def _card(
         tuple(one.name for one in stations if one.maintenance),
         _tally(stations, "record"),
         _tally(stations, "stream", "fleet_stream_connected"),
+        _mix(stations),
         _last_write(stations),
         round(min(left) / 3600, 1) if left else None,
         bool(left) and min(left) < DISK_SECONDS,
@@ -277,6 +280,15 @@ def _tally(stations: Sequence[StationState], role: str, gauge: str | None = None
         return Tally(0, 0, "none")
     state = "good" if running == wanted else "unknown" if running + unknown == wanted else "bad"
     return Tally(running, wanted, state)
+
+
+def _mix(stations: Sequence[StationState]) -> str | None:
+    said = {
+        is_live("mix", seen.wanted["mix"][name], one)
+        for seen in stations
+        for name, one in seen.instances("mix")
+    } - {None}
+    return None if not said else "live" if all(said) else "blank"
 
 
 def _last_write(stations: Sequence[StationState]) -> float | None:

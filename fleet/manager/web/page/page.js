@@ -210,7 +210,7 @@ function fill(element, card) {
   more(element.querySelector(".more"), card.more);
   views(element.querySelector(".views"), card);
   fact(element, "record", card.record.state === "none" ? "–" : `${card.record.running}/${card.record.wanted}`, card.record.state);
-  fact(element, "stream", streamWord(card.stream), card.stream.state);
+  fact(element, "stream", streamWord(card.stream, card.mix), card.mix === "blank" ? "bad" : card.stream.state);
   put(element.querySelector(".talk dt"), card.talk && card.until ? "Talk until" : "Talk");
   fact(element, "talk", card.talk ? brief(card.until) : card.in_use ? "off" : "closed", card.talk ? "on" : "none");
   fact(element, "disk", card.disk_hours === null ? "–" : hours(card.disk_hours),
@@ -222,12 +222,13 @@ function brief(until) { // the clock above names the time zone
   return until ? until.replace(/ \S+$/, "") : "on";
 }
 
-function streamWord(stream) {
+function streamWord(stream, mix) {
+  if (mix === "blank" && stream.state !== "bad") return "blank";
   switch (stream.state) {
     case "good": return "live";
     case "bad": return stream.running ? `${stream.running}/${stream.wanted} live` : "down";
     case "unknown": return "unknown";
-    default: return "–";
+    default: return mix || "–";
   }
 }
 
