@@ -461,7 +461,7 @@ class Log:
     """Lines of a station's instances; `dropped` counts those left out."""
 
     lines: tuple[LogLine, ...]
-    dropped: int
+    dropped: Annotated[int, Meta(ge=0)]
 
 
 @frozen
