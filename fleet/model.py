@@ -30,11 +30,19 @@ MAX_REVISION: Final = 2**53 - 1
 """The highest revision: the largest integer every JSON reader holds exactly (RFC 7493)."""
 Boot = Annotated[str, Meta(min_length=1, max_length=64)]
 """Random text made at each start of a program."""
+Count = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
+"""How often, or how many."""
 Revision = Annotated[int, Meta(ge=1, le=MAX_REVISION)]
 RevisionOrNone = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
 """0 stands for no revision at all."""
 MAX_INSTANCES: Final = 1000
 """Instances a station can have: more do not fit into one status."""
+MAX_FAMILIES: Final = 2000
+MAX_SAMPLES: Final = 5000
+"""Of one family."""
+MAX_PROBLEMS: Final = 2000
+MAX_LISTED: Final = 1000
+"""Addresses, devices, roles or problems that one message can list."""
 EXEC: Final = "exec"
 """The role that runs any program: a station blocks it unless its settings allow it."""
 ALLOW_EXEC: Final = (
@@ -43,6 +51,7 @@ ALLOW_EXEC: Final = (
 )
 INTERVAL: Final = 10.0
 """Seconds between two heartbeats, unless the station says otherwise."""
+MAX_INTERVAL: Final = 31 * 86400.0
 SILENT_INTERVALS: Final = 3
 """Intervals an online station may stay unheard before it is `lost`."""
 
@@ -228,7 +237,7 @@ class Error:
 
     type: str
     message: str
-    problems: tuple[Problem, ...] = ()
+    problems: Annotated[tuple[Problem, ...], Meta(max_length=MAX_PROBLEMS)] = ()
 
 
 @frozen
@@ -297,11 +306,11 @@ class Registration:
     agent: str
     hostname: str
     mac: str | None
-    addresses: tuple[str, ...]
-    blocked_roles: tuple[str, ...]
-    factories: Mapping[str, Factory]
-    broken_roles: Mapping[str, str]
-    devices: tuple[Device, ...]
+    addresses: Annotated[tuple[str, ...], Meta(max_length=MAX_LISTED)]
+    blocked_roles: Annotated[tuple[str, ...], Meta(max_length=MAX_LISTED)]
+    factories: Annotated[Mapping[str, Factory], Meta(max_length=MAX_LISTED)]
+    broken_roles: Annotated[Mapping[str, str], Meta(max_length=MAX_LISTED)]
+    devices: Annotated[tuple[Device, ...], Meta(max_length=MAX_LISTED)]
 
 
 @frozen
@@ -310,14 +319,17 @@ class Presence:
 
     state: PresenceState
     boot: Boot
-    epoch: int
+    epoch: Count
     at: datetime
     interval: float = field()
 
     @interval.validator
     def _positive(self, _: object, value: float) -> None:
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"interval must be a positive number of seconds, got {value}")
+        if not 0 < value <= MAX_INTERVAL:
+            raise ValueError(
+                f"interval must be a positive number of seconds, at most {MAX_INTERVAL:.0f}, got "
+                f"{value:g}"
+            )
 
 
 @frozen
@@ -330,7 +342,7 @@ class InstanceStatus:
 
     state: State
     since: datetime
-    restarts: int
+    restarts: Count
     reason: str | None
     message: str | None
     revision: RevisionOrNone | None = None
@@ -346,6 +358,12 @@ class InstanceStatus:
         return ": ".join(filter(None, (self.reason, self.message)))
 
 
+def _not_too_many(_: object, __: object, roles: Mapping[str, Mapping[str, object]]) -> None:
+    count = sum(map(len, roles.values()))
+    if count > MAX_INSTANCES:
+        raise ValueError(f"expected at most {MAX_INSTANCES} instances, got {count}")
+
+
 @frozen
 class Status:
     """What a station runs now: the revision in force and each instance."""
@@ -353,7 +371,7 @@ class Status:
     boot: Boot
     at: datetime
     revision: RevisionOrNone
-    roles: Mapping[str, Mapping[str, InstanceStatus]]
+    roles: Mapping[str, Mapping[str, InstanceStatus]] = field(validator=_not_too_many)
 
 
 @frozen
@@ -376,7 +394,7 @@ class InForce:
     """The last config a station accepted; revision 0 and no roles if there was none."""
 
     revision: RevisionOrNone
-    roles: Roles
+    roles: Roles = field(validator=_not_too_many)
 
     @classmethod
     def none(cls) -> Self:
@@ -415,7 +433,7 @@ class Family:
     name: str
     type: str
     help: str
-    samples: tuple[Sample, ...]
+    samples: Annotated[tuple[Sample, ...], Meta(max_length=MAX_SAMPLES)]
 
     @cached_property
     def by_instance(self) -> Mapping[tuple[str, str], list[tuple[Mapping[str, str], float]]]:
@@ -437,7 +455,7 @@ class Telemetry:
 
     boot: Boot
     at: datetime
-    families: tuple[Family, ...]
+    families: Annotated[tuple[Family, ...], Meta(max_length=MAX_FAMILIES)]
 
     @cached_property
     def by_name(self) -> Mapping[str, Family]:

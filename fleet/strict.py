@@ -18,6 +18,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import Enum, IntEnum, StrEnum
+from itertools import islice
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -38,6 +39,10 @@ Hook = Callable[[Any, Any], Any]
 T = TypeVar("T")
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_YEARS = (1970, 2200)
+"""A clock that was never set says 1970; what is further off breaks time zones."""
+MOST_MISTAKES = 100
+"""Of one value that are told."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
@@ -117,9 +122,11 @@ def _str(value: Any, _: Any) -> str:
 def _time(value: Any, _: Any) -> datetime:
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
-            return datetime.fromisoformat(value)
+            at = datetime.fromisoformat(value)
         except ValueError:
-            pass
+            at = None
+        if at is not None and _YEARS[0] <= at.year <= _YEARS[1]:
+            return at
     raise _wrong('a time in UTC such as "2026-02-01T09:30:00Z"', value)
 
 
@@ -188,6 +195,9 @@ def _annotated(type_: Any, converter: Converter) -> Hook:
     checks = [note for note in notes if callable(note)]
 
     def hook(value: Any, _: Any) -> Any:
+        for meta in metas:
+            if isinstance(value, list | dict):  # before each of too many is looked at
+                _check(meta, value)
         got = inner(value, base)
         for meta in metas:
             _check(meta, got)
@@ -478,9 +488,11 @@ def structure(value: Any, cls: type[T], converter: Converter = _settings) -> T:
     try:
         return converter.structure(value, cls)
     except Exception as error:
-        mistakes = list(_walk(error, ""))
+        mistakes = list(islice(_walk(error, ""), MOST_MISTAKES + 1))
         if not mistakes:
             raise
+        if len(mistakes) > MOST_MISTAKES:
+            mistakes[-1] = Mistake("", "and there are more mistakes than are told")
         raise Mistakes(mistakes) from None
 
 

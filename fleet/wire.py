@@ -1,7 +1,8 @@
 """Bytes <-> model: the one place where a payload is read or written.
 
-JSON is read strictly: no duplicate keys, no NaN or infinity, no lone surrogates, no
-nesting past 64 levels, and no coercion of types. Fields a newer peer adds are ignored.
+JSON is read strictly: no duplicate keys, no NaN or infinity, no numbers past 40 digits, no lone
+surrogates, no nesting past 64 levels, and no coercion of types. Fields a newer peer adds are
+ignored.
 """
 
 import json
@@ -17,6 +18,10 @@ from fleet.strict import Mistakes, make_converter, structure
 T = TypeVar("T")
 
 _MAX_DEPTH = 64
+_DIGITS = 40
+"""Of a whole number: what 128 bits hold, with its sign."""
+_SHOWN = 40
+"""Characters of a value in a message."""
 
 _converter = make_converter(forbid_extra_keys=False)
 
@@ -155,10 +160,18 @@ def _depth(value: Any) -> int:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key[:_SHOWN]!r} is given twice")
+            seen.add(key)
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"{text[:_SHOWN]}… has too many digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -174,5 +187,8 @@ def _no_constant(text: str) -> Any:
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_float=_finite, parse_constant=_no_constant
+    object_pairs_hook=_pairs,
+    parse_int=_whole,
+    parse_float=_finite,
+    parse_constant=_no_constant,
 )

@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 
+import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -78,3 +79,63 @@ def test_a_forgotten_stations_values_leave_at_once() -> None:
     figures.fold("a", _telemetry(_pitch(1)), 10, now=0)
     figures.forget("a")
     assert not _shown(figures)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "sample"),
+    [
+        ("fleet_station", "info", "fleet_station_info"),
+        ("fleet_mqtt_messages_total", "gauge", "fleet_mqtt_messages_total"),
+        ("fleet_instance", "counter", "fleet_instance_total"),
+        ("ALERTS", "gauge", "ALERTS"),
+        ("ALERTS_FOR_STATE", "gauge", "ALERTS_FOR_STATE"),
+        ("fleet:core_lost:rooms", "gauge", "fleet:core_lost:rooms"),
+        ("up", "gauge", "up"),
+        ("scrape_duration_seconds", "gauge", "scrape_duration_seconds"),
+        ("f" * 201, "gauge", "f" * 201),
+    ],
+)
+def test_no_sample_takes_a_name_that_is_the_managers_or_prometheus(
+    family: str, kind: str, sample: str
+) -> None:
+    figures = Figures(["fleet_station_info", "fleet_mqtt_messages", "fleet_instance"])
+    figures.fold("a", _telemetry(Sample(sample, {}, 1), name=family, type_=kind), 10, 0)
+    assert [one.name for metric in _shown(figures) for one in metric.samples] == []
+
+
+def test_who_speaks_first_does_not_decide_what_the_others_show() -> None:
+    figures = Figures()
+    total = Sample("fleet_bytes_total", {}, 5)
+    figures.fold("bad", _telemetry(Sample("fleet_bytes", {}, 1), name="fleet_bytes"), 10, 0)
+    figures.fold("a", _telemetry(total, name="fleet_bytes", type_="counter"), 10, 0)
+    figures.fold("b", _telemetry(total, name="fleet_bytes", type_="counter"), 10, 0)
+    (metric,) = _shown(figures)
+    assert metric.type == "unknown"
+    assert [(one.name, one.labels["station"]) for one in metric.samples] == [
+        ("fleet_bytes", "bad"),
+        ("fleet_bytes_total", "a"),
+        ("fleet_bytes_total", "b"),
+    ]
+    figures.forget("bad")
+    assert [metric.type for metric in _shown(figures)] == ["counter"]
+
+
+def test_one_station_shows_so_many_samples_and_such_long_labels_at_most() -> None:
+    figures = Figures()
+    many = [
+        Family(
+            f"fleet_{n}",
+            "gauge",
+            "x" * 1000,
+            tuple(Sample(f"fleet_{n}", {"n": f"{m}{'y' * 1000}"}, m) for m in range(3000)),
+        )
+        for n in range(2)
+    ]
+    figures.fold("bad", Telemetry("boot", AT, tuple(many)), 10, 0)
+    figures.fold("good", _telemetry(_pitch(1)), 10, 0)
+    shown = _shown(figures)
+    of_bad = [one for metric in shown for one in metric.samples if one.labels["station"] == "bad"]
+    assert len(of_bad) == 5000
+    assert {len(one.labels["n"]) for one in of_bad} == {300}
+    assert max(len(metric.documentation) for metric in shown) == 300
+    assert sum(one.labels["station"] == "good" for metric in shown for one in metric.samples) == 1

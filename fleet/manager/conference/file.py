@@ -343,6 +343,8 @@ def _unfit(settings: Table) -> Iterator[tuple[str, ...]]:
                 inner.extend(((*path, key), one) for key, one in value.items())
             elif isinstance(value, list):
                 inner.extend(((*path, str(index)), one) for index, one in enumerate(value))
+            elif isinstance(value, int) and abs(value) >= 2**127:
+                yield f"expected a smaller number, got {show(value)}", *path
             elif isinstance(value, float) and value - value != 0:
                 yield f"expected a finite number, got {value}", *path
             elif not isinstance(value, str | int | float):

@@ -1,7 +1,9 @@
 """What stations measure, for Prometheus: the newest telemetry of each, while it is fresh.
 
 Families of one name are merged over all stations. The labels `station` and `room` come from
-the topic and the inventory, never from a payload. Pure: the time is given.
+the topic and the inventory, never from a payload. What a station sends can hurt its own rows alone:
+names that are the manager's or Prometheus' are left out, and where stations do not agree on a type
+it is `unknown`, which loses nobody's samples. Pure: the time is given.
 """
 
 import re
@@ -11,9 +13,19 @@ from typing import Final
 from attrs import frozen
 from prometheus_client.metrics_core import METRIC_TYPES, Metric
 
-from fleet.model import SILENT_INTERVALS, Family, Sample, Telemetry
+from fleet.model import SILENT_INTERVALS, Family, Telemetry
 
-_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,199}")
+"""Without a colon: those are the recording rules'."""
+_PROMETHEUS: Final = frozenset({"ALERTS", "ALERTS_FOR_STATE", "up"})
+_SCRAPING: Final = "scrape_"
+"""Begins the names that Prometheus adds at each scrape."""
+_OWN: Final = ("", "_total", "_created", "_info", "_bucket", "_count", "_sum", "_gsum", "_gcount")
+"""What may follow the name of a family in one of its samples."""
+_TEXT: Final = 300
+"""Characters of a label's value or a help text that are shown."""
+_SERIES: Final = 5000
+"""Samples of one station that are shown."""
 _LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _TYPES: Final = frozenset(METRIC_TYPES)
 _SUFFIXES: Final = {
@@ -22,6 +34,10 @@ _SUFFIXES: Final = {
     "histogram": ("_bucket", "_count", "_sum"),
     "info": ("_info",),
 }
+
+
+_Usable = tuple[str, dict[str, str], float]
+"""Name, labels and value of a sample."""
 
 
 @frozen
@@ -37,7 +53,7 @@ class Figures:
     """The newest telemetry of each station. `reserved`: family names that are the manager's."""
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._reserved = frozenset(reserved)
+        self._reserved = frozenset(name + end for name in reserved for end in _OWN)
         self._heard: dict[str, _Heard] = {}
 
     def fold(self, station: str, telemetry: Telemetry, interval: float, now: float) -> None:
@@ -57,36 +73,46 @@ class Figures:
         """All that is fresh; `room` gives a station's room, '' without one."""
         self._heard = {id_: one for id_, one in self._heard.items() if now <= one.until}
         merged: dict[str, Metric] = {}
-        seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
         for station, heard in self._heard.items():
             whose = {"station": station, "room": room(station)}
-            for family in heard.telemetry.families:
-                if not self._usable(family):
-                    continue
+            for family, samples in self._usable(heard.telemetry):
                 metric = merged.get(family.name)
                 if metric is None:
-                    metric = merged[family.name] = Metric(family.name, family.help, family.type)
+                    about = family.help[:_TEXT]
+                    metric = merged[family.name] = Metric(family.name, about, family.type)
                 elif metric.type != family.type:
-                    continue
-                for sample in family.samples:
-                    labels = {**sample.labels, **whose}
-                    identity = (sample.name, tuple(sorted(labels.items())))
-                    if identity not in seen and _belongs(sample, family):
-                        seen.add(identity)
-                        metric.add_sample(sample.name, labels, sample.value)
+                    metric.type = "unknown"
+                for name, labels, value in samples:
+                    metric.add_sample(name, {**labels, **whose}, value)
         yield from merged.values()
 
-    def _usable(self, family: Family) -> bool:
+    def _usable(self, telemetry: Telemetry) -> Iterator[tuple[Family, list[_Usable]]]:
+        """The families of one station, each with what of it breaks the page for nobody."""
+        seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+        for family in telemetry.families:
+            if family.type not in _TYPES or not self._free(family.name):
+                continue
+            names = {family.name + end for end in _SUFFIXES.get(family.type, ("",))}
+            samples: list[_Usable] = []
+            for sample in family.samples:
+                labels = {name: value[:_TEXT] for name, value in sample.labels.items()}
+                identity = (sample.name, tuple(sorted(labels.items())))
+                if (
+                    len(seen) < _SERIES
+                    and identity not in seen
+                    and sample.name in names
+                    and self._free(sample.name)
+                    and all(_LABEL.fullmatch(label) for label in labels)
+                ):
+                    seen.add(identity)
+                    samples.append((sample.name, labels, sample.value))
+            yield family, samples
+
+    def _free(self, name: str) -> bool:
+        """Whether a station may use it."""
         return (
-            family.type in _TYPES
-            and _NAME.fullmatch(family.name) is not None
-            and family.name not in self._reserved
+            _NAME.fullmatch(name) is not None
+            and name not in self._reserved
+            and name not in _PROMETHEUS
+            and not name.startswith(_SCRAPING)
         )
-
-
-def _belongs(sample: Sample, family: Family) -> bool:
-    """A sample that would break the page for every other station is left out."""
-    suffixes = _SUFFIXES.get(family.type, ("",))
-    return sample.name in {family.name + suffix for suffix in suffixes} and all(
-        _LABEL.fullmatch(label) for label in sample.labels
-    )
