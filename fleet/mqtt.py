@@ -8,7 +8,8 @@ has a client of its own, because aiomqtt enters a used one without waiting for i
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from paho.mqtt.packettypes import PacketTypes
@@ -47,10 +48,14 @@ class NobodyListening(Exception):
 
 
 class Link:
-    """One live connection to the broker."""
+    """One live connection to the broker, and where strangers are heard a bare one beside it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, open_bare: Callable[[], Awaitable[Connection]]
+    ) -> None:
         self._connection = connection
+        self._open_bare = open_bare
+        self._bare: Connection | None = None
 
     def publish(
         self,
@@ -92,7 +97,13 @@ class Link:
             Refused: the broker did not grant one of them.
             Disconnected: the connection broke.
         """
-        await self._connection.subscribe(filters)
+        bare = [one for one in filters if one.bare]
+        if bare:
+            if self._bare is None:
+                self._bare = await self._open_bare()
+            await self._bare.subscribe(bare)
+        if len(bare) < len(filters):
+            await self._connection.subscribe([one for one in filters if not one.bare])
 
 
 class MqttSession(Protocol):
@@ -144,9 +155,19 @@ async def connect_once(broker: Broker, client_id: str, session: MqttSession) -> 
         Disconnected: it could not be had (`NotLetIn`: the broker would not), or was lost.
         Refused: the broker refused what the session cannot do without.
     """
-    async with Connection(broker, client_id, session.will(), session.received) as connection:
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(
+            Connection(broker, client_id, session.will(), session.received)
+        )
+
+        async def open_bare() -> Connection:
+            bare = Connection(broker, f"{client_id}-bare", None, session.received, bare=True)
+            await stack.enter_async_context(bare)
+            bare.gone.add_done_callback(lambda gone: connection.over(gone.result()))
+            return bare
+
         why = "the connection was closed"
-        work = asyncio.create_task(session.connected(Link(connection)))
+        work = asyncio.create_task(session.connected(Link(connection, open_bare)))
         try:
             await asyncio.wait((work, connection.gone), return_when=asyncio.FIRST_COMPLETED)
             if work.done():

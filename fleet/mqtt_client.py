@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import aiomqtt
@@ -36,6 +36,11 @@ _BAD_PASSWORD: Final = (134, 135)
 """Reason codes: bad user name or password, not authorized."""
 _NOT_AUTHORIZED: Final = 135
 _BROKEN: Final = 128
+_WHOLE: Final[Mapping[str, Any]] = {"protocol": aiomqtt.ProtocolVersion.V5, "clean_start": True}
+_BARE: Final[Mapping[str, Any]] = {
+    "protocol": aiomqtt.ProtocolVersion.V311,
+    "clean_session": True,
+}
 _NO_PING: Final = 141
 
 
@@ -66,7 +71,8 @@ class Message:
 class Filter:
     """A subscription. `as_published` keeps the retain flag the sender gave.
 
-    `live`: nothing that the broker kept; `foreign`: nothing that this client says itself.
+    `live`: nothing that the broker kept; `foreign`: nothing that this client says itself. `bare`:
+    from strangers, whose messages come without any properties; goes with none of the others.
     """
 
     topic: str
@@ -74,6 +80,7 @@ class Filter:
     as_published: bool = False
     live: bool = False
     foreign: bool = False
+    bare: bool = False
 
 
 def paho_of(client: aiomqtt.Client) -> paho.Client:
@@ -93,6 +100,9 @@ def paho_of(client: aiomqtt.Client) -> paho.Client:
 class Connection:
     """A connection, as an asynchronous context; entered once.
 
+    A `bare` one is of MQTT 3.1.1: the broker leaves out all properties. Whoever hears strangers
+    uses one, because paho takes seconds for a message with some ten thousand of them.
+
     Raises:
         Disconnected: on entering, it could not be had (`NotLetIn`: the broker would not).
     """
@@ -103,8 +113,11 @@ class Connection:
         client_id: str,
         will: Will | None,
         received: Callable[[Message], None],
+        *,
+        bare: bool = False,
     ) -> None:
         self._broker = broker
+        self._bare = bare
         self._received = received
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -129,8 +142,7 @@ class Connection:
             identifier=client_id,
             username=broker.username,
             password=broker.password,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=True,
+            **(_BARE if bare else _WHOLE),
             keepalive=KEEPALIVE,
             max_inflight_messages=_IN_FLIGHT,
             tls_context=tls,
@@ -154,7 +166,7 @@ class Connection:
         def on_disconnect(*args: Any) -> None:
             # Of a failure aiomqtt would keep an exception that nobody asks it for.
             left(*args[:3], ReasonCode(PacketTypes.DISCONNECT), *args[4:])  # type: ignore[misc, call-arg]
-            self._over(_ended(args[3], by_broker=args[2].is_disconnect_packet_from_server))
+            self.over(_ended(args[3], by_broker=args[2].is_disconnect_packet_from_server))
 
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
@@ -220,8 +232,10 @@ class Connection:
 
     async def subscribe(self, filters: Sequence[Filter]) -> None:
         """Subscribe to all `filters` at once; see `fleet.mqtt.Link.subscribe`."""
-        wanted = [
-            (
+        wanted: Any = [
+            (one.topic, one.qos)
+            if self._bare
+            else (
                 one.topic,
                 SubscribeOptions(
                     one.qos,
@@ -244,11 +258,11 @@ class Connection:
                 raise self._refused(one.topic, code, "read")
 
     def _refused(self, topic: str, code: ReasonCode, access: str) -> Refused:
-        if code.value != _NOT_AUTHORIZED:
+        if code.value != _NOT_AUTHORIZED and not self._bare:  # MQTT 3.1.1 has but one refusal
             return Refused(topic, str(code))
         name = self._broker.username
         whom = f"the user {name!r}" if name else "clients without a user"
-        return Refused(topic, str(code), f"; its ACL needs, for {whom}: topic {access} {topic}")
+        return Refused(topic, "Not authorized", f"; its ACL needs, for {whom}: topic {access} {topic}")
 
     def _not_had(self, why: str) -> Disconnected:
         code = self._refusal
@@ -265,14 +279,15 @@ class Connection:
             )
         return NotLetIn(f"{self._broker}: the broker refused the connection: {code}")
 
-    def _over(self, why: str) -> None:
+    def over(self, why: str) -> None:
+        """It is of no use any more."""
         if not self.gone.done():
             self.gone.set_result(why)
 
     def _break(self, error: Exception) -> None:
         """What came in, or a callback, was too much for paho."""
         log.error("%s: what the broker sent cannot be handled", self._broker, exc_info=error)
-        self._over(f"what the broker sent cannot be handled: {error}")
+        self.over(f"what the broker sent cannot be handled: {error}")
         self.leave_with_will()
 
     def _close(self) -> None:

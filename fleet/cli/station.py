@@ -180,7 +180,7 @@ async def runs(line: Line, station: Station) -> Mapping[str, Mapping[str, Instan
 async def heard_of(line: Line) -> set[str]:
     """The ids of all stations that were ever heard."""
     heard = _Heard(line.access.topics)
-    await line.listen(Filter(line.access.topics.presence("+"), qos=0), hear=heard.hear)
+    await line.listen(Filter(line.access.topics.presence("+"), qos=0, bare=True), hear=heard.hear)
     await asyncio.sleep(_GATHER)
     return set(heard.all("presence", Presence))
 
@@ -188,7 +188,9 @@ async def heard_of(line: Line) -> set[str]:
 async def registrations(line: Line) -> Mapping[str, Registration]:
     """By id, what every station last said that it is and can do."""
     heard = _Heard(line.access.topics)
-    await line.listen(Filter(line.access.topics.registration("+"), qos=0), hear=heard.hear)
+    await line.listen(
+        Filter(line.access.topics.registration("+"), qos=0, bare=True), hear=heard.hear
+    )
     await asyncio.sleep(_GATHER)
     return heard.all("registration", Registration)
 

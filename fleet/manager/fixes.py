@@ -34,6 +34,15 @@ def fixes(
             "/var/lib/fleet-agent/station*; then: scripts/install station --broker URL, which "
             "names it after its network card; installed otherwise: set FLEET_STATION there",
         )
+    if one.left_out:
+        yield DoctorFinding(
+            "SaysTooMuch",
+            one.name,
+            f"it said more than one station may: {counted(one.left_out, 'message')} left out since "
+            "the manager began",
+            "look what runs there: whoever has its password can do this; if that is not its agent, "
+            "give it another password",
+        )
     is_online = one.presence is PresenceState.ONLINE
     if is_online and one.clock_offset is not None and abs(one.clock_offset) > DOCTOR_CLOCK_SECONDS:
         yield DoctorFinding(

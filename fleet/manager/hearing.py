@@ -2,16 +2,25 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from fleet.manager.rollouts.pusher import Pusher
 from fleet.manager.stations.inventory import Inventory, StationWord
 from fleet.manager.stations.telemetry import Figures
-from fleet.manager.stations.thumbnails import Thumbnails
+from fleet.manager.stations.thumbnails import MOST_BYTES, Thumbnails
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import Counts
-from fleet.model import Ack, Presence, PresenceState, Registration, Status, Telemetry
+from fleet.model import (
+    MAX_PAYLOAD,
+    Ack,
+    Presence,
+    PresenceState,
+    Registration,
+    Status,
+    Telemetry,
+)
 from fleet.mqtt import Message
 from fleet.wire import Undecodable, decode
 
@@ -24,12 +33,17 @@ SAID: Final[dict[str, type[StationWord]]] = {
     "ack": Ack,
     "telemetry": Telemetry,
 }
+_SHOWN: Final = 300
+"""Characters of a topic, or of what is wrong with a message, in one line."""
 _COMPLAINTS: Final = 5
 """Lines a second about what cannot be read: one broken sender must not fill the log."""
 
 
 class Hearing:
-    """Hears stations; never raises for what they say."""
+    """Hears stations; never raises for what they say.
+
+    `forget` has the broker keep nothing on a topic any more.
+    """
 
     def __init__(
         self,
@@ -39,6 +53,7 @@ class Hearing:
         thumbnails: Thumbnails,
         counts: Counts,
         pusher: Pusher,
+        forget: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._inventory = inventory
@@ -46,6 +61,7 @@ class Hearing:
         self._thumbnails = thumbnails
         self._counts = counts
         self._pusher = pusher
+        self._forget = forget
         self._since = 0.0
         self._said = 0
         self._unsaid = 0
@@ -55,6 +71,18 @@ class Hearing:
         self._counts.messages[kind] += 1
         if not message.payload:
             return  # somebody cleared the topic
+        if len(message.payload) > MAX_PAYLOAD:
+            why = f"{len(message.payload)} bytes, at most {MAX_PAYLOAD} are read"
+            self._clear(kind, message, why)
+            return
+        began = time.perf_counter()
+        # What the broker kept is read whatever it costs: it is one message of a kind.
+        if message.retain or self._inventory.work.take(station, time.monotonic(), 0.0):
+            self._hear(station, kind, message)
+            taken = time.perf_counter() - began
+            self._inventory.work.spend(station, time.monotonic(), taken)
+
+    def _hear(self, station: str, kind: str, message: Message) -> None:
         try:
             said = decode(message.payload, SAID[kind])
         except Undecodable as error:
@@ -80,10 +108,13 @@ class Hearing:
         """A thumbnail came; `whose`: role and instance."""
         role, instance = whose
         self._counts.messages["thumbnail"] += 1
-        kept = message.retain or not message.payload
+        if not message.payload:
+            return  # somebody cleared the topic
         jpeg, now = message.payload, time.monotonic()
-        if not kept and not self._thumbnails.fold(station, role, instance, jpeg, now):
-            self.ignore("thumbnail", message, "not a JPEG of at most 64 KiB")
+        if message.retain or len(jpeg) > MOST_BYTES:
+            self._clear("thumbnail", message, "kept by the broker, or more than 64 KiB")
+        elif not self._thumbnails.fold(station, role, instance, jpeg, now):
+            self.ignore("thumbnail", message, "not a JPEG")
 
     def sent(self, station: str, message: Message) -> None:
         """Somebody else sent a config to a station."""
@@ -112,6 +143,11 @@ class Hearing:
         self._counts.undecodable[kind] += 1
         self._complain("ignored a message on %s: %s", message.topic, why)
 
+    def _clear(self, kind: str, message: Message, why: str) -> None:
+        """Ignore what the broker shall not keep, and have it forget that."""
+        self.ignore(kind, message, why)
+        self._forget(message.topic)
+
     def _complain(self, text: str, *of: str) -> None:
         now = time.monotonic()
         if now - self._since >= 1:
@@ -122,4 +158,4 @@ class Hearing:
         self._said += 1
         more = f" ({self._unsaid} more were not logged)" if self._unsaid else ""
         self._unsaid = 0
-        log.warning(text + "%s", *of, more)
+        log.warning(text + "%s", *(one[:_SHOWN] for one in of), more)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -71,7 +71,9 @@ class ManagerSession:
         self._inventory = inventory
         self._counts = counts
         self._pusher = Pusher(topics, ledger, inventory)
-        self._hearing = Hearing(ledger, inventory, figures, thumbnails, counts, self._pusher)
+        self._hearing = Hearing(
+            ledger, inventory, figures, thumbnails, counts, self._pusher, self._forget
+        )
         self._rollouts = Rollouts(
             ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
         )
@@ -125,10 +127,10 @@ class ManagerSession:
         self._inventory.broker_back(time.monotonic())
         topics = self._topics
         await link.subscribe(
-            *(Filter(topics.station("+", kind), qos=0) for kind in SAID),
-            Filter(topics.thumbnail("+", "+", "+"), qos=0),
+            *(Filter(topics.station("+", kind), qos=0, bare=True) for kind in SAID),
+            Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
+            Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
-            Filter(topics.manager("presence")),
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
         )
         await self._say(link, PresenceState.ONLINE)
@@ -235,6 +237,11 @@ class ManagerSession:
                 "manager may write there (operators.acl), its next start clears it"
             ) from None
 
+    def _forget(self, topic: str) -> None:
+        """Have the broker keep nothing there."""
+        if self._link is not None:
+            self._do(_published(self._link.publish(topic, b"", retain=True)))
+
     async def _catch_up(self) -> None:
         try:
             async with asyncio.timeout(_CATCH_UP):
@@ -340,3 +347,7 @@ class ManagerSession:
             log.error("%s", error)
         except Exception:
             log.exception("what a message asked for could not be done")
+
+
+async def _published(done: Awaitable[int]) -> None:
+    await done

@@ -31,6 +31,8 @@ class StationFacts:
     """When it last said anything, by its own clock."""
     clock_offset: float | None
     """Seconds its clock is ahead of the manager's; None until its next heartbeat."""
+    left_out: int = 0
+    """What it said that cost more than one station may, and was left out."""
     reached_as: str | None = None
     """The name by which others have to find it, for the file gives it no address; None where
     nobody reads it.

@@ -131,7 +131,10 @@ class _Session:
                 self._manager_left("the manager went away")
 
         await self._line.listen(*manager_filters(self._access), hear=hear)
-        live = (Filter(topics.station("+", kind), qos=0) for kind in ("presence", "status", "ack"))
+        live = (
+            Filter(topics.station("+", kind), qos=0, bare=True)
+            for kind in ("presence", "status", "ack")
+        )
         await self._line.listen(*live, hear=lambda _: self._news.set())
         while True:
             if not presence.online.is_set():

@@ -59,5 +59,7 @@ def _facts(desk: Desk, station: str, read: AbstractSet[str]) -> StationFacts:
         addresses=registration.addresses if registration else (),
         said_at=heard.said_at if heard else None,
         clock_offset=heard.clock_offset if heard else None,
+        left_out=desk.inventory.work.left_out.get(station, 0)
+        + desk.ledger.history.left_out.get(station, 0),
         reached_as=by_name if by_name in read and not entry.facts.address else None,
     )

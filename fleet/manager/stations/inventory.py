@@ -13,6 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from fleet.manager.stations import instances
+from fleet.manager.stations.allowances import WORK_BURST, WORK_SHARE, Allowances
 from fleet.manager.stations.instances import InstanceKey, InstanceMemory
 from fleet.manager.stations.state import ReportedState
 from fleet.model import (
@@ -250,6 +251,8 @@ class Inventory:
 
     def __init__(self) -> None:
         self.stations: dict[str, HeardStation] = {}
+        self.work = Allowances(WORK_BURST, WORK_SHARE)
+        """Seconds that are taken to hear each."""
         self.connected = False
         """Whether there is a broker to hear stations through."""
 
@@ -263,6 +266,7 @@ class Inventory:
     def forget(self, station: str) -> None:
         """Know nothing of a station until it is heard again."""
         self.stations.pop(station, None)
+        self.work.forget(station)
 
     def presence(self, station: str) -> PresenceState:
         """Whether a station can be reached, as people are told."""

@@ -7,17 +7,19 @@ fail, and nobody wait without end; history is remembered meanwhile, and written 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, ParamSpec, Self, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.conference.wanted import ConferenceFile, Facts
 from fleet.manager.rollouts.model import Phase, Rollout
+from fleet.manager.stations.allowances import HISTORY_BURST, HISTORY_PER_SECOND, Allowances
 from fleet.manager.store import (
     AppliedFile,
     BadStore,
@@ -30,7 +32,7 @@ from fleet.manager.store import (
     Writing,
 )
 from fleet.manager.store.keeper import StoreKeeper
-from fleet.model import Ack, Config, PresenceState
+from fleet.model import Ack, Config, InForce, PresenceState
 from fleet.schedule import BadSchedule, Schedule
 from fleet.schedule.reading import read
 from fleet.wire import Undecodable, decode
@@ -41,6 +43,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NOWHERE: Final = Facts()
+_MESSAGE: Final = 4000
+"""Characters of an error that history keeps."""
+_PROBLEMS: Final = 20
 _NOBODY: Final[Mapping[str, str | None]] = {}
 
 
@@ -82,6 +87,8 @@ class Ledger:
         """The last good schedule, which `rooms` goes by."""
         self.learned = asyncio.Event()
         """Set whenever a conference file was applied or read."""
+        self.history = Allowances(HISTORY_BURST, HISTORY_PER_SECOND)
+        """Lines of it that are written of each station."""
         self.readings = 0
         """How often everything was read from the store."""
         self.last_use = LastUse(None, newer=False)
@@ -268,13 +275,15 @@ class Ledger:
         if station in self._entries:
             self._entries[station].heard = True
             self._entries[station].answered |= answers
-        self.keeper.remembered.ack(station, ack)
+        if self.history.take(station, time.monotonic()):
+            self.keeper.remembered.ack(station, _short(ack))
 
     def note_presence(self, station: str, state: PresenceState, boot: str | None) -> None:
         """Remember a change of presence."""
         if station in self._entries:
             self._entries[station].heard = True
-        self.keeper.remembered.presence(station, state, boot)
+        if self.history.take(station, time.monotonic()):
+            self.keeper.remembered.presence(station, state, boot)
 
     async def _read(self) -> None:
         store = self.keeper.opened
@@ -295,6 +304,14 @@ class Ledger:
             self.published = published
             self.rooms.go_by(await asyncio.to_thread(_schedule, published))
         self.readings += 1
+
+
+def _short(ack: Ack) -> Ack:
+    """What is remembered of an answer: why it was, not all that runs."""
+    error = ack.error
+    if error is not None:
+        error = evolve(error, message=error.message[:_MESSAGE], problems=error.problems[:_PROBLEMS])
+    return evolve(ack, error=error, in_force=InForce(ack.in_force.revision, {}))
 
 
 def _schedule(published: PublishedSchedule) -> Schedule | None:

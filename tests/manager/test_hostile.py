@@ -1,0 +1,148 @@
+"""One station's credential in the wrong hands: its own row suffers, and no other."""
+
+import asyncio
+import struct
+import time
+from typing import Any
+
+import pytest
+
+from fleet.manager.stations.allowances import HISTORY_BURST, Allowances
+from fleet.model import MAX_PAYLOAD
+from tests.manager.boxes import Boxes, status_of
+from tests.manager.station import PretendStation, ask
+from tests.manager.test_said import metrics
+from tests.processes import Mosquitto, Programs
+from tests.stranger import Stranger
+
+PICTURE = "fleet/v1/station/bad1/thumbnail/monitor/main"
+JPEG = b"\xff\xd8\xff"
+
+
+def test_who_says_too_much_waits_and_nobody_else() -> None:
+    work = Allowances(burst=2, per_second=0.5)
+    assert work.take("bad", 0.0, 0.0)
+    work.spend("bad", 0.0, 3.0)
+    assert not work.take("bad", 1.0, 0.0)
+    assert work.take("good", 1.0, 0.0)
+    assert work.take("bad", 2.0, 0.0)
+    assert work.left_out == {"bad": 1}
+    assert work.left("bad", 1e9) == 2
+    work.forget("bad")
+    assert work.left_out == {}
+
+
+async def test_a_flood_of_one_station_costs_its_own_row_alone(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, boxes: Boxes
+) -> None:
+    manager = programs.manager(broker)
+    await manager.says("connected;")
+    await boxes.add("good1")
+    bad = PretendStation(stranger, "bad1")
+    await bad.come_online()
+    error = {"type": "InvalidConfiguration", "message": "x" * 200_000, "problems": []}
+    for number in range(150):
+        await bad.ack(7, "rejected", error)
+        bad.epoch += 1
+        await bad.presence("offline" if number % 2 else "online")
+    found = await status_of(stranger)
+    assert found["good1"]["presence"] == "online"
+    seen = (await ask(stranger, "doctor"))["result"]
+    left_out = {one["id"]: one["left_out"] for one in seen["stations"]}
+    assert left_out["bad1"] > 100
+    assert left_out["good1"] == 0
+    told = [one["subject"] for one in seen["fixes"] if one["kind"] == "SaysTooMuch"]
+    assert told == ["bad1"]
+    past = (await ask(stranger, "history", station="bad1", limit=10_000))["result"]["events"]
+    assert 0 < len(past) <= HISTORY_BURST + 10
+    assert max(len(one["text"] or "") for one in past) == 4000
+
+
+def _text(text: str) -> bytes:
+    return struct.pack("!H", len(text)) + text.encode()
+
+
+def _packet(kind: int, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return bytes([kind]) + _length(len(body)) + body
+
+
+def _length(size: int) -> bytes:
+    out = bytearray()
+    while True:
+        size, digit = divmod(size, 128)
+        out.append(digit | 0x80 if size else digit)
+        if not size:
+            return bytes(out)
+
+
+async def with_properties(port: int, topic: str, count: int, *, retain: bool) -> None:
+    """Publish a picture with so many user properties; no client that is well can."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    many = b"\x26\0\0\0\0" * count
+    writer.write(_packet(0x10, _text("MQTT"), b"\x05\x02\0\x3c\0", _text("bad")))
+    writer.write(_packet(0x30 | retain, _text(topic), _length(len(many)), many, JPEG))
+    writer.write(_packet(0xC0))
+    await writer.drain()
+    answers = b""
+    while not answers.endswith(b"\xd0\0"):
+        answers += await reader.readexactly(1)
+    writer.write(_packet(0xE0))
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("retain", [True, False])
+async def test_no_property_of_a_message_holds_the_manager(
+    broker: Mosquitto, programs: Programs, retain: bool
+) -> None:
+    """A client in Python takes minutes for this one."""
+    async with Stranger(broker.port, "fleet/v1/manager/#") as asking:
+        good = PretendStation(asking, "good1")
+        if retain:
+            await with_properties(broker.port, PICTURE, 200_000, retain=True)
+        manager = programs.manager(broker)
+        await manager.says("connected;")
+        await good.come_online(60)
+        if not retain:
+            await with_properties(broker.port, PICTURE, 200_000, retain=False)
+        began = time.monotonic()
+        assert (await status_of(asking))["good1"]["presence"] == "online"
+        assert time.monotonic() - began < 5
+
+
+async def test_what_the_broker_shall_not_keep_is_taken_from_it(
+    broker: Mosquitto, stranger: Stranger, programs: Programs
+) -> None:
+    figures = "fleet/v1/station/bad1/telemetry"
+    await stranger.publish(PICTURE, JPEG + bytes(2**20), retain=True)
+    await stranger.publish(figures, b"[" * (MAX_PAYLOAD + 1), retain=True)
+    mark = stranger.mark()
+    programs.manager(broker)
+    for topic in (PICTURE, figures):
+        await stranger.expect_message(topic, lambda value: value is None, after=mark)
+
+
+async def test_numbers_and_times_that_break_pages_are_left_out(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, boxes: Boxes
+) -> None:
+    manager = programs.manager(broker)
+    await manager.says("connected;")
+    await boxes.add("good1")
+    bad = PretendStation(stranger, "bad1")
+    bad.roles = {"record": {"main": {}}}
+    await bad.come_online()
+    await bad.status(since="9999-12-31T23:59:59.999Z")
+    await bad.status(since="0001-01-01T00:00:00.000Z")
+    await bad.presence(interval=1e300)
+    await bad.say("status", b'{"restarts": ' + b"9" * 400 + b"}")
+    name = "fleet_recording_last_write_timestamp_seconds"
+    sample: Any = [name, {"role": "record", "role_instance": "main"}, "+Inf"]
+    families = [{"name": name, "type": "gauge", "help": "", "samples": [sample]}]
+    figures = {"boot": bad.boot, "at": "2026-02-01T09:00:00.000Z", "families": families}
+    await bad.say("telemetry", figures, retain=False)
+    shown = await metrics(manager)
+    assert 'fleet_station_up{room="",station="good1"} 1.0' in shown
+    found = await status_of(stranger)
+    assert found["bad1"]["roles"]["record"]["main"]["state"] == "running"
+    assert found["good1"]["presence"] == "online"
