@@ -262,7 +262,8 @@ class Connection:
             return Refused(topic, str(code))
         name = self._broker.username
         whom = f"the user {name!r}" if name else "clients without a user"
-        return Refused(topic, "Not authorized", f"; its ACL needs, for {whom}: topic {access} {topic}")
+        needs = f"; its ACL needs, for {whom}: topic {access} {topic}"
+        return Refused(topic, "Not authorized", needs)
 
     def _not_had(self, why: str) -> Disconnected:
         code = self._refusal
