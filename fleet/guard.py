@@ -7,6 +7,7 @@ while it does: afterwards it may be too late.
 
 import asyncio
 import logging
+import selectors
 import sys
 import threading
 import time
@@ -30,8 +31,10 @@ PATIENCE: Final = 5.0
 
 HELD: Final = 1.0
 """Seconds the event loop may be held before it is said by whom."""
-BEAT: Final = 0.5
-"""Seconds between two looks at how late the loop is."""
+BEAT: Final = 1.0
+"""Seconds between two looks at the loop: at most `HELD`, so that who holds it so long is seen."""
+_NOBODY: Final = "what let no other thread run, or the machine gave no time"
+"""A call into C that keeps Python's lock, or a machine that stood still."""
 _WINDOW: Final = 30.0
 _FRAMES: Final = 12
 """Of what holds the loop, innermost ones that are logged."""
@@ -143,16 +146,45 @@ class Guard:
         return None
 
 
+class WatchedLoop(asyncio.SelectorEventLoop):
+    """An event loop that a `LoopWatch` can look at without waking it."""
+
+    def __init__(self) -> None:
+        self.turns = _Turns()
+        super().__init__(self.turns)
+
+
+class _Turns(selectors.DefaultSelector):
+    """Tells `watch` when the loop goes to work, when it is done, and when it wakes too late."""
+
+    watch: "LoopWatch | None" = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        watch = self.watch
+        if watch is None:
+            return super().select(timeout)
+        watch.rests()
+        due = None if timeout is None else time.monotonic() + max(timeout, 0.0)
+        ready = super().select(timeout)
+        watch.works(0.0 if due is None or ready else time.monotonic() - due)
+        return ready
+
+
 class LoopWatch:
-    """Knows how late the event loop is, and logs who holds it for more than `HELD` seconds."""
+    """Knows how late the event loop is, and logs who holds it for more than `HELD` seconds.
+
+    What is looked at are turns of the loop: from what it waited for to the next time it waits.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._due: float | None = None
-        """When the loop was to be here again."""
+        self._began: float | None = None
+        """When the loop began this turn, None while it waits."""
         self._whose: str | None = None
-        self._holder: str | None = None
-        """Who was seen to hold it since it was here last."""
+        self._holder: tuple[float, str, str] | None = None
+        """Whose turn was seen last: when it began, a name, and where."""
+        self._said: float | None = None
+        """When the turn began of which it was said last."""
         self._longest = [0.0, 0.0]
         self._window_began = now()
 
@@ -168,50 +200,79 @@ class LoopWatch:
     @property
     def lag(self) -> float:
         """Seconds the loop was late at most in the last half minute (or a whole one)."""
-        self._turn()
-        overdue = 0.0 if self._due is None else self._now() - self._due
-        return max(*self._longest, overdue)
+        self._slide()
+        began = self._began
+        return max(*self._longest, 0.0 if began is None else self._now() - began)
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch for ever.
+
+        Raises:
+            TypeError: this is no `WatchedLoop`.
+        """
         loop = asyncio.get_running_loop()
+        if not isinstance(loop, WatchedLoop):
+            raise TypeError("only a WatchedLoop can be watched")
         over = threading.Event()
         thread = threading.get_ident()
         threading.Thread(
             target=self._look_on, args=(over, loop, thread), name="loop watch", daemon=True
         ).start()
+        loop.turns.watch = self
+        self._began = self._now()
         try:
-            while True:
-                self._due = self._now() + BEAT
-                await asyncio.sleep(BEAT)
-                self.here()
+            await loop.create_future()
         finally:
             over.set()
-            self._due = None
+            loop.turns.watch = self._began = None
 
-    def here(self) -> None:
-        """The loop is here again: note how late."""
-        if self._due is None:
-            return
-        self._turn()
-        late = self._now() - self._due
-        self._longest[1] = max(self._longest[1], late)
-        holder, self._holder = self._holder, None
+    def works(self, late: float) -> None:
+        """The loop begins a turn, so many seconds after it was due."""
+        self._began = self._now()
+        self._note(late)
         if late > HELD:
-            # Whoever lets no thread look either is a call into C, or a machine with no time.
-            by = holder or "what let no other thread run, or the machine gave no time"
-            log.warning("the event loop was held for %.1f s by %s", late, by)
+            log.warning("the event loop was held for %.1f s by %s", late, _NOBODY)
+
+    def rests(self) -> None:
+        """The loop is done with a turn, and waits."""
+        began, self._began = self._began, None
+        if began is None:
+            return
+        took = self._now() - began
+        self._note(took)
+        if took <= HELD:
+            return
+        holder = self._holder
+        if holder is None or holder[0] != began:
+            log.warning("the event loop was held for %.1f s by %s", took, _NOBODY)
+        else:
+            where = "" if self._said == began else f":\n{holder[2]}"
+            log.warning("the event loop was held for %.1f s by %s%s", took, holder[1], where)
 
     def look(self, holder: Callable[[], tuple[str, str]]) -> None:
-        """From beside the loop: say who holds it, once. `holder`: gives a name, and where."""
-        due = self._due
-        if self._holder is not None or due is None or self._now() - due <= HELD:
-            return
-        self._holder, where = holder()
-        held = self._now() - due
-        log.warning("the event loop is held for %.1f s by %s:\n%s", held, self._holder, where)
+        """From beside the loop: see whose turn it is, and say who holds it, once.
 
-    def _turn(self) -> None:
+        `holder`: gives a name, and where. What holds it for longer than the time between two looks
+        is seen at least once.
+        """
+        began = self._began
+        if began is None or self._said == began:
+            return
+        held = self._now() - began
+        if held > HELD or self._holder is None or self._holder[0] != began:
+            name, where = holder()
+            if self._began != began:
+                return  # that may have been another's turn already
+            self._holder = (began, name, where)
+        if held > HELD:
+            self._said = began
+            log.warning("the event loop is held for %.1f s by %s:\n%s", held, *self._holder[1:])
+
+    def _note(self, late: float) -> None:
+        self._slide()
+        self._longest[1] = max(self._longest[1], late)
+
+    def _slide(self) -> None:
         now = self._now()
         if now - self._window_began >= _WINDOW:
             quiet = now - self._window_began >= 2 * _WINDOW

@@ -29,7 +29,7 @@ KEEPALIVE: Final = 15
 _IN_FLIGHT: Final = 100
 _BURST: Final = 200
 """Packets read in one turn of the loop at most: a flood must not hold up everything else."""
-_LOOK: Final = 1.0
+_LOOK: Final = 3.0
 """Seconds between two looks at the keepalive."""
 _DISCONNECT_WITH_WILL: Final = 4
 _BAD_PASSWORD: Final = (134, 135)

@@ -7,7 +7,17 @@ import time
 import pytest
 
 from fleet import guard
-from fleet.guard import FIRST_PAUSE, HELD, LONGEST_PAUSE, STEADY, Guard, LoopWatch, TaskDied
+from fleet.guard import (
+    BEAT,
+    FIRST_PAUSE,
+    HELD,
+    LONGEST_PAUSE,
+    STEADY,
+    Guard,
+    LoopWatch,
+    TaskDied,
+    WatchedLoop,
+)
 
 
 class Time:
@@ -106,10 +116,13 @@ def test_the_lag_is_the_longest_of_late_and_is_forgotten() -> None:
     time = Time()
     watch = LoopWatch(time.now)
     assert watch.lag == 0
-    watch._due = 10.0
-    time.seconds = 10.4
-    watch.here()
-    watch._due = None
+    watch.works(0.0)
+    time.seconds += 0.4
+    assert watch.lag == pytest.approx(0.4)
+    watch.rests()
+    watch.works(0.3)
+    watch.rests()
+    time.seconds = 5.0
     assert watch.lag == pytest.approx(0.4)
     time.seconds = 45.0
     assert watch.lag == pytest.approx(0.4)
@@ -122,44 +135,89 @@ def test_while_the_loop_is_held_its_lag_shows_and_is_said_once(
 ) -> None:
     time = Time()
     watch = LoopWatch(time.now)
-    watch._due, time.seconds = 10.0, 10.0 + HELD
+    time.seconds = 10.0
+    watch.works(0.0)
+    time.seconds += HELD
     watch.look(lambda: ("record/main", "its line"))
     assert caplog.text == ""
     time.seconds = 12.0
     assert watch.lag == pytest.approx(2)
     for _ in range(3):
         watch.look(lambda: ("record/main", "its line"))
-    watch.here()
-    said = [record.getMessage() for record in caplog.records]
-    assert said == [
+    watch.rests()
+    assert _said(caplog) == [
         "the event loop is held for 2.0 s by record/main:\nits line",
         "the event loop was held for 2.0 s by record/main",
     ]
 
 
-async def test_who_holds_the_loop_is_named_with_the_line(
+def test_who_held_the_loop_between_two_looks_is_named_afterwards(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time = Time()
+    watch = LoopWatch(time.now)
+    watch.works(0.0)
+    time.seconds += 0.1
+    watch.look(lambda: ("an earlier turn", "its line"))
+    watch.rests()
+    watch.works(0.0)
+    time.seconds += BEAT / 2
+    watch.look(lambda: ("record/main", "its line"))
+    time.seconds += HELD - BEAT / 2 + 0.1
+    watch.rests()
+    assert _said(caplog) == ["the event loop was held for 1.1 s by record/main:\nits line"]
+
+
+def test_a_turn_nobody_looked_at_and_a_late_one_have_no_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time = Time()
+    watch = LoopWatch(time.now)
+    watch.works(0.0)
+    watch.look(lambda: ("an earlier turn", "its line"))
+    watch.rests()
+    watch.look(lambda: pytest.fail("it waits"))
+    time.seconds += 0.1
+    watch.works(1.5)
+    time.seconds += 2.0
+    watch.rests()
+    nobody = "what let no other thread run, or the machine gave no time"
+    assert _said(caplog) == [
+        f"the event loop was held for {seconds} s by {nobody}" for seconds in (1.5, 2.0)
+    ]
+
+
+def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_who_holds_the_loop_is_named_with_the_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "BEAT", 0.05)
     monkeypatch.setattr(guard, "HELD", 0.2)
     caplog.set_level(logging.WARNING)
     watch = LoopWatch()
-    watching = asyncio.create_task(watch.run())
 
     async def of_a_task() -> None:
         time.sleep(0.6)  # noqa: ASYNC251 (this is what must be noticed)
 
-    await asyncio.sleep(0.1)
-    await asyncio.create_task(of_a_task(), name="command record/split")
-    await asyncio.sleep(0.1)
-    await asyncio.create_task(of_a_task())
-    await asyncio.sleep(0.1)
-    with watch.working_for("monitor/sound"):
-        time.sleep(0.6)  # noqa: ASYNC251
-    await asyncio.sleep(0.1)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    held = [r.getMessage() for r in caplog.records if "is held for" in r.getMessage()]
+    async def hold() -> None:
+        watching = asyncio.create_task(watch.run())
+        await asyncio.sleep(0.1)
+        await asyncio.create_task(of_a_task(), name="command record/split")
+        await asyncio.sleep(0.1)
+        await asyncio.create_task(of_a_task())
+        await asyncio.sleep(0.1)
+        with watch.working_for("monitor/sound"):
+            time.sleep(0.6)  # noqa: ASYNC251
+        await asyncio.sleep(0.1)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+        runner.run(hold())
+    held = [one for one in _said(caplog) if "is held for" in one]
     assert [one.partition(" by ")[2].partition(":\n")[0] for one in held] == [
         "command record/split",
         "test_who_holds_the_loop_is_named_with_the_line.<locals>.of_a_task",
@@ -167,3 +225,8 @@ async def test_who_holds_the_loop_is_named_with_the_line(
     ]
     assert all("test_guard.py" in one and "time.sleep(0.6)" in one for one in held)
     assert watch.lag >= 0.2
+
+
+async def test_only_a_loop_made_for_it_is_watched() -> None:
+    with pytest.raises(TypeError, match="only a WatchedLoop"):
+        await LoopWatch().run()

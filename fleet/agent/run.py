@@ -31,7 +31,7 @@ from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.processes.adoption import Place
 from fleet.agent.session import Identity, StationSession
 from fleet.agent.settings import AgentSettings
-from fleet.guard import Guard, LoopWatch
+from fleet.guard import Guard, LoopWatch, WatchedLoop
 from fleet.model import PresenceState
 from fleet.mqtt import Broker, keep
 from fleet.notify import Notifier
@@ -264,7 +264,7 @@ def run(
     Raises:
         BadState, StateInUse: it cannot begin.
     """
-    loop = asyncio.new_event_loop()
+    loop = WatchedLoop()
     try:
         ended_by = loop.run_until_complete(_run(settings, broker, early))
         if not loop.run_until_complete(_all_ended()):

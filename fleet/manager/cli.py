@@ -72,7 +72,7 @@ def run(
     version: _Version = False,  # noqa: ARG001 (its callback does the work)
 ) -> None:
     """Run until told to stop. Exits 3 when a manager that began later takes over."""
-    from fleet.guard import TaskDied
+    from fleet.guard import TaskDied, WatchedLoop
     from fleet.manager.run import ManagerRun
     from fleet.manager.store import BadStore, ManagerStore
     from fleet.manager.web.server import CannotListen
@@ -89,7 +89,8 @@ def run(
     try:
         address = Broker.parse(broker, username, read_password(password_file))
         host, port = _host_port(http)
-        code = asyncio.run(ManagerRun(address, prefix, open_store, state_dir).run(host, port))
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+            code = runner.run(ManagerRun(address, prefix, open_store, state_dir).run(host, port))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN

@@ -1,11 +1,14 @@
 """Work on a disk that may be slow or hang, so that the event loop never waits for it."""
 
+import _thread
 import asyncio
 import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -29,7 +32,7 @@ class DiskWork:
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = False
-        self._looking: asyncio.Future[object] | None = None
+        self._looking: Future[object] | None = None
         self._since = 0.0
 
     async def do(self, work: Callable[[], T], patience: float = PATIENCE) -> T:
@@ -55,7 +58,11 @@ class DiskWork:
             if waited > PATIENCE:
                 raise self._hangs(waited)
             return
-        self._looking, self._since = self.begin(work), self._now()
+        # The next look asks what became of it, so the loop is not woken for that; and it begins
+        # once the loop is done with others, so that the two do not get into each other's way.
+        self._looking, self._since = Future(), self._now()
+        self._waiting.append(partial(_settle, self._looking, work))
+        asyncio.get_running_loop().call_soon(self._start)
         if last is not None:
             last.result()
 
@@ -87,12 +94,16 @@ class DiskWork:
             with contextlib.suppress(RuntimeError):  # the loop may be over by now
                 loop.call_soon_threadsafe(settle, result, error)
 
-        with self._lock:
-            self._waiting.append(run)
-            if not self._busy:
-                self._busy = True
-                threading.Thread(target=self._work, name="disk", daemon=True).start()
+        self._waiting.append(run)
+        self._start()
         return future
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._waiting and not self._busy:
+                # Unlike a `Thread` it has not to be waited for until it has begun.
+                _thread.start_new_thread(self._work, ())
+                self._busy = True
 
     def _work(self) -> None:
         while True:
@@ -108,3 +119,10 @@ class DiskWork:
             "DiskHangs",
             f"the disk of {self.directory} has not answered for {waited:.0f} s: check it",
         )
+
+
+def _settle(future: "Future[object]", work: Callable[[], object]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
