@@ -8,7 +8,7 @@ import operator
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
@@ -61,6 +61,8 @@ class Offer:
 
     port: int
     listen: str = "0.0.0.0"  # noqa: S104 (as a role says it)
+    sound: bool = True
+    """Whether there is sound in it."""
 
 
 @frozen
@@ -389,6 +391,10 @@ class RoleFactory(Generic[S]):
         Of a role that comes with fleet; of another a setting `port` says where.
         """
         return {}
+
+    def own_ports(self, settings: S) -> Collection[int]:  # noqa: ARG002 (for subclasses)
+        """TCP ports that it takes besides, for itself."""
+        return ()
 
 
 class DuplicateRole(Exception):

@@ -37,7 +37,9 @@ PORT_TAKEN, NOT_OURS = "Address already in use", "Cannot assign requested addres
 """What it says where it cannot listen."""
 
 _NAME = re.compile(r"(?!background$|stream-blanker)[a-z][a-z0-9_-]{0,31}")
-_CONTROL, _CLOCK, _SOURCE = 9999, 9998, 10000
+_CONTROL, _CLOCK, _SOURCE, _MIRROR = 9999, 9998, 10000, 13000
+_OTHERS = (16000, 17000, 18000)
+"""Where a background and what is shown while it is blank would come in."""
 _TAPS = {"program": 11000, "blankable": 15000}
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 (compared with)
 COMPOSITES = {
@@ -136,6 +138,12 @@ class Core(NamedTuple):
 def is_name(text: str) -> bool:
     """Whether a source may be called so."""
     return _NAME.fullmatch(text) is not None
+
+
+def ports(sources: int) -> list[int]:
+    """All that it listens at, with so many sources."""
+    of_each = [base + number for base in (_SOURCE, _MIRROR) for number in range(sources)]
+    return [_CLOCK, _CONTROL, *_TAPS.values(), *_OTHERS, *of_each]
 
 
 def _is_loopback(address: str) -> bool:

@@ -269,7 +269,8 @@ class IngestFactory(RoleFactory[IngestSettings]):
 
     def offers(self, settings: IngestSettings) -> Mapping[str, Offer]:
         """Picture and sound in one."""
-        return {"main": Offer(settings.port, settings.listen)}
+        sound = not isinstance(settings.sound, NoInput)
+        return {"main": Offer(settings.port, settings.listen, sound)}
 
     def tidy(self, facts: OwnStation) -> None:
         """Publish what local copies that are not wanted any more have left."""

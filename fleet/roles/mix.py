@@ -9,7 +9,7 @@ readers of the outputs see black until it is back as it was.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
@@ -402,6 +402,10 @@ class MixFactory(RoleFactory[MixSettings]):
     def offers(self, settings: MixSettings) -> Mapping[str, Offer]:
         """The outputs, each with picture and sound."""
         return {name: Offer(port, settings.listen) for name, port in settings.ports().items()}
+
+    def own_ports(self, settings: MixSettings) -> Collection[int]:
+        """Those of voctocore."""
+        return voctocore.ports(len(settings.sources))
 
 
 register_factory("mix", MixFactory())

@@ -1,14 +1,15 @@
 """What the instances of a station let others read, and where settings name what is read. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+import attrs
+
 from fleet.manager.conference import known
-from fleet.media.sources import PORT
 from fleet.model import Settings
-from fleet.role import Offer
+from fleet.role import Offer, RoleFactory
 from fleet.strict import Mistakes, structure
 from fleet.wire import dumps
 
@@ -49,28 +50,43 @@ def offers(role: str, settings: Settings) -> Mapping[str, Offer] | None:
         return None
     if not factory.serves:
         return {}
+    taken = _structured(role, settings)
+    return None if taken is None else factory.offers(taken)
+
+
+def _structured(role: str, settings: Settings) -> Any:
+    """Settings as the role's own class, references standing for any; None for wrong ones."""
     for place, source in list(places(settings)):
         if is_reference(source):
             settings = put(settings, place, {"host": "resolved-later"})
     try:
-        return _offers(role, dumps(settings))
+        return _of_bytes(role, dumps(settings))
     except (TypeError, ValueError, RecursionError):
         return None  # what cannot travel at all is told elsewhere
 
 
 def ports(role: str, settings: Settings) -> list[int]:
     """The ports of all that a role that comes with fleet offers, also of wrong settings."""
-    found = offers(role, settings)
-    if found is None and role in known.factories():
-        port = settings.get("port", PORT)
+    found, factory = offers(role, settings), known.factories().get(role)
+    if found is None and factory is not None:
+        fields = attrs.fields_dict(factory.settings)
+        port = settings.get("port", fields["port"].default if "port" in fields else None)
         return [port] if isinstance(port, int) else []
     return [one.port for one in (found or {}).values()]
 
 
+def own_ports(role: str, settings: Settings) -> Collection[int]:
+    """The ports that a role that comes with fleet takes for itself; none of wrong settings."""
+    factory = known.factories().get(role)
+    if factory is None or type(factory).own_ports is RoleFactory.own_ports:
+        return ()
+    taken = _structured(role, settings)
+    return () if taken is None else factory.own_ports(taken)
+
+
 @lru_cache(maxsize=4096)
-def _offers(role: str, settings: bytes) -> Mapping[str, Offer] | None:
-    factory = known.factories()[role]
+def _of_bytes(role: str, settings: bytes) -> Any:
     try:
-        return factory.offers(structure(json.loads(settings), factory.settings))
+        return structure(json.loads(settings), known.factories()[role].settings)
     except Mistakes:
         return None

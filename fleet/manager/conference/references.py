@@ -12,7 +12,15 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from fleet.manager.conference.offers import Place, is_reference, offers, places, ports, put
+from fleet.manager.conference.offers import (
+    Place,
+    is_reference,
+    offers,
+    own_ports,
+    places,
+    ports,
+    put,
+)
 from fleet.manager.conference.wanted import DesiredState, InstanceName, Reading, behind
 from fleet.media.pipelines import LOOPBACK
 from fleet.media.sources import PORT
@@ -70,7 +78,12 @@ def _path(node: InstanceName, *keys: str) -> tuple[str, ...]:
 
 def _ports(one: DesiredState, wrong: Wrong) -> None:
     """Two instances of a station cannot be read at one port."""
-    taken: dict[int, str] = {}
+    taken = {
+        port: f"{role}/{instance}"
+        for role, instances in one.roles.items()
+        for instance, settings in instances.items()
+        for port in own_ports(role, settings)
+    }
     for role, instances in one.roles.items():
         for instance, settings in instances.items():
             for port in ports(role, settings):
@@ -103,6 +116,11 @@ def _resolved(
     offer = _offer(reference, target, settings, no)
     if offer is None:
         return Reading(node, place, target, by_mdns=False), None
+    if not offer.sound and place == (
+        "sources",
+        by_name[node.station].roles[node.role][node.instance].get("audio"),
+    ):
+        wrong(f"is to be heard, and {target} captures no sound", *_path(node, "audio"))
     host, by_mdns = LOOPBACK, False
     if target.station != node.station:
         why = _unreachable(offer, station)
