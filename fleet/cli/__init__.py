@@ -4,9 +4,9 @@
 operator's own file, `terminal` where output and errors go, `connection` the way to the manager,
 `station` the way to one station, `registered` what it can run and has. `conference` reads the file
 and shows a plan, `rolling` follows what the manager rolls out, `sync` and `view` show how stations
-are, `happenings` what became different, `calm` how much of that. `examine` looks at the broker, and
-`fixes` says what to do about what was found. `arguments` reads what people type, `completion` knows
-what they may type next.
+are, `folding` of which on a terminal many are one line, `happenings` what became different, `calm`
+how much of that. `examine` looks at the broker, and `fixes` says what to do about what was found.
+`arguments` reads what people type, `completion` knows what they may type next.
 """
 
 from fleet.cli.app import main

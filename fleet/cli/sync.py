@@ -34,5 +34,9 @@ def near(given: str, names: Sequence[str], ids: Sequence[str]) -> str:
 
 
 def worst_first(stations: Iterable[StationStatus]) -> tuple[StationStatus, ...]:
-    """Those that need somebody first, otherwise as they came: by room and name."""
-    return tuple(sorted(stations, key=lambda one: one.well))
+    """Those that need somebody most first, otherwise as they came: by room and name."""
+    return tuple(sorted(stations, key=lambda one: (one.well, -_need(one))))
+
+
+def _need(station: StationStatus) -> int:
+    return max((one.level.rank for one in station.findings), default=0)

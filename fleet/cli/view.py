@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from attrs import frozen
 from rich.cells import cell_len
 from rich.console import Console, Group
+from rich.filesize import decimal
 from rich.padding import Padding
 from rich.text import Text
 
@@ -38,8 +39,6 @@ _SHOWN = ("Conflict", "Rejected", "Lagging")
 """Findings of a whole station that note, problems and revision show."""
 _FINE = (State.RUNNING, State.COMPLETED)
 _GAP = "  "
-_MANY = 4
-"""Stations that were never heard from which on a terminal they are one line."""
 _INDENT = 4
 _NOTHING = "-"
 
@@ -61,10 +60,14 @@ _BENEATH = STYLES | {"rejected": "red", State.STOPPED.value: "", "go:": "bold re
 
 @frozen
 class TableRow:
-    """One line of cells, and the sentences that stand beneath it."""
+    """One line of cells, and the sentences that stand beneath it.
+
+    `aside`: what is told at its end where there is place.
+    """
 
     cells: tuple[str, ...]
     beneath: tuple[str, ...] = ()
+    aside: str = ""
 
 
 def lines(stations: Iterable[StationStatus], now: datetime) -> tuple[TableRow, ...]:
@@ -79,14 +82,25 @@ def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
     if station.note:
         beneath += (station.note,)
     beneath += tuple(_unseen(station, now))
-    rows: list[tuple[str, ...]] = [
-        (*start, role, instance, *_instance(one, now), revision, _why(one))
+    rows: list[tuple[tuple[str, ...], str]] = [
+        ((*start, role, instance, *_instance(one, now), revision, _why(one)), recorded(one, now))
         for role, instances in station.roles.items()
         for instance, one in instances.items()
-    ] or [(*start, *([_NOTHING] * 5), revision, "")]
-    for row in rows[:-1]:
-        yield TableRow(tuple(map(clean, row)))
-    yield TableRow(tuple(map(clean, rows[-1])), tuple(map(clean, beneath)))
+    ] or [((*start, *([_NOTHING] * 5), revision, ""), "")]
+    for row, aside in rows[:-1]:
+        yield TableRow(tuple(map(clean, row)), aside=aside)
+    row, aside = rows[-1]
+    yield TableRow(tuple(map(clean, row)), tuple(map(clean, beneath)), aside)
+
+
+def recorded(one: InstanceReport, now: datetime) -> str:
+    """`recorded 7.8 GB in 2:05:10`, since it runs; empty where it records nothing."""
+    if not one.recorded_bytes:
+        return ""
+    size = f"recorded {decimal(one.recorded_bytes)}"
+    if one.state is not State.RUNNING or one.since > now:
+        return size
+    return f"{size} in {timedelta(seconds=int((now - one.since).total_seconds()))}"
 
 
 def _why(one: InstanceReport) -> str:
@@ -162,8 +176,8 @@ def clean(text: str) -> str:
 
 def table(found: Sequence[TableRow], header: Sequence[str], width: int | None) -> Group:
     """`found` under `header`, `width` columns wide; None sets no limit."""
-    rows = list(found)
-    if width is not None and header[:_SINCE] == HEADER[:_SINCE]:
+    rows = list(map(_with_aside, found))
+    if width is not None and header[:_SINCE] == HEADER[:_SINCE] and _reach(rows, header) > width:
         header, rows = _fitting(found, header, width)
     widths = [max(map(cell_len, column)) for column in zip(header, *_cells(rows), strict=True)]
     shown: list[Text | Padding] = [_row(header, widths, "bold")]
@@ -213,6 +227,13 @@ def _fitting(
             return heads, rows
     zone = header[_SINCE].removeprefix(HEADER[_SINCE]).strip("()")
     return _STACKED, list(_stacked(found, zone))
+
+
+def _with_aside(line: TableRow) -> TableRow:
+    if not line.aside:
+        return line
+    told = "; ".join(filter(None, (line.cells[-1], line.aside)))
+    return TableRow((*line.cells[:-1], told), line.beneath)
 
 
 def _moved(line: TableRow, moved: Sequence[int]) -> TableRow:
@@ -273,23 +294,6 @@ def rooms(found: StatusResult) -> tuple[str, ...]:
     )
 
 
-def never_heard(
-    stations: Sequence[StationStatus],
-) -> tuple[tuple[StationStatus, ...], str | None]:
-    """Those that were ever heard, and a line on the others where they are many."""
-    pending = [
-        one
-        for one in stations
-        if one.running is None and one.presence is not PresenceState.ONLINE and not one.conflict
-    ]
-    if len(pending) < _MANY:
-        return tuple(stations), None
-    names = [clean(one.name) for one in pending]
-    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-    line = f"{len(names)} stations never heard yet: {', '.join(names[:_MANY])}{more}"
-    return tuple(one for one in stations if one not in pending), line
-
-
 def conclusion(found: StatusResult) -> str:
     """One sentence on all that is shown."""
     only = {one.room for one in found.stations}
@@ -299,7 +303,14 @@ def conclusion(found: StatusResult) -> str:
         for it in one.findings
         if len(only) == 1 and one.name in only
     ]
-    return "; ".join((summary(found.stations), *more))
+    size = sum(
+        one.recorded_bytes or 0
+        for station in found.stations
+        for instances in station.roles.values()
+        for one in instances.values()
+    )
+    told = [f"recorded {decimal(size)}"] if size else []
+    return "; ".join((summary(found.stations), *more, *told))
 
 
 def summary(stations: Sequence[StationStatus]) -> str:

@@ -42,6 +42,8 @@ _STEP: Final = 1.0
 _CLOCK_OFF: Final = 1.0
 """Seconds a station's clock may differ before the moments it names are corrected."""
 _NOT_OFF: Final = timedelta(0)
+_MOST_BYTES: Final = 2.0**63
+"""A figure above is nonsense."""
 _BREATH: Final = 100
 """Stations after which others get their turn."""
 
@@ -174,12 +176,13 @@ class FleetReport:
         monotonic = time.monotonic()
         noted = "; ".join(filter(None, notes)) or None
         status = station_status(id_, entry, heard, said, now, self._offset, noted)
+        readings = Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none()
         return StationState(
-            status,
+            _with_recorded(status, readings),
             entry.facts.seat,
             entry.facts.where,
             entry.config.roles if entry.config else {},
-            Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none(),
+            readings,
             working is not None,
             missing,
             {k: one.crashes(monotonic) for k, one in heard.instances.items() if one.rises}
@@ -289,6 +292,20 @@ def _report(
     return InstanceReport(
         one.state, since - off, one.restarts, one.reason, one.message, one.revision, hour
     )
+
+
+def _with_recorded(status: StationStatus, readings: Readings) -> StationStatus:
+    """With what each recording has written."""
+    found = {
+        name: evolve(one, recorded_bytes=int(size))
+        for name, one in status.roles.get("record", {}).items()
+        if (size := readings.value("fleet_recording_bytes", "record", name)) is not None
+        and 0 <= size < _MOST_BYTES
+    }
+    if not found:
+        return status
+    record = {**status.roles["record"], **found}
+    return evolve(status, roles={**status.roles, "record": record})
 
 
 def _believed(said: InstanceReport, presence: PresenceState) -> InstanceReport:

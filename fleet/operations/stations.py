@@ -21,6 +21,8 @@ class InstanceReport(InstanceStatus):
     restarts_last_hour: int = 0
     live: bool | None = None
     """Of a mixer: whether its blankable output shows the program; None of all else."""
+    recorded_bytes: int | None = None
+    """What it has written since it was started; None where it records nothing, or nobody knows."""
 
 
 @frozen

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from fleet.cli import view
+from fleet.cli import folding, view
 from fleet.model import PresenceState, State
 from fleet.operations import HealthFinding, HealthLevel, InstanceReport, StationStatus, StatusResult
 
@@ -51,19 +51,57 @@ def pending(number: int) -> list[StationStatus]:
     ]
 
 
-def test_many_that_were_never_heard_are_one_line_and_the_others_stay() -> None:
+def test_many_of_a_kind_are_one_line_and_the_others_stay() -> None:
     ill = station("cam")
     both = evolve(pending(1)[0], name="twice", conflict=True)
-    shown, line = view.never_heard([ill, both, *pending(36)])
-    assert shown == (ill, both)
-    assert line == (
-        "36 stations never heard yet: hall0-cam, hall1-cam, hall2-cam, hall3-cam and 32 more"
+    folded = folding.fold([ill, both, *pending(36)])
+    assert folded.stations == (ill, both)
+    assert folded.lines == (
+        "36 stations never heard yet: hall0-cam, hall1-cam, hall2-cam, hall3-cam and 32 more",
     )
-    few = [ill, *pending(3)]
-    assert view.never_heard(few) == (tuple(few), None)
-    _, line = view.never_heard(pending(4))
-    assert line is not None
+    few = (ill, *pending(3))
+    assert folding.fold(few) == folding.FoldedStatus(few)
+    (line,) = folding.fold(pending(4)).lines
     assert line.endswith(": hall0-cam, hall1-cam, hall2-cam, hall3-cam")
+    lost = [evolve(one, running=1) for one in pending(5)]
+    folded = folding.fold([*pending(4), ill, *lost])
+    assert folded.stations == (ill,)
+    assert [line.partition(":")[0] for line in folded.lines] == [
+        "4 stations never heard yet",
+        "5 stations lost",
+    ]
+
+
+def test_where_there_is_no_place_what_is_well_is_one_line() -> None:
+    well = [evolve(station(f"hall{at}-cam"), room=f"hall{at}", well=True) for at in range(30)]
+    ill = station("cam")
+    folded = folding.fold_well(folding.FoldedStatus((ill, *well)))
+    assert folded.stations == (ill,)
+    assert folded.lines[0].startswith("30 stations are well: hall0-cam,")
+    found = StatusResult(True, (ill, *well), AT)
+    assert len(folding.fold_rooms(found, 31)) == 31
+    first, second = folding.fold_rooms(found, 6)
+    assert first == "1 room not well: auditorium-max 1/1"
+    assert second.startswith("30 rooms well: hall0, hall1, hall2,")
+
+
+def test_the_worst_is_told_last_in_a_line() -> None:
+    ill = evolve(station("cam"), findings=(finding("Record", "nothing written", "record/main"),))
+    assert folding.worst((ill,)) == "cam: nothing written"
+    assert folding.worst((evolve(ill, well=True),)) is None
+    assert folding.worst(()) is None
+
+
+def test_what_is_recorded_is_told_where_there_is_place_and_in_all() -> None:
+    record = evolve(WELL, recorded_bytes=7_800_000_000)
+    seen = evolve(station("cam"), roles={"record": {"main": record}}, well=True)
+    now = AT.replace(hour=11, minute=5, second=10)
+    (head, row) = view.plain(view.lines([seen], now))
+    assert head.split() == list(view.HEADER)
+    assert row.endswith("recorded 7.8 GB in 2:05:10")
+    narrow = view.table(view.lines([seen], now), view.header(now), 80)
+    assert "7.8 GB" not in "\n".join(map(str, narrow.renderables))
+    assert view.conclusion(StatusResult(True, (seen,), AT)).endswith("; recorded 7.8 GB")
 
 
 def test_piped_each_instance_is_a_line_of_any_length() -> None:

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 from attrs import evolve
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from fleet.cli import view
+from fleet.cli import folding, view
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Manager, Unreachable, converse
@@ -32,7 +34,8 @@ from fleet.operations import StatusResult
 ABOUT: Final = COMMANDS["status"]
 HELP: Final = with_examples(
     f"{ABOUT} Ends with 0 if all is well, 3 if not, 4 if nothing is known because there is no "
-    f"manager or no broker.",
+    f"manager or no broker. A room whose sound nobody watches is told, and changes none of these. "
+    f"A terminal gets many stations of one kind in one line; a pipe gets all.",
     "fleet status",
     "fleet status hall1              one room, or one station",
     "fleet status --unwell           only stations that need somebody",
@@ -41,6 +44,8 @@ HELP: Final = with_examples(
 )
 _PACE: Final = 1.0
 """Seconds between two looks of --watch."""
+_AROUND: Final = 3
+"""Lines of a screen for what stands above and below."""
 
 
 def run(
@@ -84,7 +89,9 @@ def pick(found: StatusResult, name: str | None) -> StatusResult:
             stop(f"there is no room or station {name!r}; {hint}")
     ordered = worst_first(stations)
     in_sync = all(one.in_sync for one in ordered if one.wanted is not None)
-    return evolve(found, stations=ordered, in_sync=in_sync)
+    there = {one.room for one in ordered}
+    of_them = tuple(one for one in found.rooms if name is None or one.name in there)
+    return evolve(found, stations=ordered, in_sync=in_sync, rooms=of_them)
 
 
 def _chosen(found: StatusResult, unwell: bool) -> StatusResult:
@@ -98,22 +105,44 @@ def _show(found: StatusResult, unwell: bool) -> None:
     if not found.stations:
         say("no station has been heard from yet, and no file applied; start fleet-agent on a box")
         return
-    shown = _chosen(found, unwell)
-    for room in view.rooms(shown):
-        say(room)
-    for talk in talk_lines(shown):
-        say(talk)
-    for finding in found.findings:
-        say(clean(f"{finding.level}: {finding.text}: {finding.detail}"))
+    shown, console = _chosen(found, unwell), data()
     now = view.zoned(found.at, found.timezone)
-    console, stations, others = data(), shown.stations, None
     if console.is_terminal:
-        stations, others = view.never_heard(stations)
-    if stations:
-        view.show(view.lines(stations, now), console, view.header(now))
-    if others:
-        console.print(others, style="yellow")
+        told, table = _screen(shown, now, console)
+        console.print(*map(Text, told), *table, sep="\n")
+    else:
+        for line in (*view.rooms(shown), *_besides(shown)):
+            say(line)
+        if shown.stations:
+            view.show(view.lines(shown.stations, now), console, view.header(now))
     say(view.conclusion(found))
+    first = folding.worst(found.stations)
+    if console.is_terminal and first:
+        say(f"worst: {first}", "bold red")
+
+
+def _besides(found: StatusResult) -> Iterator[str]:
+    """Talks, and what is wrong with no room alone."""
+    yield from talk_lines(found)
+    for one in found.findings:
+        yield clean(f"{one.level}: {one.text}: {one.detail}")
+
+
+def _screen(
+    found: StatusResult, now: datetime, console: Console
+) -> tuple[tuple[str, ...], list[RenderableType]]:
+    """Lines and a table for a terminal: where they do not fit, what is well is one line."""
+    lines = (*folding.fold_rooms(found, console.height // 4), *_besides(found))
+    folded = folding.fold(found.stations)
+    for shown in (folded, folding.fold_well(folded)):
+        table: list[RenderableType] = [Text(line, "yellow") for line in shown.lines]
+        if shown.stations:
+            rows = view.lines(shown.stations, now)
+            table.insert(0, view.table(rows, view.header(now), console.width))
+        height = len(console.render_lines(Group(*table)))
+        if len(lines) + height + _AROUND <= console.height:
+            break
+    return lines, table
 
 
 def _watch(options: Options, name: str | None, unwell: bool, json: bool) -> None:
@@ -134,15 +163,13 @@ def _watch(options: Options, name: str | None, unwell: bool, json: bool) -> None
                 continue
             now = view.zoned(found.at, found.timezone)
             chosen = _chosen(found, unwell)
-            lines = view.lines(chosen.stations, now)
             if json:
                 print_json(chosen)
             elif console.is_terminal:
-                table = view.table(lines, view.header(now), console.width)
+                told, table = _screen(chosen, now, console)
                 heading = f"{now:%H:%M:%S %Z}  {view.conclusion(found)}"
-                rooms = map(Text, (*view.rooms(chosen), *talk_lines(chosen)))
-                live.update(Group(Text(heading, "bold"), *rooms, table), refresh=True)
-            elif lines != shown:
+                live.update(Group(Text(heading, "bold"), *map(Text, told), *table), refresh=True)
+            elif (lines := view.lines(chosen.stations, now)) != shown:
                 print(*view.plain(lines, view.header(now)), "", sep="\n", flush=True)
                 shown = lines
             time.sleep(_PACE)
