@@ -122,7 +122,10 @@ def _all_run(status: Json) -> bool:
 
 
 def _has_figures(telemetry: Json) -> bool:
-    return any(family["samples"] for family in telemetry["families"])
+    return any(
+        family["name"] == "fleet_recording_bytes" and family["samples"]
+        for family in telemetry["families"]
+    )
 
 
 def _by_heading(stranger: Stranger) -> dict[str, Any]:
