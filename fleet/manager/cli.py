@@ -50,6 +50,15 @@ def run(
     http: Annotated[
         str, typer.Option(envvar="FLEET_HTTP", help="HOST:PORT of the page, /metrics, /healthz.")
     ] = "127.0.0.1:9700",
+    http_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="FLEET_HTTP_NAME",
+            metavar="NAME",
+            help="What browsers call this place, where that is not its host name: "
+            "av.example.org. Several are allowed.",
+        ),
+    ] = None,
     username: Annotated[
         str | None, typer.Option(envvar="FLEET_USERNAME", help="The broker user.")
     ] = None,
@@ -89,8 +98,9 @@ def run(
     try:
         address = Broker.parse(broker, username, read_password(password_file))
         host, port = _host_port(http)
+        manager = ManagerRun(address, prefix, open_store, state_dir)
         with asyncio.Runner(loop_factory=WatchedLoop) as runner:
-            code = runner.run(ManagerRun(address, prefix, open_store, state_dir).run(host, port))
+            code = runner.run(manager.run(host, port, http_name or ()))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN

@@ -7,7 +7,7 @@ people look. Each part of the work is a guarded task of its own, so that none wa
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,8 +73,10 @@ class ManagerRun:
         self._died: TaskDied | None = None
         self._guard = Guard(self._end_of)
 
-    async def run(self, host: str, port: int) -> int:
+    async def run(self, host: str, port: int, names: Sequence[str] = ()) -> int:
         """Work until told to stop, serving HTTP at `host` and `port`; the exit status.
+
+        `names`: what browsers call this place.
 
         Raises:
             CannotListen: the port is taken or the host is not one of ours.
@@ -87,7 +89,7 @@ class ManagerRun:
             loop.add_signal_handler(number, self._stop)
         page = Page(Look(self._ledger, self._report, self._thumbnails))
         try:
-            async with serve(host, port, self._registry(), self._ailing, page) as url:
+            async with serve(host, port, self._registry(), self._ailing, page, names) as url:
                 log.info("serving %s/metrics and the page %s/", url, url)
                 self._notifier.ready()
                 self._guard.rely_on("loop watch", self._watch.run)

@@ -1,12 +1,14 @@
 """What the manager serves over HTTP: the page, `/metrics` for Prometheus, `/healthz`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from fleet.manager.web.door import Door
 from fleet.manager.web.page.routes import Page
 
 
@@ -21,10 +23,12 @@ async def serve(
     registry: CollectorRegistry,
     ailing: Callable[[], Awaitable[str | None]],
     page: Page,
+    names: Sequence[str] = (),
 ) -> AsyncIterator[str]:
     """Serve while inside; gives the address, `http://127.0.0.1:9700`.
 
-    `ailing` says why the manager cannot do its work, None while it can. Port 0 takes a free one.
+    `ailing` says why the manager cannot do its work, None while it can. Port 0 takes a free one;
+    `names`: what people call this place besides its address and host name.
 
     Raises:
         CannotListen: the port is taken or the host is not one of ours.
@@ -40,22 +44,28 @@ async def serve(
             return web.Response(text="ok\n")
         return web.Response(text=f"{reason}\n", status=503)
 
-    app = web.Application()
+    door = Door(names)
+    app = web.Application(middlewares=[door.middleware])
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
     page.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
         try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
+            assert runner.server is not None  # noqa: S101 (it has been set up)
+            factory = door.around(runner.server)
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(factory, host, port, reuse_address=True)
         except OSError as error:
             raise CannotListen(
                 f"cannot listen on {host}:{port}: {error.strerror or error}; "
                 "give another address with --http"
             ) from None
-        bound = runner.addresses[0]
+        bound = server.sockets[0].getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        yield f"http://{shown}:{bound[1]}"
+        try:
+            yield f"http://{shown}:{bound[1]}"
+        finally:
+            server.close()
     finally:
         await runner.cleanup()

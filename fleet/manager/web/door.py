@@ -1,0 +1,148 @@
+"""Lets requests in: how many from whom, how long they may take to be said, and to which name.
+
+A browser that an attacker's page sends here by a name of the attacker's gets nothing, a client that
+says half a request or none is let go, and no address takes all connections.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from aiohttp import web
+
+HEADERS_SECONDS: Final = 10.0
+"""What a request may take to be said, and a connection to be idle."""
+MOST: Final = 800
+"""Connections at once."""
+MOST_OF_ONE: Final = 200
+"""Of one address: a proxy has all its readers on one."""
+_OURS: Final = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
+"""Ends of names that nobody outside can have point here."""
+
+Handler = Callable[[web.Request], Any]
+
+
+class Door:
+    """One listening address. `names`: what it is called besides, as `fleet.example.org`."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        here = (socket.gethostname(), *names)
+        self._names = frozenset(name.casefold().rstrip(".") for name in here)
+        self._guests: dict[Any, _Guest] = {}
+        self._of: Counter[str] = Counter()
+
+    def around(self, protocol: Callable[[], Any]) -> Callable[[], asyncio.Protocol]:
+        """What makes the protocol of each connection, from what makes aiohttp's."""
+        return lambda: _Guest(self, protocol())
+
+    @property
+    def middleware(self) -> Any:
+        """For the application that the protocols serve."""
+
+        @web.middleware
+        async def let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not self._is_ours(request.host):
+                return web.Response(
+                    status=421,
+                    text=f"this manager is not called {request.host[:100]}; if it is: "
+                    "fleet-manager run --http-name NAME\n",
+                )
+            guest = self._guests.get(request.transport)
+            if guest is None:
+                return await handler(request)  # type: ignore[no-any-return]
+            with guest:
+                return await handler(request)  # type: ignore[no-any-return]
+
+        return let_in
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host header names us, or a place that no attacker can have point here."""
+        name = host.rpartition("]")[0].lstrip("[") or host.partition(":")[0]
+        name = name.casefold().rstrip(".")
+        if "." not in name or name in self._names or name.endswith(_OURS):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def came(self, guest: "_Guest", transport: Any, address: str) -> bool:
+        """Somebody connects; whether there is room."""
+        if len(self._guests) >= MOST or self._of[address] >= MOST_OF_ONE:
+            return False
+        self._guests[transport] = guest
+        self._of[address] += 1
+        return True
+
+    def left(self, transport: Any, address: str) -> None:
+        """Somebody who was let in has gone."""
+        if self._guests.pop(transport, None) is not None:
+            self._of[address] -= 1
+            if not self._of[address]:
+                del self._of[address]
+
+
+class _Guest(asyncio.Protocol):
+    """One connection: aiohttp's protocol, and a clock for what it waits for."""
+
+    def __init__(self, door: Door, inner: Any) -> None:
+        self._door = door
+        self._inner = inner
+        self._transport: Any = None
+        self._address = ""
+        self._answering = 0
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._answering += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._answering -= 1
+        self._since = asyncio.get_running_loop().time()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        if not self._door.came(self, transport, self._address):
+            self._inner = None
+            transport.abort()
+            return
+        self._since = asyncio.get_running_loop().time()
+        self._look()
+        self._inner.connection_made(transport)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        late = loop.time() - self._since
+        if not self._answering and late >= HEADERS_SECONDS:
+            self._transport.abort()
+            return
+        wait = HEADERS_SECONDS if self._answering else HEADERS_SECONDS - late
+        self._timer = loop.call_later(wait, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._door.left(self._transport, self._address)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else None
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()

@@ -1,0 +1,128 @@
+"""Who is let in over HTTP: real connections to a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from aiohttp import web
+from attrs import frozen
+
+from fleet.manager.web import door as door_module
+from fleet.manager.web.door import Door
+
+
+@frozen
+class House:
+    """A server behind a door; `release` lets the slow answers out, `inside` counts them."""
+
+    port: int
+    release: asyncio.Event
+    inside: asyncio.Semaphore
+
+    async def call(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def get(self, host: str, path: str = "/") -> str:
+        reader, writer = await self.call()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+
+@pytest.fixture
+async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr(door_module, "HEADERS_SECONDS", 0.2)
+    monkeypatch.setattr(door_module, "MOST_OF_ONE", 8)
+    release, inside = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def fine(_: web.Request) -> web.Response:
+        return web.Response(text="fine")
+
+    async def slow(_: web.Request) -> web.Response:
+        inside.release()
+        await release.wait()
+        return web.Response(text="at last")
+
+    door = Door(["Fleet.Example.ORG"])
+    app = web.Application(middlewares=[door.middleware])
+    app.add_routes([web.get("/", fine), web.get("/slow", slow)])
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(door.around(runner.server), "127.0.0.1", 0)
+    yield House(server.sockets[0].getsockname()[1], release, inside)
+    release.set()
+    server.close()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: b\r\n"])
+async def test_who_says_half_a_request_or_none_is_let_go(house: House, said: bytes) -> None:
+    reader, writer = await house.call()
+    writer.write(said)
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_second_half_request_is_no_better_than_a_first(house: House) -> None:
+    reader, writer = await house.call()
+    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HT")
+    async with asyncio.timeout(5):
+        try:
+            assert b"fine" in await reader.read()
+        except ConnectionResetError:
+            pytest.fail("the first was not answered")
+    writer.close()
+
+
+async def test_an_answer_may_take_its_time(house: House) -> None:
+    waiting = asyncio.create_task(house.get("127.0.0.1", "/slow"))
+    silent, writer = await house.call()
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):
+            await silent.read()  # the silent one that came later is let go first
+    writer.close()
+    assert not waiting.done()
+    house.release.set()
+    assert "at last" in await waiting
+
+
+async def test_one_address_takes_not_all_connections(house: House) -> None:
+    waiting = [asyncio.create_task(house.get("127.0.0.1", "/slow")) for _ in range(8)]
+    for _ in waiting:
+        await house.inside.acquire()
+    with suppress(ConnectionResetError):
+        assert await house.get("127.0.0.1") == ""
+    house.release.set()
+    assert all("at last" in answer for answer in await asyncio.gather(*waiting))
+    assert "fine" in await house.get("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "let_in"),
+    [
+        ("127.0.0.1:9700", True),
+        ("[::1]:9700", True),
+        ("manager:9700", True),
+        ("localhost", True),
+        ("fleet.local", True),
+        ("fleet.example.org:9700", True),
+        ("FLEET.example.org.", True),
+        ("attacker.example", False),
+        ("attacker.example:9700", False),
+        ("127.0.0.1.attacker.example", False),
+        ("local.attacker.example", False),
+    ],
+)
+async def test_a_name_that_an_attacker_can_have_point_here_is_not_answered(
+    house: House, host: str, let_in: bool
+) -> None:
+    answer = await house.get(host)
+    assert (" 200 OK" in answer) is let_in
+    assert (" 421 " in answer) is not let_in
