@@ -84,7 +84,7 @@ MIX = "/stations/hall1-mix/roles/mix"
         ((('sources.slides = {role = "ingest", seat = "slides"}',
            'sources.slides = {role = "record"}'),
           ('{source = {role = "mix"}}', '{source = {type = "test"}}')),
-         f"{MIX}/main/sources/slides", "record/main, which offers nothing to be read"),
+         f"{MIX}/main/sources/slides", "which offers nothing to be read"),
         ((('sources.slides = {role = "ingest", seat = "slides"}',
            'sources.slides = {role = "mix"}'),), f"{MIX}/main/sources/slides", "in a circle"),
         ((('output = "blankable"', 'output = "blanked"'),),
