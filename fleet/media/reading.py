@@ -77,8 +77,9 @@ class SourceRole(FfmpegRole[S]):
         )
 
     def source(self) -> str:
-        """What it reads, as messages name it."""
-        return str(self.settings.source)
+        """What it reads, as messages name it; a file by its whole path."""
+        source = self.settings.source
+        return str(self.host.recorded(source.path) if isinstance(source, FileSource) else source)
 
     def argv(self) -> list[str]:
         """The whole command line."""

@@ -1,0 +1,143 @@
+"""What the sentence of a reason says is done word for word, and the instance runs by itself.
+
+One agent, in as many troubles at once as can be made here without a device.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.processes import Mosquitto, Programs, free_port
+from tests.roles.media import clip
+from tests.stranger import Stranger
+from tests.wire.sides import Boss, config
+
+STATION = "cam1"
+ROLES = """
+from attrs import frozen
+from fleet.roles import ChildRole, Role, RoleFactory, Secret, register_factory
+
+@frozen
+class Settings:
+    key: Secret = Secret("stream-key")
+
+class Keyed(Role[Settings]):
+    async def start(self):
+        self.host.secret(self.settings.key)
+
+class Tooled(ChildRole[Settings]):
+    def argv(self):
+        return ["a-tool-of-ours"]
+
+class Of(RoleFactory[Settings]):
+    settings = Settings
+    def __init__(self, role):
+        self.role = role
+
+register_factory("keyed", Of(Keyed))
+register_factory("tooled", Of(Tooled))
+"""
+
+PICTURE = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=5")
+WRITE = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-f", "mpegts")
+
+
+def troubles(taken: int, silent: int) -> Any:
+    return {
+        "keyed": {"main": {}},
+        "tooled": {"main": {}},
+        "record": {
+            "directory": {"source": {"type": "test", "size": "160x90"}, "directory": "day/one"},
+            "file": {"source": {"type": "file", "path": "talk.mp4", "loop": True}},
+            "source": {"source": {"type": "url", "url": f"tcp://127.0.0.1:{silent}"}},
+        },
+        "ingest": {
+            "main": {"picture": {"type": "test"}, "size": "160x90", "rate": 5, "port": taken}
+        },
+    }
+
+
+EXPECTED = {
+    "keyed/main": "SecretMissing",
+    "tooled/main": "ProgramMissing",
+    "record/directory": "DirectoryMissing",
+    "record/file": "FileMissing",
+    "record/source": "SourceUnreachable",
+    "ingest/main": "PortInUse",
+}
+
+
+def flat(status: Any) -> dict[str, Any]:
+    return {
+        f"{role}/{name}": one for role, of in status["roles"].items() for name, one in of.items()
+    }
+
+
+def make(file: Path, mode: int, text: str = "") -> None:
+    file.write_text(text)
+    file.chmod(mode)
+
+
+async def test_each_heals_once_its_sentence_was_followed(
+    broker: Mosquitto, programs: Programs, stranger: Stranger, tmp_path: Path
+) -> None:
+    place = tmp_path / STATION
+    for name in ("roles", "bin", "secrets"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "roles/odd.py").write_text(ROLES)
+    recordings = place / "recordings"
+    recordings.mkdir(parents=True)
+    (recordings / "day").write_text("in the way")
+    path = f"{tmp_path}/bin:{programs.environment()['PATH']}"
+    settings = f'roles_dir = "{tmp_path}/roles"\nsecrets_dir = "{tmp_path}/secrets"\n'
+    programs.agent(broker, STATION, settings + "interval = 1\n", PATH=path)
+    boss = Boss(stranger, STATION)
+    await boss.online()
+    holder = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    taken, silent = holder.sockets[0].getsockname()[1], free_port()
+    await boss.ask(config(1, troubles(taken, silent)))
+    status = await stranger.expect(
+        boss.topic("status"),
+        lambda said: {name: one["reason"] for name, one in flat(said).items()} == EXPECTED,
+        60,
+    )
+    said = {name: one["message"] for name, one in flat(status).items()}
+
+    (file,) = re.findall(r"put it in (\S+)$", said["keyed/main"])
+    make(Path(file), 0o644, "secret\n")
+    mark = stranger.mark()
+    status = await stranger.expect(
+        boss.topic("status"),
+        lambda seen: "read by others" in (flat(seen)["keyed/main"]["message"] or ""),
+        30,
+        after=mark,
+    )
+    (mode,) = re.findall(r"chmod (\d+) it$", flat(status)["keyed/main"]["message"])
+    make(Path(file), int(mode, 8), "secret\n")
+
+    (tool,) = re.findall(r"^(\S+) is not on this station: install it$", said["tooled/main"])
+    make(tmp_path / "bin" / tool, 0o755, "#!/bin/sh\nexec sleep 1000\n")
+
+    (directory,) = re.findall(r"(\S+) is not a directory", said["record/directory"])
+    assert directory == str(recordings / "day/one")
+    (recordings / "day").unlink()
+    (recordings / "day/one").mkdir(parents=True)
+
+    (film,) = re.findall(r"^(\S+) is not on this station: put it there", said["record/file"])
+    await asyncio.to_thread(clip, Path(film))
+
+    assert f"tcp://127.0.0.1:{silent}" in said["record/source"]
+    listen = f"tcp://127.0.0.1:{silent}?listen=1"
+    send = ("ffmpeg", "-v", "error", *PICTURE, *WRITE, listen)
+    sender = await asyncio.create_subprocess_exec(*send)
+
+    assert f"port {taken}" in said["ingest/main"]
+    roles = troubles(free_port(), silent)
+    try:
+        await boss.ask(config(2, roles))
+        await boss.runs(2, roles, 60)
+    finally:
+        sender.kill()
+        await sender.wait()
+        holder.close()
