@@ -45,6 +45,7 @@ def station() -> models.Dashboard:
             (8, [(12, _loudness()), (12, _seen())]),
             (7, [(8, _recorded()), (8, _speed()), (8, _frames())]),
             (7, [(8, _captured()), (8, _readers()), (8, _sent())]),
+            (7, [(8, _pending()), (8, _behind()), (8, _verified())]),
             (7, [(8, _load()), (8, _memory()), (8, _disk())]),
             (7, [(8, _heat()), (8, _link()), (8, _clock())]),
             (7, [(8, _power()), (8, _body()), (8, _lost())]),
@@ -252,6 +253,41 @@ def _sent() -> Panel:
         "What is sent out of the building.",
         {_ROLE: f"rate(fleet_stream_bytes_total{{{_OF}}}[1m]) * 8"},
         "bps",
+        low=0,
+        link=None,
+    )
+
+
+def _pending() -> Panel:
+    return graph(
+        "Not copied yet",
+        "Finished recordings that are not verified at their target.",
+        {_ROLE: f"fleet_sync_pending_bytes{{{_OF}}}"},
+        "bytes",
+        low=0,
+        link=None,
+    )
+
+
+def _behind() -> Panel:
+    oldest = f"fleet_sync_oldest_unverified_timestamp_seconds{{{_OF}}}"
+    return graph(
+        "Copies behind",
+        "How long ago the oldest of them was finished: yellow from 15 min on, red from an hour.",
+        {_ROLE: f"(time() - {oldest}) * ({oldest} > bool 0)"},
+        "s",
+        bands=steps("transparent", (900, YELLOW), (3600, RED)),
+        low=0,
+        link=None,
+    )
+
+
+def _verified() -> Panel:
+    return graph(
+        "Copied",
+        "Recordings that checksums of both sides say are the same.",
+        {_ROLE: f"fleet_sync_verified_bytes{{{_OF}}}"},
+        "bytes",
         low=0,
         link=None,
     )

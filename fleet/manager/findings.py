@@ -37,6 +37,7 @@ class FindingKind(StrEnum):
     SOURCE = "Source"
     MAINS = "Mains"
     DISK_FULL = "DiskFull"
+    COPIES = "Copies"
     CONFLICT = "Conflict"
     LAGGING = "Lagging"
     SOUND = "Sound"
@@ -79,6 +80,9 @@ CRASH_LOOP: Final = 3
 DISK_SECONDS: Final = 2 * 3600.0
 WRITE_SECONDS: Final = 60.0
 METER_SECONDS: Final = 30.0
+BEHIND_SECONDS: Final = 15 * 60.0
+"""So long after it was finished a recording is copied and verified."""
+NO_COPY_SECONDS: Final = 3600.0
 THUMBNAIL_SECONDS: Final = 30.0
 """A picture older than this is stale."""
 CORE_SECONDS: Final = 30.0
@@ -267,7 +271,10 @@ def _instance(
                 kind, text = _NOTES.get(one.reason, (FindingKind.ROLE, words(one.reason)))
                 if role == "monitor" and kind is FindingKind.SOUND:
                     kind = FindingKind.SILENCE  # what it hears is what leaves the room
-                yield of(kind, noted(kind, station.shows_slides(role, name), use), text)
+                after = 0.0
+                if role == "sync":  # a link that is cut goes on by itself
+                    kind, text, after = FindingKind.COPIES, f"copies: {text}", _MACHINE_SECONDS
+                yield of(kind, noted(kind, station.shows_slides(role, name), use), text, after)
             yield from _figures(station, use, role, name, one, now)
         case State.STARTING | State.STOPPING:
             yield of(kind, level, f"{instance} is {one.state}", SLOW_SECONDS)
@@ -297,6 +304,8 @@ def _does_not_run(role: str, use: RoomUse) -> tuple[FindingKind, HealthLevel]:
             return FindingKind.INGEST, use.in_hours
         case "stream":
             return FindingKind.STREAM, HealthLevel.GO if use.talk else HealthLevel.LOOK
+        case "sync":
+            return FindingKind.COPIES, HealthLevel.LOOK
     return FindingKind.ROLE, HealthLevel.LOOK
 
 
@@ -356,6 +365,20 @@ def _figures(
             if missing := [labels.get("source", "") for labels, there in absent if not there]:
                 kind, text = FindingKind.SOURCE, f"{', '.join(missing)} is missing in the mix"
                 yield _of(station, kind, noted(kind, False, use), text, None, instance)
+        case "sync":
+            oldest = silent("fleet_sync_oldest_unverified_timestamp_seconds", BEHIND_SECONDS)
+            if oldest is None:
+                return
+            verified = readings.moment("fleet_sync_last_verified_timestamp_seconds", role, name)
+            last = max(oldest.timestamp(), verified or 0.0)
+            level = use.in_hours if now.timestamp() - last > NO_COPY_SECONDS else HealthLevel.LOOK
+            text = f"copies {(now - oldest).total_seconds() / 60:.0f} min behind"
+            detail = (
+                one.message or f"what waits: fleet call {station.name} sync list verified=false"
+            )
+            yield _of(
+                station, FindingKind.COPIES, level, text, detail, instance, oldest, dated=False
+            )
         case "monitor":
             looked = silent("fleet_monitor_last_update_timestamp_seconds", METER_SECONDS)
             if looked is not None and not one.reason:

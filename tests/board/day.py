@@ -57,6 +57,13 @@ WELL: Final[dict[str, Value]] = {
     "fleet_ingest_local_copy": 1,
     "fleet_ingest_local_copy_bytes_total": lambda t: 4e5 * t,
     "fleet_stream_connected": 1,
+    "fleet_sync_pending_files": 0,
+    "fleet_sync_pending_bytes": 0,
+    "fleet_sync_oldest_unverified_timestamp_seconds": 0,
+    "fleet_sync_verified_files": 40,
+    "fleet_sync_verified_bytes": 4e9,
+    "fleet_sync_last_verified_timestamp_seconds": lambda t: time.time() - 60,
+    "fleet_sync_last_error_timestamp_seconds": 0,
     "fleet_monitor_signal": 1,
     "fleet_monitor_loudness_momentary_lufs": -22,
     "fleet_monitor_loudness_short_term_lufs": -23,
@@ -92,6 +99,7 @@ _OUTPUTS: Final = {
     "ingest": ("fleet_ingest_", "fleet_ffmpeg_"),
     "stream": ("fleet_stream_", "fleet_ffmpeg_", "fleet_source_"),
     "monitor": ("fleet_monitor_",),
+    "sync": ("fleet_sync_",),
 }
 _PEAK_CLIPS: Final = -1.0
 
@@ -161,7 +169,7 @@ class Player:
         }
 
 
-ALL: Final = ("record", "ingest", "stream", "monitor")
+ALL: Final = ("record", "ingest", "stream", "monitor", "sync")
 CAST: Final = (
     Player("hall1-cam", ALL),
     Player(  # a camera that fails, hears digital zero and sees nothing
@@ -187,6 +195,9 @@ CAST: Final = (
             "fleet_stream_connected": 0,
             "fleet_station_disk_free_bytes": lambda t: 5e10 - 5e7 * t,
             "fleet_station_temperature_celsius": 82,
+            "fleet_sync_pending_bytes": 8e9,
+            "fleet_sync_oldest_unverified_timestamp_seconds": lambda t: time.time() - 7200,
+            "fleet_sync_last_verified_timestamp_seconds": lambda t: time.time() - 7200,
             "fleet_station_mains": 0,
             "fleet_station_battery_charge_ratio": 0.4,
             "fleet_station_throttled": 1,
@@ -231,6 +242,9 @@ def conference() -> str:
         text += f'[stations.{one.name}]\nid = "{one.id}"\nroom = "{one.room}"\nseat = "{seat}"\n'
         text += f'where = "{one.name}, back wall"\n'
         for role in one.roles:
+            if role == "sync":
+                text += 'roles.sync.main.target = {type = "path", path = "/mnt"}\n'
+                continue
             first = "picture" if role == "ingest" else "source"
             text += f'roles.{role}.main.{first} = {{type = "test"}}\n'
             if role == "stream":

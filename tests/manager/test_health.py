@@ -110,6 +110,22 @@ BITS = "fleet_recording_bitrate_bits_per_second"
 LOST, OFFLINE, UNKNOWN = PresenceState.LOST, PresenceState.OFFLINE, PresenceState.UNKNOWN
 NO_ROLES: Roles = {"beep": {"main": {}}}
 INGEST: Roles = {"ingest": {"main": {}}}
+SYNC: Roles = {"sync": {"main": {}}}
+
+
+def copies(oldest: float | None, verified: float | None) -> StationState:
+    """How long ago what waits was finished, and the last was verified; None: 0, as it says."""
+    labels = {"role": "sync", "role_instance": "main"}
+    figures = {"oldest_unverified": oldest, "last_verified": verified}
+    return seen(
+        wanted=SYNC,
+        measured=readings(
+            *(
+                (f"fleet_sync_{name}_timestamp_seconds", 0 if ago is None else NOW - ago, labels)
+                for name, ago in figures.items()
+            )
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,6 +207,16 @@ INGEST: Roles = {"ingest": {"main": {}}}
          "2% of what it sends is lost on the way", "look look look"),
         (seen(measured=readings(("fleet_station_tcp_retransmit_ratio", 0.01, {}))), None,
          "fine fine fine"),
+        (seen({"sync/main": instance(reason="TargetDiffers")}, wanted=SYNC),
+         "copies: target differs", "look look look"),
+        (seen({"sync/main": instance(State.FAILED, "SecretMissing")}, wanted=SYNC),
+         "sync/main: secret missing", "look look look"),
+        (copies(899, 0), None, "fine fine fine"),
+        (copies(901, 901), "copies 15 min behind", "look look look"),
+        (copies(3700, 60), "copies 62 min behind", "look look look"),
+        (copies(3700, 3601), "copies 62 min behind", "go go look"),
+        (copies(3700, None), "copies 62 min behind", "go go look"),
+        (copies(None, 9999), None, "fine fine fine"),
         (seen(measured=readings(("fleet_station_clock_offset_seconds", -0.25, {}))),
          "clock off by 0.2 s", "look look look"),
     ],
@@ -531,6 +557,8 @@ def test_the_alerts_have_the_same_thresholds() -> None:
         f"link_bytes_per_second < {findings.LINK_BYTES / 1e6:g}e6",
         f"offset_seconds) > {findings.CLOCK_SECONDS:g})",
         f"last_update_timestamp_seconds < {findings.METER_SECONDS:g})",
+        f"fleet_sync_oldest_unverified_timestamp_seconds > 0) > {findings.BEHIND_SECONDS:g}\n",
+        f"time() - fleet_sync_last_verified_timestamp_seconds > {findings.NO_COPY_SECONDS:g}\n",
         f"loudness_short_term:lufs > {findings.LOUD_LUFS:g})",
         f"loudness_short_term:lufs <= {findings.LOW_LUFS:g}\n",
         f"[{CRASH_LOOP_SECONDS / 60:g}m]) >= {findings.CRASH_LOOP}\n",
