@@ -51,7 +51,7 @@ class ExecSettings:
 class Exec(ChildRole[ExecSettings]):
     """One program."""
 
-    live = frozenset(("stall_seconds",))
+    taken_live = frozenset(("stall_seconds",))
 
     def __init__(self, host: Host, settings: ExecSettings) -> None:
         super().__init__(host, settings)

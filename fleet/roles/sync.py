@@ -140,7 +140,7 @@ class CopyBegun:
 class Sync(Role[SyncSettings]):
     """One target."""
 
-    live = frozenset(("bandwidth_mbit", "delete_verified_after_hours", "minimum_free_gib"))
+    taken_live = frozenset(("bandwidth_mbit", "delete_verified_after_hours", "minimum_free_gib"))
 
     def __init__(self, host: Host, settings: SyncSettings) -> None:
         super().__init__(host, settings)

@@ -83,6 +83,7 @@ _LABELS: Final = {
     "sensor": ("coretemp",),
     "directory": ("recordings",),
     "interface": ("eno1",),
+    "device": ("sda",),
     "kind": ("command",),
     "track": ("1",),
     "task": ("session",),
