@@ -63,6 +63,8 @@ class Offer:
     listen: str = "0.0.0.0"  # noqa: S104 (as a role says it)
     sound: bool = True
     """Whether there is sound in it."""
+    tracks: tuple[str, ...] = ()
+    """The names of its tracks of sound, in order, where they have any."""
 
 
 @frozen

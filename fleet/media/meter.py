@@ -8,7 +8,7 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -99,7 +99,9 @@ class Meter:
 
     thresholds: Thresholds
     tracks: dict[str, Track] = field(factory=dict)
-    """By their number, the first is `1`."""
+    """By their name, or else their number; the first is `1`."""
+    names: Sequence[str] = ()
+    """Of the tracks, in order, where they have any."""
     picture_at: float | None = None
     """When the picture was last measured."""
     black: Since = field(factory=Since)
@@ -150,7 +152,8 @@ class Meter:
     def heard(self, now: float) -> dict[str, Track]:
         """The tracks that come, in order."""
         fresh = {name: it for name, it in self.tracks.items() if now - it.at <= STALE_SECONDS}
-        return dict(sorted(fresh.items()))
+        order = {name: number for number, name in enumerate(self.names)}
+        return dict(sorted(fresh.items(), key=lambda it: (order.get(it[0], len(order)), it[0])))
 
     def silent(self, now: float) -> float:
         """For how long all sound is digital zero; below 0 while it is not."""

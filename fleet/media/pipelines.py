@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from fleet import programs
-from fleet.media.inputs import Input, NoInput, Picture, Sound, UrlInput
+from fleet.media.devices import ScreenInput, V4l2Input
+from fleet.media.inputs import Input, NoInput, Picture, UrlInput
+from fleet.media.tracks import MOST, SoundTrack
 from fleet.role import Failed, Host
 
 CAPTURE = ("/usr/bin/python3", "-I", str(Path(programs.__file__).with_name("capture.py")))
@@ -24,7 +26,18 @@ LOOPBACK = "127.0.0.1"
 """Where readers on the station itself connect, whatever becomes of its network."""
 _LOOPED = (LOOPBACK, "0.0.0.0", "::")  # noqa: S104 (compared with)
 """Addresses to listen on that include it."""
-PCM = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3"
+_SAMPLES = "audio/x-raw,format=S16LE,rate=48000,layout=interleaved"
+
+
+def pcm(channels: int) -> str:
+    """Sound between capture and encoder; of two channels they are left and right."""
+    mask = ",channel-mask=(bitmask)3" if channels == 2 else ""
+    return f"{_SAMPLES},channels={channels}{mask}"
+
+
+PCM = pcm(2)
+STEREO = ((2, None),)
+"""One track of sound, as `output` takes it."""
 _CONVERT = "audioconvert dithering=none"
 """Zeros stay zeros, so that a monitor can tell a muted input from a quiet room."""
 # Without a latency of its own, a feed that nothing came through yet would hold up the mixers.
@@ -52,7 +65,8 @@ _DATED = (
 )
 """Where encoded pictures get their time of day."""
 _AUDIO = {
-    "aac": "avenc_aac bitrate={bit} ! aacparse",
+    # Channels apart: forced together, a dead one would hear the other at -6 dB.
+    "aac": "avenc_aac bitrate={bit} aac-ms=false aac-is=false ! aacparse",
     "mp2": "avenc_mp2 bitrate={bit} ! mpegaudioparse",
 }
 PACKAGES = {
@@ -100,7 +114,7 @@ def raw(size: str) -> str:
 def output(
     picture: str | None,
     *,
-    sound: bool,
+    sound: Sequence[tuple[int, str | None]],
     video: tuple[str, int],
     audio: tuple[str, int],
     listen: str,
@@ -108,13 +122,15 @@ def output(
 ) -> str:
     """From pictures and sound to whoever connects.
 
-    `picture`: as `raw` gives it, with a rate, None for none; `video`, `audio`: codec and bit/s.
+    `picture`: as `raw` gives it, with a rate, None for none; `sound`: channels and language of
+    each track; `video`, `audio`: codec and bit/s.
     """
     encoder = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000) + _DATED
-    parts = _always(
-        (picture, encoder) if picture else None,
-        _AUDIO[audio[0]].format(bit=audio[1]) if sound else None,
-    )
+    sounds = [
+        (pcm(channels), _AUDIO[audio[0]].format(bit=audio[1]) + _language(language))
+        for channels, language in sound
+    ]
+    parts = _always((picture, encoder) if picture else None, sounds)
     begin = (
         "sync-method=latest-keyframe recover-policy=keyframe"
         if picture
@@ -135,10 +151,15 @@ def output(
 
 def raw_output(picture: str, end: str) -> str:
     """From pictures and sound, not encoded, to the pads of `mux` in `end`."""
-    return " ".join([*_always((picture, "identity name=encoded"), "identity"), end])
+    parts = _always((picture, "identity name=encoded"), [(PCM, "identity")])
+    return " ".join([*parts, end])
 
 
-def _always(picture: tuple[str, str] | None, sound: str | None) -> list[str]:
+def _language(code: str | None) -> str:
+    return f" ! taginject tags=language-code={code}" if code else ""
+
+
+def _always(picture: tuple[str, str] | None, sounds: Sequence[tuple[str, str]]) -> list[str]:
     """What comes, or black and silence, by way of what the last of each names, to `mux`."""
     wait = f"latency={WAIT} ignore-inactive-pads=true"
     parts = []
@@ -149,33 +170,56 @@ def _always(picture: tuple[str, str] | None, sound: str | None) -> list[str]:
             f"videotestsrc is-live=true pattern=black ! {caps} ! pictures.sink_0",
             f"appsrc name=picture {_FEED} caps={caps} ! pictures.sink_1",
         ]
-    if sound:
+    for number, (caps, then) in enumerate(sounds):
+        name = sink(number)
         parts += [
-            f"audiomixer name=sounds {wait} ! {PCM} ! {_CONVERT} ! {sound} ! queue ! mux.",
-            f"audiotestsrc is-live=true wave=silence ! {PCM} ! sounds.sink_0",
-            f"appsrc name=sound {_FEED} caps={PCM} ! sounds.sink_1",
+            f"audiomixer name={name}-mix {wait} ! {caps} ! {_CONVERT} ! {then} ! queue ! mux.",
+            f"audiotestsrc is-live=true wave=silence ! {caps} ! {name}-mix.sink_0",
+            f"appsrc name={name} {_FEED} caps={caps} ! {name}-mix.sink_1",
         ]
     return parts
 
 
+def sink(number: int) -> str:
+    """What the way of a track of sound is called."""
+    return "sound" if number == 0 else f"sound-{number + 1}"
+
+
 def sources(
-    picture: Picture, sound: Sound, caps: str, rate: str, host: Host
+    picture: Picture, sounds: Sequence[SoundTrack], caps: str, rate: str, host: Host
 ) -> list[dict[str, Any]]:
-    """A pipeline for each thing to be opened: one, where picture and sound come from the same.
+    """A pipeline for each thing to be opened: one, where several come from the same.
 
     `caps`: the picture that is wanted, as `raw` gives it; `rate`: its frames a second, as `25/1`.
     """
-    image, tone = _ends(caps, rate)
-    if isinstance(picture, NoInput):
-        return [] if isinstance(sound, NoInput) else [_source(sound, [(sound.sound, tone)], host)]
-    if isinstance(sound, NoInput):
-        return [_source(picture, [(picture.picture, image)], host)]
-    if picture == sound:
-        return [_source(picture, [(picture.picture, image), (sound.sound, tone)], host)]
-    return [
-        _source(picture, [(picture.picture, image)], host),
-        _source(sound, [(sound.sound, tone)], host),
-    ]
+    opened: dict[Input, list[tuple[str, SoundTrack]]] = {}
+    if not isinstance(picture, NoInput):
+        opened[picture] = []
+    for number, track in enumerate(sounds):
+        opened.setdefault(track.input, []).append((sink(number), track))
+    image, _ = _ends(caps, rate)
+    found = []
+    for one, tracks in opened.items():
+        chains = []
+        if not isinstance(picture, NoInput) and one == picture:
+            chains.append((picture.picture, image))
+        if tracks and not isinstance(one, V4l2Input | ScreenInput):
+            chains.append((one.sound, _tones(one.sound, tracks)))
+        channels = {name: track.channels for name, track in tracks if track.channels}
+        found.append(_source(one, chains, host) | {"channels": channels})
+    return found
+
+
+def _tones(head: str, tracks: Sequence[tuple[str, SoundTrack]]) -> str:
+    """What makes of the sound of one input the tracks that leave."""
+    tones = [_tone(name, track.channels) for name, track in tracks]
+    most = max(max(track.channels or (1,)) for _, track in tracks)
+    # A device is asked for them; what is decoded has what it has.
+    asked = "" if "name=decoder" in head or most == 1 else f"audio/x-raw,channels=[{most},64] ! "
+    if len(tones) == 1:
+        return asked + tones[0]
+    each = (f"tracks. ! {_AHEAD.format(max=200)} ! {tone}" for tone in tones)
+    return " ".join([f"{asked}tee name=tracks", *each])
 
 
 def offered(host: str, port: int, caps: str, rate: str) -> dict[str, Any]:
@@ -200,11 +244,16 @@ def _ends(caps: str, rate: str) -> tuple[str, str]:
         f" ! videoconvertscale add-borders=true ! {caps}"
         f" ! {_AHEAD.format(max=4)} ! appsink name=picture max-buffers=8 {_TAKE}"
     )
-    tone = (
-        f"{_CONVERT} ! audioresample ! {PCM} ! {_AHEAD.format(max=200)}"
-        f" ! appsink name=sound max-buffers=100 {_TAKE}"
+    return image, _tone(sink(0), None)
+
+
+def _tone(name: str, channels: Sequence[int] | None) -> str:
+    """What makes sound of `channels`, which are picked afterwards, or stereo of all."""
+    caps = _SAMPLES if channels else PCM
+    return (
+        f"{_CONVERT} ! audioresample ! {caps} ! {_AHEAD.format(max=200)}"
+        f" ! appsink name={name} max-buffers=100 {_TAKE}"
     )
-    return image, tone
 
 
 def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[str, Any]:
@@ -214,14 +263,13 @@ def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[s
         pipeline = " ".join([head, *(f"decoder. ! {tail}" for _, tail in chains)])
     else:
         pipeline = " ".join(f"{head} ! {tail}" for head, tail in chains)
-    properties = {
-        element: values
-        for element, values in one.properties(host).items()
-        if f"name={element}" in pipeline.split()
-    }
+    parts = pipeline.split()
+    given = one.properties(host)
+    given |= {sink(number): given["sound"] for number in range(MOST) if "sound" in given}
+    properties = {name: values for name, values in given.items() if f"name={name}" in parts}
     return {
         "pipeline": pipeline,
         "set": properties,
-        "stands": "name=decoder" in pipeline.split(),
+        "stands": "name=decoder" in parts,
         "far": isinstance(one, UrlInput),
     }

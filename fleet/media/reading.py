@@ -87,10 +87,11 @@ class SourceRole(FfmpegRole[S]):
         since = time.monotonic() - _NOTED_SECONDS
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
         if source.own_clock or self._by_itself:
-            return [*QUIET, *REPORTING, *source.inputs(self.host), *self.arguments()]
-        inputs, how = source.inputs(self.host), []
+            maps = [] if source.raw else self.streams()
+            return [*QUIET, *REPORTING, *source.inputs(self.host), *maps, *self.arguments()]
+        inputs, how = [*source.inputs(self.host), *self.streams()], []
         if isinstance(source, FileSource):
-            inputs = source.unpaced(self.host)
+            inputs = [*source.unpaced(self.host), *self.streams()]
             how = ["--paced", *(["--loop"] if source.loop else [])]
         if self._whatever_comes:
             how.append("--whatever-comes")
@@ -99,6 +100,10 @@ class SourceRole(FfmpegRole[S]):
             *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
             *(*writer, *self.arguments()),
         ]
+
+    def streams(self) -> list[str]:
+        """How ffmpeg is told what to take of a source: one picture and all sound."""
+        return list(EVERY_STREAM)
 
     def heads(self) -> list[str]:
         """Has each segment of a transport stream begin with the head of a codec that is copied.

@@ -25,6 +25,9 @@ _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "ud
 _PIXELS = r"[1-9][0-9]{0,2}[02468]"
 ANALYSIS = ("-analyzeduration", "5000000")
 """Microseconds a track is waited for that was announced; FLV has 90 s, if nothing is said."""
+TRACK_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
+MOST_TRACKS = 8
+"""Tracks of sound that are metered, and can be told apart; any more are not."""
 EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
 """One picture and all sound."""
 
@@ -230,7 +233,7 @@ class UrlSource:
         timeout = ["-rw_timeout", str(TIMEOUT)]
         if self.url.startswith("rtsp"):
             timeout = ["-rtsp_transport", "tcp", "-timeout", str(TIMEOUT)]
-        return [*timeout, *ANALYSIS, *QUEUE, "-i", self.url, *EVERY_STREAM]
+        return [*timeout, *ANALYSIS, *QUEUE, "-i", self.url]
 
     def __str__(self) -> str:
         return self.url
@@ -253,7 +256,7 @@ class FileSource:
     def unpaced(self, host: Host) -> list[str]:
         """The same, once and as fast as it can be read."""
         path = host.recorded(self.path)
-        return [*QUEUE, "-i", f"file:{path}", *EVERY_STREAM]
+        return [*QUEUE, "-i", f"file:{path}"]
 
     def __str__(self) -> str:
         return self.path
@@ -286,6 +289,13 @@ class Reference:
     station: str | None = None
     seat: str | None = None
     output: str | None = None
+    tracks: Annotated[
+        tuple[Annotated[str, Meta(pattern=TRACK_NAME)], ...],
+        Meta(
+            max_length=MOST_TRACKS,
+            description="the names of its tracks of sound, filled in likewise",
+        ),
+    ] = ()
     raw = False
     own_clock = True
 
@@ -297,7 +307,7 @@ class Reference:
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""
-        return [*reading(self.url), *EVERY_STREAM]
+        return reading(self.url)
 
     def __str__(self) -> str:
         named = f"{self.role}/{self.instance or 'main'} at " if self.role else ""
@@ -307,3 +317,21 @@ class Reference:
 Source = SyntheticSource | DeviceSource | UrlSource | FileSource | Reference
 """`raw`: not encoded yet, so there is nothing to copy. `own_clock`: its times are those of a
 station, which neither jump nor begin again while it is connected."""
+
+
+def one_track(source: Source, track: str | None) -> list[str]:
+    """How ffmpeg takes one track of sound: that of this name or number, else the first.
+
+    Raises:
+        ValueError: the source has none of that name; the message says which it has.
+    """
+    names = source.tracks if isinstance(source, Reference) else ()
+    number = 0
+    if track in names:
+        number = names.index(track)
+    elif track is not None and track.isdecimal() and 0 < int(track) <= (len(names) or MOST_TRACKS):
+        number = int(track) - 1
+    elif track is not None:
+        there = ", ".join(names) or "numbers, the first is 1"
+        raise ValueError(f'has track = "{track}", and its source has none of that name: {there}')
+    return ["-map", "0:v:0?", "-map", "0:a:0?" if number == 0 else f"0:a:{number}"]

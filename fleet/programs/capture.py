@@ -11,15 +11,16 @@ Run as `python3 capture.py SPECIFICATION`, JSON with the pipelines as GStreamer 
         {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false,
          "far": false}]}
 
-`output` has appsrc elements named `picture` and `sound` (either may lack), the first at `sink_1`
-of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key frames get
-their time of day (or an element `encoded` that leaves pictures as they are), and elements `server`
-and, where that does not take connections from the station itself, `loopback`; a source has
-appsinks with the names of what it feeds, and for pictures elements `seen` at their begin, `thin`
-where spare ones are left out, and `range`, a filter of what they are converted by. `stands`: its
-picture may stay the same for seconds; `far`: what it reads is sent by another machine, and kept
-for a while. Every second it writes what it does to standard output, as ffmpeg's `-progress` does.
-It ends with status 3 where GStreamer lacks a part.
+`output` has appsrc elements named `picture`, `sound`, `sound-2` and so on (any may lack), the first
+at `sink_1` of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key
+frames get their time of day (or an element `encoded` that leaves pictures as they are), and
+elements `server` and, where that does not take connections from the station itself, `loopback`. A
+source has appsinks with the names of what it feeds, and for pictures elements `seen` at their
+begin, `thin` where spare ones are left out, and `range`, a filter of what they are converted by.
+`stands`: its picture may stay the same for seconds; `channels`: of a name, which of those that
+come; `far`: what it reads is sent by another machine, and kept for a while. Every second it writes
+what it does to standard output, as ffmpeg's `-progress` does. It ends with status 3 where GStreamer
+lacks a part.
 """
 
 import contextlib
@@ -44,13 +45,15 @@ except (ImportError, ValueError) as missing:
 
 # Nothing but its neighbours, which need no packages: this is the system's Python, not the agent's.
 sys.path.append(str(Path(__file__).parents[2]))
-from fleet.programs.feeds import SILENT_SECONDS, Encoded, Pictures, Sounds
+from fleet.programs.feeds import SILENT_SECONDS, Encoded, Pictures, Sounds, of_channels
 from fleet.programs.plugged import ANY, the_only
 from fleet.programs.stamp import Arrivals
 from fleet.programs.timing import Timeline
 
 Json = dict[str, Any]
 
+MOST = 4
+"""Tracks of sound."""
 STALLED_SECONDS = 8.0
 """A source that gives nothing for so long is begun anew."""
 RETRY_SECONDS = 1.0
@@ -188,6 +191,13 @@ class Source:
         if time is not None:
             late = self._arrivals.late
             came = time if late is None else running + pipeline.get_base_time() - base + late
+            wanted = self._specification.get("channels", {}).get(feed.kind)
+            if wanted:
+                there = sample.get_caps().get_structure(0).get_value("channels")
+                if max(wanted) > there:
+                    self.error = f"it has {there} channels, none with the number {max(wanted)}"
+                    return Gst.FlowReturn.OK
+                buffer = of_channels(buffer, there, wanted)
             feed.take(buffer, time, settled, time - came)
         return Gst.FlowReturn.OK
 
@@ -267,20 +277,22 @@ class Capture:
         servers = map(self._output.get_by_name, ("server", "loopback"))
         self._servers = [one for one in servers if one and one.find_property("bytes-to-serve")]
         self._pictures, self._sounds = self._feeding(specification)
-        self._feeds = {feed.kind: feed for feed in (self._pictures, self._sounds) if feed}
+        pictures = [self._pictures] if self._pictures else []
+        self._feeds = {feed.kind: feed for feed in (*pictures, *self._sounds)}
         self._sources = [Source(one, self._output, self._feeds) for one in specification["sources"]]
         self._encoded = Encoded(self._output, self._pictures) if self._pictures else None
         self._reported = (0, monotonic())
         """Where the picture was, and when, at the last report."""
 
-    def _feeding(self, specification: Json) -> tuple[Pictures | None, Sounds | None]:
-        picture, sound = map(self._output.get_by_name, ("picture", "sound"))
-        pictures = self._output.get_by_name("pictures")
+    def _feeding(self, specification: Json) -> tuple[Pictures | None, list[Sounds]]:
+        picture, pictures = map(self._output.get_by_name, ("picture", "pictures"))
+        names = ("sound", *(f"sound-{number}" for number in range(2, MOST + 1)))
+        sounds = {name: self._output.get_by_name(name) for name in names}
         return (
             Pictures(picture, pictures.get_static_pad("sink_1"), tuple(specification["rate"]))
             if picture
             else None,
-            Sounds(sound) if sound else None,
+            [Sounds(appsrc, name) for name, appsrc in sounds.items() if appsrc],
         )
 
     def run(self) -> int:
@@ -334,8 +346,8 @@ class Capture:
             lost = self._pictures.lost()
             values["pictures_dropped"], values["pictures_repeated"] = (f"{it:.4f}" for it in lost)
         if self._sounds:
-            values["sound_lost"] = f"{self._sounds.lost():.4f}"
-            values["sound_missing_us"] = self._sounds.missing // 1000
+            values["sound_lost"] = f"{max(sound.lost() for sound in self._sounds):.4f}"
+            values["sound_missing_us"] = sum(sound.missing for sound in self._sounds) // 1000
         for name, feed in self._feeds.items():
             values[name] = "present" if feed.present else "missing"
             errors = [source.error for source in self._sources if feed in source.feeds]

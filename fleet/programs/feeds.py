@@ -2,6 +2,8 @@
 
 import contextlib
 import time as clocks
+from array import array
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -130,8 +132,8 @@ class Pictures(Feed):
 class Sounds(Feed):
     """Sound, without a break where it can be."""
 
-    def __init__(self, appsrc: Any) -> None:
-        super().__init__(appsrc, "sound")
+    def __init__(self, appsrc: Any, kind: str) -> None:
+        super().__init__(appsrc, kind)
         self._end: int | None = None
         self._share = Share()
         self._heard = 0
@@ -153,6 +155,18 @@ class Sounds(Feed):
     def lost(self) -> float:
         """Which share is missing."""
         return self._share.of(self.missing, self._heard + self.missing, HEARD)
+
+
+def of_channels(buffer: Any, there: int, wanted: Sequence[int]) -> Any:
+    """The same sound of the channels that are `wanted`, of 16 bits each; the first is 1."""
+    every = array("h", buffer.extract_dup(0, buffer.get_size()))
+    some = array("h", bytes(2 * len(every) // there * len(wanted)))
+    for place, channel in enumerate(wanted):
+        some[place :: len(wanted)] = every[channel - 1 :: there]
+    picked = Gst.Buffer.new_wrapped(some.tobytes())
+    picked.copy_into(buffer, Gst.BufferCopyFlags.FLAGS, 0, buffer.get_size())
+    picked.pts, picked.duration = buffer.pts, buffer.duration
+    return picked
 
 
 class Encoded:

@@ -37,7 +37,7 @@ class Timeline:
         """Of each kind that is late: since when, how many, and by how much at least."""
 
     def place(self, kind: str, running: int, now: int) -> int | None:
-        """The time for a sample of `kind`, `picture` or `sound`; None: it comes too late."""
+        """The time for a sample of `kind`, `picture` or one of sound; None: it comes too late."""
         if self._first is None:
             self._first = now
         self.settled = now - self._first > SETTLING
@@ -50,7 +50,7 @@ class Timeline:
         since, count, least = self._late.pop(kind, (now, 0, late))
         if now - since < SETTLING:
             self._late[kind] = since, count + 1, min(least, late)
-        elif kind == "sound" or count >= MOVING:
+        elif kind != "picture" or count >= MOVING:
             return self._move(min(least, late), running)
         return now if kind == "picture" else None
 

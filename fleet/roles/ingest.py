@@ -8,7 +8,6 @@ own: a full disk cannot harm what is offered.
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -16,12 +15,13 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Counter, Gauge
 
-from fleet.media.inputs import NOTHING, FileInput, NoInput, Picture, Sound
+from fleet.media.inputs import NOTHING, FileInput, Input, NoInput, Picture, Sound
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
-from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sources
+from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sink, sources
 from fleet.media.progress import Metrics, Report
 from fleet.media.segments import publish_left
 from fleet.media.sources import PORT, AudioBitrate, Listen, Rate, Size, VideoBitrate, fraction
+from fleet.media.tracks import SoundTrack, Tracks, tracks_of
 from fleet.roles import (
     ChildRole,
     Failed,
@@ -49,7 +49,13 @@ class IngestSettings:
     """What is captured, and what leaves the station."""
 
     picture: Annotated[Picture, Meta(description="where the picture comes from")]
-    sound: Annotated[Sound, Meta(description="where the sound comes from")] = NOTHING
+    sound: (
+        Annotated[
+            Sound,
+            Meta(title="a table with a type", description="where the sound comes from, or tracks"),
+        ]
+        | Annotated[Tracks, Meta(title="a list of one to four tracks")]
+    ) = NOTHING
     size: Annotated[Size, Meta(description="of what leaves: input is scaled, aspect kept")] = (
         "1280x720"
     )
@@ -69,6 +75,13 @@ class IngestSettings:
     def __attrs_post_init__(self) -> None:
         if isinstance(self.picture, NoInput) and isinstance(self.sound, NoInput):
             raise ValueError("has neither picture nor sound: expected at least one")
+        names = [track.name for track in self.tracks() if track.name]
+        if len(set(names)) < len(names):
+            raise ValueError("has two tracks of sound of one name: give each its own")
+
+    def tracks(self) -> tuple[SoundTrack, ...]:
+        """What there is of sound."""
+        return tracks_of(self.sound)
 
 
 class Ingest(ChildRole[IngestSettings]):
@@ -90,10 +103,16 @@ class Ingest(ChildRole[IngestSettings]):
         self._width = gauge("fleet_ingest_input_width_pixels", "Of the picture that comes in.")
         self._height = gauge("fleet_ingest_input_height_pixels", "Of the picture that comes in.")
         self._rate = gauge("fleet_ingest_input_rate_hertz", "Frames a second that come in.")
+        self._tracks = settings.tracks()
+        self._inputs: dict[str, Input] = {
+            **({} if isinstance(settings.picture, NoInput) else {"picture": settings.picture}),
+            **{sink(number): track.input for number, track in enumerate(self._tracks)},
+        }
+        """What comes in, as the capture program calls it."""
         self._present = {
             kind: gauge(f"fleet_ingest_{kind}_present", f"1 while there is {kind}, else 0.")
-            for kind, given in (("picture", settings.picture), ("sound", settings.sound))
-            if not isinstance(given, NoInput)
+            for kind in ("picture", "sound")
+            if kind in self._inputs
         }
         self._missing = Counter(
             "fleet_ingest_sound_missing_seconds_total",
@@ -115,14 +134,14 @@ class Ingest(ChildRole[IngestSettings]):
         pipelines = {
             "output": output(
                 f"{shown},framerate={rate}" if "picture" in self._present else None,
-                sound="sound" in self._present,
+                sound=[(track.width, track.language) for track in self._tracks],
                 video=(settings.video_codec, settings.video_bitrate),
                 audio=(settings.audio_codec, settings.audio_bitrate),
                 listen=settings.listen,
                 port=settings.port,
             ),
             "rate": [over, under],
-            "sources": sources(settings.picture, settings.sound, shown, rate, self.host),
+            "sources": sources(settings.picture, self._tracks, shown, rate, self.host),
         }
         return [*CAPTURE, json.dumps(pipelines)]
 
@@ -141,9 +160,7 @@ class Ingest(ChildRole[IngestSettings]):
         begun = time.monotonic()
         while self._failure is None:
             self._see()
-            there = (
-                [self._report.values.get(kind) for kind in self._present] if self._report else []
-            )
+            there = [self._report.values.get(kind) for kind in self._inputs] if self._report else []
             waited = time.monotonic() - begun
             some = "present" in there and waited > _PATIENCE_SECONDS
             adopted = self.child.adopted and self._size
@@ -179,7 +196,8 @@ class Ingest(ChildRole[IngestSettings]):
             self._silent = silent
         self._readers.set(int(values.get("readers", "0")))
         for kind, gauge in self._present.items():
-            gauge.set(values.get(kind) == "present")
+            own = [one for one in self._inputs if one.partition("-")[0] == kind]
+            gauge.set(all(values.get(one) == "present" for one in own))
         width, _, rest = values.get("input", "").partition("x")
         height, _, rate = rest.partition("@")
         over, _, under = rate.partition("/")
@@ -190,31 +208,38 @@ class Ingest(ChildRole[IngestSettings]):
     def _lost(self) -> tuple[str, str] | None:
         """What does not come in: reason and message."""
         values = self._report.values if self._report else {}
-        inputs = {"picture": self.settings.picture, "sound": self.settings.sound}
+        named = {sink(number): str(track) for number, track in enumerate(self._tracks)}
+        named["picture"] = f"picture from {self.settings.picture}"
         lost = {
-            kind: f"no {kind} from {inputs[kind]}: {values.get(f'{kind}_error') or 'nothing came'}"
-            for kind in self._present
+            kind: f"no {named[kind]}: {values.get(f'{kind}_error') or 'nothing came'}"
+            for kind in self._inputs
             if values.get(kind) == "missing"
         }
         if not lost:
             return None
-        if len(lost) < len(self._present):
+        if len(lost) < len(self._inputs):
             reason = "NoPicture" if "picture" in lost else "NoSound"
         else:
             kind, said = next(iter(lost.items()))
-            reason = "NoSignal" if said.endswith("nothing came") else self._reason(kind)
+            reason = self._reason(self._inputs[kind], said.endswith("nothing came"))
         said = "; ".join(lost.values())
-        advice = {_ADVICE.get(inputs[kind].type, "check cable and device") for kind in lost}
+        advice = {_ADVICE.get(self._inputs[kind].type, "check cable and device") for kind in lost}
         return reason, f"{said}; {' and '.join(sorted(advice))}: it comes back by itself"
 
-    def _reason(self, kind: str) -> str:
+    def _reason(self, source: Input, silent: bool) -> str:
         """Why nothing at all can be had of an input."""
-        source = self.settings.picture if kind == "picture" else self.settings.sound
-        if isinstance(source, FileInput):
-            path = self.host.recordings / source.path
-            if path.exists():
-                return "SourceUnreadable" if os.access(path, os.R_OK) else "NotPermitted"
-        return source.missing
+        if not isinstance(source, FileInput):
+            return "NoSignal" if silent else source.missing
+        try:
+            with self.host.recorded(source.path).open("rb") as opened:
+                opened.read(1)
+        except PermissionError:
+            return "NotPermitted"
+        except (FileNotFoundError, NotADirectoryError):
+            return source.missing
+        except OSError:  # a directory, or a disk that cannot be read
+            pass
+        return "SourceUnreadable"
 
     def _choppy(self) -> tuple[str, str] | None:
         """What of all that comes in is not shown or heard as it came: reason and message."""
@@ -231,7 +256,7 @@ class Ingest(ChildRole[IngestSettings]):
         ]
         if not said:
             return None
-        far = "url" in (self.settings.picture.type, self.settings.sound.type)
+        far = "url" in [source.type for source in self._inputs.values()]
         network = "the network to the source, and " if far else ""
         return (
             "Choppy",
@@ -269,8 +294,9 @@ class IngestFactory(RoleFactory[IngestSettings]):
 
     def offers(self, settings: IngestSettings) -> Mapping[str, Offer]:
         """Picture and sound in one."""
-        sound = not isinstance(settings.sound, NoInput)
-        return {"main": Offer(settings.port, settings.listen, sound)}
+        tracks = settings.tracks()
+        names = tuple(track.name for track in tracks if track.name)
+        return {"main": Offer(settings.port, settings.listen, bool(tracks), names)}
 
     def tidy(self, facts: OwnStation) -> None:
         """Publish what local copies that are not wanted any more have left."""

@@ -17,7 +17,17 @@ from attrs import frozen
 from prometheus_client import Counter, Gauge
 
 from fleet.media.mixing import Beside, KeptScene, Mixer
-from fleet.media.pipelines import CAPTURE, PCM, offered, output, raw, raw_output, refused, tapped
+from fleet.media.pipelines import (
+    CAPTURE,
+    PCM,
+    STEREO,
+    offered,
+    output,
+    raw,
+    raw_output,
+    refused,
+    tapped,
+)
 from fleet.media.progress import whole
 from fleet.media.sources import (
     AudioBitrate,
@@ -230,7 +240,7 @@ class Mix(Role[MixSettings]):
         return self._capture(
             output(
                 self._picture,
-                sound=True,
+                sound=STEREO,
                 video=("h264", settings.video_bitrate),
                 audio=("aac", settings.audio_bitrate),
                 listen=settings.listen,

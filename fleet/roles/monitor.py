@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from fleet import kept
 from fleet.media.ffmpeg import diagnose
 from fleet.media.meter import STALE_SECONDS, THRESHOLDS, TRACK, Meter, Thresholds, Track
-from fleet.media.sources import Source
+from fleet.media.sources import EVERY_STREAM, MOST_TRACKS, Reference, Source
 from fleet.roles import (
     THUMBNAIL_BYTES,
     Child,
@@ -37,8 +37,6 @@ from fleet.roles import (
 _AWAY = ("SourceUnreachable", "SourceUnreadable", "SourceEnded", "FileMissing")
 _NO_PICTURE = "'0:v:0' matches no streams"
 _RETRY_SECONDS = 2.0
-_TRACKS = 8
-"""Tracks of sound that are metered; any more are not."""
 _SOUND = ",".join(
     [
         f"ametadata=add:key={TRACK}:value={{track}}",
@@ -189,7 +187,9 @@ class Monitor(Role[MonitorSettings]):
 
     def __init__(self, host: Host, settings: MonitorSettings) -> None:
         super().__init__(host, settings)
-        self._meter = Meter(settings.thresholds())
+        source = settings.source
+        self._names = source.tracks if isinstance(source, Reference) else ()
+        self._meter = Meter(settings.thresholds(), names=self._names)
         self._metrics = _Metrics(host, self._meter)
         self._child: Child | None = None
         self._lines = _Lines(Path())
@@ -209,6 +209,7 @@ class Monitor(Role[MonitorSettings]):
 
     def argv(self) -> list[str]:
         """Two outputs: what is measured, and the thumbnail."""
+        source = self.settings.source
         every = rf"isnan(prev_selected_t)+gte(t-prev_selected_t\,{self.settings.thumbnail_seconds})"
         thumbnail = [
             *("-map", "0:v:0", "-vf", f"select={every},{_SMALL}"),
@@ -219,16 +220,18 @@ class Monitor(Role[MonitorSettings]):
         return [
             *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"),
             "-y",  # the thumbnail of before the source went
-            *self.settings.source.inputs(self.host),
+            *source.inputs(self.host),
+            *([] if source.raw else EVERY_STREAM),
             *self._meters(),
             *("-vf", _PICTURE, "-f", "null", "-"),
             *(thumbnail if self._pictures else []),
         ]
 
     def _meters(self) -> Iterator[str]:
-        for number in range(_TRACKS):
+        unnamed = map(str, range(len(self._names) + 1, MOST_TRACKS + 1))
+        for number, name in enumerate((*self._names, *unnamed)):
             yield f"-filter:a:{number}"
-            yield _SOUND.format(track=number + 1)
+            yield _SOUND.format(track=name)
 
     async def start(self) -> None:
         """Returns with the first measurement, or once it is known that the source is away."""

@@ -7,7 +7,7 @@ is flushed packet by packet, so that what was seen is on disk even if the power 
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -130,11 +130,18 @@ class Record(SourceRole[RecordSettings]):
             *self._video(),
             *self._audio(),
             *made,
+            *self._titles(),
             *("-f", "segment", "-segment_time", str(settings.segment_seconds)),
             *("-segment_format", settings.container, "-segment_format_options", options),
             *("-reset_timestamps", "1" if settings.container == "matroska" else "0"),
             self._segments.pattern,
         ]
+
+    def _titles(self) -> Iterator[str]:
+        """The names of tracks, where the container has a place for them."""
+        source = self.settings.source
+        for number, name in enumerate(source.tracks if isinstance(source, Reference) else ()):
+            yield from (f"-metadata:s:a:{number}", f"title={name}")
 
     async def begin(self) -> None:
         """Returns once the first segment has bytes and its name."""

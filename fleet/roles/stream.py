@@ -18,7 +18,7 @@ from fleet.media.disk import DiskWork
 from fleet.media.ffmpeg import PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
-from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate
+from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate, one_track
 from fleet.media.targets import HlsTarget, IcecastTarget, RtmpTarget, SrtTarget, Target
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 
@@ -54,8 +54,17 @@ class StreamSettings:
     audio_bitrate: Annotated[AudioBitrate | None, Meta(description="128 kbit/s where encoded")] = (
         None
     )
+    track: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            max_length=32,
+            description="the track of sound that is sent, by its name or number; else the first",
+        ),
+    ] = None
 
     def __attrs_post_init__(self) -> None:
+        one_track(self.source, self.track)
         codecs = {self.video_codec, self.audio_codec}
         if isinstance(self.target, IcecastTarget) and codecs != {"auto"}:
             raise ValueError(
@@ -117,6 +126,10 @@ class Stream(SourceRole[StreamSettings]):
             return frozenset()
         kinds = {kind for kind, wanted in auto.items() if wanted == ("auto", None)}
         return frozenset(kinds - self.encoded)
+
+    def streams(self) -> list[str]:
+        """One picture and one track of sound."""
+        return one_track(self.settings.source, self.settings.track)
 
     def _video(self) -> list[str]:
         if self.settings.video_codec == "copy" or "video" in self.copied():

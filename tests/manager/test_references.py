@@ -28,6 +28,8 @@ def toml(value: Any) -> str:
     match value:
         case dict():
             return "{" + ", ".join(f'"{key}" = {toml(one)}' for key, one in value.items()) + "}"
+        case list():
+            return f"[{', '.join(map(toml, value))}]"
         case bool() | int():
             return str(value).lower()
     return f'"{value}"'
@@ -196,6 +198,14 @@ def test_an_output_that_is_none_is_a_mistake() -> None:
         "stations.cam.roles.record.main.source.output": "ingest/main of 'cam' has no output 'mian' "
         "(did you mean 'main'?)"
     }
+
+
+def test_readers_are_told_the_names_of_tracks_and_can_take_no_other() -> None:
+    sound = [{"name": name, "type": "alsa"} for name in ("speaker", "german")]
+    stations = {"cam": {"roles": roles(ingest=ingest(sound=sound), record=reading())}}
+    assert source_of(stations, "cam")["tracks"] == ["speaker", "german"]
+    plain = {"cam": {"roles": roles(ingest=ingest(), record=reading())}}
+    assert "tracks" not in source_of(plain, "cam"), "an earlier release would refuse it"
 
 
 def test_a_role_of_a_stations_own_may_offer_what_it_likes_and_read_several() -> None:

@@ -135,6 +135,8 @@ def _resolved(
         source["port"] = offer.port
     if reference.output is not None:
         source["output"] = reference.output
+    if offer.tracks:
+        source["tracks"] = list(offer.tracks)
     return Reading(node, place, target, by_mdns), source
 
 
