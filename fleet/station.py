@@ -89,9 +89,64 @@ class InfoResult:
     """Over 1, 5 and 15 minutes."""
 
 
+@frozen
+class LookArguments:
+    """How long it may take."""
+
+    seconds: Annotated[float, Meta(ge=1, le=60)] = 6.0
+
+
+@frozen
+class FileLook:
+    """What an instance recorded, as its files say. Peaks in dB below full scale, rate in Hz.
+
+    `file`: the newest segment that is closed, or the only one there is (`closed` tells);
+    `problem`: what decoding it complained of, or why that could not be done.
+    """
+
+    role: str
+    instance: str
+    file: str | None
+    problem: str | None
+    grows: bool = False
+    """Whether the newest of all grew in a second."""
+    closed: bool = False
+    seconds: float = 0.0
+    """That came out of it."""
+    whole: bool = False
+    """Whether its end was reached in time."""
+    pictures: int | None = None
+    """That came out of it; None where it has no picture."""
+    size: str | None = None
+    rate: float | None = None
+    peaks: tuple[float | None, ...] = ()
+    """Of each track, the highest of the last minute; None where nothing was heard at all."""
+
+
+@frozen
+class ListLook:
+    """A playlist that an instance writes; `problem`: why a player would not play it."""
+
+    role: str
+    instance: str
+    file: str
+    problem: str | None
+    age_seconds: float | None = None
+
+
+@frozen
+class LookResult:
+    """What was seen of what the station recorded and offers; `clock`: its own time, at the end."""
+
+    clock: datetime
+    files: tuple[FileLook, ...]
+    lists: tuple[ListLook, ...]
+
+
 COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
     "logs": (LogsArguments, LogsResult),
     "restart": (RestartArguments, RestartResult),
     "info": (InfoArguments, InfoResult),
+    "look": (LookArguments, LookResult),
 }
 """Name -> classes of its arguments and result."""

@@ -20,6 +20,7 @@ from attrs import define
 
 from fleet.agent.box import machine
 from fleet.agent.box.figures import clock_offset
+from fleet.agent.box.looking import Looker
 from fleet.agent.config.validate import clip
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
@@ -31,6 +32,7 @@ from fleet.model import (
     MAX_PAYLOAD,
     CommandFailed,
     CommandRequest,
+    Config,
     DeadlineExceeded,
     InvalidArguments,
     NoSuchInstance,
@@ -50,6 +52,8 @@ from fleet.station import (
     InstanceLines,
     LogsArguments,
     LogsResult,
+    LookArguments,
+    LookResult,
     RestartArguments,
     RestartResult,
 )
@@ -199,8 +203,12 @@ def _encoded(result: Any) -> bytes:
 class StationCommands:
     """Handlers over the supervisor; also what the local socket offers."""
 
-    def __init__(self, place: Place, supervisor: Supervisor) -> None:
+    def __init__(
+        self, place: Place, supervisor: Supervisor, in_force: Callable[[], Config | None]
+    ) -> None:
         self._place = place
+        self._in_force = in_force
+        self._looker = Looker(place.recordings)
         self._disk = DiskWork(place.recordings)
         self._supervisor = supervisor
 
@@ -243,6 +251,10 @@ class StationCommands:
             tuple(await self._disk.do(self._disks)),
             os.getloadavg(),
         )
+
+    async def look(self, asked: LookArguments) -> LookResult:
+        """Look at what was recorded and is offered: decode, listen, see it grow."""
+        return await self._looker.look(self._in_force(), self._place.station, asked.seconds)
 
     def _disks(self) -> list[Disk]:
         found = []

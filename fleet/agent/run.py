@@ -116,7 +116,9 @@ class Agent:
             disk=self._disk,
         )
         self._devices = CaptureDevices()
-        commands = StationCommands(self._place, self._supervisor)
+        commands = StationCommands(
+            self._place, self._supervisor, lambda: self._session.configs.memory.in_force
+        )
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
             Identity(
