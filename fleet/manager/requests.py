@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from fleet.manager.operations import applying, doctor, history, schedule, stations
+from fleet.manager.operations import applying, check, doctor, history, schedule, stations
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import DEADLINE, BadStore
 from fleet.model import (
@@ -26,6 +26,7 @@ from fleet.model import (
 from fleet.operations import (
     AdoptArguments,
     ApplyArguments,
+    CheckArguments,
     DiffArguments,
     HistoryArguments,
     MaintenanceArguments,
@@ -67,6 +68,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "talk": (TalkArguments, stations.talk),
     "schedule": (ScheduleArguments, schedule.schedule),
     "doctor": (_NoArguments, doctor.doctor),
+    "check": (CheckArguments, check.check),
 }
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.operations.desk import Desk
 from fleet.manager.report import FleetReport
@@ -77,6 +78,7 @@ class ManagerSession:
         self._rollouts = Rollouts(
             ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
         )
+        self._asker = StationAsker(topics)
         self._requests = OperatorRequests(
             Desk(
                 ledger,
@@ -86,6 +88,7 @@ class ManagerSession:
                 self._pusher.changed,
                 self._clear,
                 self.boot,
+                self._asker.ask,
             )
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,6 +134,7 @@ class ManagerSession:
             Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
+            self._asker.filter,
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
         )
         await self._say(link, PresenceState.ONLINE)
@@ -141,6 +145,7 @@ class ManagerSession:
                 with suppress(CommandFailed):
                     await self._clear(station)
         self._pusher.connect(link)
+        self._asker.connect(link)
         self._rollouts.connected()
         self._working.set()
         await self._ended.wait()
@@ -177,6 +182,7 @@ class ManagerSession:
         self._caught_up.clear()
         self._working.clear()
         self._pusher.disconnect()
+        self._asker.disconnect()
         self._inventory.broker_gone()
 
     def received(self, message: Message) -> None:
@@ -188,6 +194,8 @@ class ManagerSession:
             self._hearing.ignore(known, message, "not a valid topic")
         elif address.station is not None and address.kind == "thumbnail":
             self._hearing.pictured(address.station, address.rest, message)
+        elif address.station is not None and address.kind == "reply":
+            self._asker.received(message)
         elif address.station is not None and address.kind == "config":
             self._hearing.sent(address.station, message)
             if message.retain and not message.payload:

@@ -5,6 +5,7 @@ Private to one release: `fleet` and `fleet-manager` of the same version speak it
 mistakes in a conference file are its problems, `path` being the dotted path in the file.
 """
 
+from fleet.operations.check import CheckArguments, CheckLook, CheckResult, CheckTrouble
 from fleet.operations.doctor import DoctorFinding, DoctorResult, StationFacts
 from fleet.operations.health import HealthFinding, HealthLevel, Standing
 from fleet.operations.history import (
@@ -63,6 +64,10 @@ __all__ = [
     "ApplyArguments",
     "ApplyResult",
     "Change",
+    "CheckArguments",
+    "CheckLook",
+    "CheckResult",
+    "CheckTrouble",
     "Cut",
     "DiffArguments",
     "DiffResult",

@@ -8,6 +8,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "status": "Show what every station does, those that need you first.",
         "watch": "Show what happens, a line each, until Ctrl-C.",
         "logs": "Show what the instances of a station wrote last.",
+        "check": "Have every box look for itself what works, worst first.",
         "doctor": "Look for what needs fixing, and say how.",
     },
     "Change what is wanted": {
