@@ -117,6 +117,20 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
     return (*ordered, (-1, text))
 
 
+def printable(text: str, besides: str = "") -> str:
+    """`text` with `?` for each character that a terminal or log would obey instead of showing it.
+
+    Such are escape, C1 and bidi controls, and a newline that begins a line of its own; those in
+    `besides` stay. The one way out for what strangers wrote.
+
+    >>> printable("a\\x1b[2Jb\\nc\\u202ed"), printable("a\\nb", besides="\\n") == "a\\nb"
+    ('a?[2Jb?c?d', True)
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in besides else "?" for one in text)
+
+
 def plain(error: BaseException) -> str:
     """What went wrong, without the system's number of it: `No such file or directory`."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -11,6 +11,8 @@ import sys
 import time
 from contextlib import suppress
 
+from fleet.model import printable
+
 
 class Notifier:
     """Sends to `$NOTIFY_SOCKET`; without one, nothing happens."""
@@ -55,13 +57,21 @@ class Notifier:
             sock.sendto(message.encode(), self._address)
 
 
+class _Honest(logging.Formatter):
+    """No line begins in a message but its own: those that follow are indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (of the library)
+        record.message = "\n    ".join(map(printable, record.message.splitlines()))
+        return super().formatMessage(record)
+
+
 def start_logging() -> None:
     """Log on stderr; each line has its time in UTC, unless the journal gives it one."""
-    form = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s")
+    form = _Honest("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s")
     form.default_time_format, form.default_msec_format = "%Y-%m-%dT%H:%M:%S", ""
     form.converter = time.gmtime
     if _is_journal():
-        form = logging.Formatter("%(levelname)-7s %(message)s")
+        form = _Honest("%(levelname)-7s %(message)s")
     handler = logging.StreamHandler()
     handler.setFormatter(form)
     logging.basicConfig(level=logging.INFO, handlers=[handler])

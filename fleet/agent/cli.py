@@ -165,12 +165,14 @@ def _check(given: argparse.Namespace) -> int:
     """
     from fleet.agent.local import check
     from fleet.agent.local.service import BadService, installed
+    from fleet.model import printable
 
     service, complete = None, True
 
     def say(finding: check.Finding) -> None:
         nonlocal complete
-        print(f"{finding.verdict:<7}  {finding.subject}  {finding.text}".rstrip(), flush=True)
+        line = f"{finding.verdict:<7}  {finding.subject}  {finding.text}".rstrip()
+        print(printable(line, "\n"), flush=True)
         complete = complete and finding.verdict != "missing"
 
     try:
@@ -199,6 +201,7 @@ def _roles(given: argparse.Namespace) -> int:
     settings = _read(given)
     from fleet.agent.config import catalogue
     from fleet.agent.local import show
+    from fleet.model import printable
     from fleet.wire import to_json
 
     logging.getLogger("fleet").setLevel(logging.CRITICAL)  # what is broken is shown below
@@ -211,7 +214,7 @@ def _roles(given: argparse.Namespace) -> int:
         }
         print(json.dumps(value, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(show.roles(offer)))
+        print(printable("\n".join(show.roles(offer)), "\n"))
     return 0
 
 
@@ -220,6 +223,7 @@ def _status(given: argparse.Namespace) -> int:
     settings = _read(given)
     from fleet.agent.local import show
     from fleet.agent.local import socket as local
+    from fleet.model import printable
     from fleet.wire import to_json
 
     try:
@@ -234,7 +238,7 @@ def _status(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(to_json(answer), indent=2, ensure_ascii=False))
     else:
-        print("\n".join(show.status(answer)))
+        print(printable("\n".join(show.status(answer)), "\n"))
     return 0 if show.healthy(answer) else UNHEALTHY
 
 

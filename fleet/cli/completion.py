@@ -103,7 +103,8 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def _fitting(names: Iterable[str | None], incomplete: str) -> list[str]:
-    return sorted(name for name in set(names) if name and name.startswith(incomplete))
+    there = (name for name in set(names) if name and name.isprintable())
+    return sorted(name for name in there if name.startswith(incomplete))
 
 
 def _known(ctx: typer.Context) -> tuple[StationStatus, ...]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-from fleet.cli.terminal import data, say, stop
+from fleet.cli.terminal import data, put, say, stop
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.model import natural
+from fleet.model import natural, printable
 from fleet.operations import PlanResult
 from fleet.settings import read_text
 
@@ -39,9 +39,10 @@ def show_changes(plan: PlanResult) -> None:
     console = data()
     for text in _rows(plan):
         if console.is_terminal:
+            text.plain = printable(text.plain)
             console.print(text)
         else:
-            print(text.plain)
+            put(text.plain)
 
 
 def show(plan: PlanResult) -> None:

@@ -1,6 +1,7 @@
 """Where the output goes: data to stdout, messages to stderr; and the exit codes."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from fleet.cli.connection import (
 )
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, Error, is_name
+from fleet.model import NAME_RULE, Error, is_name, printable
 from fleet.mqtt import BadBroker, Broker, Disconnected
 from fleet.settings import BadSettings, read_password
 from fleet.topics import Topics
@@ -35,6 +36,7 @@ from fleet.wire import dumps, to_json
 T = TypeVar("T")
 
 
+_LINES: Final = "\n\t"
 _BROKER: Final = "mqtt://127.0.0.1:1883"
 _PREFIX: Final = "fleet"
 
@@ -134,7 +136,12 @@ def messages() -> Console:
 
 def say(text: str, style: str | None = None) -> None:
     """A message for the person, one line unless a terminal wraps it."""
-    messages().print(text, style=style, soft_wrap=True)
+    messages().print(printable(text, _LINES), style=style, soft_wrap=True)
+
+
+def put(text: str, end: str = "\n") -> None:
+    """Data for standard output, of one line or several."""
+    print(printable(text, _LINES), end=end)
 
 
 @contextmanager
@@ -150,7 +157,13 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def print_json(value: Any) -> None:
     """A model value, or plain values, as one line of JSON."""
-    print(dumps(to_json(value)).decode())
+    text = dumps(to_json(value)).decode()
+    print(text if text.isprintable() else "".join(map(_escaped, text)))
+
+
+def _escaped(char: str) -> str:
+    """The same to who reads JSON, and nothing to a terminal."""
+    return char if char.isprintable() else json.dumps(char)[1:-1]
 
 
 def stop(text: str, code: Exit = Exit.ERROR) -> NoReturn:

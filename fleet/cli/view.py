@@ -17,7 +17,7 @@ from rich.filesize import decimal
 from rich.padding import Padding
 from rich.text import Text
 
-from fleet.model import PresenceState, State, counted, natural
+from fleet.model import PresenceState, State, counted, natural, printable
 from fleet.operations import InstanceReport, SaidResult, StationStatus, StatusResult
 
 HEADER = (
@@ -171,7 +171,7 @@ def moment(at: datetime, timezone: str) -> str:
 def clean(text: str) -> str:
     """What a station said, on one line and unable to steer the terminal."""
     text = re.sub(r"\s*[\r\n]+\s*", " | ", text.strip())
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return printable(text)
 
 
 def table(found: Sequence[TableRow], header: Sequence[str], width: int | None) -> Group:

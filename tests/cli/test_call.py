@@ -217,7 +217,7 @@ async def test_the_commands_of_a_role_are_listed_and_completed(fleet: Fleet, bos
     assert set(json.loads(found.out)["commands"]) == {"info", "logs", "restart"}
     found = await fleet("call", STATION, "dril")
     assert (found.code, found.out) == (2, "")
-    assert "roles with commands: drill, say, station" in found.err
+    assert "roles with commands: drill, mix, say, station, sync" in found.err
     env = {"COMP_WORDS": f"fleet call {STATION} drill echo text=x co", "COMP_CWORD": "6"}
     found = await fleet(env={"_FLEET_COMPLETE": "complete_bash", **env})
     assert set(found.out.split()) == {"count=", "colour="}

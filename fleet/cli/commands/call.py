@@ -12,7 +12,7 @@ from fleet.cli.completion import arguments, commands, roles, stations
 from fleet.cli.connection import Line, StationDenied, connect
 from fleet.cli.registered import command_lines
 from fleet.cli.station import DEADLINE, Station, ask, find
-from fleet.cli.terminal import Exit, print_json, say, stop
+from fleet.cli.terminal import Exit, print_json, put, say, stop
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Reply, is_name
 
@@ -88,7 +88,7 @@ def run(
         raise StationDenied(reply.error)
     if not json:
         for text in table(reply.result):
-            print(text)
+            put(text)
 
 
 def _list(ctx: typer.Context, station: str, role: str, json: bool) -> None:
@@ -103,7 +103,7 @@ def _list(ctx: typer.Context, station: str, role: str, json: bool) -> None:
         print_json({"commands": offered})
         return
     for text in command_lines(offered):
-        print(text)
+        put(text)
     if not offered:
         there = ", ".join(sorted(found.roles())) or "none"
         stop(clean(f"{station} says of no command of {role!r}; roles with commands: {there}"))

@@ -11,7 +11,7 @@ from fleet.cli.connection import Line, NoSuchStation, connect
 from fleet.cli.registered import Registered, device_lines, device_values, registered
 from fleet.cli.station import names, registrations
 from fleet.cli.sync import near
-from fleet.cli.terminal import print_json, say
+from fleet.cli.terminal import print_json, put, say
 
 ABOUT: Final = COMMANDS["devices"]
 HELP: Final = with_examples(
@@ -48,6 +48,6 @@ def run(
         return
     lines = list(device_lines(found))
     for text in lines:
-        print(text)
+        put(text)
     if not lines:
         say("no capture device is plugged in" if found else "no station was ever heard")

@@ -20,6 +20,7 @@ from fleet.cli.terminal import (
     data,
     print_json,
     progress,
+    put,
     say,
 )
 from fleet.cli.view import clean
@@ -109,7 +110,7 @@ def _show(found: tuple[DoctorFinding, ...], seen: Examination) -> None:
             console.print(text)
             console.print(Padding(Text(clean(one.fix), "cyan"), (0, 0, 0, 4)))
         else:
-            print(clean(head), f"    {clean(one.fix)}", sep="\n")
+            put(f"{clean(head)}\n    {clean(one.fix)}")
     sys.stdout.flush()
     for line in _measured(seen):
         say(line)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.terminal import ask, print_json, say
+from fleet.cli.terminal import ask, print_json, put, say
 from fleet.cli.view import clean
 from fleet.operations import ExportResult
 
@@ -26,6 +26,6 @@ def run(
     if json:
         print_json(found)
     else:
-        print(found.text, end="")
+        put(found.text, end="")
     for one in found.left_out:
         say(f"left out: {clean(one)}", "yellow")

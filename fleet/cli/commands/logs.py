@@ -14,7 +14,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Access, Line, StationDenied, Unreachable, connect
 from fleet.cli.station import Station, absence, ask, find
-from fleet.cli.terminal import print_json, say, stop
+from fleet.cli.terminal import print_json, put, say, stop
 from fleet.cli.view import clean, stamp
 from fleet.model import NAME_RULE, Log, Presence, PresenceState, counted, is_name
 from fleet.mqtt import Filter, Message
@@ -164,7 +164,7 @@ class _Reader:
             print_json({"role": role, "instance": instance, "text": text, "at": at, **more})
         else:
             whose = "" if self.wish.instance is not None else f"{role}/{instance}: "
-            print(f"{stamp(at, self._timezone)} {whose}{clean(text)}")
+            put(f"{stamp(at, self._timezone)} {whose}{clean(text)}")
         if self.wish.follow:
             sys.stdout.flush()
 

@@ -16,7 +16,7 @@ from fleet.cli.registered import (
     role_names,
 )
 from fleet.cli.station import names, registrations
-from fleet.cli.terminal import print_json, say, stop
+from fleet.cli.terminal import print_json, put, say, stop
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.strict import close_match
@@ -62,7 +62,7 @@ def run(
         )
         return
     for text in role_lines(stations) if role is None else role_explained(stations, role):
-        print(text)
+        put(text)
     if not stations:
         say("no station has said what it can run; start fleet-agent on a box")
     elif role is None:

@@ -6,7 +6,7 @@ import typer
 
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
-from fleet.cli.terminal import ask, print_json
+from fleet.cli.terminal import ask, print_json, put
 from fleet.cli.view import clean, moment
 from fleet.operations import ShowArguments, ShowResult
 
@@ -38,5 +38,5 @@ def run(
     why = f": {found.message}" if found.message else ""
     name = found.name if found.name == found.id else f"{found.name} ({found.id})"
     at = moment(found.at, found.timezone)
-    print(clean(f"# {name}: revision {found.revision} by {found.by} at {at}{why}"))
-    print(found.text, end="")
+    put(clean(f"# {name}: revision {found.revision} by {found.by} at {at}{why}"))
+    put(found.text, end="")

@@ -8,7 +8,7 @@ import typer
 from fleet.cli import conference
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Denied
-from fleet.cli.terminal import Exit, ask, print_json, say
+from fleet.cli.terminal import Exit, ask, print_json, put, say
 from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import ValidateArguments, ValidateResult
@@ -39,7 +39,7 @@ def run(
         else:
             for problem in denied.error.problems:
                 where = ": ".join(filter(None, (problem.path, problem.message)))
-                print(f"{file}: {clean(where)}")
+                put(f"{file}: {clean(where)}")
         raise typer.Exit(Exit.NO) from None
     if json:
         print_json({"mistakes": [], **to_json(found)})
@@ -51,7 +51,7 @@ def run(
 
 def _show(found: ValidateResult) -> None:
     for doubt in found.doubts:
-        print(clean(f"{doubt.station}: {doubt.problem.text}"))
+        put(clean(f"{doubt.station}: {doubt.problem.text}"))
     if found.unheard:
         say(
             "never heard from, so only roles that come with fleet were judged: "
