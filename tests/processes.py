@@ -157,6 +157,12 @@ class Program:
         """Everything it wrote."""
         return self._log.read_text(errors="replace")
 
+    def catches(self, number: signal.Signals) -> bool:
+        """Whether it has begun to listen to a signal."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        mask = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return bool(mask & 1 << (number - 1))
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

@@ -142,6 +142,8 @@ class Fleet:
                 await asyncio.sleep(1)
                 agent.signal(signal.SIGCONT)
             case "hang up":
+                # Before that it dies of it, or goes on where whoever started this ignores it.
+                await until(lambda: agent.catches(signal.SIGHUP), what="an agent that listens")
                 agent.signal(signal.SIGHUP)
                 assert await agent.ended() == 0
                 self.start_agent(station)

@@ -72,12 +72,6 @@ def decide(state: Path, revision: int, roles: object) -> None:
     (state / "decision.json").write_text(json.dumps({"in_force": config, "rejection": None}))
 
 
-def catches(program: Program, number: signal.Signals) -> bool:
-    status = Path(f"/proc/{program.pid}/status").read_text()
-    mask = int(status.partition("SigCgt:")[2].split()[0], 16)
-    return bool(mask & 1 << (number - 1))
-
-
 async def children(state: Path, count: int) -> list[psutil.Process]:
     await until(lambda: len(marked(state)) == count, what=f"{count} children")
     return marked(state)
@@ -94,7 +88,7 @@ async def test_sigterm_at_any_moment_of_a_start_ends_what_an_earlier_agent_left(
     first.kill()
     programs.cold = True
     second = programs.agent(broker, "b1")
-    await until(lambda: catches(second, signal.SIGTERM), what="the agent listening")
+    await until(lambda: second.catches(signal.SIGTERM), what="the agent listening")
     await asyncio.sleep(seconds)
     second.signal(signal.SIGTERM)
     assert await second.ended() == 0
@@ -120,7 +114,7 @@ async def test_a_stop_before_the_agent_listens_is_heard_as_soon_as_it_does(
     )
     programs.started.append(second)
     await until(lambda: "python" in str(Path(f"/proc/{second.pid}/exe").readlink()), what="Python")
-    assert not catches(second, signal.SIGTERM)
+    assert not second.catches(signal.SIGTERM)
     second.signal(signal.SIGTERM)
     assert await second.ended() == 0
     assert marked(state) == []
