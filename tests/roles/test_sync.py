@@ -16,9 +16,13 @@ from fleet.roles import Failed
 from fleet.roles.record import RecordSettings
 from fleet.roles.sync import CopiesAsked, CopyNow, Sync, SyncSettings
 from fleet.strict import Mistakes, structure
+from tests.processes import Mosquitto, Programs
+from tests.processes import until as anywhere
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 from tests.roles.storage import Relay, Sshd, key, public, sshd
+from tests.stranger import Stranger
+from tests.wire.sides import Boss
 
 MakeHost = Callable[..., RealHost]
 Until = Callable[..., Awaitable[None]]
@@ -474,3 +478,52 @@ def test_what_was_kept_is_read_again_and_what_is_damaged_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r".*"):
             CopyMemory.decode("a", damaged)
+
+
+async def test_a_copy_is_asked_over_the_wire_and_outlives_the_death_of_its_agent(
+    broker: Mosquitto,
+    programs: Programs,
+    stranger: Stranger,
+    server: Sshd,
+    storage: Path,
+    tmp_path: Path,
+) -> None:
+    await server.listens()
+    boss, recordings = Boss(stranger, "cam1"), tmp_path / "recordings"
+    recordings.mkdir()
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "sync-key").write_text(server.secret)
+    (secrets / "sync-key").chmod(0o600)
+    file = recordings / "hall1-cam-main-20260201T090000Z.ts"
+    file.write_bytes(os.urandom(3_000_000))
+    said = f'recordings = "{recordings}"\nsecrets_dir = "{secrets}"\ninterval = 1.0\n'
+    agent = programs.agent(broker, "cam1", said)
+    await boss.online()
+    settings = {"target": server.target(storage), "bandwidth_mbit": 8, "minimum_free_gib": 0}
+    await boss.push(1, {"sync": {"main": settings}}, name="cam", room="hall1")
+    _, reply = await boss.command("sync", "list")
+    assert [(one["path"], one["verified"]) for one in reply["result"]["files"]] == [
+        (file.name, None)
+    ]
+    await anywhere(lambda: list(storage.rglob(".*Z.ts.*")), what="a copy that is under way")
+    (copying,) = [one for one in programs.leftovers() if one.cmdline()[:2] == ["rsync", "-8"]]
+    agent.kill()
+    await agent.ended()
+    boss.since = stranger.mark()
+    programs.agent(broker, "cam1", said)
+    await boss.online()
+    assert copying.is_running()
+
+    def is_there(telemetry: Any) -> bool:
+        figures = {family["name"]: family["samples"] for family in telemetry["families"]}
+        return [one[2] for one in figures.get("fleet_sync_verified_files", [])] == [1]
+
+    await boss.runs(1, {"sync": {"main": settings}})
+    await stranger.expect(boss.topic("telemetry"), is_there, 20, after=boss.since)
+    _, reply = await boss.command("sync", "list", {"verified": True})
+    found = reply["result"]["files"]
+    assert (found[0]["path"], found[0]["bytes"], found[0]["here"]) == (file.name, 3_000_000, True)
+    assert (storage / "hall1" / file.name).read_bytes() == file.read_bytes()
+    _, reply = await boss.command("sync", "now")
+    assert reply["result"] == {"pending_files": 0, "pending_bytes": 0}
