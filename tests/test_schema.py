@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from fleet.roles import Meta, Secret
-from fleet.schema import BadDeclaration, json_schema, validator
+from fleet.schema import BadDeclaration, TooCostly, json_schema, unfit, validator
 from fleet.strict import Mistakes, structure, unstructure
 
 
@@ -222,7 +222,7 @@ def test_schema_and_structure_agree_on_whatever_an_author_may_write(type_: Any, 
     cls = declaring(type_)
     schema = json_schema(cls)
     Draft202012Validator.check_schema(dict(schema))
-    if validator(schema).is_valid({"x": value}):
+    if not unfit(validator(schema), {"x": value}):
         assert unstructure(structure({"x": value}, cls), cls) == {"x": value}
     else:
         with pytest.raises(Mistakes):
@@ -314,3 +314,50 @@ def test_type_that_no_setting_can_have_is_refused_with_another(type_: Any, inste
 def test_default_that_is_no_value_of_its_type_is_refused(type_: Any, default: Any) -> None:
     with pytest.raises(BadDeclaration, match=r"Odd\.x: "):
         json_schema(declaring(type_, default))
+
+
+def _doubling(levels: int) -> dict[str, Any]:
+    """Each level asks twice for the one below: 2**levels looks in all."""
+    defs: dict[str, Any] = {"a0": {"type": "string"}}
+    for n in range(1, levels + 1):
+        defs[f"a{n}"] = {"allOf": [{"$ref": f"#/$defs/a{n - 1}"}] * 2}
+    return {"$defs": defs, "$ref": f"#/$defs/a{levels}"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _doubling(40),
+        {"$ref": "#"},
+        {"patternProperties": {"(a+)+$": {}}},
+        {"properties": {"x": {"patternProperties": {"(a+)+$": {}}, "additionalProperties": False}}},
+    ],
+    ids=["doubling", "circle", "names", "names-below"],
+)
+def test_a_schema_that_means_harm_is_given_up(schema: dict[str, Any]) -> None:
+    with pytest.raises((TooCostly, RecursionError)):
+        unfit(validator(schema), {"x": {"a" * 40 + "b": 1}})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("^(a+)+$", False),
+        ("^(a|a?)+$", False),
+        ("^((((a{99}){99}){99}){99})$", True),  # not tried: the station is to say
+        ("(?!b)c", True),
+        ("^a+b$", True),
+    ],
+)
+def test_no_pattern_takes_longer_than_its_text(pattern: str, fits: bool) -> None:
+    wrong = unfit(validator({"type": "string", "pattern": pattern}), "a" * 40 + "b")
+    assert (not wrong) is fits
+
+
+def test_a_large_honest_schema_is_no_trouble() -> None:
+    @frozen
+    class Many:
+        rows: tuple[Inner, ...]
+
+    value = {"rows": [{"a": 1}] * 2000}
+    assert unfit(validator(json_schema(Many)), value) == []

@@ -11,7 +11,7 @@ from typing import Any, Final
 import typer
 
 from fleet.model import JsonSchema
-from fleet.schema import kind, validator
+from fleet.schema import kind, unfit, validator
 from fleet.strict import close_match
 from fleet.wire import Undecodable, loads
 
@@ -87,7 +87,7 @@ def _value(text: str, schema: JsonSchema) -> Any:
 def _fits(value: Any, schema: JsonSchema) -> bool:
     """Whether it is of the right kind; what else the schema says is the station's to judge."""
     try:
-        return not any(map(_is_other_kind, validator(schema).iter_errors(value)))
+        return not any(map(_is_other_kind, unfit(validator(schema), value)))
     except Exception:  # a role may advertise anything at all
         return True
 

@@ -21,7 +21,7 @@ from fleet.model import (
     Roles,
     Settings,
 )
-from fleet.schema import validator
+from fleet.schema import unfit, validator
 from fleet.strict import Mistakes, close_match, escape, show, structure
 from fleet.wire import dumps
 
@@ -97,9 +97,7 @@ def _unfit(schema: bytes, settings: bytes) -> Found:
     """What does not fit a schema; most stations have the same schemas."""
     try:
         value = json.loads(settings)
-        errors = (
-            one for error in _validator(schema).iter_errors(value) for one in _told_apart(error)
-        )
+        errors = (one for error in unfit(_validator(schema), value) for one in _told_apart(error))
         found: dict[tuple[str | None, str], None] = {}
         for error in errors:
             path = "".join(f"/{escape(str(key))}" for key in error.absolute_path) or None
