@@ -2,6 +2,7 @@
 
 import re
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.board.page import Metric, metrics
 from tests.manager.station import apply
 from tests.processes import Mosquitto, Programs, free_port, until
 from tests.roles.mixing import own_address, two_ports
+from tests.schedule.publish import HOUR, event, published
 from tests.stranger import Stranger
 
 ALL = {
@@ -27,10 +29,12 @@ ALL = {
 _SOURCE = 'source = {type = "test", size = "320x180", rate = 10}'
 
 
-def conference(port: int, mix: int) -> str:
-    """One station with each role that there is."""
+def conference(port: int, mix: int, schedule: Path) -> str:
+    """One station with each role that there is, in a room with talks."""
     device = f'{{picture = {{type = "test"}}, sound = {{type = "test"}}, port = {port}'
     return f"""
+        [schedule]
+        file = "{schedule}"
         [rooms.hall1]
         [stations.hall1-cam]
         id = "station1"
@@ -92,7 +96,11 @@ async def test_every_metric_is_listed_with_its_type_and_labels_and_no_other_is(
     found = re.search(r"serving (http://\S+)/metrics", manager.log())
     assert found
     programs.agent(broker, "station1", "interval = 1\n")
-    await apply(stranger, conference(free_port(), two_ports()))
+    now = datetime.now(UTC)
+    (tmp_path / "schedule.json").write_bytes(
+        published({"hall1": [event(1, now), event(2, now + HOUR)]})
+    )
+    await apply(stranger, conference(free_port(), two_ports(), tmp_path / "schedule.json"))
     about = "fleet/v1/station/station1"
     stranger.publish(f"{about}/command/me/station/info", {}, retain=True)
     stranger.publish("fleet/v1/station/garbage/ack", b"not JSON")
