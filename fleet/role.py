@@ -140,13 +140,15 @@ class Host(ABC):
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 5.0,
         report: bool = False,
+        stdin: bytes | None = None,
     ) -> Child:
         """Start a child process, or take over the one an earlier agent left running.
 
         It gets a session of its own, a minimal environment plus `env`, and files for its
         output, so that it outlives the agent. `name` tells several children of one instance
         apart. `report`: standard output is a report for the role to read, not log lines.
-        `grace`: seconds between the stop signal and SIGTERM.
+        `grace`: seconds between the stop signal and SIGTERM. `stdin`: what a program that is
+        started finds on its standard input, which nobody else can read; else nothing.
 
         Raises:
             Failed: the program is missing or cannot be run.

@@ -50,6 +50,7 @@ def whole(example: str) -> str:
     for name, seat in NAMES.items():
         if f"[stations.{name}.roles.ingest.main]" not in example:
             text += f'[stations.{name}.roles.ingest.main]\npicture = {{type = "test"}}\n'
+            text += 'sound = {type = "test"}\n'
         text += f'[stations.{name}]\nid = "{name}"\nroom = "{name[:5]}"\nseat = "{seat}"\n'
     return text
 

@@ -116,6 +116,7 @@ _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "DeviceMissing": (FindingKind.SIGNAL, "device missing"),
     "DeviceBusy": (FindingKind.SIGNAL, "device busy"),
     "SourceUnreachable": (FindingKind.SIGNAL, "source unreachable"),
+    "SourceRefused": (FindingKind.SIGNAL, "source refuses us"),
     "SourceUnreadable": (FindingKind.SIGNAL, "source unreadable"),
     "FileMissing": (FindingKind.SIGNAL, "file missing"),
     "NotPermitted": (FindingKind.SIGNAL, "not permitted"),

@@ -26,6 +26,10 @@ class ChildRole(Role[S]):
     def argv(self) -> list[str]:
         """The program and its arguments."""
 
+    def stdin(self) -> bytes | None:
+        """What it finds on its standard input, where nobody else can read it."""
+        return None
+
     def environment(self) -> dict[str, str]:
         """What the child's environment has besides the usual."""
         return {}
@@ -53,6 +57,7 @@ class ChildRole(Role[S]):
             stop_signal=self.stop_signal,
             grace=self.grace,
             report=self.report,
+            stdin=self.stdin(),
         )
         self._watch = self.host.task(self._until_exit(), "watch")
 

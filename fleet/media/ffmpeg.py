@@ -243,6 +243,11 @@ _REASONS = (
         "what {source} sends is not a picture or sound that ffmpeg can read: check it",
     ),
     (
+        r"Server returned 40[13].*|HTTP error 40[13].*|.*401 Unauthorized.*",
+        "SourceRefused",
+        "{source} wants to know who asks: check its user and password",
+    ),
+    (
         r"Connection refused|Connection timed out|Operation timed out|No route to host"
         r"|Network is unreachable|Connection reset by peer|Failed to resolve hostname .*"
         r"|Server returned .*|HTTP error .*|Input/output error|Broken pipe"

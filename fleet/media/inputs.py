@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 from msgspec import Meta
 
+from fleet.media import login
 from fleet.media.devices import (
     ANY_WORDS,
     AlsaInput,
@@ -78,8 +79,14 @@ class UrlInput:
     url: Annotated[
         str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), _url
     ]
+    user: login.User | None = None
+    password: login.Password | None = None
+    passphrase: login.Passphrase | None = None
     picture = sound = "uridecodebin name=decoder"
     missing = "SourceUnreachable"
+
+    def __attrs_post_init__(self) -> None:
+        login.check(self)
 
     def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
         """Where it is, and for how long it is kept."""

@@ -7,6 +7,7 @@ from typing import Any
 from fleet import programs
 from fleet.media.devices import ScreenInput, V4l2Input
 from fleet.media.inputs import Input, NoInput, Picture, UrlInput
+from fleet.media.login import login
 from fleet.media.tracks import MOST, SoundTrack
 from fleet.role import Failed, Host
 
@@ -271,5 +272,6 @@ def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[s
         "pipeline": pipeline,
         "set": properties,
         "stands": "name=decoder" in parts,
+        "login": login(one, host) if isinstance(one, UrlInput) else {},
         "far": isinstance(one, UrlInput),
     }

@@ -20,7 +20,7 @@ from fleet import programs
 from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
 from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
-from fleet.media.sources import EVERY_STREAM, FileSource, Source
+from fleet.media.sources import EVERY_STREAM, FileSource, Source, discreetly, private
 from fleet.programs.retime import UNCARRIED, UNTIMED
 from fleet.role import Failed, Host
 
@@ -88,7 +88,8 @@ class SourceRole(FfmpegRole[S]):
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
         if source.own_clock or self._by_itself:
             maps = [] if source.raw else self.streams()
-            return [*QUIET, *REPORTING, *source.inputs(self.host), *maps, *self.arguments()]
+            reading = [*QUIET, *REPORTING, *source.inputs(self.host), *maps, *self.arguments()]
+            return [*discreetly(source), *reading]
         inputs, how = [*source.inputs(self.host), *self.streams()], []
         if isinstance(source, FileSource):
             inputs = [*source.unpaced(self.host), *self.streams()]
@@ -100,6 +101,10 @@ class SourceRole(FfmpegRole[S]):
             *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
             *(*writer, *self.arguments()),
         ]
+
+    def stdin(self) -> bytes | None:
+        """What opens the source, where somebody asks."""
+        return private(self.settings.source, self.host)
 
     def streams(self) -> list[str]:
         """How ffmpeg is told what to take of a source: one picture and all sound."""

@@ -6,17 +6,21 @@ box may change its address and the order in which things start does not matter.
 """
 
 import re
+import sys
 from ipaddress import ip_address
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from attrs import frozen
 from msgspec import Meta
 
+from fleet import programs
+from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
 from fleet.role import Host
 
+_DISCREET = (sys.executable, "-IS", str(Path(programs.__file__).with_name("discreet.py")))
 TIMEOUT = 3_000_000
 """Microseconds an input may be silent before it counts as gone."""
 PORT = 9710
@@ -55,6 +59,7 @@ def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
             f"expected an address such as {schemes[0]}://example/main ({', '.join(schemes)}), "
             f"got {url.partition('?')[0]!r}"
         )
+    login.no_secret(url)
 
 
 def file(path: str) -> None:
@@ -225,15 +230,43 @@ class UrlSource:
     url: Annotated[
         str, Meta(description=f"{', '.join(_SCHEMES)}; no user and password in it"), address
     ]
+    user: login.User | None = None
+    password: login.Password | None = None
+    passphrase: login.Passphrase | None = None
     raw = False
     own_clock = False
 
-    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
-        """How ffmpeg reads it."""
-        timeout = ["-rw_timeout", str(TIMEOUT)]
+    def __attrs_post_init__(self) -> None:
+        login.check(self)
+
+    @property
+    def _options(self) -> dict[str, str]:
         if self.url.startswith("rtsp"):
-            timeout = ["-rtsp_transport", "tcp", "-timeout", str(TIMEOUT)]
-        return [*timeout, *ANALYSIS, *QUEUE, "-i", self.url]
+            return {"rtsp_transport": "tcp", "timeout": str(TIMEOUT)}
+        return {"rw_timeout": str(TIMEOUT)}
+
+    @property
+    def has_login(self) -> bool:
+        """Whether it is opened with something that nobody is to read."""
+        return self.user is not None or self.passphrase is not None
+
+    def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
+        """How ffmpeg reads it: with a login from its standard input, where `private` is."""
+        if self.has_login:
+            return [*ANALYSIS, *QUEUE, *login.LISTED]
+        options = (part for key, it in self._options.items() for part in (f"-{key}", it))
+        return [*options, *ANALYSIS, *QUEUE, "-i", self.url]
+
+    def private(self, host: Host) -> bytes | None:
+        """What ffmpeg's standard input is.
+
+        Raises:
+            Failed: a secret is missing, or cannot be one.
+        """
+        if not self.has_login:
+            return None
+        analysis = {"analyzeduration": ANALYSIS[1]}
+        return login.listed(self, {**self._options, **analysis}, host)
 
     def __str__(self) -> str:
         return self.url
@@ -312,6 +345,20 @@ class Reference:
     def __str__(self) -> str:
         named = f"{self.role}/{self.instance or 'main'} at " if self.role else ""
         return f"{named}{self.host}:{self.port}"
+
+
+def discreetly(source: "Source") -> list[str]:
+    """What runs an ffmpeg that reads a source with a login, which it would say."""
+    return [*_DISCREET] if isinstance(source, UrlSource) and source.has_login else []
+
+
+def private(source: "Source", host: Host) -> bytes | None:
+    """What ffmpeg, which reads a source, gets on its standard input.
+
+    Raises:
+        Failed: a secret is missing, or cannot be one.
+    """
+    return source.private(host) if isinstance(source, UrlSource) else None
 
 
 Source = SyntheticSource | DeviceSource | UrlSource | FileSource | Reference

@@ -5,7 +5,8 @@ stops, so no reader notices what happens in front of it. Every device or address
 a pipeline of its own, which is rebuilt whenever it fails, and hands over finished pictures and
 sound. All of them run on one clock, so sound and picture stay together.
 
-Run as `python3 capture.py SPECIFICATION`, JSON with the pipelines as GStreamer writes them:
+Run as `python3 capture.py [SPECIFICATION]`, else it is on standard input, as it must where it holds
+a login: JSON with the pipelines as GStreamer writes them:
 
     {"output": "…", "rate": [25, 1], "sources": [
         {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false,
@@ -119,7 +120,7 @@ class Source:
                 seen.add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, _fit_range, ranged)
         decoder = pipeline.get_by_name("decoder")
         if decoder is not None:
-            decoder.connect("source-setup", _set_up)
+            decoder.connect("source-setup", _set_up, self._specification.get("login", {}))
             decoder.connect("deep-element-added", self._set_up_inside, pipeline)
         bus = pipeline.get_bus()
         for flushing in (True, False):  # a screen complains before it is told which one it is
@@ -257,7 +258,14 @@ SOURCES = {
 """Element that reads an address -> what it needs besides the address."""
 
 
-def _set_up(decoder: Any, source: Any) -> None:
+LOGIN = {"user": "user-id", "password": "user-pw", "passphrase": "passphrase"}
+"""What opens an address -> the property of what reads it."""
+
+
+def _set_up(decoder: Any, source: Any, login: dict[str, str]) -> None:
+    for name, value in login.items():
+        if source.find_property(LOGIN[name]):
+            source.set_property(LOGIN[name], value)
     for name, value in SOURCES.get(source.get_factory().get_name(), {}).items():
         Gst.util_set_object_arg(source, name, value)
 
@@ -377,7 +385,7 @@ def main() -> int:
         ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_screen_gone)
     Gst.init(None)
     try:
-        return Capture(json.loads(sys.argv[1])).run()
+        return Capture(json.loads(sys.argv[1] if sys.argv[1:] else sys.stdin.read())).run()
     except GLib.Error as error:
         print(error.message, file=sys.stderr)
         return 3

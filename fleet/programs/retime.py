@@ -13,7 +13,8 @@ Matroska from standard input and may name in any argument `{begun}`, the Unix ti
 packet in seconds, and `{heads}`, the bitstream filters with which every segment of a transport
 stream can be read by itself. Between the reports of WRITER, standard output has lines `jumps=…`
 and `jumped=…` (by how many seconds the last time). What cannot be passed on ends it, with one of
-the words in `ENDS` as the last on standard error.
+the words in `ENDS` as the last on standard error. READER's standard input is this program's; asked
+to end, it asks READER alone, so that WRITER has all.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ from pathlib import Path
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(str(Path(__file__).parents[2]))
 from fleet.programs.continuity import BEGIN, SECOND, TOGETHER, Block, Continuity
+from fleet.programs.discreet import without_login
 from fleet.programs.matroska import MARK, SHIFT, Matroska, changed, cluster
 from fleet.programs.stamp import Arrivals, in_units
 
@@ -53,6 +55,8 @@ _UNTIMED = 8
 """So many packets of a track may be without a time, or one of twenty."""
 _ANNOUNCED, _HELD = 1000, 1.0
 """Packets whose times are kept until they are here, and seconds they may take for the way."""
+_PATIENCE = 1.0
+"""Seconds a reader may take to end."""
 _USUAL_STEP = SECOND // 25
 
 
@@ -120,7 +124,6 @@ class Retimer:
         argv = [*reader, *passed_on, *maps, *looked_at]
         self._reader = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(far_end,),
@@ -136,6 +139,16 @@ class Retimer:
         ):
             os.set_blocking(number, False)
             self._selector.register(number, selectors.EVENT_READ, handle)
+
+    def ask(self, *_: object) -> None:
+        """Have the reader end; the writer does once it has all, and this after both."""
+        self._loop = False
+        self._reader.send_signal(signal.SIGINT)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+
+    def insist(self, *_: object) -> None:
+        """A reader that waits for the network hears nothing."""
+        self._reader.kill()
 
     def run(self) -> int:
         """Until one of them ends; the status of the whole."""
@@ -275,7 +288,7 @@ class Retimer:
         *lines, self._words = (self._words + data).split(b"\n")
         for line in lines:
             if not _USUAL.search(line):
-                os.write(2, line + b"\n")
+                os.write(2, without_login(line) + b"\n")
             if _NOT_CARRIED.search(line) and self._writer is None:
                 raise _End(UNCARRIED)
             if _NEW_TRACK.search(line) and self._ends:
@@ -336,8 +349,10 @@ def main(argv: Sequence[str]) -> int:
     begin = next(at for at, part in enumerate(argv) if not part.startswith("--"))
     middle = argv.index("--")
     retimer = Retimer(argv[begin:middle], argv[middle + 1 :], argv[:begin])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # both are asked too, and this ends after them
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, retimer.ask)
+    signal.signal(signal.SIGALRM, retimer.insist)
+    signal.signal(signal.SIGHUP, lambda *_: None)
     return retimer.run()
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Counter, Gauge
 
-from fleet.media.inputs import NOTHING, FileInput, Input, NoInput, Picture, Sound
+from fleet.media.inputs import NOTHING, FileInput, Input, NoInput, Picture, Sound, UrlInput
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sink, sources
 from fleet.media.progress import Metrics, Report
@@ -127,7 +127,11 @@ class Ingest(ChildRole[IngestSettings]):
         self._copy = LocalCopy(host, settings.local_copy, LOOPBACK, settings.port)
 
     def argv(self) -> list[str]:
-        """The capture program with the pipelines it is to run."""
+        """The capture program."""
+        return [*CAPTURE]
+
+    def stdin(self) -> bytes:
+        """The pipelines it is to run, in which logins may stand."""
         settings = self.settings
         shown, (over, under) = raw(settings.size), fraction(settings.rate)
         rate = f"{over}/{under}"
@@ -143,7 +147,7 @@ class Ingest(ChildRole[IngestSettings]):
             "rate": [over, under],
             "sources": sources(settings.picture, self._tracks, shown, rate, self.host),
         }
-        return [*CAPTURE, json.dumps(pipelines)]
+        return json.dumps(pipelines).encode()
 
     async def start(self) -> None:
         """Returns once picture or sound leaves; a device that lacks is begun without."""
@@ -221,15 +225,17 @@ class Ingest(ChildRole[IngestSettings]):
             reason = "NoPicture" if "picture" in lost else "NoSound"
         else:
             kind, said = next(iter(lost.items()))
-            reason = self._reason(self._inputs[kind], said.endswith("nothing came"))
+            reason = self._reason(self._inputs[kind], said)
         said = "; ".join(lost.values())
         advice = {_ADVICE.get(self._inputs[kind].type, "check cable and device") for kind in lost}
         return reason, f"{said}; {' and '.join(sorted(advice))}: it comes back by itself"
 
-    def _reason(self, source: Input, silent: bool) -> str:
+    def _reason(self, source: Input, said: str) -> str:
         """Why nothing at all can be had of an input."""
+        if isinstance(source, UrlInput) and "nauthorized" in said:
+            return "SourceRefused"
         if not isinstance(source, FileInput):
-            return "NoSignal" if silent else source.missing
+            return "NoSignal" if said.endswith("nothing came") else source.missing
         try:
             with self.host.recorded(source.path).open("rb") as opened:
                 opened.read(1)

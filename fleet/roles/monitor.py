@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from fleet import kept
 from fleet.media.ffmpeg import diagnose
 from fleet.media.meter import STALE_SECONDS, THRESHOLDS, TRACK, Meter, Thresholds, Track
-from fleet.media.sources import EVERY_STREAM, MOST_TRACKS, Reference, Source
+from fleet.media.sources import EVERY_STREAM, MOST_TRACKS, Reference, Source, discreetly, private
 from fleet.roles import (
     THUMBNAIL_BYTES,
     Child,
@@ -34,7 +34,7 @@ from fleet.roles import (
     register_factory,
 )
 
-_AWAY = ("SourceUnreachable", "SourceUnreadable", "SourceEnded", "FileMissing")
+_AWAY = ("SourceUnreachable", "SourceRefused", "SourceUnreadable", "SourceEnded", "FileMissing")
 _NO_PICTURE = "'0:v:0' matches no streams"
 _RETRY_SECONDS = 2.0
 _SOUND = ",".join(
@@ -218,6 +218,7 @@ class Monitor(Role[MonitorSettings]):
             *("-f", "image2", "-update", "1", "-atomic_writing", "1", f"file:{self._thumbnail}"),
         ]
         return [
+            *discreetly(source),
             *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"),
             "-y",  # the thumbnail of before the source went
             *source.inputs(self.host),
@@ -245,7 +246,10 @@ class Monitor(Role[MonitorSettings]):
             await asyncio.sleep(0.05)
 
     async def _spawn(self) -> None:
-        child = await self.host.spawn(self.argv(), stop_signal=SIGINT, grace=2.0, report=True)
+        given = private(self.settings.source, self.host)
+        child = await self.host.spawn(
+            self.argv(), stop_signal=SIGINT, grace=2.0, report=True, stdin=given
+        )
         self._child, self._lines = child, _Lines(child.output)
         self._begun = time.monotonic()
 

@@ -1,10 +1,17 @@
 """Times of a source whose clock does anything become times on one line."""
 
 import itertools
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fleet import programs
 from fleet.programs.continuity import BEGIN, SECOND, Block, Continuity
 from fleet.programs.matroska import MARK, Matroska, cluster
 
@@ -169,3 +176,49 @@ def test_packets_come_out_of_pieces_of_any_size_as_they_went_in(
     assert reader.tracks == {1: (1, "V_VP8")}
     assert [block.data for block in found] == packets
     assert {block.raw + 2**48 for block in found} == {at}
+
+
+def test_asked_alone_it_ends_at_once_also_where_its_reader_waits_for_the_network(
+    tmp_path: Path,
+) -> None:
+    retime = str(Path(programs.__file__).with_name("retime.py"))
+    quiet = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error")
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "3", "-c:v", "libx264")
+    stream = [*quiet, *pictures, "-preset", "ultrafast", "-g", "25", "-f", "flv", "-"]
+    sent = subprocess.run(stream, capture_output=True, check=True).stdout
+    out = tmp_path / "out.ts"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        reader = [
+            *quiet,
+            "-copyts",
+            "-analyzeduration",
+            "500000",
+            "-f",
+            "flv",
+            "-i",
+            url,
+            "-map",
+            "0:v",
+        ]
+        writer = [*quiet, "-f", "matroska", "-i", "pipe:0", "-c", "copy", "-flush_packets", "1"]
+        argv = [sys.executable, retime, *reader, "--", *writer, "-f", "mpegts", str(out)]
+        program = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+        try:
+            client, _ = server.accept()
+            with client:
+                client.sendall(sent)  # and then nothing more, and no end
+                deadline = time.monotonic() + 20
+                while not out.exists() or not out.stat().st_size:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                begun = time.monotonic()
+                program.send_signal(signal.SIGINT)
+                program.wait(8)
+        finally:
+            program.kill()
+            program.wait()
+    assert time.monotonic() - begun < 4
+    show = ("-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0")
+    counted = subprocess.run(["ffprobe", "-v", "error", *show, str(out)], capture_output=True)
+    assert int(counted.stdout.split()[0].strip(b",")) > 60, "what had come is written"

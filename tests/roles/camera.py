@@ -1,4 +1,6 @@
-"""A camera with an address of its own, from GStreamer's RTSP server: `camera.py PORT`.
+"""A camera with an address of its own, from GStreamer's RTSP server.
+
+Run as `camera.py PORT [USER PASSWORD]`; with a user it asks for the digest of a password.
 
 Runs on the system's Python, which has the bindings. It says what time it is as the clock of its
 process does, so whoever moves that clock has a camera whose clock was set.
@@ -9,8 +11,9 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PICTURE = (
     "videotestsrc is-live=true ! video/x-raw,width=160,height=90,framerate=25/1"
@@ -37,6 +40,16 @@ server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory(shared=True)
 factory.set_launch(f"( {PICTURE} {SOUND} )")
 factory.connect("media-configure", lambda _, media: media.connect("prepared", prepared))
+if len(sys.argv) > 2:  # only those may see it who know, and nobody says it in clear text
+    user, password = sys.argv[2:]
+    auth = GstRtspServer.RTSPAuth()
+    auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+    token = GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
+    auth.add_digest(user, password, token)
+    server.set_auth(auth)
+    may = "viewer, media.factory.access=true, media.factory.construct=true"
+    factory.add_role_from_structure(Gst.Structure.from_string(may)[0])
 server.get_mount_points().add_factory("/main", factory)
 server.attach(None)
 GLib.MainLoop().run()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
@@ -88,6 +89,7 @@ class RealHost(Host):
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 5.0,
         report: bool = False,
+        stdin: bytes | None = None,
     ) -> Child:
         place = self.state / "children" / name
         place.mkdir(parents=True, exist_ok=True)
@@ -101,10 +103,13 @@ class RealHost(Host):
         with (
             (place / "report").open("wb" if report else "ab") as out,
             (place / "log").open("wb") as log,
+            tempfile.TemporaryFile() as given,
         ):
+            given.write(stdin or b"")
+            given.seek(0)
             process = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs meanwhile)
                 argv,
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=out,
                 stderr=log,
                 env=os.environ | dict(env or {}),

@@ -325,5 +325,5 @@ def test_settings_that_cannot_work_are_refused_in_words(
 def test_what_a_person_wrote_never_becomes_part_of_a_pipeline(make_host: MakeHost) -> None:
     evil = '/dev/null" ! filesink location=/tmp/x'
     role = Ingest(make_host(role="ingest"), settings(picture={"type": "file", "path": evil}))
-    pipelines = json.loads(role.argv()[-1])
+    pipelines = json.loads(role.stdin())
     assert all("filesink" not in one["pipeline"] for one in pipelines["sources"])

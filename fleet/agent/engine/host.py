@@ -130,6 +130,7 @@ class InstanceHost(Host):
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 5.0,
         report: bool = False,
+        stdin: bytes | None = None,
     ) -> Child:
         """Take over the child an earlier agent left, or start a new one."""
         if not is_name(name):
@@ -154,7 +155,9 @@ class InstanceHost(Host):
                 report=report,
                 station=self.station,
             )
-            process = Process.spawn(argv, mark, env or {}, self.state, logs(self._place, self.key))
+            process = Process.spawn(
+                argv, mark, env or {}, self.state, logs(self._place, self.key), stdin
+            )
         self.children[name] = process
         self._logs.follow(*process.files)
         return process

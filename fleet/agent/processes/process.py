@@ -69,9 +69,17 @@ class Process(Child):
 
     @classmethod
     def spawn(
-        cls, argv: Sequence[str], mark: Mark, env: Mapping[str, str], cwd: Path, logs: Path
+        cls,
+        argv: Sequence[str],
+        mark: Mark,
+        env: Mapping[str, str],
+        cwd: Path,
+        logs: Path,
+        stdin: bytes | None = None,
     ) -> Self:
         """Start one. `mark` is completed here; `env` is added to the usual environment.
+
+        `stdin`: what it finds on its standard input; else nothing.
 
         Raises:
             Failed: the program is missing or cannot be run.
@@ -88,6 +96,7 @@ class Process(Child):
         if shutil.which(argv[0], path=environment["PATH"]) is None:
             raise Failed("ProgramMissing", f"{argv[0]} is not on this station: install it")
         out, err = _sink(output, fresh=mark.report), _sink(errors, fresh=False)
+        given = _given(stdin)
         # A child begins with SIGHUP held back: it is for the agent alone, also where somebody sends
         # it to the whole unit. One that comes in this moment reaches the agent afterwards.
         held = set() if mark.stop == signal.SIGHUP else {signal.SIGHUP}
@@ -95,7 +104,7 @@ class Process(Child):
         try:
             popen = subprocess.Popen(
                 list(argv),
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=out,
                 stderr=err,
                 cwd=cwd if cwd.is_dir() else "/",
@@ -108,8 +117,8 @@ class Process(Child):
             ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(out)
-            os.close(err)
+            for number in (given, out, err):
+                os.close(number)
         cgroups.put(popen.pid, mark.id)
         try:
             stat, pidfd = left_behind.stat(popen.pid), os.pidfd_open(popen.pid)
@@ -282,6 +291,17 @@ def _output(logs: Path, mark: Mark) -> Path:
 
 def _errors(logs: Path, mark: Mark) -> Path:
     return logs / f"{mark.name}.stderr"
+
+
+def _given(stdin: bytes | None) -> int:
+    """A file without a name, to be read from its begin."""
+    if stdin is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    number = os.memfd_create("stdin")
+    with os.fdopen(os.dup(number), "wb") as file:
+        file.write(stdin)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
 def _sink(path: Path, fresh: bool) -> int:

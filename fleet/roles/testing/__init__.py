@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -115,16 +116,23 @@ class KitHost(Host):
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 5.0,
         report: bool = False,  # noqa: ARG002 (its output is a file of its own anyway)
+        stdin: bytes | None = None,
     ) -> Child:
         """Start the program; nothing is ever taken over."""
         directory = self.state / "children" / name
         directory.mkdir(parents=True, exist_ok=True)
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(env or {})}
-        with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as err:
+        with (
+            (directory / "stdout").open("wb") as out,
+            (directory / "stderr").open("wb") as err,
+            tempfile.TemporaryFile() as given,
+        ):
+            given.write(stdin or b"")
+            given.seek(0)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *argv,
-                    stdin=asyncio.subprocess.DEVNULL,
+                    stdin=given,
                     stdout=out,
                     stderr=err,
                     env=environment,
