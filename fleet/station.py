@@ -119,8 +119,10 @@ class FileLook:
     """That came out of it; None where it has no picture."""
     size: str | None = None
     rate: float | None = None
-    peaks: tuple[float | None, ...] = ()
-    """Of each track, the highest of the last minute; None where nothing was heard at all."""
+    peaks: tuple[float | None, ...] | None = None
+    """Of each track, the highest of the last minute, null where all was zero; null for all of
+    them where nobody could listen in time.
+    """
 
 
 @frozen

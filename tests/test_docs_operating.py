@@ -1,5 +1,6 @@
 """docs/operating.md: every command is run, and answers what the page says."""
 
+import asyncio
 import re
 import shlex
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from fleet.version import __version__
 from tests.manager.boxes import Boxes, rollout_ends
-from tests.manager.station import ask, conference
+from tests.manager.station import PretendStation, ask, conference
 from tests.processes import ROOT, Mosquitto, Programs
 from tests.stranger import Stranger
+from tests.wire.sides import now
 
 PAGE = ROOT / "docs/operating.md"
 CAM, SLIDES = ("hall1-cam", "b827eb0000a1"), ("hall1-slides", "b827eb0000a2")
@@ -20,6 +23,8 @@ FILES = {
     "louder.toml": conference(CAM, SLIDES, seconds=60),
     "replaced.toml": conference(("hall1-cam", "b827eb0000b7"), SLIDES, seconds=60),
 }
+OF_RECORD = {"role": "record", "role_instance": "main"}
+OF_FILE = {"role": "record", "instance": "main", "file": "x.ts", "size": "1280x720", "rate": 25.0}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d| UTC| CET)")
 
 
@@ -52,6 +57,30 @@ async def answer(command: Command, programs: Programs, broker: Mosquitto) -> str
     return started.log()
 
 
+async def look(box: PretendStation, grows: bool) -> None:
+    """Answer whoever asks the box to look, as one that records does."""
+    measured = {
+        "fleet_station_disk_free_bytes": (5e11, {}),
+        "fleet_recording_bitrate_bits_per_second": (3e6, OF_RECORD),
+    }
+    families = [
+        {"name": name, "type": "gauge", "help": "", "samples": [[name, labels, value]]}
+        for name, (value, labels) in measured.items()
+    ]
+    at = {"boot": box.boot, "at": now()}
+    await box.register(agent=__version__)
+    await box.say("telemetry", {**at, "families": families}, retain=False)
+    file = dict.fromkeys(("role", "instance", "file", "problem", "size", "rate")) | OF_FILE
+    file |= {"grows": grows, "closed": True, "whole": True, "seconds": 180.0, "pictures": 4500}
+    topic, heard = f"fleet/v1/station/{box.id}/command/manager/station/look", 0
+    while True:
+        message = await box.stranger.expect_message(topic, timeout=110, after=heard)
+        heard = box.stranger.mark()
+        answer = {"clock": now(), "files": [file | {"peaks": [-20.0]}], "lists": []}
+        reply = {"result": answer, "error": None}
+        box.stranger.publish(box.topic("reply/manager"), reply, correlation=message.correlation)
+
+
 @pytest.mark.long
 async def test_every_command_answers_what_the_page_says(
     broker: Mosquitto, stranger: Stranger, programs: Programs, tmp_path: Path
@@ -62,6 +91,10 @@ async def test_every_command_answers_what_the_page_says(
     await ask(stranger, "status")
     boxes = Boxes(stranger)
     await boxes.add("b827eb0000a1", "b827eb0000a2", "b827eb0000b7")
+    looking = [
+        asyncio.create_task(look(boxes.stations[id_], grows=id_ == CAM[1]))
+        for id_ in (CAM[1], SLIDES[1])
+    ]
     told = []
     old = boxes.stations["b827eb0000a1"]
     try:
@@ -76,6 +109,9 @@ async def test_every_command_answers_what_the_page_says(
                 await rollout_ends(stranger)
                 await old.config(4)
     finally:
+        for task in looking:
+            task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
         await boxes.end()
     assert [(one.line, timeless(said)) for one, said in told] == [
         (one.line, timeless(one.answer)) for one, _ in told

@@ -11,8 +11,8 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from fleet.manager.findings import (
+    BEHIND_SECONDS,
     CLOCK_SECONDS,
-    COPIES_SECONDS,
     DAY_SECONDS,
     LOW_LUFS,
     FindingKind,
@@ -27,6 +27,8 @@ from fleet.operations import (
 )
 from fleet.station import FileLook, LookResult
 
+_UNKNOWN: Final = HealthLevel.UNKNOWN
+_SHORT: Final = " in time: the box is short of processor"
 _SIZE, _RATE = "1280x720", 25
 """Of what an ingest or a mixer offers, unless its settings say otherwise."""
 
@@ -169,6 +171,9 @@ def _sound(one: CheckedStation, _: Around) -> Iterator[Seen]:
         here = f"{file.role}/{file.instance}"
         if file.file is None or one.state.shows_slides(file.role, file.instance):
             continue
+        if file.peaks is None:
+            yield Seen(f"{here}: its sound could not be listened to{_SHORT}", here, _UNKNOWN)
+            continue
         if not file.peaks:
             yield Seen(f"{here} has no sound", here)
         for number, peak in enumerate(file.peaks, 1):
@@ -195,8 +200,8 @@ def _recording(one: CheckedStation, _: Around) -> Iterator[Seen]:
         elif not file.grows:
             yield Seen(f"{here} writes nothing now", here, level)
         elif file.pictures == 0 or (file.pictures is None and not file.seconds):
-            late = "" if file.whole else " in time: the box is short of processor"
-            yield Seen(f"{here}: nothing came out of {file.file}{late}", here)
+            late, bad = ("", level) if file.whole else (_SHORT, _UNKNOWN)
+            yield Seen(f"{here}: nothing came out of {file.file}{late}", here, bad)
         else:
             yield Seen()
 
@@ -217,9 +222,6 @@ def _stream(one: CheckedStation, _: Around) -> Iterator[Seen]:
             yield Seen(f"{here}: {listed.problem}", here)
         else:
             yield Seen()
-
-
-_UNKNOWN = HealthLevel.UNKNOWN
 
 
 def _mixer(one: CheckedStation, _: Around) -> Iterator[Seen]:
@@ -248,7 +250,7 @@ def _copies(one: CheckedStation, around: Around) -> Iterator[Seen]:
             yield Seen(f"{here} is {said.state}", here)
         elif waits is None:
             yield Seen(f"{here}: nobody knows what is copied", here, _UNKNOWN)
-        elif since is not None and around.now - since > COPIES_SECONDS:
+        elif since is not None and around.now - since > BEHIND_SECONDS:
             yield Seen(f"{here} is {(around.now - since) / 60:.0f} min behind", here)
         else:
             yield Seen()
@@ -306,7 +308,13 @@ _LOOK_OF: Final[Mapping[FindingKind, str]] = {
     FindingKind.STREAM: "stream",
     FindingKind.DISK_FULL: "disk for the day",
     FindingKind.CLOCK: "clock",
+    **dict.fromkeys((FindingKind.BLANK, FindingKind.SOURCE), "mixer"),
+    FindingKind.COPIES: "copies",
 }
+_LOOK_OF_ROLE: Final = {"stream": "stream", "mix": "mixer", "sync": "copies"}
+"""Of whatever else is found of their instances."""
+_AWAY: Final = "online"
+"""The only look at a box that is away."""
 
 
 def judged(
@@ -324,7 +332,7 @@ def judged(
             known = [it for it in one.state.status.findings if _look_of(it) == name]
             troubles += (_known(it, name) for it in known)
             told = {it.instance for it in known}
-            for seen in look(one, around):
+            for seen in look(one, around) if one.online or name == _AWAY else ():
                 of += 1
                 if seen.text is not None and seen.instance not in told:
                     troubles.append(_trouble(one.state, name, seen))
@@ -337,8 +345,14 @@ def judged(
     return tuple(sorted(troubles, key=_severity)), tuple(looks)
 
 
+def is_mere_note(trouble: CheckTrouble) -> bool:
+    """Whether nothing is known to be wrong, as with a room that no monitor watches all day."""
+    return trouble.station is None and trouble.level is HealthLevel.UNKNOWN
+
+
 def _look_of(finding: HealthFinding) -> str:
-    return _LOOK_OF.get(FindingKind(finding.kind), "health")
+    role = (finding.instance or "").partition("/")[0]
+    return _LOOK_OF.get(FindingKind(finding.kind)) or _LOOK_OF_ROLE.get(role, "health")
 
 
 def _known(finding: HealthFinding, look: str) -> CheckTrouble:

@@ -80,8 +80,6 @@ CRASH_LOOP: Final = 3
 DISK_SECONDS: Final = 2 * 3600.0
 DAY_SECONDS: Final = 12 * 3600.0
 """What a disk should last in the morning."""
-COPIES_SECONDS: Final = 15 * 60.0
-"""So far behind may copies be."""
 WRITE_SECONDS: Final = 60.0
 METER_SECONDS: Final = 30.0
 BEHIND_SECONDS: Final = 15 * 60.0

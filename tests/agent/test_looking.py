@@ -77,6 +77,7 @@ async def test_the_newest_closed_segment_is_decoded_and_the_newest_has_to_grow(
     assert (found.file, found.closed, found.whole, found.problem) == (closed.name, True, True, None)
     assert (found.grows, found.pictures, found.size, found.rate) == (True, 10, "64x64", 10.0)
     assert found.seconds == pytest.approx(1.0, abs=0.1)
+    assert found.peaks is not None
     heard, silent = found.peaks
     assert heard == pytest.approx(-18, abs=1)
     assert silent is None, "zeros are nothing that is heard"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from fleet.manager.checking import LOOKS, Around, CheckedStation, judged
+from fleet.manager.checking import LOOKS, Around, CheckedStation, is_mere_note, judged
 from fleet.manager.checking import MixerAnswer as Mixer
 from fleet.manager.stations.state import RoomUse
 from fleet.model import PresenceState, Roles
@@ -92,7 +92,9 @@ def taken(value: float) -> tuple[Any, ...]:
          "record/main writes nothing now"),
         (box(evolve(FILE, problem="x.ts: [h264] error")), "recording", "look",
          "record/main: x.ts: [h264] error"),
-        (box(evolve(FILE, pictures=0, whole=False)), "recording", "look",
+        (box(evolve(FILE, peaks=None)), "sound on every track", "unknown",
+         "record/main: its sound could not be listened to in time: the box is short of processor"),
+        (box(evolve(FILE, pictures=0, whole=False)), "recording", "unknown",
          "record/main: nothing came out of hall1-cam-main-1.ts in time: the box is short of "
          "processor"),
         (box(look=None, silence="did not look at its recordings: it does not listen"),
@@ -157,9 +159,10 @@ def test_a_box_that_is_away_is_told_also_while_nobody_is_called_for_it() -> None
     status = evolve(away.state.status, presence=PresenceState.LOST)
     lost = evolve(away, state=evolve(away.state, status=status))
     troubles, looks = check(lost, box())
-    assert [(one.look, one.level.value, one.text) for one in troubles][:1] == [
+    assert [(one.look, one.level.value, one.text) for one in troubles] == [
         ("online", "look", "is lost")
     ]
+    assert len(troubles) == 1, "what it does not do is no news"
     assert looks["online"] == (1, 2, None)
     assert looks["recording"] == (1, 1, None)
 
@@ -188,6 +191,8 @@ def test_what_is_wrong_with_a_room_is_told() -> None:
     )
     troubles, _ = judged(Around([box()], "1.0", NOW), {"hall1": (finding,)})
     assert [one.text for one in troubles] == ["sound not watched"]
+    assert is_mere_note(troubles[0]), "as for fleet status"
+    assert not any(map(is_mere_note, check(box(evolve(FILE, peaks=None)))[0]))
 
 
 def test_the_format_is_that_of_the_ingest_that_is_recorded() -> None:

@@ -67,14 +67,19 @@ def _count(text: str) -> int:
     return int(text) if text.strip().isdecimal() else 0
 
 
-async def peaks(path: Path, tracks: int, seconds: float, end: float) -> list[float | None]:
-    """The highest peak of each track in its last seconds, in dB; None where it has no sound."""
+async def peaks(path: Path, tracks: int, seconds: float, end: float) -> list[float | None] | None:
+    """The highest peak of each track in its last seconds, in dB; None where it has no sound.
+
+    None for all of them where there was no time to listen.
+    """
     # Of a Matroska file that is still written nobody knows how long it is.
     tail = ("-sseof", str(-seconds)) if path.suffix == ".ts" else ()
     argv = ["ffmpeg", "-v", "info", *_QUIET, "-vn", *tail, "-i", f"file:{path}"]
     for track in range(tracks):
         argv += ["-map", f"0:a:{track}", f"-filter:a:{track}", "volumedetect"]
     status, _, err = await _run((*argv, "-f", "null", "-"), end)
+    if status is None:
+        return None
     if status != 0:
         return [None] * tracks
     found = [one[1] for line in err.splitlines() if (one := _MAX_VOLUME.search(line))]

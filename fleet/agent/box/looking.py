@@ -175,14 +175,17 @@ class Looker:
 
     async def _peaks(
         self, directory: Path, names: Sequence[str], tracks: int, end: float
-    ) -> tuple[float | None, ...]:
+    ) -> tuple[float | None, ...] | None:
         """The highest peak of each track in the last minute, in dB; None where there is none."""
         if not tracks:
             return ()
         found: list[float | None] = [None] * tracks
         left = HEARD_SECONDS
         for path in (directory / name for name in names):
-            for track, peak in enumerate(await decoding.peaks(path, tracks, left, end)):
+            peaks = await decoding.peaks(path, tracks, left, end)
+            if peaks is None:
+                return None
+            for track, peak in enumerate(peaks):
                 before = found[track]
                 if peak is not None:
                     found[track] = peak if before is None else max(peak, before)

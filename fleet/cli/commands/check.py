@@ -93,4 +93,4 @@ def _conclusion(found: CheckResult) -> str:
     boxes = counted(found.stations, "station")
     if found.well:
         return f"{boxes}, all well"
-    return f"{boxes}, {counted(len(found.troubles), 'thing')} not well"
+    return f"{boxes}, not all well"

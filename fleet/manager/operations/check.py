@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from fleet.manager.asking import NoAnswer
-from fleet.manager.checking import Around, CheckedStation, MixerAnswer, judged
+from fleet.manager.checking import Around, CheckedStation, MixerAnswer, is_mere_note, judged
 from fleet.manager.operations.desk import Desk
 from fleet.manager.stations.state import StationState
 from fleet.operations import CheckArguments, CheckResult
@@ -46,7 +46,7 @@ async def check(desk: Desk, caller: str, asked: CheckArguments) -> CheckResult: 
     rooms = {name: found for name, found in known.findings.items() if room in (None, name)}
     troubles, looks = judged(around, rooms)
     return CheckResult(
-        not troubles,
+        all(map(is_mere_note, troubles)),
         len(examined),
         troubles,
         looks,
