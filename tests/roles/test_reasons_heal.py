@@ -4,6 +4,7 @@ One agent, in as many troubles at once as can be made here without a device.
 """
 
 import asyncio
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ class Tooled(ChildRole[Settings]):
     def argv(self):
         return ["a-tool-of-ours"]
 
+class Worn(ChildRole[Settings]):
+    def argv(self):
+        return ["a-worn-tool"]
+
 class Of(RoleFactory[Settings]):
     settings = Settings
     def __init__(self, role):
@@ -37,6 +42,7 @@ class Of(RoleFactory[Settings]):
 
 register_factory("keyed", Of(Keyed))
 register_factory("tooled", Of(Tooled))
+register_factory("worn", Of(Worn))
 """
 
 PICTURE = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=5")
@@ -47,9 +53,11 @@ def troubles(taken: int, silent: int) -> Any:
     return {
         "keyed": {"main": {}},
         "tooled": {"main": {}},
+        "worn": {"main": {}},
         "record": {
             "directory": {"source": {"type": "test", "size": "160x90"}, "directory": "day/one"},
             "file": {"source": {"type": "file", "path": "talk.mp4", "loop": True}},
+            "noise": {"source": {"type": "file", "path": "noise.mp4", "loop": True}},
             "source": {"source": {"type": "url", "url": f"tcp://127.0.0.1:{silent}"}},
         },
         "ingest": {
@@ -61,7 +69,9 @@ def troubles(taken: int, silent: int) -> Any:
 EXPECTED = {
     "keyed/main": "SecretMissing",
     "tooled/main": "ProgramMissing",
+    "worn/main": "ProgramUnusable",
     "record/directory": "DirectoryMissing",
+    "record/noise": "SourceUnreadable",
     "record/file": "FileMissing",
     "record/source": "SourceUnreachable",
     "ingest/main": "PortInUse",
@@ -89,6 +99,8 @@ async def test_each_heals_once_its_sentence_was_followed(
     recordings = place / "recordings"
     recordings.mkdir(parents=True)
     (recordings / "day").write_text("in the way")
+    (recordings / "noise.mp4").write_bytes(random.Random(5).randbytes(100_000))
+    make(tmp_path / "bin/a-worn-tool", 0o755, "what a disk made of it")
     path = f"{tmp_path}/bin:{programs.environment()['PATH']}"
     settings = f'roles_dir = "{tmp_path}/roles"\nsecrets_dir = "{tmp_path}/secrets"\n'
     programs.agent(broker, STATION, settings + "interval = 1\n", PATH=path)
@@ -118,6 +130,13 @@ async def test_each_heals_once_its_sentence_was_followed(
 
     (tool,) = re.findall(r"^(\S+) is not on this station: install it$", said["tooled/main"])
     make(tmp_path / "bin" / tool, 0o755, "#!/bin/sh\nexec sleep 1000\n")
+
+    assert said["worn/main"] == "a-worn-tool cannot be run: Exec format error"
+    make(tmp_path / "bin/a-worn-tool", 0o755, "#!/bin/sh\nexec sleep 1000\n")
+
+    assert str(recordings / "noise.mp4") in said["record/noise"]
+    await asyncio.to_thread(clip, recordings / "good.mp4")
+    (recordings / "good.mp4").rename(recordings / "noise.mp4")
 
     (directory,) = re.findall(r"(\S+) is not a directory", said["record/directory"])
     assert directory == str(recordings / "day/one")
