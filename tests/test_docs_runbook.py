@@ -37,3 +37,60 @@ def test_each_reason_is_explained() -> None:
     named = [name for cell, _, _ in rows for name in re.findall(r"`(\w+)`", cell)]
     assert len(named) > 40
     assert sorted(named) == sorted(given() | OF_CONFIGS)
+
+
+HERE = "roles/test_reasons_heal.py::test_each_heals_once_its_sentence_was_followed"
+HEALED = {
+    "SecretMissing": HERE,
+    "ProgramMissing": HERE,
+    "ProgramUnusable": HERE,
+    "DirectoryMissing": HERE,
+    "FileMissing": HERE,
+    "SourceUnreachable": HERE,
+    "SourceUnreadable": HERE,
+    "PortInUse": HERE,
+    "TargetFull": "roles/test_sync.py::"
+    "test_a_target_that_is_full_is_said_and_goes_on_once_there_is_space",
+    "LinkCut": "roles/test_sync.py::"
+    "test_a_link_that_is_cut_in_the_middle_of_a_file_is_said_and_the_copy_goes_on_there",
+    "NoSignal": "roles/test_monitor.py::test_a_source_may_come_and_go_and_come_again",
+    "DeviceMissing": "roles/test_devices.py::test_an_unplugged_device_is_missing_until_it_is_back",
+    "SourceEnded": "roles/test_record.py::test_the_end_of_an_hls_source_is_recorded_once",
+    "DiskFull": "media/test_segments.py::test_a_full_disk_is_the_reason_and_is_recovered_from",
+    "DiskLow": "media/test_segments.py::"
+    "test_a_recording_stops_while_some_of_the_disk_is_free_and_goes_on_with_more",
+    "DiskMissing": "agent/test_recordings_disk.py::"
+    "test_a_recording_whose_disk_vanishes_says_so_and_is_back_with_it",
+    "TargetUnreachable": "roles/test_stream.py::"
+    "test_a_target_that_goes_away_is_named_and_reached_again",
+    "RoleFileChanged": "agent/test_cli.py::"
+    "test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted",
+    "MissingRoleFactory": "agent/test_session.py::"
+    "test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there",
+    "PictureBlack": "media/test_meter.py::test_what_is_well_again_is_forgotten",
+    "DigitalSilence": "media/test_meter.py::test_what_is_well_again_is_forgotten",
+}
+"""Reasons, and the test in which what is advised is done and it heals."""
+BY_ITSELF = {"ChildExited", "Stalled", "CrashLoop", "RoleCrashed", "FileRemoved"}
+"""It is begun anew without anybody; the advice is where to read on."""
+NOTHING_TO_DO = {"SourceChanged", "ClockJumped", "OtherDisk"}
+NOT_TRIED = {
+    *("NoPicture", "NoSound", "DeviceBusy", "Choppy", "ChannelSilent", "SoundLow", "SoundHigh"),
+    *("PictureFrozen", "LocalCopyStopped", "LocalCopyFailed", "DiskHangs", "NotWritable"),
+    *("NotPermitted", "CodecUnsuitable", "CodecMissing", "ToolMissing", "SecretUnsuitable"),
+    *("TargetRefused", "MetricsUnreadable", "BlockedRole", "InvalidConfiguration"),
+    *("CopyFailed", "HostKeyChanged", "KeyRefused", "MixerEnded", "MixerRestarted"),
+    *("SourceMissing", "StreamBlank", "TargetDiffers", "TargetHangs", "TargetMissing"),
+    *("TargetNotWritable", "TargetUnsuitable"),
+}
+"""Their sentence is tested where they are given; that it heals is not."""
+
+
+def test_of_each_reason_it_is_known_whether_a_test_follows_its_advice() -> None:
+    groups = [set(HEALED), BY_ITSELF, NOTHING_TO_DO, NOT_TRIED]
+    assert sorted(set().union(*groups)) == sorted(given() | OF_CONFIGS)
+    assert sum(map(len, groups)) == len(set().union(*groups)), "each is in one group"
+    for reason, where in HEALED.items():
+        path, _, name = where.partition("::")
+        text = (ROOT / "tests" / path).read_text()
+        assert f"def {name}(" in text, reason
