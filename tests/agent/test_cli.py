@@ -15,7 +15,7 @@ import pytest
 
 from fleet.agent.local import check, socket
 from tests.agent import roles
-from tests.processes import Mosquitto, Programs
+from tests.processes import Mosquitto, Programs, run
 from tests.stranger import Stranger
 
 BASE = "fleet/v1/station/b1"
@@ -30,16 +30,8 @@ class Typed:
         self.settings = settings
 
     def __call__(self, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":
-        program = str(Path(sys.executable).with_name("fleet-agent"))
         places = {"FLEET_STATE_DIR": str(self.state), "FLEET_SETTINGS": str(self.settings)}
-        return subprocess.run(
-            [program, *args],
-            env=self._programs.environment(**(places | env)),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
+        return run("fleet-agent", *args, env=self._programs.environment(**(places | env)))
 
 
 @pytest.fixture
@@ -334,14 +326,7 @@ def test_flag_goes_before_environment_before_file(fleet_agent: Typed, tmp_path: 
     assert f"{tmp_path}/flag" in by_flag.stderr
     assert f"{tmp_path}/env" in fleet_agent("status", **env).stderr
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FLEET_")}
-    program = str(Path(sys.executable).with_name("fleet-agent"))
-    by_file = subprocess.run(
-        [program, "status", "--settings", str(fleet_agent.settings)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    by_file = run("fleet-agent", "status", "--settings", str(fleet_agent.settings), env=environment)
     assert f"{tmp_path}/file" in by_file.stderr
 
 

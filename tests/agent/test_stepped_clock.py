@@ -44,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     faked = {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "clock"),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",  # the file is read once a second, not at each look
         "DONT_FAKE_MONOTONIC": "1",
     }
     shim = tmp_path / "bin" / "ffmpeg"
