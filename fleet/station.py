@@ -152,3 +152,9 @@ COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
     "look": (LookArguments, LookResult),
 }
 """Name -> classes of its arguments and result."""
+ABOUT: Final[Mapping[str, str]] = {
+    "logs": "What instances wrote last.",
+    "restart": "Stop an instance and start it again.",
+    "info": "What the box is, and how it is.",
+}
+"""Name -> what it does."""

@@ -6,18 +6,28 @@ ourselves. Nothing is left on the broker.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from statistics import median
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
 from fleet.cli.connection import Access
-from fleet.model import MAX_PAYLOAD, MAX_REQUEST, Presence, PresenceState
+from fleet.model import (
+    MAX_PAYLOAD,
+    MAX_REQUEST,
+    Presence,
+    PresenceState,
+    Registration,
+    State,
+    Status,
+)
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will, connect_once
 from fleet.wire import Undecodable, decode
+
+T = TypeVar("T")
 
 BURST: Final = 1_200
 """Messages kept for a reader that does not read; by default Mosquitto keeps 1,020."""
@@ -32,6 +42,17 @@ _QUIET: Final = 0.5
 _LIMIT: Final = 20.0
 """Seconds one trial may take."""
 _VERSION: Final = "$SYS/broker/version"
+
+
+@frozen
+class RetainedStation:
+    """What the broker keeps of a station: all that is known of it without a manager."""
+
+    id: str
+    presence: PresenceState
+    hostname: str | None
+    ill: tuple[str, ...]
+    """`record/main failed (NoSignal: …)` for each instance that does not run."""
 
 
 @frozen
@@ -55,6 +76,7 @@ class BrokerFacts:
     """Every retained topic of ours."""
     managers: tuple[str, ...]
     """The boots of managers that said they were online."""
+    stations: tuple[RetainedStation, ...] = ()
 
 
 async def examine(access: Access) -> BrokerFacts:
@@ -91,7 +113,37 @@ async def examine(access: Access) -> BrokerFacts:
         refused=refused,
         retained=tuple(sorted({one.topic for one in kept if one.retain and one.topic != _VERSION})),
         managers=tuple(sorted(boots)),
+        stations=tuple(_stations(access, kept)),
     )
+
+
+def _stations(access: Access, kept: Sequence[Message]) -> Iterator[RetainedStation]:
+    """Those of which a presence is kept, by id; what makes no sense is left out."""
+    said: dict[str, dict[str, bytes]] = {}
+    for one in kept:
+        address = access.topics.parse(one.topic)
+        if address is not None and address.station is not None and one.retain:
+            said.setdefault(address.station, {})[address.kind] = one.payload
+
+    for id_, payloads in sorted(said.items()):
+        presence = _sense(payloads.get("presence"), Presence)
+        if presence is not None:
+            registration = _sense(payloads.get("registration"), Registration)
+            status = _sense(payloads.get("status"), Status)
+            ill = tuple(
+                f"{role}/{name} {one.text}"
+                for role, instances in (status.roles if status is not None else {}).items()
+                for name, one in instances.items()
+                if one.state in (State.FAILED, State.BACKOFF)
+            )
+            hostname = registration.hostname if registration is not None else None
+            yield RetainedStation(id_, presence.state, hostname, ill)
+
+
+def _sense(payload: bytes | None, cls: type[T]) -> T | None:
+    with suppress(Undecodable):
+        return decode(payload, cls) if payload else None
+    return None
 
 
 def _manager(access: Access, message: Message) -> str | None:

@@ -3,15 +3,15 @@
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final
 
 from attrs import frozen
 
-from fleet.cli.examine import BURST, BrokerFacts
-from fleet.model import MAX_PAYLOAD, MAX_REQUEST
+from fleet.cli.examine import BURST, BrokerFacts, RetainedStation
+from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import DoctorFinding, DoctorResult
 from fleet.topics import Topics
@@ -46,7 +46,8 @@ class Examination:
 def findings(seen: Examination) -> tuple[DoctorFinding, ...]:
     """Everything to fix: the broker, the manager, then station after station."""
     found = [*_broker(seen), *_manager(seen)]
-    return (*found, *(seen.facts.fixes if seen.facts else ()), *_leftovers(seen))
+    found += seen.facts.fixes if seen.facts else _retained(seen.examined.stations)
+    return (*found, *_leftovers(seen))
 
 
 def _broker(seen: Examination) -> Iterator[DoctorFinding]:
@@ -119,7 +120,8 @@ def _manager(seen: Examination) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             "NoManager",
             "manager",
-            "none answers, so nothing is known of the stations; what they do goes on",
+            "none answers, so that of the stations only what they last said is known; what they "
+            "do goes on",
             "where it should run: systemctl start fleet-manager; journalctl -u fleet-manager says "
             "why it does not",
         )
@@ -139,6 +141,21 @@ def _manager(seen: Examination) -> Iterator[DoctorFinding]:
             f"its clock is {_off(offset)} this machine's",
             "on both: apt install chrony, then chronyc makestep",
         )
+
+
+def _retained(stations: Sequence[RetainedStation]) -> Iterator[DoctorFinding]:
+    """What stations said themselves; a manager would know names, rooms and since when."""
+    for one in stations:
+        subject = f"{one.id} ({one.hostname})" if one.hostname else one.id
+        if one.presence is PresenceState.LOST:
+            fix = "look at its power and its network"
+            yield DoctorFinding("Lost", subject, "its connection broke and did not return", fix)
+        elif one.presence is PresenceState.OFFLINE:
+            fix = "where it should run: systemctl start fleet-agent"
+            yield DoctorFinding("Offline", subject, "its fleet-agent was stopped", fix)
+        elif one.ill:
+            text, fix = "; ".join(one.ill), f"why: fleet logs {one.id}"
+            yield DoctorFinding("NotRunning", subject, text, fix)
 
 
 def _is_here(host: str) -> bool:

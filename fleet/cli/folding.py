@@ -92,7 +92,11 @@ def _is_pending(one: StationStatus) -> bool:
     return one.running is None and away and not one.conflict
 
 
-def _named(stations: Sequence[StationStatus]) -> str:
-    names = [clean(one.name) for one in stations]
+def named(names: Sequence[str]) -> str:
+    """`hall1-cam, hall1-mix, hall2-cam, hall2-mix and 32 more`."""
     more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    return ", ".join(names[:MANY]) + more
+    return clean(", ".join(names[:MANY]) + more)
+
+
+def _named(stations: Sequence[StationStatus]) -> str:
+    return named([one.name for one in stations])

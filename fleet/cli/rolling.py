@@ -5,8 +5,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import typer
@@ -14,8 +13,9 @@ from attrs import field, frozen
 
 from fleet.cli.conference import names
 from fleet.cli.connection import Manager
+from fleet.cli.folding import MANY, named
 from fleet.cli.sync import matching, standing_text, wanted
-from fleet.cli.terminal import Exit, ask, messages, print_json, say, stop
+from fleet.cli.terminal import Exit, Telling, ask, messages, print_json, progress, say, stop
 from fleet.cli.typed import again, instead
 from fleet.cli.view import clean
 from fleet.model import counted
@@ -40,7 +40,6 @@ _PACE: Final = 0.25
 
 Stations = tuple[StationStatus, ...]
 """Those of which something is wanted."""
-Tell = Callable[[RolloutStatus], None]
 
 
 def agree(plan: PlanResult, *, yes: bool, interrupt: bool) -> bool:
@@ -75,7 +74,7 @@ class _Journey:
     """`only`: the room or station it is about; `numbers`: the rollout's, once it has begun."""
 
     begin: Callable[[Manager], Awaitable[ApplyResult]]
-    tell: Tell
+    tell: Telling
     only: str | None
     numbers: list[int] = field(factory=list)
 
@@ -86,7 +85,7 @@ class _Journey:
         stopped = rollout is not None and rollout.phase in ("stopped", "undone")
         is_over = _nobody_works if stopped else _Watch().is_over
         patience = _AFTERWARDS if stopped else PATIENCE
-        found = await follow(manager, is_over, patience, lambda _: None, self.only)
+        found = await follow(manager, is_over, patience, self.tell, self.only)
         return _Outcome(applied, rollout, found)
 
 
@@ -104,7 +103,7 @@ def see_through(
     Raises:
         Denied: the manager refused to begin it.
     """
-    with _bar() as tell:
+    with progress() as tell:
         journey = _Journey(begin, tell, only)
         try:
             outcome = ask(ctx, journey)
@@ -118,52 +117,52 @@ def see_through(
     _conclude(wanted(_concerned(outcome.found.stations, only)), outcome.rollout)
 
 
+def say_lagging(stations: Stations) -> None:
+    """Say of each that is not in sync why not; on a terminal many that are away are one line."""
+    lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
+    pending = [one for one in lagging if one.standing is Standing.PENDING]
+    if len(pending) < MANY or not messages().is_terminal:
+        pending = []
+    for one in lagging:
+        if one not in pending:
+            say(clean(standing_text(one)))
+    if pending:
+        say(f"{len(pending)} stations are away: {named([one.name for one in pending])}")
+
+
 def _concerned(stations: Sequence[StationStatus], only: str | None) -> Sequence[StationStatus]:
     return stations if only is None else matching(stations, only)
 
 
-async def _until_over(manager: Manager, number: int, tell: Tell) -> RolloutStatus | None:
+async def _until_over(manager: Manager, number: int, tell: Telling) -> RolloutStatus | None:
     loop = asyncio.get_running_loop()
     while True:
         asked = loop.time()
         result = await manager.ask("rollout", RolloutArguments(number), RolloutResult)
         if result.rollout is None:
             return None
-        tell(result.rollout)
+        tell(_how_far(result.rollout))
         if result.rollout.phase != "running":
             return result.rollout
         # A rollout that is large to describe is asked for less often.
         await asyncio.sleep(max(_PACE, 4 * (loop.time() - asked)))
 
 
-@contextmanager
-def _bar() -> Iterator[Tell]:
-    """A progress bar on a terminal; elsewhere nothing."""
-    console = messages()
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(rollout: RolloutStatus) -> None:
-            at_work = [one for one in rollout.targets if one.outcome == "begun"]
-            text = f"{clean(at_work[0].station)}: {clean(at_work[0].why or '')}" if at_work else ""
-            bar.update(
-                task, total=len(rollout.targets), completed=rollout.settled, description=text
-            )
-
-        yield tell
+def _how_far(rollout: RolloutStatus) -> str:
+    targets = rollout.targets
+    at_work = [one for one in targets if one.outcome == "begun"]
+    text = f"{rollout.settled} of {counted(len(targets), 'station')}"
+    if at_work:
+        why = ": ".join(filter(None, (at_work[0].station, at_work[0].why)))
+        text += f"; waiting for {clean(why)}"
+    return text
 
 
 async def follow(
     manager: Manager,
     is_over: Callable[[Stations], bool],
     seconds: float,
-    tell: Callable[[str], None],
+    tell: Telling,
     only: str | None = None,
 ) -> StatusResult:
     """Look again and again until `is_over`, at most for `seconds`; the last look.
@@ -217,11 +216,16 @@ def _nobody_works(stations: Stations) -> bool:
 
 def _conclude(stations: Stations, rollout: RolloutStatus | None) -> None:
     """Say who stands where and end with the exit code that follows."""
+    pending = [one for one in stations if one.standing is Standing.PENDING]
     for one in stations:
-        if one.standing is Standing.PENDING:
-            say(clean(f"pending: {standing_text(one)}; it gets its config when it comes back"))
-        elif one.standing is not Standing.IN_SYNC:
+        if one.standing not in (Standing.IN_SYNC, Standing.PENDING):
             say(clean(standing_text(one)))
+    if len(pending) >= MANY and messages().is_terminal:
+        told = named([one.name for one in pending])
+        say(f"{len(pending)} stations pending: {told}; each gets its config when it comes back")
+    else:
+        for one in pending:
+            say(clean(f"pending: {standing_text(one)}; it gets its config when it comes back"))
     stopped = rollout is not None and rollout.phase in ("stopped", "undone")
     if rollout is not None and stopped:
         how = (

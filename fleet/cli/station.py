@@ -41,7 +41,7 @@ from fleet.model import (
 )
 from fleet.mqtt import Filter, Message, NobodyListening, Refused
 from fleet.schema import json_schema
-from fleet.station import COMMANDS, STATION
+from fleet.station import ABOUT, COMMANDS, STATION
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode
 
@@ -116,7 +116,9 @@ class Station:
         """What is known to be offered; a role may offer more while it runs."""
         if role == STATION:
             return {
-                name: CommandSchema(json_schema(arguments), json_schema(result))
+                name: CommandSchema(
+                    {**json_schema(arguments), "description": ABOUT[name]}, json_schema(result)
+                )
                 for name, (arguments, result) in COMMANDS.items()
             }
         factories = self.registration.factories if self.registration is not None else {}

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self, TypeVar
@@ -13,6 +15,7 @@ import attrs
 import typer
 from attrs import frozen
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperCommand
 
 from fleet.cli import contexts
@@ -39,6 +42,8 @@ T = TypeVar("T")
 _LINES: Final = "\n\t"
 _BROKER: Final = "mqtt://127.0.0.1:1883"
 _PREFIX: Final = "fleet"
+_LONG: Final = 5.0
+"""Seconds after which it is told, also without a terminal, what is waited for, and then again."""
 
 
 class Exit(IntEnum):
@@ -135,8 +140,9 @@ def messages() -> Console:
 
 
 def say(text: str, style: str | None = None) -> None:
-    """A message for the person, one line unless a terminal wraps it."""
-    messages().print(printable(text, _LINES), style=style, soft_wrap=True)
+    """A message for the person: one line; a terminal gets its words whole."""
+    console = messages()
+    console.print(printable(text, _LINES), style=style, soft_wrap=not console.is_terminal)
 
 
 def put(text: str, end: str = "\n") -> None:
@@ -144,15 +150,51 @@ def put(text: str, end: str = "\n") -> None:
     print(printable(text, _LINES), end=end)
 
 
+Telling = Callable[[str], None]
+"""Is told what is waited for."""
+
+
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A function that shows what is being waited for, on a terminal alone."""
+def progress() -> Iterator[Telling]:
+    """A function that shows what is waited for and since when.
+
+    On a terminal that goes away at the end; elsewhere it is lines, once it takes long.
+    """
     console = messages()
     if not console.is_terminal:
-        yield lambda _: None
+        yield _PlainProgress().tell
         return
-    with console.status("waiting") as spinner:
-        yield lambda text: spinner.update(text)
+    from rich.live import Live
+
+    waiting = _Waiting()
+    with Live(waiting, console=console, transient=True, refresh_per_second=4):
+        yield waiting.tell
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._since = datetime.now().astimezone()
+        self._text = "waiting"
+
+    def tell(self, text: str) -> None:
+        self._text = text
+
+    def __rich__(self) -> str:
+        seconds = time.monotonic() - self._began
+        return f"{escape(printable(self._text))}, since {self._since:%H:%M:%S} ({seconds:.0f} s)"
+
+
+class _PlainProgress:
+    def __init__(self) -> None:
+        self._began = self._told = time.monotonic()
+        self._text = ""
+
+    def tell(self, text: str) -> None:
+        now = time.monotonic()
+        if text != self._text and now - self._told >= _LONG:
+            say(f"{text}, for {now - self._began:.0f} s now")
+            self._told, self._text = now, text
 
 
 def print_json(value: Any) -> None:
@@ -168,7 +210,9 @@ def _escaped(char: str) -> str:
 
 def stop(text: str, code: Exit = Exit.ERROR) -> NoReturn:
     """End the command with a message."""
-    say(f"fleet: {text}", "bold red" if sys.stderr.isatty() else None)
+    # What is to be typed can be copied only where no line is broken.
+    style = "bold red" if sys.stderr.isatty() else None
+    messages().print(printable(f"fleet: {text}", _LINES), style=style, soft_wrap=True)
     raise typer.Exit(code)
 
 

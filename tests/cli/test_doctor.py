@@ -141,6 +141,31 @@ async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_ar
     assert f"-r -n -t {left}" in said["b827eb00dead"]["fix"]
 
 
+async def test_without_a_manager_it_tells_what_stations_last_said(
+    fleet: Fleet, stranger: Stranger
+) -> None:
+    for id_, presence in (("cam1", "online"), ("cam2", "lost"), ("cam3", "offline")):
+        box = PretendStation(stranger, id_)
+        await box.register()
+        await box.presence(presence)
+    ill = PretendStation(stranger, "cam4")
+    ill.roles = {"record": {"main": {}}}
+    await ill.presence()
+    await ill.status("failed", reason="NoSignal", message="no cable")
+    await stranger.publish("fleet/v1/station/cam5/presence", "nonsense", retain=True)
+    found = await fleet("doctor")
+    assert found.code == 4
+    heads = [line for line in found.lines if not line.startswith((" ", "OpenBroker", "OpenTopics"))]
+    assert [line.split(":")[0].split(" (")[0] for line in heads if "broker" not in line] == [
+        "NoManager manager",
+        "Lost cam2",
+        "Offline cam3",
+        "NotRunning cam4",
+    ]
+    assert "record/main failed (NoSignal: no cable)" in found.out
+    assert "stations: 2 online, 1 offline, 1 lost, as they last said" in found.err
+
+
 async def test_without_a_broker_it_says_so(fleet: Fleet) -> None:
     found = await fleet("doctor", env={"FLEET_BROKER": "mqtt://127.0.0.1:1"})
     assert found.code == 4

@@ -189,13 +189,13 @@ async def test_everything_is_put_back_as_it_was_before_or_after_a_rollout(
     assert "fleet rollback --all" in found.err
 
 
-async def test_on_a_terminal_a_bar_shows_how_far_it_is(
+async def test_on_a_terminal_it_is_shown_how_far_it_is(
     fleet: Fleet, play: Play, file: File
 ) -> None:
     await play("cam1")
     code, seen = await fleet.on_terminal("apply", file(CAM), types="y\n")
     assert code == 0
-    assert "1/1" in seen
+    assert "1 of 1 station, since " in seen
     assert "1 of 1 station in sync" in seen
 
 

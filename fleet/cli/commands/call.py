@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,7 +13,7 @@ from fleet.cli.completion import arguments, commands, roles, stations
 from fleet.cli.connection import Line, StationDenied, connect
 from fleet.cli.registered import command_lines
 from fleet.cli.station import DEADLINE, Station, ask, find
-from fleet.cli.terminal import Exit, print_json, put, say, stop
+from fleet.cli.terminal import Exit, Telling, print_json, progress, put, say, stop
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Reply, is_name
 
@@ -21,7 +22,8 @@ HELP: Final = with_examples(
     f"{ABOUT} Arguments are key=value, typed as the station's registration says: numbers, true "
     f"and false, JSON for lists and tables. Ends with 0 if it was done, 1 if it was refused or "
     f"failed, 4 if the station cannot be reached.",
-    "fleet call hall1-cam station            which commands there are",
+    "fleet call hall1-cam                    which roles there have which commands",
+    "fleet call hall1-cam station            the commands of the box itself",
     "fleet call hall1-cam station info       what the box is, how it is",
     "fleet call hall1-cam station restart role=record instance=main",
     "fleet call hall1-cam banner show text='Back at 14:00' --instance left",
@@ -36,11 +38,13 @@ def run(
         typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations),
     ],
     role: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="ROLE", help="A role, or `station` for the box.", autocompletion=roles
+            metavar="ROLE",
+            help="A role, or `station` (the box); without it all.",
+            autocompletion=roles,
         ),
-    ],
+    ] = None,
     command: Annotated[
         str | None,
         typer.Argument(
@@ -67,17 +71,20 @@ def run(
         if name is not None and not is_name(name):
             stop(f"{name!r} cannot be a name: expected {NAME_RULE}")
 
-    if command is None:
+    if role is None or command is None:
         _list(ctx, station, role, json)
         return
 
-    async def work(line: Line) -> Reply:
+    async def work(line: Line, role: str, command: str, tell: Telling) -> Reply:
         found = await find(line, station)
         values = _typed(found, role, command, given or [])
+        tell(clean(f"waiting for {station}, {timeout} s at most"))
         return await ask(line, found, role, command, values, instance, timeout)
 
     try:
-        reply = asyncio.run(connect(ctx.obj.access(), work))
+        with progress() as tell:
+            asked = partial(work, role=role, command=command, tell=tell)
+            reply = asyncio.run(connect(ctx.obj.access(), asked))
     except BadArguments as error:
         for mistake in error.mistakes:
             say(clean(f"fleet: {role} {command}: {mistake}"))
@@ -91,22 +98,26 @@ def run(
             put(text)
 
 
-def _list(ctx: typer.Context, station: str, role: str, json: bool) -> None:
-    """Say what can be asked."""
+def _list(ctx: typer.Context, station: str, role: str | None, json: bool) -> None:
+    """Say what can be asked: of one role, or of all."""
 
     async def look(line: Line) -> Station:
         return await find(line, station)
 
     found = asyncio.run(connect(ctx.obj.access(), look))
-    offered = found.commands(role)
+    there = sorted(found.roles())
+    offered = {one: found.commands(one) for one in ([role] if role is not None else there)}
     if json:
-        print_json({"commands": offered})
+        print_json({"commands": offered[role]} if role is not None else {"roles": offered})
         return
-    for text in command_lines(offered):
-        put(text)
-    if not offered:
-        there = ", ".join(sorted(found.roles())) or "none"
-        stop(clean(f"{station} says of no command of {role!r}; roles with commands: {there}"))
+    for name, schemas in offered.items():
+        if role is None:
+            put(name)
+        for text in command_lines(schemas):
+            put(text if role is not None else f"  {text}")
+    if role is not None and not offered[role]:
+        roles_there = ", ".join(there) or "none"
+        stop(clean(f"{station} says of no command of {role!r}; roles with commands: {roles_there}"))
 
 
 def _typed(station: Station, role: str, command: str, given: Sequence[str]) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from fleet.cli.terminal import (
     say,
 )
 from fleet.cli.view import clean
-from fleet.model import counted
+from fleet.model import PresenceState, counted
 from fleet.mqtt import Disconnected
 from fleet.operations import DoctorFinding, DoctorResult
 from fleet.version import __version__
@@ -33,8 +33,8 @@ ABOUT: Final = COMMANDS["doctor"]
 HELP: Final = with_examples(
     f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), clocks, "
     f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "
-    f"nothing to fix, 1 if there is, 4 if there is no manager, when the broker alone is looked at, "
-    f"or no broker.",
+    f"nothing to fix, 1 if there is, 4 if there is no manager, when only the broker and what "
+    f"stations last said there is looked at, or no broker.",
     "fleet doctor",
     "fleet doctor --json | jq -r '.findings[] | .kind + \" \" + .subject'",
 )
@@ -128,9 +128,17 @@ def _measured(seen: Examination) -> tuple[str, ...]:
         f"broker: {clean(facts.version or 'version unknown')} at {seen.broker}",
         f"messages: there and back {_ms(facts.round_trip)}, delivered in {_ms(facts.delivery)}",
         f"queue: {kept} messages kept",
-        f"stations: {len(stations) if seen.facts else 'unknown'}, "
-        f"{counted(len(offsets), 'clock')} heard{largest}",
+        f"stations: {len(stations)}, {counted(len(offsets), 'clock')} heard{largest}"
+        if seen.facts
+        else f"stations: {_by_presence(facts)}",
     )
+
+
+def _by_presence(facts: BrokerFacts) -> str:
+    """`3 online, 1 lost, as they last said`."""
+    states = [one.presence for one in facts.stations]
+    told = [f"{states.count(one)} {one}" for one in PresenceState if one in states]
+    return f"{', '.join(told)}, as they last said" if told else "none has said anything"
 
 
 def _ms(seconds: float | None) -> str:

@@ -9,7 +9,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Line, StationDenied, connect
 from fleet.cli.station import Station, ask, find, runs
-from fleet.cli.terminal import print_json, say, stop
+from fleet.cli.terminal import print_json, progress, say, stop
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Error, is_name, natural
 from fleet.station import STATION
@@ -54,9 +54,14 @@ def run(
         ]
         if instance and not running:
             running = [(role, instance)]  # the station knows better
-        return [await _restart(line, found, one, name) for one, name in sorted(running, key=_key)]
+        done: list[str] = []
+        for one, name in sorted(running, key=_key):
+            tell(clean(f"{station} restarts {one}/{name}"))
+            done.append(await _restart(line, found, one, name))
+        return done
 
-    restarted = asyncio.run(connect(ctx.obj.access(), work))
+    with progress() as tell:
+        restarted = asyncio.run(connect(ctx.obj.access(), work))
     if not restarted:
         stop(clean(f"no {which} runs on {station}" if which else f"nothing runs on {station}"))
     if json:

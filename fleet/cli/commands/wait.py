@@ -5,10 +5,9 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.rolling import Stations, follow
-from fleet.cli.sync import standing_text, wanted
+from fleet.cli.rolling import Stations, follow, say_lagging
+from fleet.cli.sync import wanted
 from fleet.cli.terminal import Exit, ask, progress, say
-from fleet.cli.view import clean
 from fleet.model import counted
 from fleet.operations import Standing
 
@@ -37,8 +36,7 @@ def run(
         found = ask(ctx, lambda manager: follow(manager, _is_over, timeout, tell))
     stations = wanted(found.stations)
     lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
-    for one in lagging:
-        say(clean(standing_text(one)))
+    say_lagging(stations)
     if not lagging:
         say(f"all in sync: {counted(len(stations), 'station')}")
         return
