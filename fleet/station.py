@@ -156,5 +156,6 @@ ABOUT: Final[Mapping[str, str]] = {
     "logs": "What instances wrote last.",
     "restart": "Stop an instance and start it again.",
     "info": "What the box is, and how it is.",
+    "look": "What recordings and streams are like, decoded.",
 }
 """Name -> what it does."""

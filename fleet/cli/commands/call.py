@@ -22,7 +22,7 @@ HELP: Final = with_examples(
     f"{ABOUT} Arguments are key=value, typed as the station's registration says: numbers, true "
     f"and false, JSON for lists and tables. Ends with 0 if it was done, 1 if it was refused or "
     f"failed, 4 if the station cannot be reached.",
-    "fleet call hall1-cam                    which roles there have which commands",
+    "fleet call hall1-cam                    all commands of all its roles",
     "fleet call hall1-cam station            the commands of the box itself",
     "fleet call hall1-cam station info       what the box is, how it is",
     "fleet call hall1-cam station restart role=record instance=main",
