@@ -34,6 +34,8 @@ def talk_line(room: RoomTalk, now: datetime) -> str:
     if (later := room.next) is not None:
         time = f"at {clock(later.begin, now)} {now:%Z}"
         parts.append(f'next "{clean(later.title)}" {time}{opted_out(later)}')
+    if room.blanked:
+        parts.append("the stream is blanked for a talk that must not be streamed")
     return "; ".join(parts)
 
 

@@ -1,15 +1,25 @@
-"""Asks stations: commands of the manager's own, as an operator sends them."""
+"""Asks stations: commands of the manager's own, as an operator sends them.
 
+Replies are heard like all that strangers say, without properties, so they carry no correlation
+data: a caller's name of its own, out of a few, tells one call to a station from the next.
+"""
+
+import asyncio
+import secrets
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, Final
 
 from fleet.model import CommandRequest, Reply
-from fleet.mqtt import Disconnected, Filter, Link, Message, NobodyListening, Refused, Requests
+from fleet.mqtt import Disconnected, Filter, Link, NobodyListening, Refused
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode
 
-CALLER: Final = "manager"
-"""The name under which stations are asked."""
+_NAMES: Final = 8
+"""Calls to one station at once; one that is answered after eight more is answered too late."""
+_GRACE: Final = 1.0
+"""Seconds more for the answer that the deadline has passed."""
+_NO_MATCHING_SUBSCRIBERS: Final = 16
 
 
 class NoAnswer(Exception):
@@ -17,29 +27,33 @@ class NoAnswer(Exception):
 
 
 class StationAsker:
-    """Asks over the connection that there is."""
+    """Asks over the connection that there is. `boot`: the manager's."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, boot: str) -> None:
         self._topics = topics
-        self._requests: Requests | None = None
+        self._callers = [f"manager-{boot[:8]}-{number}" for number in range(_NAMES)]
+        self._calls = count()
+        self._link: Link | None = None
+        self._waiting: dict[tuple[str, str], asyncio.Future[bytes]] = {}
 
     @property
-    def filter(self) -> Filter:
+    def filters(self) -> list[Filter]:
         """What to subscribe to for the answers."""
-        return Filter(self._topics.reply("+", CALLER))
+        return [Filter(self._topics.reply("+", caller), bare=True) for caller in self._callers]
 
     def connect(self, link: Link) -> None:
         """From now on stations can be asked."""
-        self._requests = Requests(link)
+        self._link = link
 
     def disconnect(self) -> None:
         """Nobody can be asked."""
-        self._requests = None
+        self._link = None
 
-    def received(self, message: Message) -> None:
+    def received(self, station: str, caller: str, payload: bytes) -> None:
         """Hand every reply here."""
-        if self._requests is not None:
-            self._requests.received(message)
+        waiting = self._waiting.get((station, caller))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(payload)
 
     async def ask(
         self,
@@ -55,14 +69,25 @@ class StationAsker:
         Raises:
             NoAnswer: there is none, or none that can be read.
         """
-        if self._requests is None:
+        link, caller = self._link, self._free(station)
+        if link is None:
             raise NoAnswer("there is no broker")
-        topic = self._topics.command(station, CALLER, role, command)
-        payload = encode(CommandRequest(instance, arguments))
-        reply_topic = self._topics.reply(station, CALLER)
+        if caller is None:
+            raise NoAnswer(f"it is asked {_NAMES} things already")
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[station, caller] = answer
         try:
-            answer = await self._requests.ask(topic, payload, seconds, reply_topic, 1.0)
-            return decode(answer, Reply)
+            async with asyncio.timeout(seconds + _GRACE):
+                code = await link.publish(
+                    self._topics.command(station, caller, role, command),
+                    encode(CommandRequest(instance, arguments)),
+                    correlation=secrets.token_bytes(8),
+                    response_topic=self._topics.reply(station, caller),
+                    expiry=max(1, round(seconds)),
+                )
+                if code == _NO_MATCHING_SUBSCRIBERS:
+                    raise NobodyListening(station)
+                return decode(await answer, Reply)
         except NobodyListening:
             raise NoAnswer("it does not listen") from None
         except TimeoutError:
@@ -71,3 +96,13 @@ class StationAsker:
             raise NoAnswer(f"it could not be asked: {error}") from None
         except Undecodable as error:
             raise NoAnswer(f"its answer makes no sense here: {error}") from None
+        finally:
+            del self._waiting[station, caller]
+
+    def _free(self, station: str) -> str | None:
+        """A caller's name that no call to the station has now."""
+        for _ in self._callers:
+            caller = self._callers[next(self._calls) % _NAMES]
+            if (station, caller) not in self._waiting:
+                return caller
+        return None

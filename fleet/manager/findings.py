@@ -15,7 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
-from fleet.manager.stations.state import BLANK, SLIDES, RoomUse, StationState
+from fleet.manager.stations.state import BLANK, SLIDES, RoomUse, StationState, is_live
 from fleet.model import InstanceStatus, PresenceState, Roles, State
 from fleet.operations import HealthFinding, HealthLevel
 
@@ -33,6 +33,7 @@ class FindingKind(StrEnum):
     SILENCE = "Silence"
     LOW = "Low"
     STREAM = "Stream"
+    PRIVATE = "Private"
     BLANK = "Blank"
     SOURCE = "Source"
     MAINS = "Mains"
@@ -106,6 +107,8 @@ _MACHINE_SECONDS: Final = 60.0
 _SLUGGISH_SECONDS: Final = 300.0
 """What heat and clocks may take to settle."""
 
+_COMMANDS: Final = {FindingKind.BLANK: "live", FindingKind.PRIVATE: "blank"}
+"""What a mixer is to be told."""
 _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "NoSignal": (FindingKind.SIGNAL, "no signal"),
     BLANK: (FindingKind.BLANK, "its stream is blank"),
@@ -322,6 +325,8 @@ def noted(kind: FindingKind, slides: bool, use: RoomUse) -> HealthLevel:
             return HealthLevel.GO if use.in_use and not slides else HealthLevel.FINE
         case FindingKind.LOW:
             return HealthLevel.GO if use.talk and not slides else HealthLevel.FINE
+        case FindingKind.BLANK if use.must_be_blank:
+            return HealthLevel.FINE
         case FindingKind.LOUD | FindingKind.PICTURE | FindingKind.CHANNEL | FindingKind.BLANK:
             return in_talk
         case FindingKind.SOURCE:
@@ -363,6 +368,9 @@ def _figures(
             if readings.value("fleet_stream_connected", role, name) == 0 and not one.reason:
                 kind, level = _does_not_run(role, use)
                 yield _of(station, kind, level, "stream down", None, instance)
+        case "mix" if use.must_be_blank and is_live(role, station.wanted[role][name], one):
+            kind, text = FindingKind.PRIVATE, "live, and the talk must not be streamed"
+            yield _of(station, kind, HealthLevel.GO, text, None, instance, after=SLOW_SECONDS)
         case "mix" if one.reason == BLANK:  # which is said first
             absent = readings.values("fleet_mix_source_present", role, name)
             if missing := [labels.get("source", "") for labels, there in absent if not there]:
@@ -451,8 +459,8 @@ def _of(
 ) -> Suspicion:
     name, room = station.name, station.status.room
     command = f"fleet logs {name} {instance}" if instance else f"fleet status {name}"
-    if kind is FindingKind.BLANK and room:
-        command = f"fleet live {room}"
+    if kind in _COMMANDS and room:
+        command = f"fleet {_COMMANDS[kind]} {room}"
     finding = HealthFinding(
         kind.value, level, room, name, instance, station.where, text, command, detail, since
     )

@@ -141,7 +141,12 @@ class FleetReport:
             tuple(RoomStatus(room, found) for room in of_rooms if (found := seen.findings[room])),
             tuple(self.schedule.findings()),
             tuple(
-                RoomTalk(room, talks.on, talks.next)
+                RoomTalk(
+                    room,
+                    talks.on,
+                    talks.next,
+                    self._ledger.rooms.holding("optout", room, seen.at.astimezone(UTC)) is not None,
+                )
                 for room in of_rooms
                 if (talks := seen.rooms[room].talks) is not None
             ),
@@ -154,7 +159,9 @@ class FleetReport:
         talk, talks = rooms.talk_on(room, at), rooms.talks(room, at)
         named = room in rooms.rooms and bool(rooms.rooms[room].schedule)
         unscheduled = named and talks is None and rooms.schedule is not None
-        return RoomUse(talk or rooms.in_use(room, at), talk, talks, unscheduled)
+        private = talks is not None and talks.private is not None
+        blank = private and rooms.source is not None and rooms.source.blank_optouts
+        return RoomUse(talk or rooms.in_use(room, at), talk, talks, unscheduled, blank)
 
     def _judged(self, one: StationState, use: RoomUse, now: datetime) -> StationState:
         findings = tuple(self._judge.station(one, use, now))

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
+from fleet.manager.optouts import OptOuts
 from fleet.manager.report import FleetReport
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.session import ManagerSession
@@ -112,6 +113,8 @@ class ManagerRun:
         self._guard.keep("convergence", self._session.push)
         self._guard.keep("rollouts", self._session.roll)
         self._guard.keep("schedule", self._schedule.keep)
+        optouts = OptOuts(self._ledger, self._inventory, self._session.asker)
+        self._guard.keep("opt-outs", optouts.keep)
         await mqtt.keep(self._broker, f"fleet-manager-{self._session.boot}", self._session)
 
     async def _open(self) -> None:

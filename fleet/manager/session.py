@@ -78,7 +78,7 @@ class ManagerSession:
         self._rollouts = Rollouts(
             ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
         )
-        self._asker = StationAsker(topics)
+        self.asker = StationAsker(topics, self.boot)
         self._requests = OperatorRequests(
             Desk(
                 ledger,
@@ -88,7 +88,7 @@ class ManagerSession:
                 self._pusher.changed,
                 self._clear,
                 self.boot,
-                self._asker.ask,
+                self.asker.ask,
             )
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,9 +132,9 @@ class ManagerSession:
         await link.subscribe(
             *(Filter(topics.station("+", kind), qos=0, bare=True) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
+            *self.asker.filters,
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
-            self._asker.filter,
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
         )
         await self._say(link, PresenceState.ONLINE)
@@ -145,7 +145,7 @@ class ManagerSession:
                 with suppress(CommandFailed):
                     await self._clear(station)
         self._pusher.connect(link)
-        self._asker.connect(link)
+        self.asker.connect(link)
         self._rollouts.connected()
         self._working.set()
         await self._ended.wait()
@@ -182,7 +182,7 @@ class ManagerSession:
         self._caught_up.clear()
         self._working.clear()
         self._pusher.disconnect()
-        self._asker.disconnect()
+        self.asker.disconnect()
         self._inventory.broker_gone()
 
     def received(self, message: Message) -> None:
@@ -195,7 +195,7 @@ class ManagerSession:
         elif address.station is not None and address.kind == "thumbnail":
             self._hearing.pictured(address.station, address.rest, message)
         elif address.station is not None and address.kind == "reply":
-            self._asker.received(message)
+            self.asker.received(address.station, address.rest[0], message.payload)
         elif address.station is not None and address.kind == "config":
             self._hearing.sent(address.station, message)
             if message.retain and not message.payload:

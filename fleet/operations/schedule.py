@@ -10,11 +10,14 @@ from fleet.schedule import Schedule, ScheduledTalk
 
 @frozen
 class RoomTalk:
-    """A room that the schedule knows. `on`: the talk that counts as on; `next`: the one after."""
+    """A room that the schedule knows. `on`: the talk that counts as on; `next`: the one after;
+    `blanked`: whether the room's stream was blanked for a talk that must not be streamed.
+    """
 
     room: str
     on: ScheduledTalk | None
     next: ScheduledTalk | None
+    blanked: bool = False
 
 
 @frozen

@@ -47,8 +47,9 @@ def open_until(hours: Sequence[str], timezone: str | None, at: datetime) -> date
     return max(ends, default=None)
 
 
-OverrideKind = Literal["talk", "room", "station"]
-"""A talk in a room; maintenance of a room or of a station."""
+OverrideKind = Literal["talk", "room", "station", "optout"]
+"""A talk in a room; maintenance of a room or of a station; a stream blanked by the
+schedule."""
 
 
 @frozen

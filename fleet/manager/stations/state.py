@@ -58,6 +58,8 @@ class RoomUse:
     talk: bool
     talks: TalksNow | None = None
     unscheduled: bool = False
+    must_be_blank: bool = False
+    """Whether a talk is on that must not be streamed, and the schedule is to see to that."""
 
     @property
     def in_hours(self) -> HealthLevel:
