@@ -190,6 +190,9 @@ def test_places_are_those_of_the_config_in_force() -> None:
         ("/r/raw", PREFIX),
     ]
     assert list(listed(roles, Path("/r"))) == []
+    odd = config(record={"directory": 5}, ingest={"local_copy": 5}, stream={"target": 5})
+    assert [one.role for one in recorded(odd, "b1", Path("/r"))] == ["ingest"]
+    assert list(listed(odd, Path("/r"))) == []
     without = config(ingest={"local_copy": {"enabled": False}})
     assert list(recorded(without, "b1", Path("/r"))) == []
 
@@ -203,3 +206,5 @@ def test_another_instances_files_are_not_taken_for_its_own() -> None:
         ".hidden",
     ]
     assert newest(names, "hall1-cam-main") == names[:2]
+    assert newest(names, "hall2-cam-main", "main") == names[:2], "it is called otherwise since"
+    assert newest(names, "hall2-cam-other", "other") == []

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -61,14 +61,14 @@ def recorded(config: Config, station: str, recordings: Path) -> Iterator[Recorde
     name = config.name or station
     for role, instances in config.roles.items():
         for instance, settings in instances.items():
-            directory: Any = None
+            directory: object = None
             if role == "record":
                 directory = settings.get("directory", "")
             elif role == "ingest":
-                copy = settings.get("local_copy", {})
+                copy = _table(settings.get("local_copy"))
                 if copy.get("enabled", True):
                     directory = copy.get("directory", "local-copy")
-            if directory is not None:
+            if isinstance(directory, str):
                 stem = public_name(config.room, name, instance, datetime.now(UTC), "")
                 prefix = _STAMP.sub("", stem)
                 yield Recorded(role, instance, recordings / directory, prefix)
@@ -77,24 +77,38 @@ def recorded(config: Config, station: str, recordings: Path) -> Iterator[Recorde
 def listed(config: Config, recordings: Path) -> Iterator[Listed]:
     """The playlists that it has written. Pure."""
     for instance, settings in config.roles.get("stream", {}).items():
-        target: Any = settings.get("target", {})
+        target = _table(settings.get("target"))
         if target.get("type") == "hls":
-            file = recordings / target.get("directory", "hls") / f"{instance}.m3u8"
+            file = recordings / str(target.get("directory", "hls")) / f"{instance}.m3u8"
             yield Listed("stream", instance, file)
 
 
-def newest(names: Sequence[str], prefix: str) -> list[str]:
+def _table(value: object) -> Mapping[str, object]:
+    """A station's own role of that name may have settings of another form."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def newest(names: Sequence[str], prefix: str, instance: str = "") -> list[str]:
     """The last two segments of an instance, the newest first. Pure.
+
+    What runs keeps the names it began with, also where the station is called otherwise since.
 
     >>> newest(["a-20260201T093000Z.ts", "a-20260201T092700Z.ts", "ab-20270101T000000Z.ts"], "a")
     ['a-20260201T093000Z.ts', 'a-20260201T092700Z.ts']
     """
-    found = (
-        name
+    stems = {
+        name: _STAMP.sub("", name.rpartition(".")[0])
         for name in names
-        if name.endswith(_SUFFIXES) and _STAMP.sub("", name.rpartition(".")[0]) == prefix
-    )
-    return sorted(found, reverse=True)[:2]
+        if name.endswith(_SUFFIXES) and _STAMP.search(name.rpartition(".")[0])
+    }
+    found = [name for name, stem in stems.items() if stem == prefix]
+    if not found and instance:
+        found = [name for name, stem in stems.items() if stem.endswith(f"-{instance}")]
+    return sorted(found, key=_opened, reverse=True)[:2]
+
+
+def _opened(name: str) -> str:
+    return name.rpartition(".")[0].rpartition("-")[2]
 
 
 class Looker:
@@ -148,7 +162,9 @@ class Looker:
             return FileLook(one.role, one.instance, file, problem, **more)
 
         try:
-            names = await self._disk.do(lambda: newest(_names(one.directory), one.prefix))
+            names = await self._disk.do(
+                lambda: newest(_names(one.directory), one.prefix, one.instance)
+            )
             if not names:
                 return said("no recording is there")
             file = names[-1]
@@ -217,6 +233,10 @@ class Looker:
         return said(decoded.complaint, age)
 
 
+def _newest(one: Recorded) -> list[str]:
+    return newest(_names(one.directory), one.prefix, one.instance)
+
+
 def _names(directory: Path) -> list[str]:
     try:
         return [entry.name for entry in os.scandir(directory)]
@@ -227,7 +247,7 @@ def _names(directory: Path) -> list[str]:
 
 
 def _sizes(one: Recorded) -> tuple[str, int] | None:
-    names = newest(_names(one.directory), one.prefix)
+    names = _newest(one)
     with contextlib.suppress(OSError):
         return (names[0], (one.directory / names[0]).stat().st_size) if names else None
     return None
