@@ -167,6 +167,18 @@ def _offered(
 
 
 def _sound(one: CheckedStation, _: Around) -> Iterator[Seen]:
+    level = HealthLevel.GO if one.use.in_use else HealthLevel.LOOK
+    for name, said in one.state.instances("monitor"):
+        here = f"monitor/{name}"
+        if said.state is not State.RUNNING or one.state.shows_slides("monitor", name):
+            continue  # the judge tells of one that does not run
+        silences = one.state.readings.values("fleet_monitor_digital_silence", "monitor", name)
+        dead = [
+            f"{labels['channel']} of track {labels.get('track', '')}"
+            for labels, silent in silences
+            if silent and labels.get("channel")
+        ]
+        yield Seen(f"{here} hears zeros on {', '.join(dead)}", here, level) if dead else Seen()
     for file in one.look.files if one.look else ():
         here = f"{file.role}/{file.instance}"
         if file.file is None or one.state.shows_slides(file.role, file.instance):
@@ -178,7 +190,6 @@ def _sound(one: CheckedStation, _: Around) -> Iterator[Seen]:
             yield Seen(f"{here} has no sound", here)
         for number, peak in enumerate(file.peaks, 1):
             of = f"{here}: track {number}" if len(file.peaks) > 1 else here
-            level = HealthLevel.GO if one.use.in_use else HealthLevel.LOOK
             if peak is None:
                 yield Seen(f"{of} has been silent for a minute", here, level)
             elif peak <= LOW_LUFS:

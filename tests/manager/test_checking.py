@@ -74,6 +74,9 @@ def test_all_well_says_what_was_looked_at() -> None:
 MIX: Roles = {"mix": {"main": {}}}
 SYNC: Roles = {"sync": {"main": {}}}
 CONNECTED = "fleet_stream_connected"
+MONITORS: Roles = {"monitor": {"main": {}}}
+OF_MONITOR = {"role": "monitor", "role_instance": "main"}
+ZEROS = "fleet_monitor_digital_silence"
 OF_STREAM = {"role": "stream", "role_instance": "main"}
 OF_SYNC = {"role": "sync", "role_instance": "main"}
 OLDEST = "fleet_sync_oldest_unverified_timestamp_seconds"
@@ -105,6 +108,8 @@ def taken(value: float) -> tuple[Any, ...]:
          "record/main has been silent for a minute"),
         (box(evolve(FILE, peaks=(-48.0,))), "sound on every track", "look",
          "record/main has heard next to nothing for a minute"),
+        (box(wanted=MONITORS, more=((ZEROS, 1, OF_MONITOR | {"track": "1", "channel": "left"}),)),
+         "sound on every track", "look", "monitor/main hears zeros on left of track 1"),
         (box(evolve(FILE, peaks=())), "sound on every track", "look", "record/main has no sound"),
         (box(evolve(FILE, size="640x480", rate=30.0)), "signal and format", "look",
          "record/main records 640x480@30 and not 1280x720@25"),
