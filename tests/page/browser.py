@@ -39,6 +39,19 @@ class Browser:
     def close(self) -> None:
         self.driver.quit()
 
+    def begin(self) -> None:
+        """Open a new window beside the first."""
+        self.driver.switch_to.new_window("tab")
+        self._log("browser")
+        self._log("performance")
+
+    def forget(self) -> None:
+        """Close that window, and keep nothing of what was seen."""
+        self._devtools("Network.clearBrowserCookies")
+        self._devtools("Network.clearBrowserCache")
+        self.driver.close()
+        self.driver.switch_to.window(self.driver.window_handles[0])
+
     def look_as(self, size: tuple[int, int], theme: str = "light", motion: bool = True) -> None:
         """Be a screen of this size; `theme`: what its owner prefers."""
         width, height = size

@@ -7,7 +7,6 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,8 +74,8 @@ def address(manager: Program) -> str:
 
 @pytest.fixture
 async def stage(
-    broker: Mosquitto, stranger: Stranger, programs: Programs, tmp_path: Path
-) -> AsyncIterator[Stage]:
+    broker: Mosquitto, stranger: Stranger, programs: Programs, tmp_path: Path, browser: Browser
+) -> Stage:
     """Three rooms that are fine, and a browser that looks at them."""
     manager = programs.manager(broker)
     await ask(stranger, "status", 30)
@@ -91,15 +90,11 @@ async def stage(
         await box.obey(await box.config())
         await box.measure()
         await box.show(picture)
-    browser = await asyncio.to_thread(Browser, tmp_path)
-    try:
-        browser.look_as(WALL)
-        found = Stage(manager, address(manager), boxes, browser)
-        await asyncio.to_thread(browser.open, found.url + "/")
-        await found.until("document.querySelectorAll('[data-level=fine].card').length == 3", 30)
-        yield found
-    finally:
-        await asyncio.to_thread(browser.close)
+    browser.look_as(WALL)
+    found = Stage(manager, address(manager), boxes, browser)
+    await asyncio.to_thread(browser.open, found.url + "/")
+    await found.until("document.querySelectorAll('[data-level=fine].card').length == 3", 30)
+    return found
 
 
 async def test_a_room_that_goes_bad_says_so_within_seconds_and_where_to_go(stage: Stage) -> None:

@@ -1,11 +1,8 @@
 """The page with many rooms and every kind of trouble, on the screens that people have."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.page.browser import Browser
 from tests.page.pictures import SIZES, drawn, served, show
@@ -34,13 +31,6 @@ FRAMES = """
 return Object.fromEntries([...document.querySelectorAll('.view')].map((one) => [
   one.dataset.key, Math.round(one.querySelector('.frame').getBoundingClientRect().width)]));
 """
-
-
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    found = await asyncio.to_thread(Browser, tmp_path)
-    yield found
-    await asyncio.to_thread(found.close)
 
 
 async def test_all_rooms_are_on_a_wall_uncut_and_pictures_stay_as_large_whatever_happens(
