@@ -121,6 +121,7 @@ _NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "SourceUnreadable": (FindingKind.SIGNAL, "source unreadable"),
     "FileMissing": (FindingKind.SIGNAL, "file missing"),
     "NotPermitted": (FindingKind.SIGNAL, "not permitted"),
+    "EncoderFallback": (FindingKind.ROLE, "encodes in software"),
     "Choppy": (FindingKind.PICTURE, "choppy"),
     "DiskMissing": (FindingKind.RECORD, "disk missing"),
     "DiskHangs": (FindingKind.RECORD, "disk hangs"),

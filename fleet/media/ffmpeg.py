@@ -21,10 +21,8 @@ QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning")
 REPORTING = ("-nostats", "-stats_period", "1", "-progress", "pipe:1")
 
 
-PICTURE = (
-    *("-vf", "bwdif=mode=send_frame:deint=interlaced,crop=trunc(iw/2)*2:trunc(ih/2)*2"),
-    *("-pix_fmt", "yuv420p"),
-)
+FILTERS = "bwdif=mode=send_frame:deint=interlaced,crop=trunc(iw/2)*2:trunc(ih/2)*2"
+PICTURE = ("-vf", FILTERS, "-pix_fmt", "yuv420p")
 """How a picture is encoded: what is interlaced made progressive, a line less where a side is odd;
 colours, and the shape of pixels, are told as they came."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fleet import programs
 from fleet.media.devices import ScreenInput, V4l2Input
+from fleet.media.encoders import Chosen
 from fleet.media.inputs import Input, NoInput, Picture, UrlInput
 from fleet.media.login import login
 from fleet.media.tracks import MOST, SoundTrack
@@ -120,13 +121,15 @@ def output(
     audio: tuple[str, int],
     listen: str,
     port: int,
+    chosen: Chosen = Chosen(),  # noqa: B008 (frozen)
 ) -> str:
     """From pictures and sound to whoever connects.
 
     `picture`: as `raw` gives it, with a rate, None for none; `sound`: channels and language of
-    each track; `video`, `audio`: codec and bit/s.
+    each track; `video`, `audio`: codec and bit/s; `chosen`: what encodes pictures.
     """
-    encoder = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000) + _DATED
+    software = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000)
+    encoder = (chosen.gstreamer(*video) or software) + _DATED
     sounds = [
         (pcm(channels), _AUDIO[audio[0]].format(bit=audio[1]) + _language(language))
         for channels, language in sound

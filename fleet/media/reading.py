@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from prometheus_client import Counter
 
 from fleet import programs
+from fleet.media.encoders import Chosen, choose
 from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
 from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
@@ -54,6 +55,8 @@ class SourceRole(FfmpegRole[S]):
 
     def __init__(self, host: Host, settings: S) -> None:
         super().__init__(host, settings)
+        self.chosen: Chosen | None = None
+        """What encodes pictures, where they are encoded."""
         self._known = host.state / "read-by-itself"
         self._by_itself = self._is_known()
         """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
@@ -101,6 +104,18 @@ class SourceRole(FfmpegRole[S]):
             *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
             *(*writer, *self.arguments()),
         ]
+
+    async def choose_encoder(self, wanted: str, codec: str) -> None:
+        """Find out what encodes pictures, once for this running."""
+        if self.chosen is None:
+            self.chosen = await choose(self.host, wanted, "ffmpeg", codec)
+            if self.chosen.fallback is not None:
+                self._quiet()
+
+    def _quiet(self) -> None:
+        """Nothing but what is always so is to be said."""
+        fallback = self.chosen.fallback if self.chosen else None
+        self.host.note(*(fallback or (None, None)))
 
     def stdin(self) -> bytes | None:
         """What opens the source, where somebody asks."""
@@ -177,7 +192,7 @@ class SourceRole(FfmpegRole[S]):
             self._see_changes()
         if self._noted is not None and time.monotonic() - self._noted > _NOTED_SECONDS:
             self._noted = None
-            self.host.note(None)
+            self._quiet()
 
     def _see_changes(self) -> None:
         """Whether ffmpeg, reading by itself, complains of what it does not copy or understand."""

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from prometheus_client import Counter, Gauge
 
+from fleet.media.encoders import Chosen, Encoder, choose
 from fleet.media.inputs import NOTHING, FileInput, Input, NoInput, Picture, Sound, UrlInput
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sink, sources
@@ -62,6 +63,7 @@ class IngestSettings:
     rate: Annotated[Rate, Meta(description="of what leaves, frames a second")] = 25
     video_codec: Literal["h264", "h265"] = "h264"
     video_bitrate: VideoBitrate = 3_000_000
+    encoder: Encoder = "auto"
     audio_codec: Literal["aac", "mp2"] = "aac"
     audio_bitrate: AudioBitrate = 128_000
     port: Annotated[int, Meta(ge=1024, le=65535, description="where readers connect (TCP)")] = PORT
@@ -124,6 +126,7 @@ class Ingest(ChildRole[IngestSettings]):
         self._silent = 0.0
         """Seconds of sound known to be missing."""
         self._failure: Failed | None = None
+        self._chosen = Chosen()
         self._copy = LocalCopy(host, settings.local_copy, LOOPBACK, settings.port)
 
     def argv(self) -> list[str]:
@@ -143,6 +146,7 @@ class Ingest(ChildRole[IngestSettings]):
                 audio=(settings.audio_codec, settings.audio_bitrate),
                 listen=settings.listen,
                 port=settings.port,
+                chosen=self._chosen,
             ),
             "rate": [over, under],
             "sources": sources(settings.picture, self._tracks, shown, rate, self.host),
@@ -151,6 +155,11 @@ class Ingest(ChildRole[IngestSettings]):
 
     async def start(self) -> None:
         """Returns once picture or sound leaves; a device that lacks is begun without."""
+        if "picture" in self._inputs:
+            settings = self.settings
+            self._chosen = await choose(
+                self.host, settings.encoder, "gstreamer", settings.video_codec
+            )
         await super().start()
         self._report = Report(self.child.output)
         try:
@@ -181,7 +190,7 @@ class Ingest(ChildRole[IngestSettings]):
         self._see()
         self._copy.tick()
         if self._report is not None:
-            lost = self._lost() or self._copy.trouble or self._choppy()
+            lost = self._lost() or self._copy.trouble or self._choppy() or self._chosen.fallback
             self.host.note(*(lost or (None, None)))
 
     def _see(self) -> None:

@@ -16,7 +16,8 @@ from attrs import frozen
 
 from fleet.media.began import creation_time
 from fleet.media.disk import DiskWork
-from fleet.media.ffmpeg import PICTURE
+from fleet.media.encoders import Encoder
+from fleet.media.ffmpeg import FILTERS, PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import Segments, publish_left, short_of
 from fleet.media.sources import (
@@ -54,6 +55,7 @@ class RecordSettings:
         Meta(description="auto copies what fits the container, and encodes what does not"),
     ] = "auto"
     video_bitrate: VideoBitrate = 3_000_000
+    encoder: Encoder = "auto"
     audio_codec: Annotated[
         Literal["auto", "copy", "aac", "mp2"],
         Meta(description="auto copies what fits the container, and encodes what does not"),
@@ -149,6 +151,9 @@ class Record(SourceRole[RecordSettings]):
         self._disk.forget()
         await self._disk.do(self._open)
         self._begun = time.monotonic()
+        codec = self._codec("video", self.settings.video_codec, "h264")
+        if codec != "copy":
+            await self.choose_encoder(self.settings.encoder, codec)
         try:
             await super().begin()
         except Failed:
@@ -301,6 +306,7 @@ class Record(SourceRole[RecordSettings]):
         codec = self._codec("video", settings.video_codec, "h264")
         if codec == "copy":
             return ["-c:v", "copy", *(self.heads() if settings.container == "mpegts" else [])]
+        graphics = self.chosen.ffmpeg(FILTERS) if self.chosen and codec == "h264" else None
         # Without look-ahead what was seen is on disk at once; segments begin at key frames alone.
         encoder = (
             ["libx264", "-preset", "veryfast", "-tune", "zerolatency", "-udu_sei", "1"]
@@ -310,7 +316,8 @@ class Record(SourceRole[RecordSettings]):
         rate = settings.video_bitrate
         every = [] if settings.source.raw or codec != "h264" else EVERY_PICTURE
         return [
-            *("-c:v", *encoder, *PICTURE, *every),
+            *(graphics or ("-c:v", *encoder, *PICTURE)),
+            *every,
             *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
             *("-g", "50", "-force_key_frames", f"expr:gte(t,n_forced*{settings.segment_seconds})"),
         ]

@@ -15,7 +15,8 @@ from prometheus_client import Gauge
 
 from fleet import kept
 from fleet.media.disk import DiskWork
-from fleet.media.ffmpeg import PICTURE
+from fleet.media.encoders import Encoder
+from fleet.media.ffmpeg import FILTERS, PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
 from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate, one_track
@@ -47,6 +48,7 @@ class StreamSettings:
         Meta(description="auto copies what can be sent so, where no bitrate is asked for"),
     ] = "auto"
     video_bitrate: Annotated[VideoBitrate | None, Meta(description="2 Mbit/s where encoded")] = None
+    encoder: Encoder = "auto"
     audio_codec: Annotated[
         Literal["auto", "copy", "aac"],
         Meta(description="auto copies what can be sent so, where no bitrate is asked for"),
@@ -136,10 +138,12 @@ class Stream(SourceRole[StreamSettings]):
             transport = isinstance(self.settings.target, HlsTarget | SrtTarget)
             return ["-c:v", "copy", *(self.heads() if transport else [])]
         rate = self.settings.video_bitrate or _VIDEO_BITRATE
+        graphics = self.chosen.ffmpeg(FILTERS) if self.chosen else None
+        software = ("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency")
         return [
             *([] if self.settings.source.raw else EVERY_PICTURE),
-            *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"),
-            *(*PICTURE, "-g", "50"),
+            *(graphics or (*software, *PICTURE)),
+            *("-g", "50"),
             *("-b:v", str(rate), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
         ]
 
@@ -179,6 +183,9 @@ class Stream(SourceRole[StreamSettings]):
         """One attempt; what an HLS list held before is kept in mind."""
         if isinstance(self.settings.target, HlsTarget):
             self._list = await self._disk().do(self._listed)
+        icecast = isinstance(self.settings.target, IcecastTarget)
+        if not icecast and self.settings.video_codec != "copy" and "video" not in self.copied():
+            await self.choose_encoder(self.settings.encoder, "h264")
         await super().begin()
 
     async def unfit(self) -> frozenset[str]:
