@@ -204,14 +204,17 @@ class Mix(Role[MixSettings]):
         self._restarted = 0
 
     async def start(self) -> None:
-        """Returns once the mixer answers and each output leaves; sources come when they come."""
+        """Returns once the mixer answers and each output leaves; sources come when they come.
+
+        Outputs begin at once, black: whoever reads them begins as soon.
+        """
         deadline = time.monotonic() + self.start_seconds
         self._keep(self._mixer.run(), "mixer")
-        await self._until(self._mixer.up.is_set, deadline, "the mixer does not answer")
         for name, one in self._outputs.items():
             port, listen = self.settings.ports()[name], self.settings.listen
             refusal = partial(refused, port=port, listen=listen)
             self._keep(one.keep(self.host, partial(self._encoder, name), refusal), one.name)
+        await self._until(self._mixer.up.is_set, deadline, "the mixer does not answer")
         for name, one in self._sources.items():
             self._keep(one.keep(self.host, partial(self._feeder, name)), one.name)
         await self._until(self._all_leave, deadline, "nothing leaves the mixer")

@@ -1,0 +1,146 @@
+"""The rooms in examples/ as they stand, but for devices, addresses and what fits one machine."""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fleet.media.began import began
+from tests.processes import ROOT, Mosquitto, Programs, free_port
+from tests.roles.media import BARS, bars, joined, loudness, numbers, pictures, public, unbroken
+from tests.roles.mixing import own_address, two_ports
+from tests.stranger import Stranger
+
+WIDTH, HEIGHT = 192, 108
+TEST = '{type = "test"}'
+SMALL = f'size = "{WIDTH}x{HEIGHT}"\nvideo_bitrate = 400_000\nlisten = "127.0.0.1"'
+
+
+def here(text: str, storage: Path) -> str:
+    """A room's file for one machine: test devices, addresses and ports of its loopback."""
+    text = re.sub(r'\{type = "(v4l2|alsa)", device = "[^"]*"\}', TEST, text)
+    text = re.sub(r'address = "[^"]*"', 'address = "127.0.0.1"', text)
+    text = text.replace("/mnt/storage", str(storage))
+    text = re.sub(
+        r"(roles\.ingest\.main\]\n)", lambda it: f"{it[1]}{SMALL}\nport = {free_port()}\n", text
+    )
+    mixer = f'{SMALL}\nport = {two_ports()}\ncontrol_listen = "{own_address()}"\n'
+    return re.sub(r"(roles\.mix\.main\]\n)", lambda it: f"{it[1]}{mixer}", text)
+
+
+class Room:
+    """Three real agents, a manager, and an operator's `fleet`."""
+
+    def __init__(self, broker: Mosquitto, programs: Programs) -> None:
+        self.broker, self.programs = broker, programs
+
+    async def fleet(self, *words: str) -> str:
+        """What it says, where it ends well."""
+        command = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("fleet")),
+            *("--broker", self.broker.url, *words),
+            env=self.programs.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await command.communicate()
+        assert command.returncode == 0, said.decode()
+        return said.decode()
+
+    async def shown(self) -> Any:
+        """What the mixer shows, however it answers."""
+        try:
+            return json.loads(await self.fleet("cut", "hall1", "--json"))
+        except AssertionError:
+            return {"sources": {}}
+
+    async def mixing(self) -> float:
+        """Wait until both sources are in the mix; when that was."""
+        deadline = time.time() + 30
+        while not all((await self.shown())["sources"].values() or [False]):
+            assert time.time() < deadline, "the mixer has not both sources"
+        return time.time()
+
+
+def geometry(picture: bytes) -> str:
+    """Whether the colour bars fill the picture, or are there twice, small, beside each other."""
+    if bars(picture, WIDTH, HEIGHT) == BARS:
+        return "fullscreen"
+    half = [picture[y * WIDTH * 3 : y * WIDTH * 3 + WIDTH * 3 // 2] for y in range(HEIGHT)]
+    other = [picture[y * WIDTH * 3 + WIDTH * 3 // 2 : (y + 1) * WIDTH * 3] for y in range(HEIGHT)]
+    middle = slice(HEIGHT // 4, HEIGHT * 3 // 4)
+    small = [bars(b"".join(one[middle]), WIDTH // 2, HEIGHT // 2) for one in (half, other)]
+    return "side_by_side" if small == [BARS, BARS] else "?"
+
+
+@pytest.mark.long
+async def test_a_room_is_mixed_recorded_streamed_metered_and_copied_whatever_becomes_of_its_mixer(
+    stranger: Stranger, broker: Mosquitto, programs: Programs, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    file = tmp_path / "room.toml"
+    file.write_text(here((ROOT / "examples/room.toml").read_text(), storage))
+    room = Room(broker, programs)
+    programs.manager(broker)
+    boxes = {seat: f"b827eb0000a{n}" for n, seat in enumerate(("cam", "slides", "mix"), 1)}
+    agents = {seat: programs.agent(broker, id_) for seat, id_ in boxes.items()}
+    await room.fleet("apply", "--yes", str(file))
+    await room.mixing()
+    begun = time.time()
+
+    cut = time.time()
+    said = await room.fleet("cut", "hall1", "--composite", "fullscreen", "--a", "cam")
+    done = time.time()
+    assert said.strip() == "hall1: live; fullscreen of cam, sound of cam"
+    status = json.loads(await room.fleet("status", "--json"))
+    assert {one["name"]: one["well"] for one in status["stations"]} == {
+        "hall1-cam": True,
+        "hall1-slides": True,
+        "hall1-mix": True,
+    }, status
+    await asyncio.sleep(3)  # something to look at
+
+    (mixer,) = [
+        one
+        for one in psutil.Process(agents["mix"].pid).children()
+        if any(word.endswith("/voctocore.py") for word in one.cmdline())
+    ]
+    killed = time.time()
+    mixer.kill()
+    back = await room.mixing()
+    assert back - killed < 5
+    shown = await room.shown()
+    assert (shown["composite"], shown["a"], shown["live"]) == ("fullscreen", "cam", True)
+    await asyncio.sleep(2)
+    for agent in agents.values():
+        agent.terminate()
+    assert [await agent.ended(30) for agent in agents.values()] == [0, 0, 0]
+
+    for seat in ("cam", "slides"):
+        copies = public(tmp_path / boxes[seat] / "recordings/local-copy")
+        whole = joined(copies, tmp_path / f"{seat}.ts")
+        assert unbroken(whole), "the mixer's death is nothing to a local copy"
+        assert len(numbers(whole)) > 25 * (back - begun)
+    (program,) = [one for one in public(tmp_path / boxes["mix"] / "recordings") if one.is_file()]
+    assert unbroken(program), "nor does a recording of the program end by it"
+    seen = [geometry(one) for one in pictures(program, WIDTH, HEIGHT)]
+    first = began(program).timestamp()
+
+    def at(moment: float) -> int:
+        return round((moment - first) * 25)
+
+    runs = [(what, len(list(some))) for what, some in groupby(seen)]
+    assert set(seen[at(begun) : at(cut) - 2]) <= {"side_by_side"}, runs
+    assert cut < first + seen.index("fullscreen") / 25 < done + 0.5, runs
+    assert set(seen[at(done + 0.5) + 1 : at(killed) - 2]) == {"fullscreen"}, runs
+    assert set(seen[at(killed) :]) <= {"fullscreen", "?"}, runs
+    assert set(seen[at(killed + 5) :]) == {"fullscreen"}, runs
+    assert await asyncio.to_thread(loudness, program) == pytest.approx(-18, abs=1.5)
