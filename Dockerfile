@@ -5,6 +5,7 @@ WORKDIR /src
 COPY pyproject.toml constraints-run.txt README.md LICENSE ./
 # The releases that were tested, by their hashes; the project has none, so it comes after them.
 RUN pip download --no-cache-dir --require-hashes --only-binary=:all: -r constraints-run.txt -d /wheels
+COPY manager.py ./
 COPY fleet fleet
 RUN python -m venv /opt/fleet \
     && /opt/fleet/bin/pip install --no-cache-dir --no-index --find-links=/wheels .

@@ -10,8 +10,8 @@ from attrs import define, evolve, field
 from fleet.cli.happenings import Happening
 from fleet.model import counted
 
-MOST: Final = 10
-"""Changes of one instance that are told within `WINDOW`."""
+MOST: Final = 4
+"""Changes of one instance that are told within `WINDOW`: failed, tried again, and once more."""
 WINDOW: Final = timedelta(minutes=1)
 
 _Key = tuple[str | None, str | None, str | None]
@@ -19,16 +19,16 @@ _Key = tuple[str | None, str | None, str | None]
 
 @define
 class Restraint:
-    """What is told of each instance: the first changes at once, of more the last a minute later."""
+    """What is told of each instance: the first changes at once, then the last of each minute."""
 
     _told: dict[_Key, deque[datetime]] = field(factory=lambda: defaultdict(deque))
     _held: dict[_Key, tuple[Happening, int]] = field(factory=dict)
 
     def pass_on(self, happened: Iterable[Happening], now: datetime) -> Iterator[Happening]:
         """Those that are to be told now, among them what was held back and is due."""
-        for key in [key for key in self._held if self._may(key, now)]:
+        for key in [key for key in self._held if now - self._told[key][-1] >= WINDOW]:
             one, more = self._held.pop(key)
-            self._told[key].append(now)
+            self._told[key].extend([now] * MOST)  # it goes on, so that the next wait a minute too
             left_out = f"; {counted(more, 'change')} before it are left out" if more else ""
             yield evolve(one, text=one.text + left_out)
         for one in happened:

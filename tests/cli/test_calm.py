@@ -29,9 +29,26 @@ def test_of_many_changes_the_last_is_told_a_minute_later_with_how_many_were_left
     assert len(told) == MOST
     at = AT + timedelta(seconds=25)
     assert list(calm.pass_on([change(State.RUNNING, at)], at)) == []
-    (last,) = calm.pass_on([], AT + WINDOW)
-    assert last.text == "record/main running (was backoff); 15 changes before it are left out"
-    assert list(calm.pass_on([], AT + 2 * WINDOW)) == []
+    due = AT + WINDOW + timedelta(seconds=MOST - 1)
+    assert list(calm.pass_on([], due - timedelta(seconds=1))) == []
+    (last,) = calm.pass_on([], due)
+    assert last.text == "record/main running (was backoff); 21 changes before it are left out"
+    assert list(calm.pass_on([], due + WINDOW)) == []
+
+
+def test_a_loop_that_goes_on_is_told_once_a_minute() -> None:
+    calm = Restraint()
+    told = [
+        one
+        for second in range(600)
+        for at in (AT + timedelta(seconds=second),)
+        for one in calm.pass_on([change(State.STARTING, at)], at)
+    ]
+    assert len(told) == MOST + 9
+    calm_again = AT + timedelta(seconds=720)
+    list(calm.pass_on([], calm_again))
+    later = calm_again + WINDOW
+    assert len(list(calm.pass_on([change(State.RUNNING, later)], later))) == 1, "at once again"
 
 
 def test_others_are_told_at_once_meanwhile() -> None:

@@ -29,7 +29,7 @@ TEXT = (
 def rooms(*said: Override) -> Rooms:
     made = Rooms()
     made.learn(rooms_of(TEXT))
-    made.all_said(said)
+    made.override_all(said)
     return made
 
 

@@ -19,8 +19,7 @@ from rich.text import Text
 from fleet.cli import view
 from fleet.cli.calm import Restraint
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.commands.status import pick
-from fleet.cli.completion import rooms_and_stations
+from fleet.cli.commands.status import RoomOrStation, pick
 from fleet.cli.connection import (
     Access,
     Denied,
@@ -54,14 +53,7 @@ _STYLES: Final = {"rejected": "bold red", "conflict": "bold red", "broker": "yel
 
 def run(
     ctx: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="ROOM|STATION",
-            help="Only this room, or this station (its name or id).",
-            autocompletion=rooms_and_stations,
-        ),
-    ] = None,
+    name: RoomOrStation = None,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
 ) -> None:
     """Look once, then tell every difference."""
@@ -230,6 +222,6 @@ def _print(one: Happening, timezone: str) -> None:
         style = view.STYLES.get(one.state or "")
     text.append(view.clean(one.text), style)
     if console.is_terminal:
-        console.print(text, soft_wrap=True)
+        console.print(text)
     else:
         print(text.plain, flush=True)

@@ -34,7 +34,7 @@ class Rooms:
     """The last one that was good."""
     matched: Matched = _NOTHING
     _talks: dict[str, RoomTalks] = field(factory=dict)
-    _said: dict[tuple[OverrideKind, str], Override] = field(factory=dict)
+    _overrides: dict[tuple[OverrideKind, str], Override] = field(factory=dict)
 
     def learn(self, applied: ConferenceFile) -> None:
         """A conference file was applied."""
@@ -61,20 +61,20 @@ class Rooms:
         """Each room -> what the schedule may call it."""
         return {key: room.called(key) for key, room in self.rooms.items()}
 
-    def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
-        """Somebody said something of a room or station; None takes it back."""
-        self._said.pop((kind, name), None)
-        if said is not None:
-            self._said[kind, name] = said
+    def override(self, kind: OverrideKind, name: str, override: Override | None) -> None:
+        """Override what a room or station goes by; None takes it back."""
+        self._overrides.pop((kind, name), None)
+        if override is not None:
+            self._overrides[kind, name] = override
 
-    def all_said(self, said: Iterable[Override]) -> None:
-        """All that was said before."""
-        self._said = {(one.kind, one.name): one for one in said}
+    def override_all(self, overrides: Iterable[Override]) -> None:
+        """Exactly these hold."""
+        self._overrides = {(one.kind, one.name): one for one in overrides}
 
     def holding(self, kind: OverrideKind, name: str, at: datetime) -> Override | None:
         """What was said and holds at `at`."""
-        said = self._said.get((kind, name))
-        return said if said is not None and said.holds(at) else None
+        override = self._overrides.get((kind, name))
+        return override if override is not None and override.holds(at) else None
 
     def talk(self, room: str, at: datetime) -> Talk:
         """Whether somebody said that a talk is on or off; `auto` where nobody did."""

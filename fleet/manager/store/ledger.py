@@ -195,7 +195,7 @@ class Ledger:
             BadStore: it could not be written; nothing has changed.
         """
         await self.keeper.change(self.keeper.opened.say, kind, name, said)
-        self.rooms.say(kind, name, said)
+        self.rooms.override(kind, name, said)
 
     def learn(self, applied: ConferenceFile) -> None:
         """A conference file was applied: what it says of rooms and their talks holds from now."""
@@ -297,7 +297,7 @@ class Ledger:
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
         self.rollout = rollout
-        self.rooms.all_said(said)
+        self.rooms.override_all(said)
         if applied is not None:
             self.learn(rooms_of(applied.text))
         if published is not None and published != self.published:
