@@ -165,6 +165,16 @@ async def test_where_there_is_a_cgroup_a_daemon_ends_with_its_child_too(
     assert not later.exists()
 
 
+def test_a_process_that_is_outside_of_our_namespace_is_none_of_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two containers may share a tree: a file stands in for what the kernel would say then."""
+    monkeypatch.setattr(cgroups, "tree", lambda: tmp_path)
+    (tmp_path / "child-x").mkdir()
+    (tmp_path / "child-x/cgroup.procs").write_text("0\n17\n0\n")
+    assert cgroups.members("x") == [17]
+
+
 async def test_a_missing_program_and_one_that_cannot_be_run_say_so(
     station: Station, tmp_path: Path
 ) -> None:

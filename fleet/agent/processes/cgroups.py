@@ -48,14 +48,19 @@ def put(pid: int, id_: str) -> None:
 
 
 def members(id_: str) -> list[int]:
-    """The processes of a child, none where it has no cgroup."""
+    """The processes of a child, none where it has no cgroup.
+
+    One of another process namespace, where two containers share a tree, is none of ours: the kernel
+    calls it 0, and 0 would be ourselves.
+    """
     place = tree()
     if place is None:
         return []
     try:
-        return [int(pid) for pid in (place / f"{_NAME}{id_}/cgroup.procs").read_text().split()]
+        pids = (place / f"{_NAME}{id_}/cgroup.procs").read_text().split()
     except OSError:
         return []
+    return [int(pid) for pid in pids if int(pid) > 0]
 
 
 def remove(id_: str) -> None:
@@ -65,7 +70,7 @@ def remove(id_: str) -> None:
         try:
             (place / f"{_NAME}{id_}").rmdir()
         except OSError as error:
-            if error.errno != errno.ENOENT:
+            if error.errno not in (errno.ENOENT, errno.EBUSY):
                 log.warning("the cgroup of a child stays: %s", plain(error))
 
 

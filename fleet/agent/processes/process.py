@@ -261,7 +261,7 @@ class Process(Child):
 
 async def kill(find: Callable[[], list[int]]) -> None:
     """SIGKILL what `find()` lists until it lists nothing."""
-    while left := find():
+    while left := [pid for pid in find() if pid > 0]:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
