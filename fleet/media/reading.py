@@ -154,7 +154,21 @@ class SourceRole(FfmpegRole[S]):
                 "SourceEnded",
                 f"{self.source()} came to its end: it is read again when its list goes on",
             )
+        if isinstance(self.settings.source, FileSource) and "video" in self.copied():
+            await self._see_turned(self.settings.source)
         await super().begin()
+
+    async def _see_turned(self, source: FileSource) -> None:
+        """Whether its pictures are to be turned, which no copy would tell: then they are."""
+        show = ("-select_streams", "v:0", "-show_entries", "stream_side_data=rotation")
+        file = f"file:{self.host.recorded(source.path)}"
+        argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", file]
+        looking = await self.host.spawn(argv, name="turned", report=True)
+        await looking.wait()
+        with contextlib.suppress(OSError):
+            if re.search(rb"[1-9]", looking.output.read_bytes()):
+                self.encoded |= {"video"}
+                self._by_itself = True
 
     def otherwise(self, failure: Failed) -> frozenset[str] | None:
         """What to encode instead; what cannot be passed on is read by the one ffmpeg itself."""

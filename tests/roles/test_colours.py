@@ -114,7 +114,7 @@ async def test_colours_leave_an_ingest_as_they_came_and_say_which_they_are(
 
 
 async def test_a_picture_that_is_to_be_turned_is_turned(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
     upright = await made(tmp_path / "up.mov", h264("bt709", "tv"))
     turned = tmp_path / "turned.mov"
@@ -123,6 +123,13 @@ async def test_a_picture_that_is_to_be_turned_is_turned(
     file = await captured(make_host(role="ingest"), until, source, tmp_path / "a.ts")
     found = await seen(file)
     assert near(found[::-1]), found
+    host = make_host()
+    role = Record(host, record_settings(source=source, video_bitrate=1_000_000))
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 25, role)
+    await role.stop()
+    found = await seen(public(host.recordings)[0])
+    assert near(found[::-1]), "a copy would not tell that it is to be turned"
 
 
 async def test_interlaced_anamorphic_pictures_leave_progressive_and_as_wide_as_they_are_seen(

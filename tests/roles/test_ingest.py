@@ -212,6 +212,24 @@ async def test_a_lost_device_leaves_the_other_running(
     assert host.failed is None
 
 
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("gone.mkv", "FileMissing"), ("words.mkv", "SourceUnreadable"), ("in.d", "SourceUnreadable")],
+)
+async def test_a_file_that_gives_nothing_is_named_for_what_it_is(
+    make_host: MakeHost, tmp_path: Path, file: str, reason: str
+) -> None:
+    host = make_host(role="ingest")
+    (tmp_path / "in.d").mkdir()
+    (tmp_path / "words.mkv").write_text("no film at all")
+    source = {"type": "file", "path": str(tmp_path / file)}
+    role = Ingest(host, settings(picture=source, sound=NONE))
+    role.start_seconds = 2.0
+    with pytest.raises(Failed, match=f"no picture from .*{file}") as failed:
+        await role.start()
+    assert failed.value.reason == reason
+
+
 async def test_the_station_itself_reads_it_whatever_address_it_listens_on(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
