@@ -46,6 +46,7 @@ def room() -> models.Dashboard:
             (9, [(16, _loudness()), (8, _peaks())]),
             (7, [(12, _written()), (12, _bitrate())]),
             (6, [(8, _stream()), (8, _picture()), (8, _thumbnails())]),
+            (6, [(12, _live()), (12, _mixed())]),
             (7, [(12, _disk()), (12, _presence())]),
             (8, [(12, alerts("critical", _IN)), (12, alerts("warning", _IN))]),
         ],
@@ -215,6 +216,27 @@ def _stream() -> Panel:
         "Whether each stream that is wanted is taken by its target.",
         {"{{name}} {{role_instance}}": named(f"instance:fleet_stream_live:bool{{{_IN}}}")},
         yes_no("live", "down"),
+    )
+
+
+def _live() -> Panel:
+    return timeline(
+        "Live or blank",
+        "Whether the mixer's blankable output shows the program. Blank in a talk: fleet live ROOM.",
+        {"{{name}} {{role_instance}}": named(f"fleet_mix_live{{{_IN}}}")},
+        yes_no("live", "blank"),
+    )
+
+
+def _mixed() -> Panel:
+    return timeline(
+        "Mixer's sources",
+        "Whether each source of the mixer sends, and which one is heard.",
+        {
+            "{{source}}": named(f"fleet_mix_source_present{{{_IN}}}"),
+            "{{source}} heard": named(f"fleet_mix_audio_source{{{_IN}}} == 1"),
+        },
+        yes_no("there", "absent"),
     )
 
 

@@ -57,6 +57,11 @@ WELL: Final[dict[str, Value]] = {
     "fleet_ingest_local_copy": 1,
     "fleet_ingest_local_copy_bytes_total": lambda t: 4e5 * t,
     "fleet_stream_connected": 1,
+    "fleet_mix_live": 1,
+    "fleet_mix_source_present": 1,
+    "fleet_mix_audio_source": 1,
+    "fleet_mix_composite": 1,
+    "fleet_mix_mixer_restarts_total": 0,
     "fleet_sync_pending_files": 0,
     "fleet_sync_pending_bytes": 0,
     "fleet_sync_oldest_unverified_timestamp_seconds": 0,
@@ -88,6 +93,8 @@ _LABELS: Final = {
     "track": ("1",),
     "task": ("session",),
     "channel": ("left", "right"),
+    "source": ("cam",),
+    "composite": ("fullscreen",),
 }
 _WHOLE: Final = (
     "fleet_monitor_loudness_momentary_lufs",
@@ -101,6 +108,7 @@ _OUTPUTS: Final = {
     "stream": ("fleet_stream_", "fleet_ffmpeg_", "fleet_source_"),
     "monitor": ("fleet_monitor_",),
     "sync": ("fleet_sync_",),
+    "mix": ("fleet_mix_",),
 }
 _PEAK_CLIPS: Final = -1.0
 
@@ -170,7 +178,7 @@ class Player:
         }
 
 
-ALL: Final = ("record", "ingest", "stream", "monitor", "sync")
+ALL: Final = ("record", "ingest", "stream", "monitor", "sync", "mix")
 CAST: Final = (
     Player("hall1-cam", ALL),
     Player(  # a camera that fails, hears digital zero and sees nothing
@@ -245,6 +253,9 @@ def conference() -> str:
         for role in one.roles:
             if role == "sync":
                 text += 'roles.sync.main.target = {type = "path", path = "/mnt"}\n'
+                continue
+            if role == "mix":
+                text += 'roles.mix.main = {sources = {cam = {host = "cam.local"}}, audio = "cam"}\n'
                 continue
             first = "picture" if role == "ingest" else "source"
             text += f'roles.{role}.main.{first} = {{type = "test"}}\n'

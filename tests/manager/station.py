@@ -97,7 +97,7 @@ def registration(boot: str, **more: Any) -> dict[str, Any]:
         "blocked_roles": [],
         "factories": {
             role: {"instances": 0, "settings": {}, "commands": {}}
-            for role in ("ingest", "monitor", "record", "stream", "sync")
+            for role in ("ingest", "mix", "monitor", "record", "stream", "sync")
         },
         "broken_roles": {},
         "devices": [],
