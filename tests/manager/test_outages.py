@@ -32,6 +32,7 @@ async def says(manager: Program, path: str, text: str) -> None:
     async with asyncio.timeout(60):
         while text not in (found := await page(manager, path))[1]:
             assert found[0] in (200, 503)
+            await asyncio.sleep(0.05)
 
 
 async def lost(stranger: Stranger, manager: Program, station: str) -> None:
@@ -55,6 +56,7 @@ async def has_history(stranger: Stranger, station: str) -> None:
             reply = await ask(stranger, "history", station=station)
             events: list[Any] = reply["result"]["events"]
             kinds = [one["kind"] for one in events]
+            await asyncio.sleep(0.05)
 
 
 async def test_locked_while_it_works_and_moved_away_it_answers_and_history_resumes(

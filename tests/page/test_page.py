@@ -58,7 +58,7 @@ class Stage:
             if time.monotonic() - began > timeout:
                 shown = await self.run("return document.body.innerText")
                 raise AssertionError(f"not within {timeout} s: {script}\n{shown}")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         return time.monotonic() - began
 
 
