@@ -353,6 +353,7 @@ class Capture:
         if self._pictures:
             lost = self._pictures.lost()
             values["pictures_dropped"], values["pictures_repeated"] = (f"{it:.4f}" for it in lost)
+            values["held_us"] = self._pictures.held // 1000
         if self._sounds:
             values["sound_lost"] = f"{max(sound.lost() for sound in self._sounds):.4f}"
             values["sound_missing_us"] = sum(sound.missing for sound in self._sounds) // 1000

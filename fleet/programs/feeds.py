@@ -70,6 +70,8 @@ class Pictures(Feed):
         self._given = 0.0
         self._shares = Share(), Share()
         self._came = 0
+        self.held = 0
+        """For how many nanoseconds the last was kept since it came."""
         self._times: dict[int, int] = {}
         """Frame -> when its picture was taken, or came; of the last few."""
 
@@ -93,6 +95,7 @@ class Pictures(Feed):
 
     def take(self, buffer: Any, time: int, settled: bool, held: int) -> None:
         """Show it from the frame it falls into, and keep in mind that it came `held` before."""
+        self.held = held
         before, last = (self._frames.dropped, self._frames.repeated), self.last
         frame = self._frames.put(time + TOGETHER, settled)
         if frame is None:

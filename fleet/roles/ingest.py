@@ -111,6 +111,10 @@ class Ingest(ChildRole[IngestSettings]):
             **{sink(number): track.input for number, track in enumerate(self._tracks)},
         }
         """What comes in, as the capture program calls it."""
+        self._held = gauge(
+            "fleet_ingest_held_seconds",
+            "How long a picture from another machine is kept, to be even where that is not.",
+        )
         self._present = {
             kind: gauge(f"fleet_ingest_{kind}_present", f"1 while there is {kind}, else 0.")
             for kind in ("picture", "sound")
@@ -208,6 +212,7 @@ class Ingest(ChildRole[IngestSettings]):
             self._missing.inc(silent - self._silent)
             self._silent = silent
         self._readers.set(int(values.get("readers", "0")))
+        self._held.set(int(values.get("held_us", "0")) / 1e6)
         for kind, gauge in self._present.items():
             own = [one for one in self._inputs if one.partition("-")[0] == kind]
             gauge.set(all(values.get(one) == "present" for one in own))

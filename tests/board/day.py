@@ -48,6 +48,7 @@ WELL: Final[dict[str, Value]] = {
     "fleet_ffmpeg_duplicated_frames_total": 0,
     "fleet_ffmpeg_speed_ratio": 1,
     "fleet_ingest_readers": 3,
+    "fleet_ingest_held_seconds": 0,
     "fleet_ingest_picture_present": 1,
     "fleet_ingest_sound_present": 1,
     "fleet_ingest_sound_missing_seconds_total": 0,

@@ -125,11 +125,20 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
     host, feed = make_host(role="ingest"), f"udp://127.0.0.1:{free_port()}"
     source = {"type": "url", "url": feed}
     capture = ingest(host, picture=source, sound=source)
+    held: list[float] = []
+
+    def ended(one: Peer) -> bool:
+        held.append(host.registry.get_sample_value("fleet_ingest_held_seconds") or 0)
+        return not one.running
+
     with sending(tmp_path / "film.ts", f"{feed}?pkt_size=1316"):
         await capture.start()
         with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 11) as one:
-            await until(lambda: not one.running, capture)
+            await until(lambda: ended(one), capture)
     await capture.stop()
+    settled = held[len(held) // 3 :]
+    assert 0.5 < min(settled) <= max(settled) < 2.0
+    assert max(settled) - min(settled) < 0.05, "always as long"
     found = await asyncio.to_thread(shown, tmp_path / "a.ts", 2.0)
     assert found.pictures > 200
     assert (found.lost, found.repeated) == (0, 0)
