@@ -21,6 +21,8 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+_DRAWN = "return new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r())))"
+"""Over once all is laid out anew: for a frame a page may still be as wide as it was."""
 WALL, PHONE = (1920, 1080), (360, 780)
 
 
@@ -67,6 +69,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 500,
         )
+        self.run(_DRAWN)
 
     def open(self, url: str) -> None:
         self.driver.get(url)
