@@ -7,6 +7,7 @@ environment and its files. An agent that was not given a tree makes none.
 import errno
 import logging
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -34,17 +35,23 @@ def tree() -> Path | None:
     return place if delegated and os.access(place, os.W_OK) else None
 
 
-def put(pid: int, id_: str) -> None:
-    """Have that process, and all it starts from now on, in the cgroup of a child."""
+def door(id_: str) -> int | None:
+    """An open file by which a process enters the cgroup of a new child; None where it has none."""
     place = tree()
     if place is None:
-        return
+        return None
     try:
-        (place / f"{_NAME}{id_}").mkdir(exist_ok=True)
-        (place / f"{_NAME}{id_}/cgroup.procs").write_text(str(pid))
+        (place / f"{_NAME}{id_}").mkdir()
+        return os.open(place / f"{_NAME}{id_}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno != errno.ESRCH:  # else it has ended
-            log.warning("process %d gets no cgroup of its own: %s", pid, plain(error))
+        log.warning("a child gets no cgroup of its own: %s", plain(error))
+        return None
+
+
+def enter(door: int) -> None:
+    """Go in, in the child itself: what it starts could else be started before it is in."""
+    with suppress(OSError):
+        os.write(door, b"0")
 
 
 def members(id_: str) -> list[int]:

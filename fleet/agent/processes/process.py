@@ -16,6 +16,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -96,7 +97,7 @@ class Process(Child):
         if shutil.which(argv[0], path=environment["PATH"]) is None:
             raise Failed("ProgramMissing", f"{argv[0]} is not on this station: install it")
         out, err = _sink(output, fresh=mark.report), _sink(errors, fresh=False)
-        given = _given(stdin)
+        given, door = _given(stdin), cgroups.door(mark.id)
         # A child begins with SIGHUP held back: it is for the agent alone, also where somebody sends
         # it to the whole unit. One that comes in this moment reaches the agent afterwards.
         held = set() if mark.stop == signal.SIGHUP else {signal.SIGHUP}
@@ -110,16 +111,17 @@ class Process(Child):
                 cwd=cwd if cwd.is_dir() else "/",
                 env=environment,
                 start_new_session=True,
+                preexec_fn=None if door is None else partial(cgroups.enter, door),
             )
         except OSError as error:
+            cgroups.remove(mark.id)
             raise Failed(
                 "ProgramUnusable", f"{argv[0]} cannot be run: {error.strerror or error}"
             ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            for number in (given, out, err):
+            for number in (given, out, err, *([] if door is None else [door])):
                 os.close(number)
-        cgroups.put(popen.pid, mark.id)
         try:
             stat, pidfd = left_behind.stat(popen.pid), os.pidfd_open(popen.pid)
         except OSError as error:
