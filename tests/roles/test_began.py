@@ -108,7 +108,7 @@ async def test_what_an_ingest_captured_tells_when_also_encoded_anew_and_over_a_k
         await encoded.stop()
         await ingest.stop()
     assert [child.adopted for child in after.children] == [True, True], "capture and its copy"
-    assert_found(recordings(directory)[1:])  # the first begins black
+    assert_found(recordings(directory)[1:-1])  # the first begins black
     assert_found(recordings(host.recordings)[1:-1])
 
 
@@ -131,5 +131,6 @@ async def test_what_comes_from_another_machine_tells_when_it_came(
     said = [
         datetime.fromisoformat(probe(file)["format"]["tags"]["creation_time"]) for file in files
     ]
-    for file, at in zip(files[1:], said[1:], strict=True):
-        assert abs((began(file) - at).total_seconds()) < 1.5, "as it was opened, each its own"
+    assert said == sorted(set(said)), "each its own"
+    for file, at in zip(files[3:], said[3:], strict=True):  # it is made when it is written
+        assert 0 <= (at - began(file)).total_seconds() + PICTURE < 5
