@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from attrs import field, frozen
 from msgspec import Meta
@@ -30,6 +30,7 @@ MAX_REVISION: Final = 2**53 - 1
 """The highest revision: the largest integer every JSON reader holds exactly (RFC 7493)."""
 Boot = Annotated[str, Meta(min_length=1, max_length=64)]
 """Random text made at each start of a program."""
+ShortText = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
 """How often, or how many."""
 Revision = Annotated[int, Meta(ge=1, le=MAX_REVISION)]
@@ -41,6 +42,8 @@ MAX_FAMILIES: Final = 2000
 MAX_SAMPLES: Final = 5000
 """Of one family."""
 MAX_PROBLEMS: Final = 2000
+MAX_SPANS: Final = 100
+"""Stretches of one kind that are told of one segment."""
 MAX_LISTED: Final = 1000
 """Addresses, devices, roles or problems that one message can list."""
 EXEC: Final = "exec"
@@ -475,6 +478,97 @@ class Telemetry:
     def by_name(self) -> Mapping[str, Family]:
         """Its families, the last of each name."""
         return {family.name: family for family in self.families}
+
+
+@frozen
+class SegmentStream:
+    """One track of a segment. `name`, `language`: None where it has none; `frames`: pictures, or
+    packets of sound.
+    """
+
+    kind: Literal["video", "audio"]
+    codec: ShortText
+    name: ShortText | None
+    language: ShortText | None
+    frames: Count
+
+
+@frozen
+class Span:
+    """From when to when something is so; `what`: the track or channel, None where it is all."""
+
+    begin: datetime
+    end: datetime
+    what: ShortText | None = None
+
+
+Spans = Annotated[tuple[Span, ...], Meta(max_length=MAX_SPANS)]
+
+
+@frozen
+class SegmentCheck:
+    """What was found when a segment was decoded whole.
+
+    `missing`, `damaged`: pictures; `dropouts`: holes in the sound; `loudness`: LUFS; `offset`:
+    seconds the sound is ahead of the picture; both None where it cannot be told. `error`: why it
+    does not decode; `skipped`: why nobody looked.
+    """
+
+    at: datetime
+    missing: Count = 0
+    damaged: Count = 0
+    dropouts: Spans = ()
+    silences: Spans = ()
+    black: Spans = ()
+    frozen: Spans = ()
+    loudness: float | None = None
+    offset: float | None = None
+    error: Annotated[str, Meta(max_length=500)] | None = None
+    skipped: Annotated[str, Meta(max_length=500)] | None = None
+
+
+@frozen
+class Segment:
+    """One closed file of a recording.
+
+    `number` rises by one within an `index`, which is random text and new whenever the station
+    begins its index anew; `file`: below the station's recordings; `begin`, `end`: by the packets'
+    times; `gap`: seconds to the one before of its instance; `ended`: why there is no more of it.
+    """
+
+    index: Boot
+    number: Annotated[int, Meta(ge=1, le=MAX_REVISION)]
+    file: Annotated[str, Meta(min_length=1, max_length=1024)]
+    room: ShortText | None
+    role: ShortText
+    instance: ShortText
+    begin: datetime
+    end: datetime
+    bytes: Count
+    streams: Annotated[tuple[SegmentStream, ...], Meta(max_length=64)]
+    frames: Count
+    checksum: ShortText | None
+    gap: float | None
+    ended: Literal["full", "stopped", "source lost", "crash"]
+    check: SegmentCheck | None = None
+    """None until it was read back."""
+
+
+@frozen
+class LastSegment:
+    """The last segment that somebody has."""
+
+    index: Boot
+    number: Count
+
+
+@frozen
+class SegmentList:
+    """What the station's command `segments {after}` gives: those that follow; `more`: not all."""
+
+    index: Boot
+    segments: tuple[Segment, ...]
+    more: bool
 
 
 @frozen

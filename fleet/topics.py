@@ -18,6 +18,7 @@ _STATION_KINDS = {
     "ack": 0,
     "telemetry": 0,
     "log": 0,
+    "segment": 0,
     "thumbnail": 2,
     "command": 3,
     "reply": 1,

@@ -9,7 +9,9 @@ from fleet.topics import Address, Topics
 _stations = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
 _LEVELS = {
-    **dict.fromkeys(["registration", "presence", "status", "config", "ack", "telemetry", "log"], 0),
+    **dict.fromkeys(
+        ["registration", "presence", "status", "config", "ack", "telemetry", "log", "segment"], 0
+    ),
     "thumbnail": 2,
     "command": 3,
     "reply": 1,
