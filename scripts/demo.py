@@ -1,4 +1,4 @@
-"""The demonstration: a private broker, a manager, Prometheus and three stations at work.
+"""The demonstration: a private broker, a manager, Prometheus and a whole room at work.
 
 Everything is the real thing, as processes of their own; this only starts it, shows what
 `fleet status` knows, and ends it. Run it as `make demo [DURATION=20]`.
@@ -36,10 +36,15 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("examples/demo.toml")
 STATIONS = {
     "hall1-cam": "b827eb0000a1",
-    "hall2-cam": "b827eb0000b1",
+    "hall1-slides": "b827eb0000a2",
+    "hall1-mix": "b827eb0000a3",
     "hall2-slides": "b827eb0000b2",
 }
 BLOCKING = "hall2-slides"
+COPIES = {"hall1-cam": "local-copy", "hall1-slides": "local-copy"}
+"""Where a station's recordings are, if not at the top."""
+STORAGE = "/mnt/storage"
+"""Where copies go by the file; here they go beside the recordings."""
 HEADER = ("ROOM", "STATION", "PRESENCE", "ROLE", "INSTANCE", "STATE", "REVISION", "RECORDED")
 PACE = 0.5
 """Seconds between two looks."""
@@ -53,7 +58,10 @@ class Demo:
     def __init__(self, work: Path, recordings: Path) -> None:
         self.parts = Parts(work)
         self.console = Console(highlight=False, markup=False)
-        self.recordings = {name: Recording(recordings / name) for name in STATIONS}
+        self.recordings = {
+            name: Recording(recordings / name / COPIES.get(name, "")) for name in STATIONS
+        }
+        self._recordings = recordings
         self._work = work
         self._claims: list[socket.socket] = []
         self._last: StatusResult | None = None
@@ -84,7 +92,7 @@ class Demo:
             ],
         )
         for name, id_ in STATIONS.items():
-            recordings = self.recordings[name].directory
+            recordings = self._recordings / name
             recordings.mkdir(parents=True)
             settings = self._work / f"{name}.toml"
             blocked = 'blocked_roles = ["record"]\n' if name == BLOCKING else ""
@@ -124,8 +132,12 @@ class Demo:
     async def _apply(self, broker: str) -> None:
         fleet = Path(sys.executable).with_name("fleet")
         self.console.print(f"$ fleet apply --yes --force {FILE}")
+        storage = self._recordings / "copies"
+        storage.mkdir()
+        file = self._work / FILE.name
+        file.write_text((ROOT / FILE).read_text().replace(STORAGE, str(storage)))
         applied = await asyncio.create_subprocess_exec(
-            *(fleet, "--broker", broker, "apply", "--yes", "--force", FILE),
+            *(fleet, "--broker", broker, "apply", "--yes", "--force", file),
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
         )
@@ -182,7 +194,7 @@ class Demo:
         return lines
 
     def conclude(self) -> bool:
-        """A line per station; whether both recordings are whole."""
+        """A line per station; whether all recordings are whole."""
         known = wanted(self._last.stations) if self._last else ()
         said = {one.name: standing_text(one) for one in known}
         well = True
@@ -199,7 +211,7 @@ class Demo:
                 continue
             files = f"{len(recording.files)} file{'s'[: len(recording.files) != 1]}"
             print(f"{name}: {seconds:.1f} s in {files}, {decimal(recording.size)}, decodes whole")
-        place = os.path.relpath(next(iter(self.recordings.values())).directory.parent)
+        place = os.path.relpath(self._recordings)
         print(f"recordings: {place}/")
         return well
 
@@ -230,7 +242,7 @@ async def run(duration: float | None, recordings: Path) -> bool:
 
 def main() -> None:
     """Read the arguments and run."""
-    parser = argparse.ArgumentParser(description="A broker, a manager and three stations at work.")
+    parser = argparse.ArgumentParser(description="A broker, a manager and a room at work.")
     parser.add_argument("--duration", type=float, metavar="S", help="end by itself after S seconds")
     parser.add_argument(
         "--recordings",

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -150,27 +151,33 @@ def free_port() -> int:
 
 
 def claim(conference: Path) -> list[socket.socket]:
-    """Claim the ports that ingests of a conference file listen on, until the sockets are closed.
+    """Claim the ports that a conference file has things listen on, until the sockets are closed.
 
     Raises:
         PartFailed: one is taken; its readers would record what somebody else offers there.
     """
     claims = []
-    for profile in tomllib.loads(conference.read_text())["profiles"].values():
-        for name, settings in profile["roles"].get("ingest", {}).items():
-            address = settings["listen"], settings["port"]
-            mark = socket.socket(socket.AF_UNIX)
-            claims.append(mark)
-            try:
-                # Another demo may not listen yet: it is known by a name beside the port.
-                mark.bind("\0fleet demo {}:{}".format(*address))
-                socket.create_server(address).close()
-            except OSError as error:
-                raise PartFailed(
-                    f"ingest/{name} cannot listen on {address[0]}:{address[1]}: {error.strerror}; "
-                    f"end what does (another demo?), or change the port in {conference}"
-                ) from None
+    for station in tomllib.loads(conference.read_text())["stations"].values():
+        for role in ("ingest", "mix"):
+            for name, settings in station["roles"].get(role, {}).items():
+                claims.append(_claim(f"{role}/{name}", settings, conference))
     return claims
+
+
+def _claim(instance: str, settings: dict[str, Any], conference: Path) -> socket.socket:
+    address = settings["listen"], settings["port"]
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        # Another demo may not listen yet: it is known by a name beside the port.
+        mark.bind("\0fleet demo {}:{}".format(*address))
+        socket.create_server(address).close()
+    except OSError as error:
+        mark.close()
+        raise PartFailed(
+            f"{instance} cannot listen on {address[0]}:{address[1]}: {error.strerror}; "
+            f"end what does (another demo?), or change the port in {conference}"
+        ) from None
+    return mark
 
 
 def scraping(manager: str, directory: Path) -> Path:

@@ -108,12 +108,12 @@ async def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Async
         await one.end()
 
 
-async def test_it_ends_by_itself_and_both_recordings_are_whole(run: Run) -> None:
-    demo = await run.start("--duration", "4")
+async def test_it_ends_by_itself_and_all_recordings_are_whole(run: Run) -> None:
+    demo = await run.start("--duration", "8")
     assert await asyncio.wait_for(demo.wait(), 180) == 0, run.said
     assert "\x1b" not in run.said
     assert BLOCKED in run.said
-    assert run.said.count("decodes whole") == 2
+    assert run.said.count("decodes whole") == 3
     assert "FLEET_BROKER=mqtt://127.0.0.1:" in run.said
     run.ended_without_a_trace()
 
@@ -150,7 +150,7 @@ async def test_page_and_prometheus_are_there_until_ctrl_c_and_no_other_demo_besi
     assert sorted(rule["name"] for rule in loaded()) == sorted(wanted)
     await run.comes_to(lambda: {one["health"] for one in loaded()} == {"ok"}, "every rule's turn")
     stations = "query?query=fleet_station_up==1"
-    await run.comes_to(lambda: len(ask(stations)["result"]) == 3, "three stations in Prometheus")
+    await run.comes_to(lambda: len(ask(stations)["result"]) == 4, "four stations in Prometheus")
 
     listening = [
         connection.laddr.ip
@@ -168,13 +168,14 @@ async def test_page_and_prometheus_are_there_until_ctrl_c_and_no_other_demo_besi
     assert "another demo?" in later.said
     later.ended_without_a_trace()
 
-    running = [*(f"{role} +main" for role in ("ingest", "stream", "monitor")), "record +capture"]
+    roles = ("ingest", "mix", "record", "stream", "monitor", "sync")
+    running = [f"{role} +main" for role in roles]
     await run.comes_to(lambda: BLOCKED in run.said and run.shows(*running), "the table")
     demo.send_signal(signal.SIGINT)
     demo.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
-    assert run.said.count("decodes whole") == 2
-    assert re.search(r"hall1-cam: .* in 2 files, .* decodes whole", run.said)
+    assert run.said.count("decodes whole") == 3
+    assert re.search(r"hall1-mix: .* decodes whole", run.said)
     run.ended_without_a_trace()
 
 
