@@ -18,6 +18,7 @@ from fleet.model import (
     Presence,
     PresenceState,
     Registration,
+    Segment,
     Status,
     Telemetry,
 )
@@ -103,6 +104,22 @@ class Hearing:
             if not message.retain:
                 self._ledger.note_presence(station, heard.state, said.boot)
             self._pusher.consider(station, heard)
+
+    def recorded(self, station: str, message: Message) -> Segment | None:
+        """The segment that a station told of, if it may tell of one now and it can be read."""
+        self._counts.messages["segment"] += 1
+        if message.retain or not message.payload or len(message.payload) > MAX_PAYLOAD:
+            self._clear("segment", message, "kept by the broker, empty or too long")
+        elif self._inventory.work.take(station, time.monotonic(), 0.0):
+            began = time.perf_counter()
+            try:
+                return decode(message.payload, Segment)
+            except Undecodable as error:
+                self.ignore("segment", message, str(error))
+            finally:
+                taken = time.perf_counter() - began
+                self._inventory.work.spend(station, time.monotonic(), taken)
+        return None
 
     def pictured(self, station: str, whose: tuple[str, ...], message: Message) -> None:
         """A thumbnail came; `whose`: role and instance."""

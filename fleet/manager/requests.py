@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from fleet.manager.operations import applying, check, doctor, history, schedule, stations
+from fleet.manager.operations import (
+    applying,
+    check,
+    doctor,
+    history,
+    recordings,
+    schedule,
+    stations,
+)
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import DEADLINE, BadStore
 from fleet.model import (
@@ -30,7 +38,9 @@ from fleet.operations import (
     DiffArguments,
     HistoryArguments,
     MaintenanceArguments,
+    MarkArguments,
     PlanArguments,
+    RecordingsArguments,
     RetireArguments,
     RollbackArguments,
     RolloutArguments,
@@ -67,6 +77,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "maintenance": (MaintenanceArguments, stations.maintenance),
     "talk": (TalkArguments, stations.talk),
     "schedule": (ScheduleArguments, schedule.schedule),
+    "recordings": (RecordingsArguments, recordings.recordings),
+    "mark": (MarkArguments, recordings.mark),
     "doctor": (_NoArguments, doctor.doctor),
     "check": (CheckArguments, check.check),
 }

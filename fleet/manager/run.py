@@ -115,6 +115,7 @@ class ManagerRun:
         self._guard.keep("schedule", self._schedule.keep)
         optouts = OptOuts(self._ledger, self._inventory, self._session.asker)
         self._guard.keep("opt-outs", optouts.keep)
+        self._guard.keep("recordings", self._session.recordings.keep)
         await mqtt.keep(self._broker, f"fleet-manager-{self._session.boot}", self._session)
 
     async def _open(self) -> None:

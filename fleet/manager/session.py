@@ -18,6 +18,7 @@ from typing import Any, Final
 from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.operations.desk import Desk
+from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
 from fleet.manager.rollouts.engine import Rollouts
@@ -79,6 +80,7 @@ class ManagerSession:
             ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
         )
         self.asker = StationAsker(topics, self.boot)
+        self.recordings = Recordings(ledger, inventory, self.asker)
         self._requests = OperatorRequests(
             Desk(
                 ledger,
@@ -89,6 +91,7 @@ class ManagerSession:
                 self._clear,
                 self.boot,
                 self.asker.ask,
+                self.recordings,
             )
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,6 +136,7 @@ class ManagerSession:
             *(Filter(topics.station("+", kind), qos=0, bare=True) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
             *self.asker.filters,
+            Filter(topics.station("+", "segment"), bare=True),
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
@@ -200,6 +204,10 @@ class ManagerSession:
             self._hearing.sent(address.station, message)
             if message.retain and not message.payload:
                 self._hear_cleared(address.station)
+        elif address.station is not None and address.kind == "segment":
+            found = self._hearing.recorded(address.station, message)
+            if found is not None:
+                self.recordings.heard(address.station, found)
         elif address.station is not None:
             self._hearing.said(address.station, address.kind, message)
         elif address.kind == "presence":

@@ -135,7 +135,7 @@ def _by_heading(stranger: Stranger) -> dict[str, Any]:
         for part, name in _TOPICS.items():
             heading = heading.replace(part, name)
         keep = heading not in found or heading.rpartition("/")[2] in ("status", "ack", "telemetry")
-        if message.payload and keep and "/bob" not in heading:
+        if message.payload and keep and not ("/bob" in heading or "/manager-" in heading):
             found[heading] = message.json
     return found
 

@@ -1,7 +1,7 @@
 """What is known of the rooms: their hours, talks, and where somebody works. Pure."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,7 +11,7 @@ from fleet.manager.conference import file
 from fleet.manager.conference.hours import Override, OverrideKind, Talk, in_use, open_until
 from fleet.manager.conference.talks import RoomTalks, TalksNow
 from fleet.manager.conference.wanted import ConferenceFile, Header, Room, ScheduleSource
-from fleet.schedule import Matched, Schedule, match
+from fleet.schedule import Matched, Schedule, ScheduledTalk, match
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,15 @@ class Rooms:
             talk = self._talks[room].now(at).on
             return talk.end if talk else None
         return open_until(self._hours(room), self.header.timezone, at)
+
+    def all_talks(self) -> Iterator[tuple[str, ScheduledTalk]]:
+        """(room, talk) of every talk in a room that the schedule knows."""
+        if self.schedule is None:
+            return
+        ours = {theirs: room for room, several in self.matched.rooms.items() for theirs in several}
+        for talk in self.schedule.talks:
+            if talk.room in ours:
+                yield ours[talk.room], talk
 
     def in_use(self, room: str, at: datetime) -> bool:
         """Whether the room's hours have `at` in them."""

@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 from attrs import frozen
 
+from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, stations
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.stations.inventory import Inventory
@@ -47,6 +48,7 @@ class Desk:
     clear: Callable[[str], Awaitable[None]]
     boot: str
     ask: AskStation
+    recordings: Recordings
 
     @property
     def timezone(self) -> str:

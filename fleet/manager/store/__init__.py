@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import history, rollouts, rows, schedules
+from fleet.manager.store import history, recordings, rollouts, rows, schedules
 from fleet.manager.store.database import Database
 from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.records import (
@@ -35,7 +35,8 @@ from fleet.manager.store.records import (
 )
 from fleet.manager.store.sqlite import open_file
 from fleet.manager.store.tables import ACK, KEEPER, PRESENCE, RETIREMENT, REVISION, SAID, STATION
-from fleet.model import Ack, DeadlineExceeded, Result
+from fleet.model import Ack, DeadlineExceeded, Result, Segment
+from fleet.operations import CutMark
 from fleet.wire import format_time, to_json
 
 __all__ = [
@@ -259,6 +260,40 @@ class ManagerStore:
         """The last good schedule."""
         with self._reading() as connection:
             return schedules.load(connection)
+
+    def record(self, told: Sequence[tuple[str, Segment]]) -> None:
+        """Keep segments (station, segment); one that is told again is one still.
+
+        Raises:
+            BadStore: they could not be written; none is kept.
+        """
+        with self._writing() as connection:
+            recordings.save(connection, told)
+
+    def recorded(self, begin: datetime, end: datetime) -> list[tuple[str, Segment]]:
+        """(station, segment) of those that begin in that time."""
+        with self._reading() as connection:
+            return recordings.between(connection, begin, end)
+
+    def recorded_of(self, station: str) -> Sequence[tuple[str, int]]:
+        """Index and number of all segments of a station."""
+        with self._reading() as connection:
+            return recordings.known(connection, station)
+
+    def mark(self, mark: CutMark) -> None:
+        """Keep a mark.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        with self._writing() as connection:
+            recordings.mark(connection, mark)
+            _in_time()
+
+    def marks(self, begin: datetime, end: datetime) -> list[CutMark]:
+        """The marks of that time."""
+        with self._reading() as connection:
+            return recordings.marks(connection, begin, end)
 
     def rollout(self, number: int | None = None) -> Rollout | None:
         """The rollout `number`, or the last one."""

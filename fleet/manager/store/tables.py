@@ -110,6 +110,26 @@ SCHEDULE_CHANGE = sa.Table(
     sa.Column("at", sa.String(32)),
     sa.Column("text", sa.Text),
 )
+SEGMENT = sa.Table(
+    "segment",
+    _META,
+    sa.Column("station", sa.String(64), primary_key=True),
+    sa.Column("index", sa.String(64), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("begin", sa.String(32)),
+    sa.Column("payload", sa.Text),
+)
+MARK = sa.Table(
+    "mark",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("room", sa.String(64)),
+    sa.Column("kind", sa.String(8)),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+    sa.Column("set_at", sa.String(32)),
+    sa.Column("note", sa.Text),
+)
 ACK = sa.Table(
     "ack",
     _META,

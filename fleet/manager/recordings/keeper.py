@@ -1,0 +1,227 @@
+"""Keeps what stations tell of their recordings, asks for what was missed, and judges each talk.
+
+A station tells of a segment as soon as it is closed. Whatever nobody heard, it is asked for: when
+it comes online, and when its numbers have a hole.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from attrs import define, field
+
+from fleet.manager.asking import NoAnswer, StationAsker
+from fleet.manager.recordings.coverage import Kept
+from fleet.manager.recordings.receipts import receipt
+from fleet.manager.stations.inventory import Inventory
+from fleet.manager.store import BadStore
+from fleet.manager.store.ledger import Ledger
+from fleet.model import PresenceState, Segment, SegmentList
+from fleet.operations import CutMark, Receipt
+from fleet.schedule import ScheduledTalk
+from fleet.strict import Mistakes
+from fleet.wire import from_json
+
+log = logging.getLogger(__name__)
+
+_TICK: Final = 1.0
+_ASK_AGAIN: Final = 60.0
+"""Seconds between two questions to a station that has told all, or does not answer."""
+_COPIES_AGAIN: Final = 30.0
+_PATIENCE: Final = 10.0
+_LONGEST: Final = timedelta(hours=24)
+"""Of one segment: what began earlier has nothing to do with a talk."""
+_MOST_WAITING: Final = 20_000
+"""SegmentList that wait to be written; what is lost here is asked for again."""
+_FRESH: Final = 5.0
+"""Seconds for which today's receipts are good."""
+_DAY: Final = timedelta(hours=18)
+
+
+@define
+class _OfStation:
+    """What is known of one station's index."""
+
+    index: str | None = None
+    numbers: set[int] = field(factory=set)
+    reached: int = 0
+    """All numbers up to this are known."""
+    next: float = 0.0
+    """When it is asked again."""
+    copied: set[str] = field(factory=set)
+    copies: bool = False
+    """Whether something copies what it records."""
+    copied_after: str = ""
+    copies_next: float = 0.0
+
+    def learn(self, index: str, number: int) -> None:
+        if index != self.index:
+            self.index, self.numbers, self.reached = index, set(), 0
+        if number > self.reached:
+            self.numbers.add(number)
+        while self.reached + 1 in self.numbers:
+            self.reached += 1
+            self.numbers.discard(self.reached)
+
+
+class Recordings:
+    """All that stations recorded."""
+
+    def __init__(self, ledger: Ledger, inventory: Inventory, asker: StationAsker) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._asker = asker
+        self._stations: dict[str, _OfStation] = {}
+        self._waiting: list[tuple[str, Segment]] = []
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._today: tuple[Receipt, ...] = ()
+        self._today_at = 0.0
+
+    def heard(self, station: str, segment: Segment) -> None:
+        """A station told of a segment."""
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append((station, segment))
+
+    async def keep(self) -> None:
+        """Write down and ask for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._write()
+            for id_, heard in list(self._inventory):
+                if heard.state is PresenceState.ONLINE and self._inventory.connected:
+                    if id_ not in self._asking:
+                        self._asking[id_] = asyncio.create_task(self._ask(id_))
+                elif id_ in self._stations:
+                    self._stations[id_].next = loop.time()  # as soon as it is back
+            await asyncio.sleep(_TICK)
+
+    async def _write(self) -> None:
+        if not self._waiting:
+            return
+        told, self._waiting = self._waiting, []
+        try:
+            await self._ledger.keeper.run(self._ledger.keeper.opened.record, told)
+        except BadStore as error:
+            log.error("what was recorded is not written down yet: %s", error)
+            self._waiting = [*told, *self._waiting][:_MOST_WAITING]
+            return
+        for station, one in told:
+            self._of(station).learn(one.index, one.number)
+
+    def _of(self, station: str) -> _OfStation:
+        return self._stations.setdefault(station, _OfStation())
+
+    async def _ask(self, station: str) -> None:
+        try:
+            await self._ask_for_segments(station)
+            await self._ask_for_copies(station)
+        except (NoAnswer, Mistakes, BadStore) as error:
+            log.debug("%s does not tell what it recorded: %s", station, error)
+        except Exception:  # of one station: the others are asked on
+            log.exception("what %s recorded cannot be understood", station)
+        finally:
+            del self._asking[station]
+
+    async def _ask_for_segments(self, station: str) -> None:
+        loop = asyncio.get_running_loop()
+        if station not in self._stations:
+            store = self._ledger.keeper
+            of = self._of(station)
+            for index, number in await store.run(store.opened.recorded_of, station):
+                of.learn(index, number)
+        of = self._of(station)
+        if loop.time() < of.next and not of.numbers:
+            return
+        of.next = loop.time() + _ASK_AGAIN
+        more = True
+        while more:
+            after = {"index": of.index, "number": of.reached} if of.index else None
+            reply = await self._asker.ask(
+                station, "station", "segments", {"after": after}, None, _PATIENCE
+            )
+            if reply.error is not None:  # an agent of an earlier release
+                return
+            found = from_json(reply.result, SegmentList)
+            for one in found.segments:
+                self.heard(station, one)
+            reached = of.reached
+            await self._write()
+            more = found.more and of.reached > reached
+
+    async def _ask_for_copies(self, station: str) -> None:
+        loop, of = asyncio.get_running_loop(), self._of(station)
+        config = self._ledger[station].config
+        instances = list(config.roles.get("sync", {})) if config else []
+        of.copies = bool(instances)
+        if loop.time() < of.copies_next:
+            return
+        of.copies_next = loop.time() + _COPIES_AGAIN
+        for instance in instances:
+            after, more = "", True
+            while more:
+                asked = {"after": after, "verified": True}
+                reply = await self._asker.ask(station, "sync", "list", asked, instance, _PATIENCE)
+                if reply.error is not None or not isinstance(reply.result, dict):
+                    break
+                files: Sequence[Any] = reply.result.get("files") or ()
+                paths = [one["path"] for one in files if isinstance(one, dict) and "path" in one]
+                of.copied.update(path for path in paths if isinstance(path, str))
+                more = bool(reply.result.get("more")) and bool(paths) and paths[-1] > after
+                after = paths[-1] if paths else after
+
+    # -- what people ask ----------------------------------------------------------------------
+
+    async def mark(self, mark: CutMark) -> None:
+        """Keep a mark.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        await self._ledger.keeper.run(self._ledger.keeper.opened.mark, mark)
+        self._today_at = 0.0
+
+    async def receipts(
+        self, talks: Iterable[tuple[str, ScheduledTalk]], now: datetime
+    ) -> tuple[Receipt, ...]:
+        """One for each (room, talk), by time.
+
+        Raises:
+            BadStore: the store cannot be read.
+        """
+        wanted = sorted(talks, key=lambda one: (one[1].begin, one[0]))
+        if not wanted:
+            return ()
+        begin = min(talk.begin for _, talk in wanted) - _LONGEST
+        end = max(talk.end for _, talk in wanted) + timedelta(hours=1)
+        await self._write()
+        store = self._ledger.keeper
+        recorded = await store.run(store.opened.recorded, begin, end)
+        marks = await store.run(store.opened.marks, begin, end)
+        of_room: dict[str, list[Kept]] = {}
+        for station, one in recorded:
+            of, facts = self._of(station), self._ledger[station].facts
+            room = one.room or facts.room or ""
+            copied = one.file in of.copied if of.copies else None
+            of_room.setdefault(room, []).append(Kept(facts.name or station, one, copied))
+        return tuple(
+            receipt(room, talk, of_room.get(room, ()), marks, now) for room, talk in wanted
+        )
+
+    async def today(self) -> tuple[Receipt, ...]:
+        """The receipts of the talks around now; a few seconds old at most.
+
+        Raises:
+            BadStore: the store cannot be read.
+        """
+        loop, now = asyncio.get_running_loop(), datetime.now(UTC)
+        if loop.time() - self._today_at >= _FRESH or not self._today_at:
+            near = (
+                (room, talk)
+                for room, talk in self._ledger.rooms.all_talks()
+                if now - _DAY <= talk.end and talk.begin <= now + _DAY
+            )
+            self._today = await self.receipts(near, now)
+            self._today_at = loop.time()
+        return self._today

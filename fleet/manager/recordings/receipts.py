@@ -1,0 +1,77 @@
+"""Whether a talk is there, and plays: green, yellow with the reason, red. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
+from fleet.model import counted
+from fleet.operations import Coverage, CutMark, Gap, Receipt, Verdict
+from fleet.schedule import ScheduledTalk
+
+_WAIT: Final = timedelta(minutes=31)
+"""After a talk's end, for the segment to be closed that has it: half an hour is the longest."""
+_MARKED: Final = timedelta(minutes=30)
+"""What before and after a talk its marks may lie."""
+
+
+def receipt(
+    room: str, talk: ScheduledTalk, kept: Iterable[Kept], marks: Sequence[CutMark], now: datetime
+) -> Receipt:
+    """What is known of a talk at `now`; `kept`: what was recorded in its room."""
+    of_room = list(kept)
+    found = coverage(talk.begin, talk.end, of_room)
+    own = tuple(
+        one
+        for one in marks
+        if one.room == room and talk.begin - _MARKED <= one.at <= talk.end + _MARKED
+    )
+    verdict, why = _judged(talk, found, of_room, now)
+    return Receipt(talk, room, verdict, why, found, own)
+
+
+def _judged(
+    talk: ScheduledTalk, found: Sequence[Coverage], kept: Sequence[Kept], now: datetime
+) -> tuple[Verdict | None, str]:
+    if now < talk.begin:
+        return None, "has not begun"
+    if now < talk.end:
+        return None, "goes on"
+    is_closed = any(one.segment.end >= talk.end for one in kept)
+    if not is_closed and now < talk.end + _WAIT and kept:
+        return None, "its last file is not closed yet"
+    if not found:
+        return "red", "nothing of it was recorded"
+    best = found[0]
+    if best.missing > TOLERANCE.total_seconds():
+        gaps = "; ".join(map(_told, best.gaps))
+        exists = f"{best.share:.0%} is in {best.instance} of {best.station}"
+        return "red", f"{best.missing:.0f} s are missing ({gaps}); {exists}"
+    whole = [one for one in found if one.missing <= TOLERANCE.total_seconds()]
+    reasons = [(_reason(one), one) for one in whole]
+    for reason, _ in reasons:
+        if reason is None:
+            return "green", "covered, decodes, heard and copied"
+    reason, one = min(reasons, key=lambda it: len(it[1].findings))
+    broken = all(any("does not decode" in text for text in it.findings) for it in whole)
+    where = f"{one.instance} of {one.station}"
+    return ("red" if broken else "yellow"), f"{reason}; it is in {where}"
+
+
+def _told(gap: Gap) -> str:
+    seconds = (gap.end - gap.begin).total_seconds()
+    return f"{seconds:.0f} s from {gap.begin:%H:%M:%S} UTC, {gap.why}"
+
+
+def _reason(one: Coverage) -> str | None:
+    """Why one that covers all of it is not green."""
+    if one.findings:
+        more = f" and {len(one.findings) - 1} more" if len(one.findings) > 1 else ""
+        return one.findings[0] + more
+    if one.unread:
+        return f"{counted(one.unread, 'file')} not read back yet"
+    if one.copied is None:
+        return "nothing copies it off the box"
+    if one.copied < len(one.files):
+        return f"{one.copied} of {counted(len(one.files), 'file')} copied so far"
+    return None

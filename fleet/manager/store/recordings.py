@@ -1,0 +1,73 @@
+"""SegmentList that stations told of, and marks that people set, as the store has them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from fleet.manager.store.tables import MARK, SEGMENT
+from fleet.model import Segment
+from fleet.operations import CutMark
+from fleet.wire import decode, encode, format_time, to_json
+
+
+def save(connection: sa.Connection, told: Iterable[tuple[str, Segment]]) -> None:
+    """Keep each as it was told last; a segment is one row however often it is told."""
+    latest = {(station, one.index, one.number): one for station, one in told}
+    for (station, index, number), one in latest.items():
+        which = sa.and_(
+            SEGMENT.c.station == station, SEGMENT.c.index == index, SEGMENT.c.number == number
+        )
+        connection.execute(sa.delete(SEGMENT).where(which))
+        connection.execute(
+            sa.insert(SEGMENT).values(
+                station=station,
+                index=index,
+                number=number,
+                begin=format_time(one.begin),
+                payload=encode(one).decode(),
+            )
+        )
+
+
+def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[tuple[str, Segment]]:
+    """(station, segment) of those that begin in that time, by begin."""
+    rows = connection.execute(
+        sa.select(SEGMENT.c.station, SEGMENT.c.payload)
+        .where(SEGMENT.c.begin >= format_time(begin), SEGMENT.c.begin < format_time(end))
+        .order_by(SEGMENT.c.begin)
+    )
+    return [(row.station, decode(row.payload.encode(), Segment)) for row in rows]
+
+
+def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int]]:
+    """Index and number of all that a station told of."""
+    rows = connection.execute(
+        sa.select(SEGMENT.c.index, SEGMENT.c.number).where(SEGMENT.c.station == station)
+    )
+    return [(index, number) for index, number in rows]
+
+
+def mark(connection: sa.Connection, one: CutMark) -> None:
+    """Keep a mark."""
+    connection.execute(sa.insert(MARK).values(to_json(one)))
+
+
+def marks(connection: sa.Connection, begin: datetime, end: datetime) -> list[CutMark]:
+    """Those of that time, by time."""
+    rows = connection.execute(
+        sa.select(MARK)
+        .where(MARK.c.at >= format_time(begin), MARK.c.at < format_time(end))
+        .order_by(MARK.c.at, MARK.c.number)
+    )
+    return [
+        CutMark(
+            row.room,
+            row.kind,
+            datetime.fromisoformat(row.at),
+            row.by,
+            datetime.fromisoformat(row.set_at),
+            row.note,
+        )
+        for row in rows
+    ]
