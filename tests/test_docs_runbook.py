@@ -46,6 +46,9 @@ HEALED = {
     "ProgramUnusable": HERE,
     "DirectoryMissing": HERE,
     "FileMissing": HERE,
+    "SourceRefused": "roles/test_login.py::"
+    "test_a_camera_that_refuses_is_recorded_with_its_password",
+    "EncoderFallback": "media/test_encoders.py::test_a_recording_says_what_encodes_instead",
     "SourceUnreachable": HERE,
     "SourceUnreadable": HERE,
     "PortInUse": HERE,

@@ -104,7 +104,9 @@ async def test_the_device_that_encodes_is_taken(graphics: Path, tmp_path: Path) 
     assert "x264enc bitrate=2000 " in pipeline(Chosen())
 
 
-async def test_a_recording_says_what_encodes_instead(graphics: Path, host: RealHost) -> None:
+async def test_a_recording_says_what_encodes_instead(
+    graphics: Path, host: RealHost, tmp_path: Path
+) -> None:
     source = {"type": "test", "size": "160x90"}
     given = {"source": source, "encoder": "vaapi", "minimum_free_gib": 0}
     role = Record(host, structure(given, RecordSettings))
@@ -114,3 +116,9 @@ async def test_a_recording_says_what_encodes_instead(graphics: Path, host: RealH
     assert str(graphics) in str(host.noted[1])
     assert host.noted[0] == "EncoderFallback"
     assert "libx264" in role.child.argv
+    after = RealHost(tmp_path, "after", "cam1", "hall1")
+    role = Record(after, structure({**given, "encoder": "software"}, RecordSettings))
+    await role.start()
+    role.tick()
+    await role.stop()
+    assert after.noted == (None, None)

@@ -83,10 +83,23 @@ async def test_a_camera_that_asks_for_a_digest_is_captured_recorded_and_watched(
         assert [host.failed for host in hosts] == [None] * 3
         assert hosts[2].noted == (None, None), "captured, picture and sound"
 
-        again = make_host("again")
-        again.secrets["camera"] = f"{PASSWORD}-not"
+
+async def test_a_camera_that_refuses_is_recorded_with_its_password(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    port = free_port()
+    login: dict[str, Any] = {"user": USER, "password": {"secret": "camera"}}
+    source = {"type": "url", "url": f"rtsp://127.0.0.1:{port}/main", **login}
+    before, after = make_host(), make_host("after")
+    before.secrets["camera"], after.secrets["camera"] = f"{PASSWORD}-not", PASSWORD
+    with camera(port):
+        await until(lambda: takes_connections(port))
         with pytest.raises(Failed) as refused:
-            await Record(again, record_settings(source=with_password)).start()
+            await Record(before, record_settings(source=source)).start()
+        mended = Record(after, record_settings(source=source))
+        await mended.start()
+        await mended.stop()
+    assert after.failed is None
     assert refused.value.reason == "SourceRefused"
     assert "user and password" in refused.value.message
     assert list(found(tmp_path, PASSWORD)) == [], "also where it was refused"
