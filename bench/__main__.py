@@ -1,4 +1,4 @@
-"""Measures, and prints tables: `make bench`, or `python -m bench [push] [agent]`."""
+"""Measures, and prints tables: `make bench`, or `python -m bench [push] [agent] [room]`."""
 
 import argparse
 import asyncio
@@ -11,9 +11,10 @@ from rich.console import Console
 
 import bench.agent
 import bench.pushing
+import bench.room
 from tests.processes import Mosquitto, Programs
 
-PARTS = {"push": bench.pushing.measure, "agent": bench.agent.measure}
+PARTS = {"push": bench.pushing.measure, "agent": bench.agent.measure, "room": bench.room.measure}
 
 
 async def main(parts: list[str]) -> None:
