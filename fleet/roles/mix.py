@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from attrs import frozen
 from prometheus_client import Counter, Gauge
 
+from fleet.media.encoders import Chosen, Encoder, choose
 from fleet.media.mixing import Beside, KeptScene, Mixer
 from fleet.media.pipelines import (
     CAPTURE,
@@ -76,6 +77,7 @@ class MixSettings:
     live: Annotated[bool, Meta(description="false: the blankable output begins blank")] = True
     size: Annotated[Size, Meta(description="of all that is mixed; sources are scaled")] = "1280x720"
     rate: Annotated[Rate, Meta(description="of all that is mixed, frames a second")] = 25
+    encoder: Encoder = "auto"
     video_bitrate: VideoBitrate = 3_000_000
     audio_bitrate: AudioBitrate = 128_000
     port: Annotated[
@@ -202,6 +204,7 @@ class Mix(Role[MixSettings]):
             registry=host.registry,
         )
         self._restarted = 0
+        self._chosen = Chosen()
 
     async def start(self) -> None:
         """Returns once the mixer answers and each output leaves; sources come when they come.
@@ -210,6 +213,7 @@ class Mix(Role[MixSettings]):
         """
         deadline = time.monotonic() + self.start_seconds
         self._keep(self._mixer.run(), "mixer")
+        self._chosen = await choose(self.host, self.settings.encoder, "gstreamer", "h264")
         for name, one in self._outputs.items():
             port, listen = self.settings.ports()[name], self.settings.listen
             refusal = partial(refused, port=port, listen=listen)
@@ -248,6 +252,7 @@ class Mix(Role[MixSettings]):
                 audio=("aac", settings.audio_bitrate),
                 listen=settings.listen,
                 port=settings.ports()[name],
+                chosen=self._chosen,
             ),
             tapped(self._core.tap(name), "demux", self._caps, self._rate),
         )
@@ -280,7 +285,8 @@ class Mix(Role[MixSettings]):
         self._show(self._mixer.scene)
         self._restarts.inc(self._mixer.restarts - self._restarted)
         self._restarted = self._mixer.restarts
-        notes = [one for one in (self._blank(), self._absent(), self._shaken()) if one]
+        said = (self._blank(), self._absent(), self._shaken(), self._chosen.fallback)
+        notes = [one for one in said if one]
         self.host.note(notes[0][0] if notes else None, "; ".join(text for _, text in notes) or None)
 
     def _show(self, scene: Scene) -> None:

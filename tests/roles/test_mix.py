@@ -265,11 +265,14 @@ async def test_the_mixer_listens_nowhere_but_where_it_is_told(
 async def test_a_mixer_with_one_source_and_wide_open_control_begins(make_host: MakeHost) -> None:
     host = make_host(role="mix")
     one = {"sources": {"cam": NOWHERE}, "composite": "fullscreen", "a": None, "b": None}
-    wanted = settings(**one, outputs=["blankable"], live=False)
+    wanted = settings(**one, outputs=["blankable"], live=False, encoder="vaapi")
     async with running(host, wanted) as role:
         shown = await role.get(Nothing())
         assert (shown.a, shown.b, shown.live) == ("cam", "cam", False)
         assert not (await role.cut(CutTo(a="cam"))).live
+        role.tick()
+        assert host.noted[0] == "StreamBlank"
+        assert "VAAPI does not encode here" in (host.noted[1] or ""), "nothing here can"
     assert MixFactory().offers(wanted).keys() == {"blankable"}
 
 
