@@ -33,7 +33,7 @@ def mixer(name: str, room: str) -> str:
         [stations.{name}]
         id = "{name}"
         room = "{room}"
-        roles.ingest.main = {{picture = {{type = "test"}}}}
+        roles.ingest.main = {{picture = {{type = "test"}}, sound = {{type = "test"}}}}
         roles.mix.main = {{sources = {{cam = {{role = "ingest"}}}}, audio = "cam"}}
     """
 
