@@ -142,6 +142,7 @@ class ManagerRun:
                 self._thumbnails,
                 self._counts,
                 self._schedule,
+                self._session.recordings,
                 lambda: self._watch.lag,
             )
         )

@@ -4,12 +4,15 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field
 
 from tests.board.page import Metric, metrics
 from tests.manager.station import NOW, PretendStation, apply
+from tests.schedule.publish import HOUR, event, published
 from tests.stranger import Stranger
 
 Value = float | Callable[[float], float]
@@ -245,8 +248,9 @@ CAST: Final = (
 )
 
 
-def conference() -> str:
-    text = "".join(f"[rooms.{room}]\n" for room in sorted({one.room for one in CAST}))
+def conference(schedule: Path) -> str:
+    text = f'[schedule]\nfile = "{schedule}"\n'
+    text += "".join(f"[rooms.{room}]\n" for room in sorted({one.room for one in CAST}))
     for one in CAST:
         seat = one.name.partition("-")[2]
         text += f'[stations.{one.name}]\nid = "{one.id}"\nroom = "{one.room}"\nseat = "{seat}"\n'
@@ -266,10 +270,11 @@ def conference() -> str:
 
 
 class Day:
-    """Plays the cast; `async with Day(stranger):`."""
+    """Plays the cast; `async with Day(stranger, directory):`."""
 
-    def __init__(self, stranger: Stranger) -> None:
+    def __init__(self, stranger: Stranger, directory: Path) -> None:
         self._stranger = stranger
+        self._schedule = directory / "schedule.json"
         self._begun = time.monotonic()
         self._stations = {one.name: PretendStation(stranger, one.id) for one in CAST}
         self._task: asyncio.Task[None] | None = None
@@ -278,7 +283,13 @@ class Day:
         for one in CAST:
             if not one.silent:
                 await self._stations[one.name].come_online()
-        await apply(self._stranger, conference())
+        now = datetime.now(UTC)
+        talks = {
+            "hall1": [event(1, now), event(2, now + HOUR)],
+            "hall2": [event(3, now), event(4, now - 2 * HOUR)],  # of which nothing was recorded
+        }
+        self._schedule.write_bytes(published(talks))
+        await apply(self._stranger, conference(self._schedule))
         for one in CAST:
             if one.silent:
                 continue
@@ -307,7 +318,9 @@ class Day:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def goes_wrong(self) -> None:
-        """One box says goodbye, and with the core two rooms are lost."""
+        """The schedule breaks, one box says goodbye, and with the core two rooms are lost."""
+        self._schedule.write_bytes(b"<html>")
+        await apply(self._stranger, conference(self._schedule))
         endings = {"hall2-spare": "offline"}
         endings |= dict.fromkeys(("hall3-cam", "hall4-cam", "hall4-info"), "lost")
         for one in CAST:

@@ -46,10 +46,11 @@ async def test_on_a_bad_day_every_alert_fires_and_no_panel_is_empty(
     stranger: Stranger,
     programs: Programs,
     prometheus: tuple[Prometheus, int],
+    tmp_path: Path,
 ) -> None:
     server, port = prometheus
     manager = programs.manager(broker, http=port)
-    async with Day(stranger) as day:
+    async with Day(stranger, tmp_path) as day:
         await until(lambda: server.query("fleet_station_up == 1"), what="stations in Prometheus")
         await day.goes_wrong()
         wanted = ALERTS - NEEDS_NOBODY_LEFT

@@ -98,7 +98,7 @@ async def test_every_metric_is_listed_with_its_type_and_labels_and_no_other_is(
     programs.agent(broker, "station1", "interval = 1\n")
     now = datetime.now(UTC)
     (tmp_path / "schedule.json").write_bytes(
-        published({"hall1": [event(1, now), event(2, now + HOUR)]})
+        published({"hall1": [event(n, now + n * HOUR) for n in (-2, 0, 1)]})
     )
     await apply(stranger, conference(free_port(), two_ports(), tmp_path / "schedule.json"))
     about = "fleet/v1/station/station1"

@@ -10,8 +10,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet import __version__
+from fleet.manager.asking import StationAsker
 from fleet.manager.conference.rooms import rooms_of
 from fleet.manager.conference.wanted import Facts
+from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.rollouts.revisions import issue
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.inventory import Inventory
@@ -35,6 +37,7 @@ from fleet.model import (
     Telemetry,
 )
 from fleet.schedule.reading import read
+from fleet.topics import Topics
 from tests.schedule.publish import HOUR, event, published
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
@@ -60,6 +63,7 @@ class Shown:
                 self.thumbnails,
                 self.counts,
                 ScheduleWatch(ledger, Path()),
+                Recordings(ledger, self.inventory, StationAsker(Topics(), "boot")),
                 lambda: 0.25,
             )
         )

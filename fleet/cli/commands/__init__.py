@@ -20,12 +20,15 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "rollback": "Put back what was wanted before, of one station or of all.",
     },
     "Look back": {
+        "recordings": "Show what was recorded of each talk, and what is missing.",
+        "receipt": "Say of one talk whether it is there, and plays.",
         "history": "Show the rollouts and retirements, or all of one station.",
         "show": "Show what is wanted of a station, or once was.",
         "diff": "Show what changed from one revision of a station to another.",
         "export": "Print a conference file of what is wanted now.",
     },
     "Rooms": {
+        "mark": "Say where a recording begins, ends or is to be cut.",
         "schedule": "Show the talks of the rooms; check a schedule before it is used.",
         "cut": "Have a room's mixer show its sources otherwise.",
         "blank": "Blank a room's stream: black and silence leave.",

@@ -7,6 +7,7 @@ it comes online, and when its numbers have a hole.
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ _DAY: Final = timedelta(hours=18)
 class _OfStation:
     """What is known of one station's index."""
 
+    loaded: bool = False
+    """Whether what the store knows of it is known here."""
     index: str | None = None
     numbers: set[int] = field(factory=set)
     reached: int = 0
@@ -95,6 +98,9 @@ class Recordings:
                         self._asking[id_] = asyncio.create_task(self._ask(id_))
                 elif id_ in self._stations:
                     self._stations[id_].next = loop.time()  # as soon as it is back
+            if self._ledger.rooms.schedule is not None:
+                with suppress(BadStore):
+                    await self.today()
             await asyncio.sleep(_TICK)
 
     async def _write(self) -> None:
@@ -126,12 +132,12 @@ class Recordings:
 
     async def _ask_for_segments(self, station: str) -> None:
         loop = asyncio.get_running_loop()
-        if station not in self._stations:
+        of = self._of(station)
+        if not of.loaded:
             store = self._ledger.keeper
-            of = self._of(station)
             for index, number in await store.run(store.opened.recorded_of, station):
                 of.learn(index, number)
-        of = self._of(station)
+            of.loaded = True
         if loop.time() < of.next and not of.numbers:
             return
         of.next = loop.time() + _ASK_AGAIN
@@ -208,6 +214,11 @@ class Recordings:
         return tuple(
             receipt(room, talk, of_room.get(room, ()), marks, now) for room, talk in wanted
         )
+
+    @property
+    def decided(self) -> tuple[Receipt, ...]:
+        """Those of today that are decided, as they were looked at last."""
+        return tuple(one for one in self._today if one.verdict is not None)
 
     async def today(self) -> tuple[Receipt, ...]:
         """The receipts of the talks around now; a few seconds old at most.

@@ -33,6 +33,10 @@ def receipt(
 def _judged(
     talk: ScheduledTalk, found: Sequence[Coverage], kept: Sequence[Kept], now: datetime
 ) -> tuple[Verdict | None, str]:
+    if talk.do_not_record:
+        files = sum(len(one.files) for one in found)
+        there = counted(files, "file has", "files have")
+        return None, f"it must not be published; {there} its time"
     if now < talk.begin:
         return None, "has not begun"
     if now < talk.end:

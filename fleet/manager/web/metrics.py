@@ -15,6 +15,7 @@ from fleet import __version__
 from fleet.manager import report
 from fleet.manager.findings import sound_watched
 from fleet.manager.health import running_revision, stand
+from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.inventory import Inventory
@@ -22,7 +23,7 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CONFIG_ERRORS, PresenceState, Result, Roles, State
-from fleet.operations import Standing
+from fleet.operations import Receipt, Standing
 
 RESERVED: Final = frozenset(
     f"fleet_{name}"
@@ -48,6 +49,7 @@ RESERVED: Final = frozenset(
         "room_talk_on",
         "room_talk_info",
         "room_next_talk_timestamp_seconds",
+        "talk_receipt",
         "schedule_good",
         "schedule_last_good_timestamp_seconds",
         "schedule_talks",
@@ -59,6 +61,8 @@ RESERVED: Final = frozenset(
     )
 )
 """Families that are the manager's own, whatever a station sends."""
+_TEXT: Final = 300
+"""Characters of a reason in a label."""
 _INSTANCE: Final = ("station", "room", "role", "role_instance")
 
 
@@ -81,6 +85,7 @@ class FleetCollector(Collector):
         thumbnails: Thumbnails,
         counts: Counts,
         schedule: ScheduleWatch,
+        recordings: Recordings,
         lag: Callable[[], float],
     ) -> None:
         self._ledger = ledger
@@ -89,6 +94,7 @@ class FleetCollector(Collector):
         self._thumbnails = thumbnails
         self._counts = counts
         self._schedule = schedule
+        self._recordings = recordings
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
@@ -114,6 +120,7 @@ class FleetCollector(Collector):
             self._ledger, report.shown(self._ledger, self._inventory), datetime.now(UTC)
         )
         yield from _talks(self._ledger, self._schedule, datetime.now(UTC))
+        yield _receipts(self._recordings.decided)
         yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
         yield _counter(
             "fleet_mqtt_undecodable",
@@ -316,3 +323,15 @@ def _talks(ledger: Ledger, schedule: ScheduleWatch, at: datetime) -> Iterator[Me
         if now is not None and now.next is not None:
             following.add_metric([room], now.next.begin.timestamp())
     yield from (on, following)
+
+
+def _receipts(receipts: Iterable[Receipt]) -> Metric:
+    family = GaugeMetricFamily(
+        "fleet_talk_receipt",
+        "1 for what is known of the recording of a talk of today that is over.",
+        labels=["room", "guid", "title", "verdict", "why"],
+    )
+    for one in receipts:
+        why = one.why[:_TEXT]
+        family.add_metric([one.room, one.talk.guid, one.talk.title, str(one.verdict), why], 1)
+    return family

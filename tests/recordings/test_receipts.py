@@ -1,0 +1,134 @@
+"""What of a talk is covered, and what is said of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from fleet.manager.recordings.coverage import Kept, coverage
+from fleet.manager.recordings.receipts import receipt
+from fleet.model import Segment, SegmentCheck, Span
+from fleet.operations import CutMark
+from fleet.schedule import ScheduledRoom, ScheduledTalk
+
+BEGIN = datetime(2026, 2, 1, 12, tzinfo=UTC)
+END = BEGIN + timedelta(minutes=30)
+LATER = END + timedelta(minutes=5)
+FINE = SegmentCheck(END)
+TALK = ScheduledTalk("guid-1", ScheduledRoom("Hall 1"), "Opening", BEGIN, END, 1, "2026-02-01")
+
+
+def at(minutes: float) -> datetime:
+    return BEGIN + timedelta(minutes=minutes)
+
+
+def kept(first: float, last: float, copied: bool | None = True, **more: Any) -> Kept:
+    values: dict[str, Any] = {"instance": "main", "ended": "full", "check": FINE} | more
+    file = f"main-{first}.ts"
+    segment = Segment(
+        *("index", 1, file, "hall1", "record", values["instance"], at(first), at(last)),
+        *(1000, (), 0, None, None, values["ended"], values["check"]),
+    )
+    return Kept(values.get("station", "hall1-cam"), segment, copied)
+
+
+WHOLE = [kept(n, n + 10) for n in (-5, 5, 15, 25)]
+
+
+def told(several: list[Kept], now: datetime = LATER) -> tuple[str | None, str]:
+    found = receipt("hall1", TALK, several, (), now)
+    return found.verdict, found.why
+
+
+def test_a_talk_that_is_there_and_plays_is_green() -> None:
+    assert told(WHOLE) == ("green", "covered, decodes, heard and copied")
+
+
+@pytest.mark.parametrize(
+    ("several", "missing", "why"),
+    [
+        (WHOLE[1:], 300, "nothing was recorded yet"),
+        ([WHOLE[0], *WHOLE[2:]], 600, "the next file is missing"),
+        ([WHOLE[0], kept(5, 10, ended="crash"), *WHOLE[2:]], 300, "it crashed"),
+        ([*WHOLE[:2], kept(15, 20, ended="source lost"), WHOLE[3]], 300, "its source was lost"),
+        ([*WHOLE[:3], kept(25, 29, ended="stopped")], 60, "it was stopped"),
+    ],
+)
+def test_what_is_missing_has_its_times_and_its_reason(
+    several: list[Kept], missing: float, why: str
+) -> None:
+    (found,) = coverage(BEGIN, END, several)
+    assert (found.missing, [gap.why for gap in found.gaps]) == (missing, [why])
+    verdict, text = told([*several, kept(31, 40, instance="late")])
+    assert verdict == "red"
+    assert why in text
+    assert f"{1 - missing / 1800:.0%} is in record/main of hall1-cam" in text
+
+
+def test_files_that_overlap_or_follow_within_a_second_have_no_gap() -> None:
+    (found,) = coverage(BEGIN, END, [kept(-1, 10), kept(9, 20), kept(20.01, 31)])
+    assert (found.share, found.gaps) == (1.0, ())
+
+
+def test_five_seconds_may_be_missing() -> None:
+    late = timedelta(seconds=4.9) / timedelta(minutes=1)
+    assert told([kept(late, 31)])[0] == "green"
+    assert told([kept(late + 0.01, 31)])[0] == "red"
+
+
+def test_of_two_recordings_the_better_one_counts() -> None:
+    hurt = [kept(5, 31, instance="hurt")]
+    found = receipt("hall1", TALK, [*hurt, *WHOLE], (), LATER)
+    assert found.verdict == "green"
+    assert [one.instance for one in found.coverage] == ["record/main", "record/hurt"]
+
+
+SILENT = SegmentCheck(END, silences=(Span(at(6), at(8), "speaker left"),))
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict", "why"),
+    [
+        (kept(-1, 31, check=SILENT), "yellow", "silent (speaker left) for 120.0 s at 12:06:00 UTC"),
+        (kept(-1, 31, check=SegmentCheck(END, error="damaged")), "red", "does not decode: damaged"),
+        (kept(-1, 31, check=SegmentCheck(END, damaged=3)), "yellow", "has 3 damaged pictures"),
+        (kept(-1, 31, check=SegmentCheck(END, skipped="busy")), "yellow", "not read back: busy"),
+        (kept(-1, 31, check=None), "yellow", "1 file not read back yet"),
+        (kept(-1, 31, copied=None), "yellow", "nothing copies it off the box"),
+        (kept(-1, 31, copied=False), "yellow", "0 of 1 file copied so far"),
+    ],
+)
+def test_what_is_there_but_is_yellow_with_its_reason(one: Kept, verdict: str, why: str) -> None:
+    found = told([one])
+    assert found[0] == verdict
+    assert why in found[1]
+    assert found[1].endswith("it is in record/main of hall1-cam")
+
+
+def test_silence_before_and_after_the_talk_is_nobodys_concern() -> None:
+    outside = SegmentCheck(END, silences=(Span(at(-5), at(-1)), Span(at(30), at(35))))
+    assert told([kept(-5, 35, check=outside)])[0] == "green"
+
+
+def test_nothing_is_decided_before_it_can_be() -> None:
+    assert told(WHOLE, at(-1)) == (None, "has not begun")
+    assert told(WHOLE, at(15)) == (None, "goes on")
+    assert told(WHOLE[:3], at(31)) == (None, "its last file is not closed yet")
+    assert told(WHOLE[:3], at(70))[0] == "red"
+    assert told([], at(31)) == ("red", "nothing of it was recorded")
+
+
+def test_a_talk_that_must_not_be_recorded_is_in_no_list_to_publish() -> None:
+    found = receipt("hall1", evolve(TALK, do_not_record=True), WHOLE, (), LATER)
+    assert found.verdict is None
+    assert found.why == "it must not be published; 4 files have its time"
+
+
+def test_marks_near_the_talk_are_its_own() -> None:
+    marks = [
+        CutMark("hall1", "start", at(1), "ann", at(1)),
+        CutMark("hall1", "end", at(90), "ann", at(90)),
+        CutMark("hall2", "cut", at(2), "ann", at(2)),
+    ]
+    assert receipt("hall1", TALK, WHOLE, marks, LATER).marks == (marks[0],)
