@@ -31,12 +31,17 @@ parts in `agent.run`, the manager's in `manager.run`. The manager's messages go 
 `manager.session`, what stations say on to `manager.hearing`. A change that goes to some stations at
 a time takes the way round by `manager.rollouts.model` (pure) and `manager.rollouts.engine`.
 
+Beside that way the manager keeps the schedule fresh (`manager.schedule`), blanks streams for talks
+that must not be streamed (`manager.optouts`), knows of each recording and judges each talk
+(`manager.recordings`), and looks at every box when somebody asks (`manager.checking`, pure); its
+own questions to stations go through `manager.asking`.
+
 Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one connection, `broker`
 where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (tasks that live on,
 and who holds the loop), `role` (what a role is and is given), `media` (what media roles share),
 `programs` (what they run as children), `wire` (bytes <-> `model`), `topics`, `schema` (classes ->
 JSON Schema), `explained` (that as people read it), `operations` (what `fleet` asks the manager),
-`schedule` (which talk is where and when, and how it is read; `manager.schedule` keeps it fresh),
+`schedule` (which talk is where and when, and how it is read),
 `station` (what everybody can ask a station), `strict` (JSON values -> classes, no coercion), `kept`
 (files that outlive a power cut).
 """
