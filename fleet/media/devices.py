@@ -1,5 +1,6 @@
 """Capture devices of the station: how GStreamer reads each for an ingest, ffmpeg for the others."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from attrs import frozen
@@ -8,6 +9,13 @@ from msgspec import Meta
 from fleet.programs.plugged import ANY, WORDS, the_only
 from fleet.role import Failed, Host
 
+_CARD = r"(?:CARD=)?[A-Za-z0-9_-]{1,32}"
+_NUMBER = "[0-9]{1,2}"
+ALSA = (
+    rf"^(?:{ANY}|default|sysdefault|(?:hw|plughw|dsnoop|sysdefault):{_CARD}"
+    rf"(?:,(?:DEV=)?{_NUMBER}(?:,(?:SUBDEV=)?{_NUMBER})?)?)$"
+)
+"""A name of ALSA's is a language: in it, a plugin may start programs and write files."""
 Properties = dict[str, dict[str, Any]]
 """Element of GStreamer -> property -> value."""
 ANY_WORDS = f'"{ANY}" for the only one'
@@ -31,6 +39,14 @@ def named(kind: str, device: object) -> str:
     return f"the only {WORDS[kind]}" if device == ANY else f"the {WORDS[kind]} {device}"
 
 
+def _video(device: str) -> None:
+    path = PurePosixPath(device)
+    if ".." in path.parts or (path.is_absolute() and path.parts[1:2] != ("dev",)):
+        raise ValueError(
+            f'expected an id as the station tells it, a path below /dev or "{ANY}", got {device!r}'
+        )
+
+
 @frozen
 class V4l2Input:
     """A camera or grabber that Linux knows as a video device."""
@@ -40,8 +56,11 @@ class V4l2Input:
         str,
         Meta(
             description=f"its id as the station tells it, a path below /dev, {ANY_WORDS}",
-            pattern=r"^\S+$",
+            pattern=r"^(?:[^\s/\x00]+|/dev/[^\s\x00]+)$",
+            max_length=256,
+            title='an id as the station tells it, a path below /dev or "any"',
         ),
+        _video,
     ]
     picture = "v4l2src name=device ! decodebin"
     missing = "DeviceMissing"
@@ -75,7 +94,14 @@ class ScreenInput:
     """An X screen of the station itself."""
 
     type: Literal["screen"]
-    display: Annotated[str, Meta(pattern=r"^\S+$", description="such as :0")] = ":0"
+    display: Annotated[
+        str,
+        Meta(
+            pattern=r"^:[0-9]{1,5}(?:\.[0-9]{1,2})?$",
+            title="a screen of the station such as :0",
+            description="such as :0",
+        ),
+    ] = ":0"
     picture = "ximagesrc name=device use-damage=false"
     missing = "DeviceMissing"
 
@@ -97,7 +123,13 @@ class AlsaInput:
 
     type: Literal["alsa"]
     device: Annotated[
-        str, Meta(pattern=r"^\S+$", description=f"such as hw:CARD=Device, {ANY_WORDS}")
+        str,
+        Meta(
+            pattern=ALSA,
+            title="hw:, plughw:, dsnoop: or sysdefault: with a card such as hw:CARD=Device or "
+            'hw:CARD=Device,DEV=0, or "default", or "any"',
+            description=f"such as hw:CARD=Device, {ANY_WORDS}",
+        ),
     ] = "default"
     sound = "alsasrc name=sound-device provide-clock=false"
     missing = "DeviceMissing"

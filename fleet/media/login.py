@@ -13,7 +13,6 @@ from msgspec import Meta
 from fleet.role import Failed, Host, Secret
 
 _WITH_USER: Final = ("rtsp", "rtsps", "http", "https")
-_PROTOCOLS: Final = "pipe,file,crypto,data,http,https,tcp,tls,udp,rtp,rtsp,rtsps,srt,hls"
 _MOST: Final = 120
 """Characters of user and password that ffmpeg takes, as an address has them."""
 _SECRET: Final = re.compile(
@@ -128,5 +127,5 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", r"'\''") + "'"
 
 
-LISTED: Final = ("-f", "concat", "-safe", "0", "-protocol_whitelist", _PROTOCOLS, "-i", "pipe:0")
+LISTED: Final = ("-f", "concat", "-safe", "0", "-i", "pipe:0")
 """How ffmpeg reads such a list."""

@@ -18,6 +18,7 @@ from msgspec import Meta
 from fleet import programs
 from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
+from fleet.media.reach import OFFERED, within
 from fleet.role import Host
 
 _DISCREET = (sys.executable, "-IS", str(Path(programs.__file__).with_name("discreet.py")))
@@ -253,9 +254,9 @@ class UrlSource:
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it: with a login from its standard input, where `private` is."""
         if self.has_login:
-            return [*ANALYSIS, *QUEUE, *login.LISTED]
+            return [*ANALYSIS, *QUEUE, *within(self.url, listed=True), *login.LISTED]
         options = (part for key, it in self._options.items() for part in (f"-{key}", it))
-        return [*options, *ANALYSIS, *QUEUE, "-i", self.url]
+        return [*options, *ANALYSIS, *QUEUE, *within(self.url), "-i", self.url]
 
     def private(self, host: Host) -> bytes | None:
         """What ffmpeg's standard input is.
@@ -288,8 +289,8 @@ class FileSource:
 
     def unpaced(self, host: Host) -> list[str]:
         """The same, once and as fast as it can be read."""
-        path = host.recorded(self.path)
-        return [*QUEUE, "-i", f"file:{path}"]
+        url = f"file:{host.recorded(self.path)}"
+        return [*QUEUE, *within("file:"), "-i", url]
 
     def __str__(self) -> str:
         return self.path
@@ -297,7 +298,8 @@ class FileSource:
 
 def reading(url: str) -> list[str]:
     """How ffmpeg reads what another role offers, without a long look at what it is first."""
-    return ["-rw_timeout", str(TIMEOUT), "-analyzeduration", "2000000", *QUEUE, "-i", url]
+    patience = ("-rw_timeout", str(TIMEOUT), "-analyzeduration", "2000000")
+    return [*patience, *QUEUE, *OFFERED, "-i", url]
 
 
 @frozen

@@ -48,6 +48,7 @@ except (ImportError, ValueError) as missing:
 sys.path.append(str(Path(__file__).parents[2]))
 from fleet.programs.feeds import SILENT_SECONDS, Encoded, Pictures, Sounds, of_channels
 from fleet.programs.plugged import ANY, the_only
+from fleet.programs.reach import confine
 from fleet.programs.stamp import Arrivals
 from fleet.programs.timing import Timeline
 
@@ -385,8 +386,10 @@ def main() -> int:
     with contextlib.suppress(OSError):  # without Xlib there are no screens
         ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_screen_gone)
     Gst.init(None)
+    specification = json.loads(sys.argv[1] if sys.argv[1:] else sys.stdin.read())
+    confine(Gst, specification)
     try:
-        return Capture(json.loads(sys.argv[1] if sys.argv[1:] else sys.stdin.read())).run()
+        return Capture(specification).run()
     except GLib.Error as error:
         print(error.message, file=sys.stderr)
         return 3

@@ -348,3 +348,26 @@ async def test_a_number_that_was_given_to_another_process_is_not_taken_over(
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_mark_that_another_user_has_forged_is_not_believed(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "only root can read what others forge"
+    mark = Mark(str(tmp_path), "child", "main", "main", "digest", 15, 1.0, False, id="forged")
+    environ = {"PATH": os.defpath, left_behind.VARIABLE: evolve(mark, station="b1").encode()}
+    started = [
+        subprocess.Popen(["sleep", "1000"], env=environ, cwd="/", start_new_session=True, user=user)
+        for user in (65534, None)
+    ]
+    try:
+        foreign, own = (one.pid for one in started)
+        assert left_behind.VARIABLE in psutil.Process(foreign).environ()
+        assert left_behind.mark_of(foreign) is None
+        found = [one.stat.pid for one in left_behind.scan(tmp_path, "b1")]
+        assert found == [own]
+        stat = left_behind.stat(own)
+        assert stat is not None
+        assert foreign not in left_behind.kin(stat, "forged")
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()

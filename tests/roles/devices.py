@@ -66,13 +66,13 @@ class Screen:
 class Microphone:
     """An ALSA device that gives a tone as fast as it is heard; `HOME` has to be `home`."""
 
-    name = "talk"
+    name = "default"
 
     def __init__(self, home: Path) -> None:
         self._samples = home / "samples"
         os.mkfifo(self._samples)
         (home / ".asoundrc").write_text(
-            f'pcm.{self.name} {{ type file format "raw" slave.pcm "null"'
+            f'pcm.!{self.name} {{ type file format "raw" slave.pcm "null"'
             f' file "/dev/null" infile "{self._samples}" }}\n'
         )
 

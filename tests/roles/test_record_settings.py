@@ -98,3 +98,54 @@ def test_every_mistake_is_told_at_once() -> None:
         "/directory",
         "/stall_seconds",
     ]
+
+
+HARMLESS = (
+    *("default", "any", "sysdefault", "sysdefault:CARD=Device", "hw:CARD=Device", "hw:0"),
+    *("hw:CARD=Device,DEV=1", "plughw:1,0,2", "dsnoop:CARD=USB_2-b,DEV=0,SUBDEV=1"),
+)
+
+
+@pytest.mark.parametrize("device", HARMLESS)
+def test_a_sound_card_is_named_as_alsa_lists_it(device: str) -> None:
+    source = {"type": "device", "sound": {"type": "alsa", "device": device}}
+    assert str(structure({"source": source}, RecordSettings).source)
+    sound = {"type": "alsa", "device": device}
+    assert structure({"picture": TEST, "sound": sound}, IngestSettings).sound
+
+
+PROGRAMS = (
+    *("tee:null,'|touch\x20/tmp/x',raw", "tee:null,'|cmd',raw", "file:'|cmd',raw"),
+    *("hw:0,'|cmd'", "hw:{card 0}", "hw:CARD=Device,DEV=@func", "plug:tee", "pulse", "null"),
+    *("hw:", "hw:0\n", "hw:0,1,2,3", "default,tee", "plughw:CARD=../x", "hw:Ä", "hw:0;tee:x"),
+)
+
+
+@pytest.mark.parametrize("device", PROGRAMS)
+@pytest.mark.parametrize("role", [RecordSettings, IngestSettings])
+def test_nothing_else_of_alsas_language_is_taken(device: str, role: type[Any]) -> None:
+    sound = {"type": "alsa", "device": device}
+    recorded = role is RecordSettings
+    settings = {"source": {"type": "device", "sound": sound}} if recorded else {"sound": sound}
+    with pytest.raises(Mistakes) as caught:
+        structure(settings if recorded else {"picture": TEST, **settings}, role)
+    (mistake,) = caught.value.mistakes
+    assert mistake.pointer == ("/source/sound/device" if recorded else "/sound/device")
+    assert "hw:CARD=Device" in mistake.message
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        *({"type": "v4l2", "device": one} for one in ("/etc/shadow", "/dev/../etc/shadow")),
+        *({"type": "v4l2", "device": one} for one in ("../../etc/shadow", "..", "/dev", "a b")),
+        *({"type": "screen", "display": one} for one in ("far:0", "tcp/far:0", ":0+1,2", ":x")),
+    ],
+    ids=lambda picture: next(reversed(picture.values())),
+)
+def test_a_device_is_one_of_this_station(picture: dict[str, Any]) -> None:
+    with pytest.raises(Mistakes) as caught:
+        structure({"source": {"type": "device", "picture": picture}}, RecordSettings)
+    (mistake,) = caught.value.mistakes
+    assert mistake.pointer.startswith("/source/picture/")
+    assert "such as :0" in mistake.message or "below /dev" in mistake.message

@@ -116,11 +116,23 @@ def stat(pid: int) -> Stat | None:
 
 
 def mark_of(pid: int) -> Mark | None:
-    """The mark of a process, None if it has none that can be read."""
+    """The mark of a process of our own user, None if it has none that can be read.
+
+    Others' are not believed: root may read them all, and anybody may write one.
+    """
     try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        place = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None
+    try:
+        # Who owns the directory is whom it runs as, but root where it may not be looked into.
+        if os.fstat(place).st_uid != os.geteuid() or _user(place) != os.geteuid():
+            return None
+        environ = _content(place, "environ")
+    except OSError:
+        return None
+    finally:
+        os.close(place)
     start = f"{VARIABLE}=".encode()
     for entry in environ.split(b"\0"):
         if entry.startswith(start):
@@ -130,6 +142,17 @@ def mark_of(pid: int) -> Mark | None:
             except (ValueError, TypeError, AttributeError):
                 return None  # somebody else's variable
     return None
+
+
+def _user(place: int) -> int:
+    """The real user of the process whose directory below /proc this is."""
+    line = next(one for one in _content(place, "status").splitlines() if one.startswith(b"Uid:"))
+    return int(line.split()[1])
+
+
+def _content(place: int, name: str) -> bytes:
+    with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=place), "rb") as file:
+        return file.read()
 
 
 def hidden(pid: int) -> bool:

@@ -1,0 +1,50 @@
+"""What ffmpeg may open while it reads a source: what the source says must not lead it elsewhere.
+
+Some formats are lists of what to read in turn. Whoever sends one would else say which files of the
+station are recorded, and whom it calls.
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+_FORMATS: Final = (
+    *("mpegts", "mpegtsraw", "matroska", "flv", "live_flv", "mov", "ogg", "nut", "avi", "asf"),
+    *("mpeg", "mpegvideo", "h261", "h263", "h264", "hevc", "mjpeg", "mpjpeg", "yuv4mpegpipe"),
+    *("aac", "ac3", "eac3", "mp3", "flac", "wav", "loas"),
+)
+"""None of them names anything else to be read."""
+_STILL: Final = ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "gif", "gif_pipe")
+_WEB: Final = (("hls", "dash", "webvtt"), ("http", "https", "tcp", "tls", "crypto"))
+_RTSP: Final = (("rtsp",), ("rtsp", "rtsps", "rtp", "udp", "tcp", "tls"))
+_BY_SCHEME: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "http": _WEB,
+    "https": _WEB,
+    "rtsp": _RTSP,
+    "rtsps": _RTSP,
+    "rtmp": ((), ("rtmp", "tcp")),
+    "rtmps": ((), ("rtmps", "tls", "tcp")),
+    "rtp": (("rtp", "sdp"), ("rtp", "udp")),
+    "srt": ((), ("srt",)),
+    "tcp": ((), ("tcp",)),
+    "udp": ((), ("udp",)),
+    "file": (_STILL, ("file",)),
+}
+"""Scheme -> formats that it has besides, and the protocols that it takes."""
+
+
+def within(url: str, *, listed: bool = False) -> list[str]:
+    """ffmpeg's options that keep it to what `url` is meant to give.
+
+    `listed`: it is read from a list of our own on standard input.
+    """
+    formats, protocols = _BY_SCHEME[urlsplit(url).scheme]
+    if listed:
+        formats, protocols = ("concat", *formats), ("pipe", *protocols)
+    return [
+        *("-protocol_whitelist", ",".join(protocols)),
+        *("-format_whitelist", ",".join((*_FORMATS, *formats))),
+    ]
+
+
+OFFERED: Final = ("-protocol_whitelist", "tcp", "-f", "mpegts")
+"""The same for what another box offers, which is nothing but MPEG-TS."""
