@@ -125,6 +125,8 @@ class Host(ABC):
     """Where recordings go."""
     former_recordings: Path | None = None
     """Where they went under an earlier release."""
+    media_dirs: Sequence[Path] = ()
+    """Directories besides, whose files may be read as a source."""
     state: Path
     """A directory of this instance's own, kept over restarts of instance and agent."""
     registry: CollectorRegistry
@@ -161,6 +163,23 @@ class Host(ABC):
             there = self.former_recordings.absolute() / path
             return there if there.exists() else here
         return here
+
+    def readable(self, path: str) -> Path:
+        """The file that a source names, whatever links lead there: below one of the directories
+        that a station gives away.
+
+        Raises:
+            Failed: `NotPermitted`, it is elsewhere.
+        """
+        there = self.recorded(path).resolve()
+        own = (self.recordings, self.former_recordings, *self.media_dirs)
+        if not any(there.is_relative_to(one.resolve()) for one in own if one is not None):
+            raise Failed(
+                "NotPermitted",
+                f"{path} is not below this station's recordings: put it there, or add its "
+                "directory to media_dirs in /etc/fleet/agent.toml and restart the agent",
+            )
+        return there
 
     @abstractmethod
     def records(self) -> None:

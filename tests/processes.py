@@ -312,7 +312,11 @@ class Programs:
         place.mkdir(exist_ok=True)
         file = place / "agent.toml"
         if settings or not file.exists():
-            usual = {"recordings": f'"{place}/recordings"', "interval": "2.0"}
+            usual = {
+                "recordings": f'"{place}/recordings"',
+                "media_dirs": f'["{self.directory}"]',
+                "interval": "2.0",
+            }
             lines = [f"{key} = {value}\n" for key, value in usual.items() if key not in settings]
             file.write_text("".join(lines) + settings)
         return self.start(

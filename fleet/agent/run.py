@@ -94,6 +94,7 @@ class Agent:
             settings.secrets,
             settings.former_recordings,
             settings.adopt,
+            settings.media,
         )
         self._offset: float | None = None
         self._guard, self._watch = Guard(), LoopWatch()

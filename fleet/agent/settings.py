@@ -43,6 +43,8 @@ class AgentSettings:
     """Where recordings go; `fleet-recordings` beside the state directory unless given."""
     recordings_mount: bool = False
     """Whether nothing is recorded unless a disk is mounted at `recordings` or above it."""
+    media_dirs: tuple[str, ...] = ()
+    """Directories, besides the recordings, whose files a source may be."""
     secrets_dir: str = "/etc/fleet/secrets"
     roles_dir: str | None = None
     """A directory with role files of your own."""
@@ -92,6 +94,11 @@ class AgentSettings:
     def secrets(self) -> Path:
         """Where secrets are."""
         return _path(self.secrets_dir)
+
+    @property
+    def media(self) -> tuple[Path, ...]:
+        """Where files may be read from, besides the recordings."""
+        return tuple(map(_path, self.media_dirs))
 
     @property
     def roles(self) -> Path | None:

@@ -102,13 +102,13 @@ class FileInput:
     """A file on the station, played over and over."""
 
     type: Literal["file"]
-    path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
+    path: Annotated[str, Meta(description="below the station's recordings or its media_dirs"), file]
     picture = sound = "uridecodebin name=decoder"
     missing = "FileMissing"
 
     def properties(self, host: Host) -> Properties:
         """Where it is."""
-        return {"decoder": {"uri": host.recorded(self.path).as_uri()}}
+        return {"decoder": {"uri": host.readable(self.path).as_uri()}}
 
     def __str__(self) -> str:
         return self.path

@@ -21,6 +21,7 @@ from fleet.media.encoders import Chosen, choose
 from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
 from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
+from fleet.media.reach import within
 from fleet.media.sources import EVERY_STREAM, FileSource, Source, discreetly, private
 from fleet.programs.retime import UNCARRIED, UNTIMED
 from fleet.role import Failed, Host
@@ -161,8 +162,8 @@ class SourceRole(FfmpegRole[S]):
     async def _see_turned(self, source: FileSource) -> None:
         """Whether its pictures are to be turned, which no copy would tell: then they are."""
         show = ("-select_streams", "v:0", "-show_entries", "stream_side_data=rotation")
-        file = f"file:{self.host.recorded(source.path)}"
-        argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", file]
+        file = f"file:{self.host.readable(source.path)}"
+        argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *within("file:"), file]
         looking = await self.host.spawn(argv, name="turned", report=True)
         await looking.wait()
         with contextlib.suppress(OSError):

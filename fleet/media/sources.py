@@ -278,7 +278,7 @@ class FileSource:
     """A file on the station, read as fast as it would be played."""
 
     type: Literal["file"]
-    path: Annotated[str, Meta(description="absolute, or below the station's recordings"), file]
+    path: Annotated[str, Meta(description="below the station's recordings or its media_dirs"), file]
     loop: Annotated[bool, Meta(description="begin again at its end")] = True
     raw = False
     own_clock = False
@@ -289,7 +289,7 @@ class FileSource:
 
     def unpaced(self, host: Host) -> list[str]:
         """The same, once and as fast as it can be read."""
-        url = f"file:{host.recorded(self.path)}"
+        url = f"file:{host.readable(self.path)}"
         return [*QUEUE, *within("file:"), "-i", url]
 
     def __str__(self) -> str:

@@ -251,7 +251,7 @@ class Ingest(ChildRole[IngestSettings]):
         if not isinstance(source, FileInput):
             return "NoSignal" if said.endswith("nothing came") else source.missing
         try:
-            with self.host.recorded(source.path).open("rb") as opened:
+            with self.host.readable(source.path).open("rb") as opened:
                 opened.read(1)
         except PermissionError:
             return "NotPermitted"

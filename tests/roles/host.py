@@ -68,6 +68,7 @@ class RealHost(Host):
         self.role, self.instance, self.station = role, instance, station
         self.name, self.room = "hall1-cam", room
         self.recordings = base / "recordings"
+        self.media_dirs = (Path("/"),)
         self.state = base / "state" / station / role / instance
         self.state.mkdir(parents=True, exist_ok=True)
         self.registry = CollectorRegistry()

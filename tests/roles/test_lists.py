@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from fleet.media.inputs import FileInput
 from fleet.media.pipelines import CAPTURE
-from fleet.media.sources import Source, UrlSource
+from fleet.media.sources import FileSource, Source, UrlSource
+from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.record import RecordSettings
 from fleet.strict import structure
@@ -177,3 +179,29 @@ def test_an_ingest_follows_a_list_into_the_web_and_to_no_file(
             program.kill()
     assert sender.called
     assert bool(other.called) == (where == "the web")
+
+
+def test_a_file_is_read_only_where_the_station_gives_it_away(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    host = make_host()
+    host.media_dirs = (tmp_path / "media",)
+    for directory in (host.recordings, tmp_path / "media", tmp_path / "mediator"):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "in.ts").touch()
+    (host.recordings / "out.ts").symlink_to(tmp_path / "mediator/in.ts")
+    (host.recordings / "in-link.ts").symlink_to(tmp_path / "media/in.ts")
+    for path in ("in.ts", "gone.ts", "in-link.ts", str(tmp_path / "media/in.ts")):
+        source = FileSource("file", path)
+        assert source.inputs(host)[-1] == f"file:{(host.recordings / path).resolve()}"
+    outside = (
+        "out.ts",
+        "../../etc/shadow",
+        "/etc/shadow",
+        str(tmp_path / "media/../mediator/in.ts"),
+    )
+    for path in outside:
+        for take in (FileSource("file", path).inputs, FileInput("file", path).properties):
+            with pytest.raises(Failed, match="media_dirs") as refused:
+                take(host)
+            assert refused.value.reason == "NotPermitted"

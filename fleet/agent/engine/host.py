@@ -91,6 +91,7 @@ class InstanceHost(Host):
         self.room = around.room
         self.recordings = place.recordings.absolute()
         self.former_recordings = place.former
+        self.media_dirs = place.media
         self.state = place.state_dir / "instances" / key.role / key.instance
         self.registry = CollectorRegistry()
         self.key = key

@@ -34,6 +34,8 @@ class Place:
     """Where recordings went under an earlier release, if there are any."""
     adopt: bool = True
     """Whether children an earlier agent left are taken over (else they are stopped)."""
+    media: tuple[Path, ...] = ()
+    """Directories besides the recordings whose files may be a source."""
 
 
 class Adoption:
