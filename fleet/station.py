@@ -10,6 +10,8 @@ from typing import Annotated, Final
 from attrs import frozen
 from msgspec import Meta
 
+from fleet.model import LastSegment, SegmentList
+
 STATION: Final = "station"
 """The role whose commands exist on every station; no role can have this name."""
 MOST_LINES: Final = 1000
@@ -145,11 +147,19 @@ class LookResult:
     lists: tuple[ListLook, ...]
 
 
+@frozen
+class SegmentsArguments:
+    """After which segment; null, and one of another index: from the first on."""
+
+    after: LastSegment | None = None
+
+
 COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
     "logs": (LogsArguments, LogsResult),
     "restart": (RestartArguments, RestartResult),
     "info": (InfoArguments, InfoResult),
     "look": (LookArguments, LookResult),
+    "segments": (SegmentsArguments, SegmentList),
 }
 """Name -> classes of its arguments and result."""
 ABOUT: Final[Mapping[str, str]] = {
@@ -157,5 +167,6 @@ ABOUT: Final[Mapping[str, str]] = {
     "restart": "Stop an instance and start it again.",
     "info": "What the box is, and how it is.",
     "look": "What recordings and streams are like, decoded.",
+    "segments": "What was recorded: the closed segments after one.",
 }
 """Name -> what it does."""

@@ -86,6 +86,10 @@ class Topics:
         """Lines of a station's instances."""
         return self.station(station, "log")
 
+    def segment(self, station: str) -> str:
+        """A closed segment of a station's recordings."""
+        return self.station(station, "segment")
+
     def thumbnail(self, station: str, role: str, instance: str) -> str:
         """A picture of what an instance sees."""
         return self.station(station, "thumbnail", role, instance)

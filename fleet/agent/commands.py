@@ -26,6 +26,7 @@ from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.processes.adoption import Place
 from fleet.agent.processes.output import OutputLine
+from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.guard import contained, describe
 from fleet.media.disk import DiskWork
 from fleet.model import (
@@ -39,7 +40,9 @@ from fleet.model import (
     Problem,
     Refusal,
     Reply,
+    SegmentList,
     UnknownCommand,
+    plain,
 )
 from fleet.mqtt import Message
 from fleet.role import Command, Failed
@@ -56,6 +59,7 @@ from fleet.station import (
     LookResult,
     RestartArguments,
     RestartResult,
+    SegmentsArguments,
 )
 from fleet.strict import Mistakes, close_match, structure, unstructure
 from fleet.topics import Address
@@ -204,10 +208,15 @@ class StationCommands:
     """Handlers over the supervisor; also what the local socket offers."""
 
     def __init__(
-        self, place: Place, supervisor: Supervisor, in_force: Callable[[], Config | None]
+        self,
+        place: Place,
+        supervisor: Supervisor,
+        in_force: Callable[[], Config | None],
+        index: IndexKeeper,
     ) -> None:
         self._place = place
         self._in_force = in_force
+        self._index = index
         self._looker = Looker(place.recordings)
         self._disk = DiskWork(place.recordings)
         self._supervisor = supervisor
@@ -255,6 +264,15 @@ class StationCommands:
     async def look(self, asked: LookArguments) -> LookResult:
         """Look at what was recorded and is offered: decode, listen, see it grow."""
         return await self._looker.look(self._in_force(), self._place.station, asked.seconds)
+
+    async def segments(self, asked: SegmentsArguments) -> SegmentList:
+        """What was recorded, as the index beside it says."""
+        try:
+            return await self._index.after(asked.after)
+        except (OSError, ValueError) as error:
+            raise CommandFailed(
+                clip(f"the index of recordings cannot be read: {plain(error)}")
+            ) from None
 
     def _disks(self) -> list[Disk]:
         found = []

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.processes.adoption import Place
+from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.agent.session import Identity, StationSession
 from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard, LoopWatch, WatchedLoop
@@ -117,8 +119,16 @@ class Agent:
             disk=self._disk,
         )
         self._devices = CaptureDevices()
+        self._index = IndexKeeper(
+            self._place,
+            lambda: self._session.configs.memory.in_force,
+            lambda segment: self._session.segment(segment),
+        )
         commands = StationCommands(
-            self._place, self._supervisor, lambda: self._session.configs.memory.in_force
+            self._place,
+            self._supervisor,
+            lambda: self._session.configs.memory.in_force,
+            self._index,
         )
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
@@ -170,6 +180,7 @@ class Agent:
         keep("the look at the hardware", self._watch_hardware)
         keep("the look at the box", self._session.look_around)
         keep("the look for devices", self._session.look_for_devices)
+        keep("the index of recordings", self._index.run)
         try:
             number = await self._ending
             await self._finish(number, talking)
@@ -222,11 +233,9 @@ class Agent:
 
     def _changed(self) -> None:
         self._session.changed()
-        states = Counter(
-            one.state.value
-            for named in self._supervisor.statuses().values()
-            for one in named.values()
-        )
+        statuses = self._supervisor.statuses()
+        states = Counter(one.state.value for named in statuses.values() for one in named.values())
+        self._index.ends.note(statuses, time.time())
         counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         self._notifier.status(counts or "nothing to run")
 

@@ -26,7 +26,7 @@ from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.overwritten import Overwritten
 from fleet.guard import Guard, describe
-from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Status
+from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Segment, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.role import Command
 from fleet.topics import Topics
@@ -153,6 +153,10 @@ class StationSession:
         if self.link is not None:
             topic = self._me.topics.thumbnail(self._me.station, *key)
             self.link.publish(topic, jpeg, qos=0, user={"at": format_time(_now())})
+
+    def segment(self, segment: Segment) -> None:
+        """A segment was closed or read back; who was away asks for it later."""
+        self._publish(self._me.topics.segment(self._me.station), encode(segment))
 
     # What `mqtt.keep` calls.
 

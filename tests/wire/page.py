@@ -19,6 +19,8 @@ from tests.wire.sides import Json, dumps_toml, now
 PAGE = ROOT / "docs/protocol.md"
 STATION = "b827eb0000a1"
 WIDTH = 96
+KEPT_LAST = ("status", "ack", "telemetry", "segment")
+"""Kinds of which the last word is shown."""
 _BLOCK = re.compile(r"(### `([^`]+)`\n(?:(?!\n#).|\n(?!#))*?```json\n)(.*?)(\n```)", re.DOTALL)
 _TOPICS = {
     f"station/{STATION}": "station/<id>",
@@ -94,6 +96,12 @@ async def capture(broker: Mosquitto, programs: Programs) -> dict[str, Any]:
         asked = {"instance": None, "arguments": {"text": "two minutes"}}
         await stranger.publish(command, asked, correlation=b"1")
         await stranger.expect(f"fleet/v1/station/{STATION}/reply/ann")
+        restart = f"fleet/v1/station/{STATION}/command/bob/station/restart"
+        main = {"role": "record", "instance": "main"}
+        await stranger.publish(restart, {"instance": None, "arguments": main}, correlation=b"2")
+        await stranger.expect(f"fleet/v1/station/{STATION}/segment", lambda one: one["check"])
+        mark = stranger.mark()
+        await stranger.expect(f"fleet/v1/station/{STATION}/status", _all_run, after=mark)
         await _apply(stranger, {"mix": {"main": {}}, "record": {"main": RECORD | {"rate": 5}}})
         await stranger.expect(f"fleet/v1/station/{STATION}/ack", lambda ack: ack["error"])
         status = programs.start("fleet", "--broker", broker.url, "status", "--json")
@@ -134,7 +142,7 @@ def _by_heading(stranger: Stranger) -> dict[str, Any]:
         heading = message.topic.removeprefix("fleet/v1/")
         for part, name in _TOPICS.items():
             heading = heading.replace(part, name)
-        keep = heading not in found or heading.rpartition("/")[2] in ("status", "ack", "telemetry")
+        keep = heading not in found or heading.rpartition("/")[2] in KEPT_LAST
         if message.payload and keep and not ("/bob" in heading or "/manager-" in heading):
             found[heading] = message.json
     return found

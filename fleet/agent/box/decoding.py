@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ async def streams(path: Path, end: float) -> list[dict[str, Any]]:
     """Of each stream `codec_type`, and of a picture `width`, `height`, `r_frame_rate`."""
     entries = "stream=codec_type,width,height,r_frame_rate"
     argv = ("ffprobe", "-v", "quiet", "-show_entries", entries, "-of", "json", f"file:{path}")
-    _, out, _ = await _run(argv, end)
+    _, out, _ = await run(argv, end)
     try:
         found: list[dict[str, Any]] = json.loads(out)["streams"]
     except (ValueError, KeyError, TypeError):
@@ -49,7 +49,7 @@ async def streams(path: Path, end: float) -> list[dict[str, Any]]:
 async def decode(path: Path, end: float) -> Decoded:
     """Decode all of it."""
     argv = ("ffmpeg", "-v", "error", *_QUIET, "-progress", "pipe:1", "-threads", "1")
-    status, out, err = await _run((*argv, "-i", f"file:{path}", *_ALL), end)
+    status, out, err = await run((*argv, "-i", f"file:{path}", *_ALL), end)
     said = dict(line.partition("=")[::2] for line in out.splitlines())
     lines = [
         re.sub(r"\s+", " ", re.sub(r" @ 0x[0-9a-f]+", "", line)).strip()
@@ -77,7 +77,7 @@ async def peaks(path: Path, tracks: int, seconds: float, end: float) -> list[flo
     argv = ["ffmpeg", "-v", "info", *_QUIET, "-vn", *tail, "-i", f"file:{path}"]
     for track in range(tracks):
         argv += ["-map", f"0:a:{track}", f"-filter:a:{track}", "volumedetect"]
-    status, _, err = await _run((*argv, "-f", "null", "-"), end)
+    status, _, err = await run((*argv, "-f", "null", "-"), end)
     if status is None:
         return None
     if status != 0:
@@ -87,8 +87,21 @@ async def peaks(path: Path, tracks: int, seconds: float, end: float) -> list[flo
     return heard + [None] * (tracks - len(heard))
 
 
-async def _run(argv: Sequence[str], end: float) -> tuple[int | None, str, str]:
-    """Status (None: its time was over), the end of its output and the begin of its complaints."""
+def idle(process: int) -> None:
+    """Give a process what nobody else wants of processor and disk."""
+    with contextlib.suppress(OSError, psutil.Error):
+        os.sched_setscheduler(process, os.SCHED_IDLE, os.sched_param(0))
+        psutil.Process(process).nice(19)
+        psutil.Process(process).ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
+async def run(
+    argv: Sequence[str], end: float, line: Callable[[str], None] | None = None
+) -> tuple[int | None, str, str]:
+    """Status (None: its time was over), the end of its output and the begin of its complaints.
+
+    `line` is called with each line of the latter, and then none is returned.
+    """
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
         process = await asyncio.create_subprocess_exec(
@@ -96,9 +109,7 @@ async def _run(argv: Sequence[str], end: float) -> tuple[int | None, str, str]:
         )
     except OSError as error:
         raise Failed("ToolMissing", f"{argv[0]} cannot be started: {error.strerror}") from None
-    with contextlib.suppress(OSError, psutil.Error):
-        os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
-        psutil.Process(process.pid).ionice(psutil.IOPRIO_CLASS_IDLE)
+    idle(process.pid)
     out, err = bytearray(), bytearray()
 
     async def read(stream: asyncio.StreamReader | None, into: bytearray, newest: bool) -> None:
@@ -107,11 +118,21 @@ async def _run(argv: Sequence[str], end: float) -> tuple[int | None, str, str]:
             if newest:
                 del into[:-_KEPT]
 
+    async def lines(stream: asyncio.StreamReader | None, told: Callable[[str], None]) -> None:
+        rest = b""
+        while stream is not None and (some := await stream.read(1 << 16)):
+            *whole, rest = re.split(rb"[\r\n]", rest + some)
+            for one in whole:
+                told(one.decode(errors="replace"))
+            rest = rest[-_KEPT:]
+
     try:
         async with asyncio.timeout(max(0.05, end - time.monotonic())):
             await asyncio.gather(
                 read(process.stdout, out, True),
-                read(process.stderr, err, argv[0] == "ffmpeg" and "info" in argv),
+                lines(process.stderr, line)
+                if line is not None
+                else read(process.stderr, err, argv[0] == "ffmpeg" and "info" in argv),
             )
             status: int | None = await process.wait()
     except TimeoutError:

@@ -1,0 +1,190 @@
+"""The index beside the recordings: a line of JSON for each closed segment, only ever added to.
+
+A segment that was read back has another line with the same number; the last one counts. A line that
+a power cut tore is cut off. An index that is lost or damaged otherwise begins anew, under another
+random name, from the files. In memory is where each line lies, never what it says.
+"""
+
+import os
+import secrets
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from attrs import evolve
+
+from fleet import kept
+from fleet.model import LastSegment, Segment, SegmentList
+from fleet.wire import Undecodable, decode, dumps, encode, loads
+
+_MOST: Final = 200
+"""Segments in one reply."""
+_BYTES: Final = 180 * 1024
+
+
+class RecordingIndex:
+    """The index of one station in `recordings`. Blocks for as long as the disk does."""
+
+    def __init__(self, recordings: Path, station: str) -> None:
+        self.path = recordings / f".fleet-index-{station}"
+        self.name = ""
+        """Random text, new whenever it begins anew."""
+        self._numbers: dict[str, int] = {}
+        self._places = array("q")
+        """Where the last line of each number begins, from number 1 on."""
+        self._unchecked: set[int] = set()
+        self._last: dict[tuple[str, str], Segment] = {}
+        self._stat: tuple[int, int] | None = None
+
+    def __contains__(self, file: str) -> bool:
+        return file in self._numbers
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def open(self) -> None:
+        """Have it as it is on the disk, or empty where there is none that can be read.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self._stat is not None and self._stat == self._identity():
+            return
+        self._forget()
+        try:
+            with self.path.open("rb") as file:
+                whole = self._read(file)
+        except FileNotFoundError:
+            whole = 0
+        except (OSError, ValueError) as error:
+            kept.set_aside(self.path, error)
+            self._forget()
+            whole = 0
+        if not whole:
+            self._forget()
+            self.name = secrets.token_hex(8)
+            kept.replace(self.path, dumps({"index": self.name}) + b"\n")
+        elif whole < self.path.stat().st_size:
+            os.truncate(self.path, whole)
+        self._stat = self._identity()
+
+    def add(self, segment: Segment) -> Segment:
+        """Add a segment, which gets its name and number; what it is then.
+
+        Raises:
+            OSError: the disk refuses, and it is not in the index.
+        """
+        before = self._last.get((segment.role, segment.instance))
+        gap = None
+        if before is not None:
+            gap = round((segment.begin - before.end).total_seconds(), 3)
+        numbered = evolve(segment, index=self.name, number=len(self) + 1, gap=gap)
+        self._note(numbered, self._append(numbered))
+        return numbered
+
+    def replace(self, segment: Segment) -> None:
+        """Have another line of a segment that is in the index.
+
+        Raises:
+            OSError: the disk refuses, and it is as it was.
+        """
+        self._note(segment, self._append(segment))
+
+    def unchecked(self) -> Iterator[int]:
+        """The numbers of those that were not read back yet, the newest first."""
+        yield from sorted(self._unchecked, reverse=True)
+
+    def get(self, number: int) -> Segment:
+        """The segment of this number.
+
+        Raises:
+            OSError, ValueError: it cannot be read.
+        """
+        with self.path.open("rb") as file:
+            return self._at(file, number)
+
+    def after(self, last: LastSegment | None) -> SegmentList:
+        """Those that follow, as many as fit into one reply; all where `last` is of another index.
+
+        Raises:
+            OSError, ValueError: they cannot be read.
+        """
+        first = last.number + 1 if last is not None and last.index == self.name else 1
+        found: list[Segment] = []
+        left = _BYTES
+        with self.path.open("rb") as file:
+            for number in range(first, min(len(self), first + _MOST - 1) + 1):
+                one = self._at(file, number)
+                left -= len(encode(one))
+                if left < 0 and found:
+                    break
+                found.append(one)
+        return SegmentList(self.name, tuple(found), first + len(found) <= len(self))
+
+    def _at(self, file: BinaryIO, number: int) -> Segment:
+        file.seek(self._places[number - 1])
+        return decode(file.readline().rstrip(b"\n"), Segment)
+
+    def _append(self, segment: Segment) -> int:
+        with self.path.open("r+b") as file:
+            place = file.seek(0, os.SEEK_END)
+            try:
+                file.write(encode(segment) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.path, place)
+                raise
+        return place
+
+    def _read(self, file: BinaryIO) -> int:
+        """How many bytes of it are whole lines."""
+        place, head = 0, file.readline()
+        if not head.endswith(b"\n"):
+            return 0
+        said = loads(head)
+        if not isinstance(said, dict) or not isinstance(said.get("index"), str):
+            raise ValueError("its first line does not name it")
+        self.name = said["index"]
+        place = len(head)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                segment = decode(line.rstrip(b"\n"), Segment)
+            except Undecodable:
+                if file.read(1):
+                    raise
+                break  # the last one: zeros, say, after a power cut
+            if segment.index != self.name or not 1 <= segment.number <= len(self) + 1:
+                raise ValueError(f"the line of {segment.file} is out of order")
+            self._note(segment, place)
+            place += len(line)
+        return place
+
+    def _note(self, segment: Segment, place: int) -> None:
+        if segment.number > len(self):
+            self._places.append(place)
+            self._last[segment.role, segment.instance] = evolve(segment, check=None)
+        else:
+            self._places[segment.number - 1] = place
+        self._numbers[segment.file] = segment.number
+        if segment.check is None or segment.check.skipped is not None:
+            self._unchecked.add(segment.number)
+        else:
+            self._unchecked.discard(segment.number)
+
+    def _forget(self) -> None:
+        self.name, self._stat = "", None
+        self._numbers.clear()
+        self._unchecked.clear()
+        self._last.clear()
+        self._places = array("q")
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_dev, stat.st_ino

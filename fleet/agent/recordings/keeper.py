@@ -1,0 +1,335 @@
+"""Keeps the index of what this station recorded, tells of each closed segment, and reads it back.
+
+It goes by the files alone, so it does not matter which agent began a recording, or whether one was
+there. Nothing of it holds the event loop, and nothing is decoded while the box is short of CPU.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import psutil
+from attrs import evolve, frozen
+
+from fleet.agent.box.looking import Recorded, recorded
+from fleet.agent.processes.adoption import Place
+from fleet.agent.recordings.index import RecordingIndex
+from fleet.agent.recordings.probing import Probe, probe
+from fleet.agent.recordings.reading_back import read_back
+from fleet.media.archive import FinishedFile, finished, opened
+from fleet.media.disk import DiskWork
+from fleet.media.segments import public_name
+from fleet.model import (
+    Config,
+    InstanceStatus,
+    LastSegment,
+    Segment,
+    SegmentCheck,
+    SegmentList,
+    State,
+)
+from fleet.role import Failed
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 15.0
+"""Seconds between two looks for segments that were closed."""
+_EVERY: Final = 10
+"""Each such look is at all files, whatever their directories say."""
+_SETTLE: Final = 1.0
+"""Seconds in which a file is closed whose instance has just ended."""
+SAID_SECONDS: Final = 45.0
+"""So long after a segment was found it is said that nobody could look at it yet."""
+_CPU_SECONDS: Final = 5.0
+_BUSY: Final = 0.9
+"""Share of all processors that recordings and the like use at most while something is read back."""
+_PATIENCE: Final = 300.0
+"""Seconds a disk may take to read a whole segment."""
+_NEXT_SECONDS: Final = 2.5
+"""A segment that follows is opened so soon after the last write to the one before."""
+_AROUND: Final = 40.0
+"""Seconds around a segment's last write in which what became of its instance was seen."""
+_SOURCE: Final = re.compile(r"Source|Device|Stalled|ClockJumped|.*Unreachable")
+SHORT: Final = "the box is short of CPU: it is read back once it is not"
+
+Ended = Literal["full", "stopped", "source lost", "crash"]
+Statuses = Mapping[str, Mapping[str, InstanceStatus]]
+
+
+def what_became(status: InstanceStatus) -> Ended | None:
+    """Why an instance in this state writes no more; None where it may. Pure."""
+    match status.state:
+        case State.STOPPING | State.STOPPED | State.COMPLETED:
+            return "stopped"
+        case State.BACKOFF | State.FAILED:
+            return "source lost" if _SOURCE.match(status.reason or "") else "crash"
+    return None
+
+
+class Ends:
+    """What became of instances lately, so that their last segments can say it."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, str, str, Ended]] = deque(maxlen=1000)
+        self._states: dict[tuple[str, str], Ended | None] = {}
+        self._before: dict[tuple[str, str], State] = {}
+        self.changed = asyncio.Event()
+        """Set when an instance does something else than before."""
+
+    def note(self, statuses: Statuses, at: float) -> None:
+        """Statuses are so now, in seconds of Unix time."""
+        every = {
+            (role, name): one for role, named in statuses.items() for name, one in named.items()
+        }
+        states = {key: one.state for key, one in every.items()}
+        if states != self._before:
+            self._before = states
+            self.changed.set()
+        now = {key: what_became(one) for key, one in every.items()}
+        for key in self._states.keys() - now.keys():
+            self._seen.append((at, *key, "stopped"))
+        for key, became in now.items():
+            if became is not None and became != self._states.get(key):
+                self._seen.append((at, *key, became))
+        self._states = now
+
+    def of(self, role: str, instance: str, at: float) -> Ended | None:
+        """What was seen first of an instance from shortly before this moment on."""
+        for seen, its_role, its_name, ended in self._seen:
+            if (its_role, its_name) == (role, instance) and -_AROUND < seen - at < _AROUND:
+                return ended
+        return None
+
+
+@frozen
+class _Closed:
+    """A finished file and whose it is; `follows`: when the next one of it was opened."""
+
+    file: FinishedFile
+    role: str
+    instance: str
+    room: str | None
+    follows: datetime | None
+    anew: bool
+    """Whether the next one was begun by another run."""
+
+
+class IndexKeeper:
+    """The index of one station, kept by one guarded task."""
+
+    def __init__(
+        self,
+        place: Place,
+        in_force: Callable[[], Config | None],
+        tell: Callable[[Segment], None],
+    ) -> None:
+        self.ends = Ends()
+        self._place = place
+        self._root = place.recordings.absolute()
+        self._in_force = in_force
+        self._tell = tell
+        self._index = RecordingIndex(self._root, place.station)
+        self._disk = DiskWork(self._root)
+        self._found: dict[int, float] = {}
+        """When those were found that were not looked at yet."""
+        self._trouble: str | None = None
+        self._busy_before = _busy()
+        self._begun = time.time()
+        self._looks = 0
+
+    async def run(self) -> None:
+        """Keep it for ever; needs no broker."""
+        while True:
+            try:
+                await self.look()
+                await self.read_back()
+                self._trouble = None
+            except (Failed, OSError, ValueError) as error:
+                if str(error) != self._trouble:
+                    log.warning("the index of recordings waits: %s", error)
+                self._trouble = str(error)
+            self.ends.changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.ends.changed.wait(), LOOK_SECONDS)
+            await asyncio.sleep(_SETTLE)
+
+    async def after(self, last: LastSegment | None) -> SegmentList:
+        """What follows in the index.
+
+        Raises:
+            Failed: the disk hangs.
+            OSError, ValueError: it cannot be read.
+        """
+        return await self._disk.do(lambda: self._opened().after(last))
+
+    def _opened(self) -> RecordingIndex:
+        self._index.open()
+        return self._index
+
+    async def look(self) -> None:
+        """Add what was closed since."""
+        config = self._in_force()
+        for closed in await self._disk.do(lambda: self._closed(config)):
+            try:
+                held = await self._disk.do(lambda: probe(closed.file.file), _PATIENCE)  # noqa: B023
+            except OSError as error:  # moved away, say: the others are looked at
+                log.warning("%s is not in the index yet: %s", closed.file.path, error)
+                continue
+            said = self._segment(closed, held)
+            added = await self._disk.do(lambda: self._index.add(said))  # noqa: B023
+            self._found[added.number] = time.monotonic()
+            self._tell(added)
+
+    def _closed(self, config: Config | None) -> list[_Closed]:
+        if not self._root.is_dir() or self._still(config):
+            return []
+        self._opened()
+        every = finished([self._root], lambda one: one.path in self._index)
+        fresh = [one for one in every if one.path not in self._index]
+        return [one for one in (self._whose(file, config) for file in fresh) if one is not None]
+
+    def _still(self, config: Config | None) -> bool:
+        """Whether nothing was opened or closed lately where recordings are: most looks end here."""
+        self._looks += 1
+        if self._looks % _EVERY == 1:
+            return False
+        places = {self._root}
+        if config is not None:
+            places |= {one.directory for one in recorded(config, self._place.station, self._root)}
+        changed = [place.stat().st_mtime for place in places if place.is_dir()]
+        return all(at < time.time() - _AROUND for at in changed)
+
+    def _whose(self, file: FinishedFile, config: Config | None) -> _Closed | None:
+        stem = file.file.stem.rpartition("-")[0]
+        role, instance, room = self._by_name(file, stem, config)
+        if role is None:
+            return None  # another station's, on a disk that they share
+        others = [
+            at
+            for one in file.file.parent.iterdir()
+            if one.stem.rpartition("-")[0] == stem and one != file.file
+            if (at := opened(one.name)) is not None
+        ]
+        own = opened(file.file.name) or datetime.now(UTC)
+        follows = min((at for at in others if at > own), default=None)
+        anew = False
+        if follows is not None:
+            run = f".{self._place.station}.{role}.{instance}.{follows:%Y%m%dT%H%M%SZ}"
+            anew = any(True for _ in file.file.parent.glob(f"{run}*"))
+        return _Closed(file, role, instance, room, follows, anew)
+
+    def _by_name(
+        self, file: FinishedFile, stem: str, config: Config | None
+    ) -> tuple[str | None, str, str | None]:
+        station = self._place.station
+        name = station
+        if config is not None:
+            name = config.name or station
+            known: list[Recorded] = list(recorded(config, station, self._root))
+            for one in known:
+                if one.prefix == stem and one.directory == file.file.parent:
+                    return one.role, one.instance, config.room
+        for called in (name, station):
+            plain = public_name(None, called, "", datetime.now(UTC), "").rpartition("-")[0]
+            found = re.fullmatch(rf"(?:(.+)-)?{re.escape(plain)}-([\w.-]+)", stem)
+            if found:
+                copy = "local-copy" in Path(file.path).parts[:-1]
+                return "ingest" if copy else "record", found[2], found[1]
+        return None, "", None
+
+    def _segment(self, closed: _Closed, held: Probe) -> Segment:
+        last = closed.file.changed / 1e9
+        follows = closed.follows.timestamp() if closed.follows is not None else None
+        ended: Ended = "full"
+        if follows is None or closed.anew or follows - last > _NEXT_SECONDS:
+            seen = self.ends.of(closed.role, closed.instance, last)
+            ended = seen or ("crash" if last > self._begun else "stopped")
+        return Segment(
+            self._index.name,
+            len(self._index) + 1,
+            closed.file.path,
+            closed.room,
+            closed.role,
+            closed.instance,
+            held.begin,
+            held.end,
+            held.bytes,
+            tuple(one.stream for one in held.tracks),
+            sum(one.packets for one in held.of("video")),
+            held.checksum,
+            None,
+            ended,
+        )
+
+    async def read_back(self) -> None:
+        """One after the other, the newest first, until none is left or the box is short of CPU."""
+        while True:
+            number = next(self._index.unchecked(), None)
+            if number is None:
+                return
+            segment = await self._disk.do(lambda: self._index.get(number))  # noqa: B023
+            reading = asyncio.create_task(self._check(segment), name="a read-back")
+            try:
+                done = await self._unless_short(reading)
+            finally:
+                reading.cancel()
+                with suppress(asyncio.CancelledError, Failed, OSError):
+                    await reading
+            if not done:
+                await self._say_skipped(segment)
+                return
+            check = reading.result()
+            checked = evolve(segment, check=check)
+            await self._disk.do(lambda: self._index.replace(checked))  # noqa: B023
+            self._found.pop(number, None)
+            self._tell(checked)
+
+    async def _check(self, segment: Segment) -> SegmentCheck:
+        file = self._root / segment.file
+        if not await self._disk.do(file.exists):
+            return SegmentCheck(datetime.now(UTC), error="the file is not there any more")
+        held = await self._disk.do(lambda: probe(file), _PATIENCE)
+        check = await read_back(file, held)
+        if held.checksum != segment.checksum and check.error is None:
+            check = evolve(check, error="it has changed since it was closed")
+        return check
+
+    async def _unless_short(self, reading: "asyncio.Task[SegmentCheck]") -> bool:
+        """Whether it came to its end: as soon as the box is short of CPU nobody waits for it."""
+        while not self._short():
+            await asyncio.wait({reading}, timeout=_CPU_SECONDS)
+            if reading.done():
+                return True
+        return False
+
+    def _short(self) -> bool:
+        """Whether what is not at idle priority had nearly all of the processors since the last."""
+        before, now = self._busy_before, _busy()
+        if now[1] - before[1] < 1.0:
+            return False  # too short to tell
+        self._busy_before = now
+        return (now[0] - before[0]) / (now[1] - before[1]) > _BUSY
+
+    async def _say_skipped(self, segment: Segment) -> None:
+        since = self._found.get(segment.number)
+        late = since is not None and time.monotonic() - since > SAID_SECONDS
+        if late and segment.check is None:
+            said = evolve(segment, check=SegmentCheck(datetime.now(UTC), skipped=SHORT))
+            await self._disk.do(lambda: self._index.replace(said))
+            self._tell(said)
+
+
+def _busy() -> tuple[float, float]:
+    """Seconds that processors worked, but for what is nice; and all seconds they had."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "nice", 0.0)
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    whole = sum(times) - guests
+    return whole - idle, whole

@@ -1,0 +1,104 @@
+"""The index of recordings outlives restarts, power cuts and its own loss."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from fleet.agent.recordings.index import RecordingIndex
+from fleet.model import LastSegment, Segment, SegmentCheck
+
+BEGIN = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
+
+
+def segment(n: int, instance: str = "main") -> Segment:
+    begin = BEGIN + timedelta(minutes=3 * n)
+    return Segment(
+        index="",
+        number=1,
+        file=f"{instance}-{n}.ts",
+        room="hall1",
+        role="record",
+        instance=instance,
+        begin=begin,
+        end=begin + timedelta(seconds=178),
+        bytes=n,
+        streams=(),
+        frames=n,
+        checksum="xxh3-128:00",
+        gap=None,
+        ended="full",
+    )
+
+
+def opened(directory: Path) -> RecordingIndex:
+    index = RecordingIndex(directory, "b1")
+    index.open()
+    return index
+
+
+def test_what_was_added_is_there_for_the_next_agent_with_its_check(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    added = [index.add(segment(n)) for n in range(3)] + [index.add(segment(9, "other"))]
+    assert [(one.number, one.gap) for one in added] == [(1, None), (2, 2.0), (3, 2.0), (4, None)]
+    checked = evolve(added[1], check=SegmentCheck(BEGIN, missing=3))
+    index.replace(checked)
+    later = opened(tmp_path)
+    everything = later.after(None)
+    assert everything.segments == (added[0], checked, added[2], added[3])
+    assert (everything.index, everything.more) == (index.name, False)
+    assert list(later.unchecked()) == [4, 3, 1]
+    assert later.add(segment(3)).gap == 2.0
+
+
+def test_who_was_away_gets_the_rest_in_bounded_parts(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    for n in range(205):
+        index.add(segment(n))
+    got: list[Segment] = []
+    last: LastSegment | None = LastSegment("another", 7)
+    while True:
+        part = index.after(last)
+        got += part.segments
+        assert len(part.segments) <= 200
+        if not part.more:
+            break
+        last = LastSegment(index.name, got[-1].number)
+    assert [one.number for one in got] == list(range(1, 206))
+
+
+@pytest.mark.parametrize("torn", [b'{"index":"', bytes(512), bytes(512) + b"\n"])
+def test_a_line_that_a_power_cut_tore_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    index = opened(tmp_path)
+    first = index.add(segment(0))
+    with index.path.open("ab") as file:
+        file.write(torn)
+    later = opened(tmp_path)
+    assert later.name == index.name
+    second = later.add(segment(1))
+    assert opened(tmp_path).after(None).segments == (first, second)
+
+
+@pytest.mark.parametrize("harm", ["emptied", "zeros", "its middle", "another's words", "deleted"])
+def test_an_index_that_is_damaged_or_lost_begins_anew(tmp_path: Path, harm: str) -> None:
+    index = opened(tmp_path)
+    for n in range(3):
+        index.add(segment(n))
+    whole = index.path.read_bytes()
+    match harm:
+        case "emptied":
+            index.path.write_bytes(b"")
+        case "zeros":
+            index.path.write_bytes(bytes(len(whole)))
+        case "its middle":
+            index.path.write_bytes(whole[:200] + bytes(20) + whole[220:])
+        case "another's words":
+            index.path.write_bytes(b"[1, 2]\n")
+        case "deleted":
+            index.path.unlink()
+    later = opened(tmp_path)
+    assert later.name != index.name
+    assert len(later) == 0
+    assert later.after(LastSegment(index.name, 3)).segments == ()
+    assert later.add(segment(0)).number == 1
