@@ -35,6 +35,7 @@ Beside that way the manager keeps the schedule fresh (`manager.schedule`), blank
 that must not be streamed (`manager.optouts`), knows of each recording and judges each talk
 (`manager.recordings`), and looks at every box when somebody asks (`manager.checking`, pure); its
 own questions to stations go through `manager.asking`.
+A station's index of what it recorded, each segment read back, is `agent.recordings.keeper`.
 
 Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one connection, `broker`
 where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (tasks that live on,
