@@ -19,7 +19,7 @@ from tests.wire.sides import Json, dumps_toml, now
 PAGE = ROOT / "docs/protocol.md"
 STATION = "b827eb0000a1"
 WIDTH = 96
-KEPT_LAST = ("status", "ack", "telemetry", "segment")
+KEPT_LAST = ("status", "ack", "telemetry")
 """Kinds of which the last word is shown."""
 _BLOCK = re.compile(r"(### `([^`]+)`\n(?:(?!\n#).|\n(?!#))*?```json\n)(.*?)(\n```)", re.DOTALL)
 _TOPICS = {
@@ -99,7 +99,7 @@ async def capture(broker: Mosquitto, programs: Programs) -> dict[str, Any]:
         restart = f"fleet/v1/station/{STATION}/command/bob/station/restart"
         main = {"role": "record", "instance": "main"}
         await stranger.publish(restart, {"instance": None, "arguments": main}, correlation=b"2")
-        await stranger.expect(f"fleet/v1/station/{STATION}/segment", lambda one: one["check"])
+        await stranger.expect(f"fleet/v1/station/{STATION}/segment")
         mark = stranger.mark()
         await stranger.expect(f"fleet/v1/station/{STATION}/status", _all_run, after=mark)
         await _apply(stranger, {"mix": {"main": {}}, "record": {"main": RECORD | {"rate": 5}}})
