@@ -51,6 +51,20 @@ def rooms() -> models.Dashboard:
         },
         sort=("room is", True),
     )
+    talks = rows(
+        "Talks of today",
+        "Whether each talk that is over is there, and plays: green, yellow with the reason, red. "
+        "fleet receipt says all that is known of one.",
+        {"receipt": "max by (room, title, verdict, why, guid) (fleet_talk_receipt)"},
+        {
+            "room": Column(link=TO_ROOM, width=80),
+            "verdict": Column(width=80),
+            "guid": Column(hidden=True),
+        },
+        hide=["receipt"],
+        order=["verdict", "room", "title", "why", "guid"],
+        nothing="no talk of today is over, or the schedule knows none",
+    )
     return board(
         "fleet-rooms",
         "Rooms",
@@ -59,6 +73,7 @@ def rooms() -> models.Dashboard:
         [
             (7, [(24, each)]),
             (9, [(24, detail)]),
+            (7, [(24, talks)]),
             (8, [(12, alerts("critical", 'room=~".*"')), (12, alerts("warning", 'room=~".*"'))]),
         ],
     )

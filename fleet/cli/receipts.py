@@ -1,10 +1,11 @@
 """Receipts of talks as people read them. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from fleet.cli.talks import opted_out
 from fleet.cli.view import TableRow, clean, zoned
-from fleet.operations import Receipt, RecordingsResult
+from fleet.operations import Receipt, RecordingsResult, StatusResult
 
 _NOT_YET = "-"
 
@@ -25,6 +26,20 @@ def receipt_rows(found: RecordingsResult) -> Iterator[TableRow]:
         )
         beneath = (clean(one.why),) if one.verdict in ("yellow", "red") else ()
         yield TableRow(tuple(map(clean, cells)), beneath)
+
+
+def verdict_lines(found: StatusResult) -> Iterator[str]:
+    """How many talks of today are there, and a line for each that is not."""
+    shown = {one.room for one in found.stations}
+    there = [one for one in found.receipts if one.room in shown]
+    counts = Counter[str](one.verdict for one in there)
+    if there:
+        words = ("green", "yellow", "red")
+        told = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
+        yield f"talks of today that are over: {told}"
+    for one in there:
+        if one.verdict == "red":
+            yield clean(f'red: "{one.title}" in {one.room}: {one.why}; fleet receipt {one.guid}')
 
 
 def receipt_lines(one: Receipt, timezone: str) -> Iterator[str]:

@@ -40,6 +40,7 @@ from fleet.operations.recordings import (
     Receipt,
     RecordingsArguments,
     RecordingsResult,
+    TalkReceipt,
     Verdict,
 )
 from fleet.operations.rollouts import (
@@ -124,6 +125,7 @@ __all__ = [
     "StationStatus",
     "StatusResult",
     "TalkArguments",
+    "TalkReceipt",
     "TargetStatus",
     "ValidateArguments",
     "ValidateResult",

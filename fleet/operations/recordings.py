@@ -91,6 +91,17 @@ class Receipt:
 
 
 @frozen
+class TalkReceipt:
+    """A receipt in short. `guid` and `title` are the talk's."""
+
+    room: str
+    guid: str
+    title: str
+    verdict: Verdict
+    why: str
+
+
+@frozen
 class RecordingsArguments:
     """Operation `recordings`: of one room or talk (its guid), or of all; `missing`: only talks
     that are not covered to five seconds.

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from fleet.model import InstanceStatus, PresenceState, Problem
 from fleet.operations.health import HealthFinding, Standing
+from fleet.operations.recordings import TalkReceipt
 from fleet.operations.schedule import RoomTalk
 
 Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
@@ -81,6 +82,8 @@ class StatusResult:
     """What is wrong with no room alone."""
     talks: tuple[RoomTalk, ...] = ()
     """Of the rooms that the schedule knows."""
+    receipts: tuple[TalkReceipt, ...] = ()
+    """Of the talks of today that are over."""
 
 
 @frozen

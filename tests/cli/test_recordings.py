@@ -119,6 +119,11 @@ async def test_nothing_is_lost_by_a_manager_that_was_away_and_nothing_counted_tw
         assert "Talk 2 (not to be recorded)" in said.out
         assert (await fleet("recordings", "--missing")).code == 0
 
+        async def in_status() -> bool:
+            return "talks of today that are over: 1 yellow" in (await fleet("status")).err
+
+        await comes(in_status)
+
         manager.kill()
         teller.kept.append(segment(6, begin + 40 * MINUTE, begin + 50 * MINUTE))
         await teller.say("segment", teller.kept[-1], retain=False)

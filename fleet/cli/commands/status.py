@@ -17,6 +17,7 @@ from fleet.cli import folding, view
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Manager, Unreachable, converse
+from fleet.cli.receipts import verdict_lines
 from fleet.cli.sync import matching, near, worst_first
 from fleet.cli.talks import talk_lines
 from fleet.cli.terminal import (
@@ -127,6 +128,7 @@ def _show(found: StatusResult, unwell: bool) -> None:
 def _besides(found: StatusResult) -> Iterator[str]:
     """Talks, and what is wrong with no room alone."""
     yield from talk_lines(found)
+    yield from verdict_lines(found)
     for one in found.findings:
         yield clean(f"{one.level}: {one.text}: {one.detail}")
 

@@ -4,6 +4,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from attrs import evolve
+
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
@@ -18,6 +20,7 @@ from fleet.operations import (
     StationResult,
     StatusResult,
     TalkArguments,
+    TalkReceipt,
 )
 
 log = logging.getLogger(__name__)
@@ -25,7 +28,12 @@ log = logging.getLogger(__name__)
 
 async def status(desk: Desk, caller: str, asked: Any) -> StatusResult:  # noqa: ARG001
     """Every station."""
-    return await desk.report.status()
+    receipts = tuple(
+        TalkReceipt(one.room, one.talk.guid, one.talk.title, one.verdict, one.why)
+        for one in desk.recordings.decided
+        if one.verdict is not None
+    )
+    return evolve(await desk.report.status(), receipts=receipts)
 
 
 async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResult:
