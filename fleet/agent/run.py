@@ -123,6 +123,7 @@ class Agent:
             self._place,
             lambda: self._session.configs.memory.in_force,
             lambda segment: self._session.segment(segment),
+            lambda: self._disk.trouble is None or not self._disk.trouble.elsewhere,
         )
         commands = StationCommands(
             self._place,
@@ -181,6 +182,7 @@ class Agent:
         keep("the look at the box", self._session.look_around)
         keep("the look for devices", self._session.look_for_devices)
         keep("the index of recordings", self._index.run)
+        keep("the reading back of recordings", self._index.run_reading)
         try:
             number = await self._ending
             await self._finish(number, talking)

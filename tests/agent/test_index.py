@@ -48,7 +48,11 @@ def test_what_was_added_is_there_for_the_next_agent_with_its_check(tmp_path: Pat
     everything = later.after(None)
     assert everything.segments == (added[0], checked, added[2], added[3])
     assert (everything.index, everything.more) == (index.name, False)
-    assert list(later.unchecked()) == [4, 3, 1]
+    assert later.unchecked() == added[3]
+    for one in (added[3], added[2]):
+        later.replace(evolve(one, check=SegmentCheck(BEGIN)))
+    later.replace(evolve(added[0], index="of before", check=SegmentCheck(BEGIN)))
+    assert later.unchecked() == added[0]
     assert later.add(segment(3)).gap == 2.0
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings import keeper
+from fleet.agent.recordings.index import SHORT
 from fleet.agent.recordings.keeper import Ends, IndexKeeper, what_became
 from fleet.model import Config, InstanceStatus, Segment, State
 from tests.agent.test_reading_back import encode
@@ -147,7 +148,7 @@ async def test_while_the_box_is_short_of_cpu_it_is_said_that_nobody_looked(
     await keeping.look()
     await keeping.read_back()
     await keeping.read_back()
-    assert [one.check and one.check.skipped for one in told] == [None, keeper.SHORT]
+    assert [one.check and one.check.skipped for one in told] == [None, SHORT]
     await keeping.read_back()
     check = told[-1].check
     assert check is not None

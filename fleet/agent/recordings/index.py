@@ -8,7 +8,6 @@ random name, from the files. In memory is where each line lies, never what it sa
 import os
 import secrets
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -21,6 +20,8 @@ from fleet.wire import Undecodable, decode, dumps, encode, loads
 _MOST: Final = 200
 """Segments in one reply."""
 _BYTES: Final = 180 * 1024
+SHORT: Final = "the box is short of CPU: it is read back once it is not"
+"""Why nobody looked who will look later."""
 
 
 class RecordingIndex:
@@ -84,25 +85,24 @@ class RecordingIndex:
         return numbered
 
     def replace(self, segment: Segment) -> None:
-        """Have another line of a segment that is in the index.
+        """Have another line of a segment, unless the index began anew since.
 
         Raises:
             OSError: the disk refuses, and it is as it was.
         """
-        self._note(segment, self._append(segment))
+        if segment.index == self.name:
+            self._note(segment, self._append(segment))
 
-    def unchecked(self) -> Iterator[int]:
-        """The numbers of those that were not read back yet, the newest first."""
-        yield from sorted(self._unchecked, reverse=True)
-
-    def get(self, number: int) -> Segment:
-        """The segment of this number.
+    def unchecked(self) -> Segment | None:
+        """The newest segment that was not read back yet.
 
         Raises:
             OSError, ValueError: it cannot be read.
         """
+        if not self._unchecked:
+            return None
         with self.path.open("rb") as file:
-            return self._at(file, number)
+            return self._at(file, max(self._unchecked))
 
     def after(self, last: LastSegment | None) -> SegmentList:
         """Those that follow, as many as fit into one reply; all where `last` is of another index.
@@ -170,7 +170,7 @@ class RecordingIndex:
         else:
             self._places[segment.number - 1] = place
         self._numbers[segment.file] = segment.number
-        if segment.check is None or segment.check.skipped is not None:
+        if segment.check is None or segment.check.skipped == SHORT:
             self._unchecked.add(segment.number)
         else:
             self._unchecked.discard(segment.number)

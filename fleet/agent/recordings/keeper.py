@@ -9,9 +9,10 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,7 +21,7 @@ from attrs import evolve, frozen
 
 from fleet.agent.box.looking import Recorded, recorded
 from fleet.agent.processes.adoption import Place
-from fleet.agent.recordings.index import RecordingIndex
+from fleet.agent.recordings.index import SHORT, RecordingIndex
 from fleet.agent.recordings.probing import Probe, probe
 from fleet.agent.recordings.reading_back import read_back
 from fleet.media.archive import FinishedFile, finished, opened
@@ -57,7 +58,6 @@ _NEXT_SECONDS: Final = 2.5
 _AROUND: Final = 40.0
 """Seconds around a segment's last write in which what became of its instance was seen."""
 _SOURCE: Final = re.compile(r"Source|Device|Stalled|ClockJumped|.*Unreachable")
-SHORT: Final = "the box is short of CPU: it is read back once it is not"
 
 Ended = Literal["full", "stopped", "source lost", "crash"]
 Statuses = Mapping[str, Mapping[str, InstanceStatus]]
@@ -122,21 +122,27 @@ class _Closed:
 
 
 class IndexKeeper:
-    """The index of one station, kept by one guarded task."""
+    """The index of one station, kept by two guarded tasks.
+
+    `there`: whether the disk of recordings is, so that none is begun below its mount point.
+    """
 
     def __init__(
         self,
         place: Place,
         in_force: Callable[[], Config | None],
         tell: Callable[[Segment], None],
+        there: Callable[[], bool] = lambda: True,
     ) -> None:
         self.ends = Ends()
         self._place = place
         self._root = place.recordings.absolute()
         self._in_force = in_force
         self._tell = tell
+        self._there = there
         self._index = RecordingIndex(self._root, place.station)
-        self._disk = DiskWork(self._root)
+        self._disk, self._files = DiskWork(self._root), DiskWork(self._root)
+        self._added = asyncio.Event()
         self._found: dict[int, float] = {}
         """When those were found that were not looked at yet."""
         self._trouble: str | None = None
@@ -145,20 +151,31 @@ class IndexKeeper:
         self._looks = 0
 
     async def run(self) -> None:
-        """Keep it for ever; needs no broker."""
+        """Tell for ever of what was closed; needs no broker."""
         while True:
-            try:
-                await self.look()
-                await self.read_back()
-                self._trouble = None
-            except (Failed, OSError, ValueError) as error:
-                if str(error) != self._trouble:
-                    log.warning("the index of recordings waits: %s", error)
-                self._trouble = str(error)
+            await self._try(self.look)
             self.ends.changed.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.ends.changed.wait(), LOOK_SECONDS)
             await asyncio.sleep(_SETTLE)
+
+    async def run_reading(self) -> None:
+        """Read back for ever what nobody has looked at, one after the other."""
+        while True:
+            if not await self._try(self.read_back):
+                self._added.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._added.wait(), LOOK_SECONDS)
+
+    async def _try(self, work: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            done = await work() if self._there() else False
+        except (Failed, OSError, ValueError) as error:
+            if str(error) != self._trouble:  # said once, tried for as long as it takes
+                log.warning("the index of recordings waits: %s", error)
+            self._trouble = str(error)
+            return False
+        return done
 
     async def after(self, last: LastSegment | None) -> SegmentList:
         """What follows in the index.
@@ -173,19 +190,20 @@ class IndexKeeper:
         self._index.open()
         return self._index
 
-    async def look(self) -> None:
-        """Add what was closed since."""
-        config = self._in_force()
-        for closed in await self._disk.do(lambda: self._closed(config)):
+    async def look(self) -> bool:
+        """Add what was closed since; whether there was anything."""
+        closed = await self._disk.do(lambda: self._closed(self._in_force()))
+        for one in closed:
             try:
-                held = await self._disk.do(lambda: probe(closed.file.file), _PATIENCE)  # noqa: B023
+                held = await self._files.do(partial(probe, one.file.file), _PATIENCE)
             except OSError as error:  # moved away, say: the others are looked at
-                log.warning("%s is not in the index yet: %s", closed.file.path, error)
+                log.warning("%s is not in the index yet: %s", one.file.path, error)
                 continue
-            said = self._segment(closed, held)
-            added = await self._disk.do(lambda: self._index.add(said))  # noqa: B023
+            added = await self._disk.do(partial(self._index.add, self._segment(one, held)))
             self._found[added.number] = time.monotonic()
+            self._added.set()
             self._tell(added)
+        return bool(closed)
 
     def _closed(self, config: Config | None) -> list[_Closed]:
         if not self._root.is_dir() or self._still(config):
@@ -268,34 +286,35 @@ class IndexKeeper:
             ended,
         )
 
-    async def read_back(self) -> None:
-        """One after the other, the newest first, until none is left or the box is short of CPU."""
-        while True:
-            number = next(self._index.unchecked(), None)
-            if number is None:
-                return
-            segment = await self._disk.do(lambda: self._index.get(number))  # noqa: B023
-            reading = asyncio.create_task(self._check(segment), name="a read-back")
-            try:
-                done = await self._unless_short(reading)
-            finally:
-                reading.cancel()
-                with suppress(asyncio.CancelledError, Failed, OSError):
-                    await reading
-            if not done:
-                await self._say_skipped(segment)
-                return
-            check = reading.result()
-            checked = evolve(segment, check=check)
-            await self._disk.do(lambda: self._index.replace(checked))  # noqa: B023
-            self._found.pop(number, None)
-            self._tell(checked)
+    async def read_back(self) -> bool:
+        """Read back the newest that nobody has looked at; False where there is none, or no CPU."""
+        segment = await self._disk.do(self._index.unchecked)
+        if segment is None:
+            return False
+        reading = asyncio.create_task(self._check(segment), name="a read-back")
+        try:
+            done = await self._unless_short(reading)
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError, Failed, OSError):
+                await reading
+        if not done:
+            await self._say_skipped(segment)
+            return False
+        if self._there():
+            await self._say(evolve(segment, check=reading.result()))
+            self._found.pop(segment.number, None)
+        return True
+
+    async def _say(self, segment: Segment) -> None:
+        await self._disk.do(partial(self._index.replace, segment))
+        self._tell(segment)
 
     async def _check(self, segment: Segment) -> SegmentCheck:
         file = self._root / segment.file
-        if not await self._disk.do(file.exists):
-            return SegmentCheck(datetime.now(UTC), error="the file is not there any more")
-        held = await self._disk.do(lambda: probe(file), _PATIENCE)
+        if not await self._files.do(file.exists):
+            return SegmentCheck(datetime.now(UTC), skipped="the file is not there any more")
+        held = await self._files.do(partial(probe, file), _PATIENCE)
         check = await read_back(file, held)
         if held.checksum != segment.checksum and check.error is None:
             check = evolve(check, error="it has changed since it was closed")
@@ -321,9 +340,7 @@ class IndexKeeper:
         since = self._found.get(segment.number)
         late = since is not None and time.monotonic() - since > SAID_SECONDS
         if late and segment.check is None:
-            said = evolve(segment, check=SegmentCheck(datetime.now(UTC), skipped=SHORT))
-            await self._disk.do(lambda: self._index.replace(said))
-            self._tell(said)
+            await self._say(evolve(segment, check=SegmentCheck(datetime.now(UTC), skipped=SHORT)))
 
 
 def _busy() -> tuple[float, float]:
