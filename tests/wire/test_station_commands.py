@@ -1,6 +1,8 @@
 """What a station does with commands: once, for whom it may, until its deadline."""
 
+import os
 import secrets
+import signal
 
 from tests.processes import Programs, until
 from tests.wire.sides import Boss, Json, records, writers
@@ -112,3 +114,22 @@ async def test_logs_are_the_last_lines_of_an_instance(boss: Boss) -> None:
     (of,) = reply["result"]["instances"]
     assert (of["role"], of["instance"]) == ("record", "main")
     assert len(of["lines"]) <= 5
+
+
+async def test_what_was_recorded_is_told_and_can_be_asked_for(
+    boss: Boss, programs: Programs
+) -> None:
+    await boss.push(1, records("main"))
+    (writer,) = writers(programs)
+    os.kill(writer, signal.SIGKILL)
+    told = await boss.stranger.expect(boss.topic("segment"))
+    assert (told["role"], told["instance"], told["ended"]) == ("record", "main", "crash")
+    _, reply = await boss.command("station", "segments", {"after": None})
+    first = reply["result"]["segments"][0]
+    assert set(first) == set(told)
+    for same in ("index", "number", "file", "checksum", "streams", "bytes", "ended"):
+        assert first[same] == told[same], same
+    after = {"index": first["index"], "number": len(reply["result"]["segments"])}
+    _, reply = await boss.command("station", "segments", {"after": after})
+    assert reply["result"]["index"] == first["index"]
+    assert reply["result"]["more"] is False
