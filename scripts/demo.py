@@ -101,7 +101,7 @@ class Demo:
                 name,
                 [
                     *(programs / "fleet-agent", "run", "--broker", broker, "--station", id_),
-                    *("--state-dir", self._work / name, "--settings", settings),
+                    *("--state-dir", self._work / name, "--settings", settings, "--allow-root"),
                 ],
             )
         http = f"127.0.0.1:{await manager.port()}"

@@ -285,7 +285,8 @@ class Programs:
         }
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
-        return kept | {"HOME": str(home), "NO_COLOR": "1"} | more
+        usual = {"HOME": str(home), "NO_COLOR": "1", "FLEET_ALLOW_ROOT": "1"}
+        return kept | usual | more
 
     def start(self, program: str, *args: str, name: str = "", **env: str) -> Program:
         """A console script of this project, by its name."""

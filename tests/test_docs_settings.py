@@ -6,7 +6,7 @@ import re
 import attrs
 import typer.main
 
-from fleet.agent.cli import FLAGS
+from fleet.agent.cli import ALLOW_ROOT, FLAGS
 from fleet.agent.settings import AgentSettings
 from fleet.cli.app import app as fleet
 from fleet.manager.cli import app as manager
@@ -31,7 +31,7 @@ def test_every_key_of_the_agents_file_is_there_with_its_default() -> None:
 def test_every_variable_is_there_for_each_program_that_reads_it() -> None:
     told = {row[0] for row in rows(r"FLEET_\w+") if row[1]}
     own = {"FLEET_USERNAME", "FLEET_PASSWORD_FILE"}  # no flag stands for them
-    assert told == {flag.variable for flag in FLAGS} | own
+    assert told == {flag.variable for flag in FLAGS} | own | {ALLOW_ROOT}
     for number, app in enumerate((manager, fleet), start=2):
         told = {row[0] for row in rows(r"FLEET_\w+") if row[number]}
         read = set(own)

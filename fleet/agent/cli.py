@@ -56,6 +56,8 @@ FLAGS: Final = (
     Flag("prefix", "FLEET_PREFIX", "NAME", "what every topic starts with"),
 )
 """What `run` and `check` may be told; each goes before the environment, that before the file."""
+ALLOW_ROOT: Final = "FLEET_ALLOW_ROOT"
+"""The variable that stands for `--allow-root` where it is 1."""
 
 
 class _CannotGoOn(Exception):
@@ -112,8 +114,10 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(work=work)
         return command
 
-    add(_run, *FLAGS)
-    add(_check, *FLAGS)
+    run, check = add(_run, *FLAGS), add(_check, *FLAGS)
+    may = f"be the agent as root, and run all that is wanted so [{ALLOW_ROOT}=1]"
+    run.add_argument("--allow-root", action="store_true", help=may)
+    check.add_argument("--allow-root", action="store_true", help=argparse.SUPPRESS)
     roles = add(_roles, SETTINGS)
     status = add(_status, STATE_DIR, SETTINGS)
     for command in (roles, status):
@@ -131,6 +135,12 @@ def _run(given: argparse.Namespace) -> int:
     SIGTERM and SIGINT stop what runs and finish its files; SIGHUP leaves it running for the
     next agent.
     """
+    if os.geteuid() == 0 and not given.allow_root and os.environ.get(ALLOW_ROOT) != "1":
+        raise _CannotGoOn(
+            "run by root it would run all that is wanted of this box as root: start it as the "
+            "user it is for (sudo systemctl start fleet-agent), or type "
+            "fleet-agent run --allow-root"
+        )
     early: list[signal.Signals] = []
     ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     for number in ending:

@@ -330,5 +330,16 @@ def test_flag_goes_before_environment_before_file(fleet_agent: Typed, tmp_path: 
     assert f"{tmp_path}/file" in by_file.stderr
 
 
+def test_root_is_no_agent_unless_that_is_said(fleet_agent: Typed) -> None:
+    assert os.geteuid() == 0, "who is refused is root"
+    refused = fleet_agent("run", FLEET_ALLOW_ROOT="")
+    assert refused.returncode == 1
+    assert "fleet-agent run --allow-root" in refused.stderr
+    assert not fleet_agent.state.exists()
+    for said, env in ((["--allow-root"], ""), ([], "1")):
+        broken = ("run", *said, "--broker", "nonsense://x")
+        assert "allow-root" not in fleet_agent(*broken, FLEET_ALLOW_ROOT=env).stderr
+
+
 def test_version_is_said(fleet_agent: Typed) -> None:
     assert fleet_agent("--version").stdout.startswith("fleet-agent 0.")
