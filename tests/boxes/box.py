@@ -31,6 +31,12 @@ def bare(directory: Path) -> Path:
     return image
 
 
+def _hierarchies(*kinds: str) -> list[Path]:
+    """Where cgroups of these kinds are mounted."""
+    found = psutil.disk_partitions(all=True)
+    return [Path(one.mountpoint) for one in found if one.fstype in kinds]
+
+
 class Box:
     """One machine; it shares the network of this one, and so its card's address too."""
 
@@ -41,6 +47,9 @@ class Box:
         shutil.copy(_CERTIFICATES, self.root / "root/ca.crt")
         (self.root / "etc/hostname").write_text(f"{name}\n")
         self._log = directory / f"{name}.log"
+        # Boxes that were started in one cgroup would take the services of each other for their own.
+        self._cgroup = f"box-{os.getpid()}-{name}"
+        (self._tree,) = _hierarchies("cgroup2")
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
 
@@ -55,9 +64,12 @@ class Box:
         )
 
     def _switch_on(self) -> None:
+        cgroup = self._tree / self._cgroup
+        cgroup.mkdir()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *("sh", "-c", 'echo $$ >"$0" && exec "$@"', cgroup / "cgroup.procs"),
                     *("systemd-nspawn", "--quiet", "-D", self.root, f"--machine={self.name}"),
                     *("--register=no", "--keep-unit", "--boot", "--console=pipe"),
                     f"--bind-ro={self.root.parent / 'repository'}:/repository",
@@ -94,22 +106,41 @@ class Box:
             raise AssertionError(f"{self.name}: {shlex.quote(command)} failed:\n{done.stdout}")
         return done.stdout
 
-    def cut_power(self) -> None:
+    def journal(self) -> str:
+        """What its services and systemd last said of them; it may be off."""
+        units = ("fleet-agent", "fleet-manager", "fleet-smart", "mosquitto")
+        command = ["journalctl", "--quiet", "--no-pager", "--output=short-precise", "--lines=200"]
+        command += [f"--unit={unit}" for unit in units]
+        command.append(f"--directory={self.root / 'var/log/journal'}")
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        return said.stdout + said.stderr
+
+    async def cut_power(self) -> None:
         """It is off, between two instructions."""
-        assert self._process is not None
-        for process in psutil.Process(self._process.pid).children(recursive=True):
+        process, self._process = self._process, None
+        assert process is not None
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
             process.kill()
-        self._process.kill()
-        self._process.wait()
+            process.wait()
+        events = self._tree / self._cgroup / "cgroup.events"
+        await until(lambda: "populated 0" in events.read_text(), 10, f"the end of {self.name}")
+        self._forget_cgroups()
+
+    def _forget_cgroups(self) -> None:
+        for hierarchy in _hierarchies("cgroup", "cgroup2"):
+            for place, _, _ in os.walk(hierarchy / self._cgroup, topdown=False):
+                Path(place).rmdir()
 
     async def switch_off(self) -> None:
         """Shut it down, if it is on; one that does not want to loses its power."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
             return
         try:
-            self.run("systemctl poweroff", check=False)
-            await until(lambda: process.poll() is not None, 100, f"the end of {self.name}")
-        finally:
             if process.poll() is None:
-                self.cut_power()
+                self.run("systemctl poweroff", check=False)
+                await until(lambda: process.poll() is not None, 100, f"the end of {self.name}")
+        finally:
+            await self.cut_power()

@@ -171,7 +171,7 @@ class TestFromReadme:
 
     async def test_after_a_power_cut_it_records_on(self, boxes: dict[str, Box]) -> None:
         box = boxes["cam"]
-        box.cut_power()
+        await box.cut_power()
         there = len(recordings(box))
         await box.boot()
         await records_on(box, there)
