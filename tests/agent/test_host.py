@@ -1,5 +1,7 @@
 """What a role gets from its station: secrets, thumbnails, children."""
 
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from attrs import evolve
 
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
+from fleet.agent.processes import left_behind
+from fleet.agent.processes.left_behind import VARIABLE, Mark
 from fleet.model import State
 from fleet.roles import THUMBNAIL_BYTES, Failed, Host, OwnStation, Secret
 from fleet.roles import Command as Asked
@@ -153,6 +157,44 @@ async def test_children_are_known_again_where_the_state_directory_was_moved(
     await after.supervisor.stop()
     assert marked(tmp_path / "disk1/state") == []
     assert process.status() == psutil.STATUS_ZOMBIE  # this test is the parent
+
+
+CONTAINED = (
+    *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+    'mount -t tmpfs none "$0" && mkdir "$0/state" && exec sleep 1000 >"$0/state/log"',
+)
+
+
+async def test_children_of_an_agent_in_a_container_are_none_of_ours_though_all_has_the_same_names(
+    tmp_path: Path,
+) -> None:
+    state, aside = tmp_path / "box/state", tmp_path / "aside"
+    state.mkdir(parents=True)
+    mark = Mark(str(state), "record", "main", "main", "d", 15, 5.0, False, "a", station="hall1")
+    environment = os.environ | {VARIABLE: mark.encode()}
+    log = state / "log"
+    with log.open("wb") as out:
+        ours, ours_unmarked = (
+            subprocess.Popen(["sleep", "1000"], stdout=out, env=env)  # noqa: ASYNC220
+            for env in (environment, os.environ)
+        )
+    contained = [
+        subprocess.Popen([*CONTAINED, state.parent], env=env)  # noqa: ASYNC220
+        for env in (environment, os.environ)
+    ]
+    started = (ours, ours_unmarked, *contained)
+    try:
+        await until(lambda: all(left_behind.argv_of(it.pid)[:1] == ["sleep"] for it in started))
+        assert [one.stat.pid for one in left_behind.scan(state, "hall1")] == [ours.pid]
+        leader = left_behind.stat(ours.pid)
+        assert leader is not None
+        assert left_behind.kin(leader, "b", {str(log)}) == [ours_unmarked.pid]
+        state.rename(aside)
+        assert [one.stat.pid for one in left_behind.scan(aside, "hall1")] == [ours.pid]
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
 
 
 async def test_roles_finish_what_instances_that_are_gone_have_left(station: Station) -> None:

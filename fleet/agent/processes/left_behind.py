@@ -182,13 +182,14 @@ def scan(state_dir: Path, station: str) -> Iterator[Marked]:
     """The living processes that belong to the agent of `state_dir`.
 
     So do those of this station's agent whose state directory is not there any more: it was moved.
+    Those of an agent in a container do not, whatever it calls its station and its directory.
     """
     for pid in pids():
         mark = mark_of(pid)
         if mark is None:
             continue
         moved = mark.station == station and not Path(mark.state_dir).exists()
-        if mark.state_dir != str(state_dir) and not moved:
+        if (mark.state_dir != str(state_dir) and not moved) or _elsewhere(pid, mark.state_dir):
             continue
         now = stat(pid)
         if now is not None and not now.gone:
@@ -238,8 +239,9 @@ def kin(
             found.add(pid)
         elif (mark := mark_of(pid)) is not None:
             found |= {pid} if mark.id == id_ else set()
-        elif logs and not _writes_to(pid).isdisjoint(logs):
-            found.add(pid)
+        elif logs:
+            own = _writes_to(pid).intersection(logs)
+            found |= {pid} if any(not _elsewhere(pid, path) for path in own) else set()
     while more := {pid for pid, now in living.items() if now.parent in found} - found:
         found |= more
     return sorted(found)
@@ -264,3 +266,15 @@ def _writes_to(pid: int) -> set[str]:
         with suppress(OSError):
             found.add(os.readlink(f"/proc/{pid}/fd/{number}"))  # noqa: PTH115 (may be no path)
     return found
+
+
+def _elsewhere(pid: int, path: str) -> bool:
+    """Whether a process has another file by that name, in a container, than this one (or none)."""
+    try:
+        theirs = Path(f"/proc/{pid}/root{path}").stat()
+    except OSError:
+        return False
+    try:
+        return not os.path.samestat(theirs, Path(path).stat())
+    except OSError:
+        return True
