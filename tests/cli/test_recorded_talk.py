@@ -1,0 +1,48 @@
+"""From a real recording to the receipt of its talk: agent, wire, manager, command."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.cli.conftest import Fleet
+from tests.manager.station import apply
+from tests.processes import Mosquitto, Programs
+from tests.schedule.publish import event, published
+from tests.stranger import Stranger
+
+FILE = """
+[schedule]
+file = "{place}"
+[rooms.hall1]
+[stations.hall1-cam]
+id = "cam1"
+room = "hall1"
+roles.record.main = {{source = {{type = "test", size = "320x180", rate = 10}}, segment_seconds = 2}}
+"""
+
+
+async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, fleet: Fleet, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    place = tmp_path / "schedule.json"
+    place.write_bytes(published({"hall1": [event(1, now - timedelta(minutes=1), title="Opening")]}))
+    programs.manager(broker)
+    programs.agent(broker, "cam1")
+    await apply(stranger, FILE.format(place=place))
+    async with asyncio.timeout(60):
+        while True:
+            found = json.loads((await fleet("receipt", "guid-1", "--json")).out)
+            best = found["coverage"][0] if found["coverage"] else None
+            if best and len(best["files"]) >= 2 and best["unread"] < len(best["files"]):
+                break
+            await asyncio.sleep(0.5)
+    assert (found["verdict"], found["why"]) == (None, "goes on")
+    assert (best["station"], best["instance"]) == ("hall1-cam", "record/main")
+    assert best["files"][0].endswith(".ts")
+    assert best["findings"] == []
+    assert [gap["why"] for gap in best["gaps"]] == [
+        "nothing was recorded yet",
+        "the next file is missing",
+    ]
