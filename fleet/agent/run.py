@@ -181,10 +181,14 @@ class Agent:
         keep("the look at the hardware", self._watch_hardware)
         keep("the look at the box", self._session.look_around)
         keep("the look for devices", self._session.look_for_devices)
-        keep("the index of recordings", self._index.run)
-        keep("the reading back of recordings", self._index.run_reading)
+        reading = [
+            keep("the index of recordings", self._index.run),
+            keep("the reading back of recordings", self._index.run_reading),
+        ]
         try:
             number = await self._ending
+            for task in reading:  # the next agent sees what is closed now
+                task.cancel()
             await self._finish(number, talking)
         finally:
             await self._guard.close()

@@ -57,9 +57,9 @@ def test_an_instance_that_is_gone_was_stopped() -> None:
     ends.note({"record": {"main": status(State.RUNNING)}}, 100.0)
     assert ends.changed.is_set()
     ends.note({}, 200.0)
-    assert ends.of("record", "main", 195.0) == "stopped"
-    assert ends.of("record", "main", 100.0) is None
-    assert ends.of("record", "other", 195.0) is None
+    assert ends.of("record", "main", 195.0, 201.0) == "stopped"
+    assert ends.of("record", "main", 100.0, 199.0) is None
+    assert ends.of("record", "other", 195.0, 201.0) is None
 
 
 async def test_every_closed_segment_is_told_once_and_again_by_an_index_begun_anew(

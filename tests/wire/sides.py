@@ -128,7 +128,7 @@ def writers(programs: Programs) -> dict[int, float]:
     found = {}
     for process in programs.leftovers():
         try:
-            if process.name() == "ffmpeg":
+            if process.name() == "ffmpeg" and "null" not in process.cmdline():  # that one reads
                 found[process.pid] = process.create_time()
         except psutil.Error:
             continue

@@ -57,6 +57,10 @@ _NEXT_SECONDS: Final = 2.5
 """A segment that follows is opened so soon after the last write to the one before."""
 _AROUND: Final = 40.0
 """Seconds around a segment's last write in which what became of its instance was seen."""
+_STOPPING: Final = 15.0
+"""So long at most a program writes on that was told to stop."""
+_STARTING: Final = 1.0
+"""Names have whole seconds."""
 _SOURCE: Final = re.compile(r"Source|Device|Stalled|ClockJumped|.*Unreachable")
 
 Ended = Literal["full", "stopped", "source lost", "crash"]
@@ -100,10 +104,10 @@ class Ends:
                 self._seen.append((at, *key, became))
         self._states = now
 
-    def of(self, role: str, instance: str, at: float) -> Ended | None:
-        """What was seen first of an instance from shortly before this moment on."""
+    def of(self, role: str, instance: str, since: float, until: float) -> Ended | None:
+        """What was seen first of an instance between two moments."""
         for seen, its_role, its_name, ended in self._seen:
-            if (its_role, its_name) == (role, instance) and -_AROUND < seen - at < _AROUND:
+            if (its_role, its_name) == (role, instance) and since <= seen <= until:
                 return ended
         return None
 
@@ -265,10 +269,14 @@ class IndexKeeper:
     def _segment(self, closed: _Closed, held: Probe) -> Segment:
         last = closed.file.changed / 1e9
         follows = closed.follows.timestamp() if closed.follows is not None else None
-        ended: Ended = "full"
-        if follows is None or closed.anew or follows - last > _NEXT_SECONDS:
-            seen = self.ends.of(closed.role, closed.instance, last)
-            ended = seen or ("crash" if last > self._begun else "stopped")
+        since = max(last - _STOPPING, held.begin.timestamp())
+        # What runs goes on with the next segment; what ended begins it afterwards.
+        until = last + _AROUND if follows is None else follows + _STARTING
+        ended = self.ends.of(closed.role, closed.instance, since, until)
+        if ended is None and follows is not None and follows - last <= _NEXT_SECONDS:
+            ended = "crash" if closed.anew else "full"
+        if ended is None:
+            ended = "crash" if last > self._begun else "stopped"
         return Segment(
             self._index.name,
             len(self._index) + 1,
