@@ -46,9 +46,11 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     shim = tmp_path / "bin" / "chronyc"
     shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\nexec {CHRONYC} -h {run}/command "$@"\n')
+    alone = '[ -z "$NOTIFY_SOCKET" ]'  # else systemd would hear of it in the agent's name
+    shim.write_text(f'#!/bin/sh\n{alone} && exec {CHRONYC} -h {run}/command "$@"\n')
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", str(shim.parent), prepend=":")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(run / "systemd"))
     argv = [str(CHRONYD), "-x", "-U", "-d", "-u", getpass.getuser(), "-f", str(config)]
     with (tmp_path / "chronyd.log").open("w") as log:
         chronyd = subprocess.Popen(argv, stdout=log, stderr=log)

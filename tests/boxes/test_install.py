@@ -167,6 +167,9 @@ class TestFromReadme:
             "the new agent",
         )
         assert recorder(box) == before
+        journal = box.journal()
+        assert re.search(r" fleet-agent\[\d+\]: .* fleet-agent 99\.0, ", journal)
+        assert "reception only permitted" not in journal, "its helpers speak to systemd"
         await until(lambda: len(box.run("ls /opt/fleet/releases").split()) >= 1)
 
     async def test_after_a_power_cut_it_records_on(self, boxes: dict[str, Box]) -> None:

@@ -132,11 +132,15 @@ def _load() -> Iterator[Metric]:
 
 def clock_offset() -> float | None:
     """Asks chrony, else systemd-timesyncd; blocks for some milliseconds."""
+    # What systemd's own programs notify of would be taken for the agent's: a line in the journal.
+    environment = {name: it for name, it in os.environ.items() if name != "NOTIFY_SOCKET"}
     for command in _CLOCK_COMMANDS:
         if shutil.which(command[0]) is None:
             continue
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=5, check=True
+            )
         except (OSError, subprocess.SubprocessError):
             continue
         offset = parse_clock_offset(done.stdout)
