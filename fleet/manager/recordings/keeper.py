@@ -59,9 +59,20 @@ class _OfStation:
     copied_after: str = ""
     copies_next: float = 0.0
 
-    def learn(self, index: str, number: int) -> None:
+    unread: set[int] = field(factory=set)
+    """Numbers of those that are not read back yet, as far as is known."""
+    was_away: bool = True
+    """Whether it may have told something that nobody heard."""
+
+    @property
+    def begin(self) -> int:
+        """The number after which to ask: what was read back since is told once more."""
+        return min((self.reached, *(number - 1 for number in self.unread)))
+
+    def learn(self, index: str, number: int, *, is_read: bool) -> None:
         if index != self.index:
-            self.index, self.numbers, self.reached = index, set(), 0
+            self.index, self.numbers, self.unread, self.reached = index, set(), set(), 0
+        (self.unread.discard if is_read else self.unread.add)(number)
         if number > self.reached:
             self.numbers.add(number)
         while self.reached + 1 in self.numbers:
@@ -89,7 +100,6 @@ class Recordings:
 
     async def keep(self) -> None:
         """Write down and ask for ever."""
-        loop = asyncio.get_running_loop()
         while True:
             await self._write()
             for id_, heard in list(self._inventory):
@@ -97,7 +107,7 @@ class Recordings:
                     if id_ not in self._asking:
                         self._asking[id_] = asyncio.create_task(self._ask(id_))
                 elif id_ in self._stations:
-                    self._stations[id_].next = loop.time()  # as soon as it is back
+                    self._stations[id_].was_away = True
             if self._ledger.rooms.schedule is not None:
                 with suppress(BadStore):
                     await self.today()
@@ -114,7 +124,7 @@ class Recordings:
             self._waiting = [*told, *self._waiting][:_MOST_WAITING]
             return
         for station, one in told:
-            self._of(station).learn(one.index, one.number)
+            self._of(station).learn(one.index, one.number, is_read=one.check is not None)
 
     def _of(self, station: str) -> _OfStation:
         return self._stations.setdefault(station, _OfStation())
@@ -135,15 +145,16 @@ class Recordings:
         of = self._of(station)
         if not of.loaded:
             store = self._ledger.keeper
-            for index, number in await store.run(store.opened.recorded_of, station):
-                of.learn(index, number)
+            for index, number, is_read in await store.run(store.opened.recorded_of, station):
+                of.learn(index, number, is_read=is_read)
             of.loaded = True
-        if loop.time() < of.next and not of.numbers:
+        if loop.time() < of.next and not of.numbers and not of.was_away:
             return
         of.next = loop.time() + _ASK_AGAIN
+        number = of.begin if of.was_away else of.reached
         more = True
         while more:
-            after = {"index": of.index, "number": of.reached} if of.index else None
+            after = {"index": of.index, "number": number} if of.index else None
             reply = await self._asker.ask(
                 station, "station", "segments", {"after": after}, None, _PATIENCE
             )
@@ -152,9 +163,11 @@ class Recordings:
             found = from_json(reply.result, SegmentList)
             for one in found.segments:
                 self.heard(station, one)
-            reached = of.reached
             await self._write()
-            more = found.more and of.reached > reached
+            reached = max((one.number for one in found.segments), default=0)
+            more = found.more and (reached > number or found.index != (after or {}).get("index"))
+            number = reached
+        of.was_away = False
 
     async def _ask_for_copies(self, station: str) -> None:
         loop, of = asyncio.get_running_loop(), self._of(station)

@@ -275,8 +275,8 @@ class ManagerStore:
         with self._reading() as connection:
             return recordings.between(connection, begin, end)
 
-    def recorded_of(self, station: str) -> Sequence[tuple[str, int]]:
-        """Index and number of all segments of a station."""
+    def recorded_of(self, station: str) -> Sequence[tuple[str, int, bool]]:
+        """Index and number of all segments of a station, and whether each was read back."""
         with self._reading() as connection:
             return recordings.known(connection, station)
 

@@ -40,12 +40,15 @@ def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[t
     return [(row.station, decode(row.payload.encode(), Segment)) for row in rows]
 
 
-def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int]]:
-    """Index and number of all that a station told of."""
+def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int, bool]]:
+    """Index and number of all that a station told of, and whether each was read back."""
+    unread = SEGMENT.c.payload.like('%"check":null}')
     rows = connection.execute(
-        sa.select(SEGMENT.c.index, SEGMENT.c.number).where(SEGMENT.c.station == station)
+        sa.select(SEGMENT.c.index, SEGMENT.c.number, sa.not_(unread))
+        .where(SEGMENT.c.station == station)
+        .order_by(SEGMENT.c.number)
     )
-    return [(index, number) for index, number in rows]
+    return [(index, number, bool(is_read)) for index, number, is_read in rows]
 
 
 def mark(connection: sa.Connection, one: CutMark) -> None:
