@@ -205,7 +205,7 @@ class Recording:
     @property
     def files(self) -> list[Path]:
         """The segments by name; what is streamed lies in a directory of its own."""
-        return sorted(path for path in self.directory.glob("*") if path.is_file())
+        return sorted(path for path in self.directory.glob("[!.]*") if path.is_file())
 
     @property
     def size(self) -> int:

@@ -44,6 +44,8 @@ _AGAIN: Final = 1.0
 """Seconds between two times at least that an overwritten presence is said again."""
 _AFTER_HELD: Final = 1.0
 """Seconds after the loop was held in which what is read may have waited for all that time."""
+_ECHO: Final = 1.0
+"""Seconds that a request waits at most for what was said before it."""
 _UNTIMED: Final = 30.0
 """Seconds a request lives that says nothing of it."""
 
@@ -72,7 +74,7 @@ class ManagerSession:
         self._ledger = ledger
         self._inventory = inventory
         self._counts = counts
-        self._pusher = Pusher(topics, ledger, inventory)
+        self._pusher = Pusher(topics, ledger, inventory, self._hear_all)
         self._hearing = Hearing(
             ledger, inventory, figures, thumbnails, counts, self._pusher, self._forget
         )
@@ -94,6 +96,13 @@ class ManagerSession:
                 self.recordings,
             )
         )
+        name = f"manager-{self.boot[:8]}"
+        self._echo = {
+            topics.manager("reply", name): False,
+            topics.manager("reply", f"{name}-bare"): True,
+        }
+        """Where a word of our own comes back, and whether on the bare connection."""
+        self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._awake = time.monotonic()
@@ -136,6 +145,7 @@ class ManagerSession:
             *(Filter(topics.station("+", kind), qos=0, bare=True) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
             *self.asker.filters,
+            *(Filter(topic, bare=bare) for topic, bare in self._echo.items()),
             Filter(topics.station("+", "segment"), bare=True),
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
@@ -212,6 +222,10 @@ class ManagerSession:
             self._hearing.said(address.station, address.kind, message)
         elif address.kind == "presence":
             self._hear_manager(message)
+        elif address.kind == "reply":
+            echo = self._echoes.get(message.payload)
+            if echo is not None and not echo.done():
+                echo.set_result(None)
         else:
             self._counts.messages["request"] += 1
             if message.retain or message.correlation is None:
@@ -344,10 +358,33 @@ class ManagerSession:
     ) -> None:
         caller, operation = address.rest
         await self._caught_up.wait()
+        await self._hear_all()
         reply = await self._requests.answer(caller, operation, payload, deadline)
         if self._link is not None:
             topic = self._topics.manager("reply", caller)
             await self._link.publish(topic, reply, correlation=correlation)
+
+    async def _hear_all(self) -> None:
+        """Hear what was said before now: stations come over another connection than requests.
+
+        A word of our own goes through the broker, and comes back on each behind what was said.
+        """
+        link, loop = self._link, asyncio.get_running_loop()
+        if link is None:
+            return
+        echoes = [secrets.token_bytes(8) for _ in self._echo]
+        self._echoes |= {echo: loop.create_future() for echo in echoes}
+        waiting = [self._echoes[echo] for echo in echoes]
+        try:
+            async with asyncio.timeout(_ECHO):
+                for topic, echo in zip(self._echo, echoes, strict=True):
+                    await link.publish(topic, echo)
+                await asyncio.gather(*waiting)
+        except (TimeoutError, Disconnected, Refused):
+            pass  # late is better than never
+        finally:
+            for echo in echoes:
+                del self._echoes[echo]
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._quietly(work))

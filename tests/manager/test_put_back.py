@@ -227,7 +227,9 @@ async def test_what_somebody_else_sends_a_station_of_which_nothing_is_wanted_is_
     await box.obey(foreign)
     shown = (await status_of(stranger))["cam1"]
     assert (shown["wanted"], shown["in_sync"]) == (None, False)
-    assert (await ask(stranger, "adopt", station="cam1"))["result"]["revision"] == 6
+    adopted = await ask(stranger, "adopt", station="cam1")
+    assert adopted["error"] is None, adopted
+    assert adopted["result"]["revision"] == 6
 
 
 async def test_a_restarted_manager_looks_again_at_what_was_rejected(

@@ -55,8 +55,13 @@ def public(directory: Path) -> list[Path]:
 
 
 def hidden(directory: Path) -> list[Path]:
-    """What is hidden there, but for the mark of a disk of its own."""
-    return [p for p in directory.iterdir() if p.name.startswith(".") and p.name != ".fleet-disk"]
+    """What is hidden there, but for the mark of a disk of its own and the index."""
+    own = (".fleet-disk", ".fleet-index-")
+    return [
+        path
+        for path in directory.iterdir()
+        if path.name.startswith(".") and not path.name.startswith(own)
+    ]
 
 
 def clip(path: Path) -> None:

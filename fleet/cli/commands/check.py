@@ -9,7 +9,7 @@ from rich.text import Text
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
 from fleet.cli.connection import Manager
-from fleet.cli.terminal import Exit, ask, data, print_json, progress, say, stop
+from fleet.cli.terminal import Exit, ask, data, print_json, progress, put, say, stop
 from fleet.cli.view import clean
 from fleet.explained import table
 from fleet.model import counted
@@ -69,7 +69,7 @@ def _show(found: CheckResult) -> None:
         console.print(grid)
     elif rows:
         for line in table(rows):
-            print(line)
+            put(line)
     for name in found.maintenance:
         say(f"{clean(name)} is in maintenance and was left out")
     if found.stations:

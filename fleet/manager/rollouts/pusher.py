@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -30,10 +30,20 @@ _IN_FLIGHT: Final = 100
 
 
 class Pusher:
-    """Decides over one connection after another what goes out to whom."""
+    """Decides over one connection after another what goes out to whom.
 
-    def __init__(self, topics: Topics, ledger: Ledger, inventory: Inventory) -> None:
+    `heard_all` waits until what was said before now was heard, over whichever connection.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        ledger: Ledger,
+        inventory: Inventory,
+        heard_all: Callable[[], Awaitable[None]],
+    ) -> None:
         self._ledger = ledger
+        self._heard_all = heard_all
         self._inventory = inventory
         self._convergence = Convergence()
         self._outbox = _Outbox(lambda station: ledger[station].payload, topics.config)
@@ -184,6 +194,7 @@ class Pusher:
 
     async def _renew(self, stations: Sequence[str]) -> None:
         """Give each of `stations` a new revision: of what it runs, or of what is wanted."""
+        await self._heard_all()  # that somebody else sent them what they run, too
         async with self._ledger.writing:
             renewed = [one for station in stations if (one := self._renewed(station))]
             try:
