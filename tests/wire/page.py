@@ -63,7 +63,14 @@ class ShoutFactory(RoleFactory[ShoutSettings]):
 register_factory("shout", ShoutFactory())
 """
 BROKEN = "import laserpointer\n"
-HOST = {"hostname": "hall1-cam", "mac": STATION, "addresses": ["192.0.2.17"]}
+HOST = {
+    "hostname": "hall1-cam",
+    "mac": STATION,
+    "addresses": ["192.0.2.17"],
+    "broken_roles": {
+        "point": "ImportError: No module named 'laserpointer' (/etc/fleet/roles/point.py, line 1)"
+    },
+}
 """Put in place of what tells about the machine that was captured on."""
 
 
