@@ -47,12 +47,15 @@ def test_json_is_the_same_to_a_reader_and_nothing_to_a_terminal(
 def test_no_message_forges_a_line_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    level = root.level
     notify.start_logging()
     try:
         logging.getLogger("fleet").warning("said: %s", f"a\n2026-01-01 ERROR all is lost{STEERS}")
     finally:
-        logging.getLogger().handlers.clear()
+        root.handlers.clear()
+        root.setLevel(level)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
     assert lines[0].endswith("said: a")
