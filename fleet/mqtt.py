@@ -90,6 +90,25 @@ class Link:
                 properties.UserProperty = list(user.items())
         return self._connection.send(topic, payload, qos, retain, properties)
 
+    async def ask(
+        self, topic: str, payload: bytes, *, correlation: bytes, reply_topic: str, timeout: float
+    ) -> None:
+        """Ask somebody who has to answer on `reply_topic`; `timeout`: seconds it is worth asking.
+
+        Raises:
+            NobodyListening: the broker knows no subscriber of `topic`.
+            Refused, Disconnected: as `publish`.
+        """
+        code = await self.publish(
+            topic,
+            payload,
+            correlation=correlation,
+            response_topic=reply_topic,
+            expiry=max(1, round(timeout)),
+        )
+        if code == _NO_MATCHING_SUBSCRIBERS:
+            raise NobodyListening(topic)
+
     async def subscribe(self, *filters: Filter) -> None:
         """Subscribe to all `filters` at once.
 
@@ -215,15 +234,13 @@ class Requests:
         self._waiting[correlation] = reply
         try:
             async with asyncio.timeout(timeout + grace):
-                code = await self._link.publish(
+                await self._link.ask(
                     topic,
                     payload,
                     correlation=correlation,
-                    response_topic=reply_topic,
-                    expiry=max(1, round(timeout)),
+                    reply_topic=reply_topic,
+                    timeout=timeout,
                 )
-                if code == _NO_MATCHING_SUBSCRIBERS:
-                    raise NobodyListening(topic)
                 return await reply
         finally:
             del self._waiting[correlation]

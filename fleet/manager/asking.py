@@ -19,7 +19,6 @@ _NAMES: Final = 8
 """Calls to one station at once; one that is answered after eight more is answered too late."""
 _GRACE: Final = 1.0
 """Seconds more for the answer that the deadline has passed."""
-_NO_MATCHING_SUBSCRIBERS: Final = 16
 
 
 class NoAnswer(Exception):
@@ -78,15 +77,13 @@ class StationAsker:
         self._waiting[station, caller] = answer
         try:
             async with asyncio.timeout(seconds + _GRACE):
-                code = await link.publish(
+                await link.ask(
                     self._topics.command(station, caller, role, command),
                     encode(CommandRequest(instance, arguments)),
                     correlation=secrets.token_bytes(8),
-                    response_topic=self._topics.reply(station, caller),
-                    expiry=max(1, round(seconds)),
+                    reply_topic=self._topics.reply(station, caller),
+                    timeout=seconds,
                 )
-                if code == _NO_MATCHING_SUBSCRIBERS:
-                    raise NobodyListening(station)
                 return decode(await answer, Reply)
         except NobodyListening:
             raise NoAnswer("it does not listen") from None

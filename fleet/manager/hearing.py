@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -76,12 +77,10 @@ class Hearing:
             why = f"{len(message.payload)} bytes, at most {MAX_PAYLOAD} are read"
             self._clear(kind, message, why)
             return
-        began = time.perf_counter()
         # What the broker kept is read whatever it costs: it is one message of a kind.
         if message.retain or self._inventory.work.take(station, time.monotonic(), 0.0):
-            self._hear(station, kind, message)
-            taken = time.perf_counter() - began
-            self._inventory.work.spend(station, time.monotonic(), taken)
+            with self._at_the_cost_of(station):
+                self._hear(station, kind, message)
 
     def _hear(self, station: str, kind: str, message: Message) -> None:
         try:
@@ -111,15 +110,22 @@ class Hearing:
         if message.retain or not message.payload or len(message.payload) > MAX_PAYLOAD:
             self._clear("segment", message, "kept by the broker, empty or too long")
         elif self._inventory.work.take(station, time.monotonic(), 0.0):
-            began = time.perf_counter()
-            try:
-                return decode(message.payload, Segment)
-            except Undecodable as error:
-                self.ignore("segment", message, str(error))
-            finally:
-                taken = time.perf_counter() - began
-                self._inventory.work.spend(station, time.monotonic(), taken)
+            with self._at_the_cost_of(station):
+                try:
+                    return decode(message.payload, Segment)
+                except Undecodable as error:
+                    self.ignore("segment", message, str(error))
         return None
+
+    @contextmanager
+    def _at_the_cost_of(self, station: str) -> Iterator[None]:
+        """What is done inside takes its time from the station's allowance."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            taken = time.perf_counter() - began
+            self._inventory.work.spend(station, time.monotonic(), taken)
 
     def pictured(self, station: str, whose: tuple[str, ...], message: Message) -> None:
         """A thumbnail came; `whose`: role and instance."""

@@ -92,7 +92,7 @@ class ManagerSession:
                 self._pusher.changed,
                 self._clear,
                 self.boot,
-                self.asker.ask,
+                self.asker,
                 self.recordings,
             )
         )

@@ -104,7 +104,7 @@ async def _ask(
     instance: str | None = None,
 ) -> Any:
     id_ = state.status.id
-    reply = await desk.ask(id_, role, command, arguments, instance, _ANSWER_SECONDS)
+    reply = await desk.asker.ask(id_, role, command, arguments, instance, _ANSWER_SECONDS)
     if reply.error is not None:
         raise NoAnswer(f"{reply.error.type}, {reply.error.message}")
     return reply.result

@@ -1,37 +1,23 @@
 """What every operation works with, and how it finds the station or room that a person names."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final
 
 from attrs import frozen
 
+from fleet.manager.asking import StationAsker
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, stations
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import InvalidArguments, PresenceState, Reply, State, meant_station_id, natural
+from fleet.model import InvalidArguments, PresenceState, State, meant_station_id, natural
 from fleet.operations import RECORDING
 from fleet.strict import close_match
 
 _MOST: Final = 20
 """Names that are listed before `and 5 more`."""
 _AT_WORK = (State.STARTING, State.RUNNING, State.BACKOFF)
-
-
-class AskStation(Protocol):
-    """Asks a station something; see `asking.StationAsker.ask`."""
-
-    async def __call__(
-        self,
-        station: str,
-        role: str,
-        command: str,
-        arguments: Mapping[str, Any],
-        instance: str | None,
-        seconds: float,
-    ) -> Reply:
-        """The reply."""
 
 
 @frozen
@@ -47,7 +33,7 @@ class Desk:
     publish: Callable[[Iterable[str]], None]
     clear: Callable[[str], Awaitable[None]]
     boot: str
-    ask: AskStation
+    asker: StationAsker
     recordings: Recordings
 
     @property
