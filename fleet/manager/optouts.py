@@ -62,8 +62,8 @@ class OptOuts:
     async def _blank(self, room: str, at: datetime) -> None:
         if room not in self._due:
             # What was so before is kept first: a command may work whose answer is lost.
-            state = "on" if any(live for *_, live in self._mixers(room)) else "off"
-            now = Override("optout", room, state, _BY, at, None)  # type: ignore[arg-type]
+            was_live = any(live for *_, live in self._mixers(room))
+            now = Override("optout", room, "on" if was_live else "off", _BY, at, None)
             await self._ledger.say("optout", room, now)
             self._due.add(room)
         await self._tell(room, "blank")

@@ -6,6 +6,7 @@ it comes online, and when its numbers have a hole.
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from fleet.manager.store import BadStore
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, Segment, SegmentList
 from fleet.operations import CutMark, Receipt
-from fleet.schedule import ScheduledTalk
+from fleet.schedule import Schedule, ScheduledTalk
 from fleet.strict import Mistakes
 from fleet.wire import from_json
 
@@ -29,15 +30,19 @@ log = logging.getLogger(__name__)
 
 _TICK: Final = 1.0
 _ASK_AGAIN: Final = 60.0
-"""Seconds between two questions to a station that has told all, or does not answer."""
+"""Seconds between two questions to a station that has told all, or cannot tell."""
+_RETRY: Final = 5.0
+"""And to one that did not answer, or of which something is missing still."""
 _COPIES_AGAIN: Final = 30.0
 _PATIENCE: Final = 10.0
 _LONGEST: Final = timedelta(hours=24)
 """Of one segment: what began earlier has nothing to do with a talk."""
 _MOST_WAITING: Final = 20_000
-"""SegmentList that wait to be written; what is lost here is asked for again."""
+"""Segments that wait to be written; what is lost here is asked for again."""
 _FRESH: Final = 5.0
-"""Seconds for which today's receipts are good."""
+"""Seconds for which today's receipts are good, whatever is heard."""
+_OLD: Final = 30.0
+"""And for which they are where nothing is."""
 _DAY: Final = timedelta(hours=18)
 
 
@@ -54,11 +59,8 @@ class _OfStation:
     next: float = 0.0
     """When it is asked again."""
     copied: set[str] = field(factory=set)
-    copies: bool = False
-    """Whether something copies what it records."""
-    copied_after: str = ""
     copies_next: float = 0.0
-
+    """When it is asked again which are copied."""
     unread: set[int] = field(factory=set)
     """Numbers of those that are not read back yet, as far as is known."""
     was_away: bool = True
@@ -75,6 +77,8 @@ class _OfStation:
         (self.unread.discard if is_read else self.unread.add)(number)
         if number > self.reached:
             self.numbers.add(number)
+            if number > self.reached + 1:
+                self.next = 0.0  # there is a hole
         while self.reached + 1 in self.numbers:
             self.reached += 1
             self.numbers.discard(self.reached)
@@ -91,7 +95,10 @@ class Recordings:
         self._waiting: list[tuple[str, Segment]] = []
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._today: tuple[Receipt, ...] = ()
-        self._today_at = 0.0
+        self._today_at = -math.inf
+        self._today_of: Schedule | None = None
+        self._changed = False
+        """Whether something was heard since today's receipts were made."""
 
     def heard(self, station: str, segment: Segment) -> None:
         """A station told of a segment."""
@@ -100,17 +107,19 @@ class Recordings:
 
     async def keep(self) -> None:
         """Write down and ask for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._write()
             for id_, heard in list(self._inventory):
                 if heard.state is PresenceState.ONLINE and self._inventory.connected:
-                    if id_ not in self._asking:
+                    of = self._of(id_)
+                    due = loop.time() >= min(of.next, of.copies_next)
+                    if due and id_ not in self._asking:
                         self._asking[id_] = asyncio.create_task(self._ask(id_))
                 elif id_ in self._stations:
-                    self._stations[id_].was_away = True
-            if self._ledger.rooms.schedule is not None:
-                with suppress(BadStore):
-                    await self.today()
+                    self._stations[id_].was_away, self._stations[id_].next = True, 0.0
+            with suppress(BadStore):
+                await self._look_at_today()
             await asyncio.sleep(_TICK)
 
     async def _write(self) -> None:
@@ -125,6 +134,7 @@ class Recordings:
             return
         for station, one in told:
             self._of(station).learn(one.index, one.number, is_read=one.check is not None)
+        self._changed = True
 
     def _of(self, station: str) -> _OfStation:
         return self._stations.setdefault(station, _OfStation())
@@ -143,14 +153,14 @@ class Recordings:
     async def _ask_for_segments(self, station: str) -> None:
         loop = asyncio.get_running_loop()
         of = self._of(station)
+        if loop.time() < of.next:
+            return
+        of.next = loop.time() + _RETRY
         if not of.loaded:
             store = self._ledger.keeper
             for index, number, is_read in await store.run(store.opened.recorded_of, station):
                 of.learn(index, number, is_read=is_read)
             of.loaded = True
-        if loop.time() < of.next and not of.numbers and not of.was_away:
-            return
-        of.next = loop.time() + _ASK_AGAIN
         number = of.begin if of.was_away else of.reached
         more = True
         while more:
@@ -159,6 +169,7 @@ class Recordings:
                 station, "station", "segments", {"after": after}, None, _PATIENCE
             )
             if reply.error is not None:  # an agent of an earlier release
+                of.next = loop.time() + _ASK_AGAIN
                 return
             found = from_json(reply.result, SegmentList)
             for one in found.segments:
@@ -168,16 +179,14 @@ class Recordings:
             more = found.more and (reached > number or found.index != (after or {}).get("index"))
             number = reached
         of.was_away = False
+        of.next = loop.time() + (_RETRY if of.numbers else _ASK_AGAIN)
 
     async def _ask_for_copies(self, station: str) -> None:
         loop, of = asyncio.get_running_loop(), self._of(station)
-        config = self._ledger[station].config
-        instances = list(config.roles.get("sync", {})) if config else []
-        of.copies = bool(instances)
         if loop.time() < of.copies_next:
             return
-        of.copies_next = loop.time() + _COPIES_AGAIN
-        for instance in instances:
+        of.copies_next, before = loop.time() + _COPIES_AGAIN, len(of.copied)
+        for instance in self._copiers(station):
             after, more = "", True
             while more:
                 asked = {"after": after, "verified": True}
@@ -189,6 +198,12 @@ class Recordings:
                 of.copied.update(path for path in paths if isinstance(path, str))
                 more = bool(reply.result.get("more")) and bool(paths) and paths[-1] > after
                 after = paths[-1] if paths else after
+        self._changed |= before != len(of.copied)
+
+    def _copiers(self, station: str) -> list[str]:
+        """The instances that are to copy what a station records."""
+        config = self._ledger[station].config
+        return list(config.roles.get("sync", {})) if config else []
 
     # -- what people ask ----------------------------------------------------------------------
 
@@ -199,7 +214,7 @@ class Recordings:
             BadStore: it could not be written.
         """
         await self._ledger.keeper.run(self._ledger.keeper.opened.mark, mark)
-        self._today_at = 0.0
+        self._today_at = -math.inf
 
     async def receipts(
         self, talks: Iterable[tuple[str, ScheduledTalk]], now: datetime
@@ -222,7 +237,7 @@ class Recordings:
         for station, one in recorded:
             of, facts = self._of(station), self._ledger[station].facts
             room = one.room or facts.room or ""
-            copied = one.file in of.copied if of.copies else None
+            copied = one.file in of.copied if self._copiers(station) else None
             of_room.setdefault(room, []).append(Kept(facts.name or station, one, copied))
         return tuple(
             receipt(room, talk, of_room.get(room, ()), marks, now) for room, talk in wanted
@@ -233,19 +248,23 @@ class Recordings:
         """Those of today that are decided, as they were looked at last."""
         return tuple(one for one in self._today if one.verdict is not None)
 
-    async def today(self) -> tuple[Receipt, ...]:
-        """The receipts of the talks around now; a few seconds old at most.
+    async def _look_at_today(self) -> None:
+        """Make the receipts of the talks around now, where something may have changed.
 
         Raises:
             BadStore: the store cannot be read.
         """
         loop, now = asyncio.get_running_loop(), datetime.now(UTC)
-        if loop.time() - self._today_at >= _FRESH or not self._today_at:
-            near = (
-                (room, talk)
-                for room, talk in self._ledger.rooms.all_talks()
-                if now - _DAY <= talk.end and talk.begin <= now + _DAY
-            )
-            self._today = await self.receipts(near, now)
-            self._today_at = loop.time()
-        return self._today
+        schedule = self._ledger.rooms.schedule
+        age = loop.time() - self._today_at
+        changed = self._changed or schedule is not self._today_of
+        if age < (_FRESH if changed else _OLD):
+            return
+        near = (
+            (room, talk)
+            for room, talk in self._ledger.rooms.all_talks()
+            if now - _DAY <= talk.end and talk.begin <= now + _DAY
+        )
+        self._changed = False
+        self._today = await self.receipts(near, now)
+        self._today_at, self._today_of = loop.time(), schedule
