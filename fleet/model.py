@@ -527,6 +527,10 @@ class SegmentCheck:
     skipped: Annotated[str, Meta(max_length=500)] | None = None
 
 
+SegmentEnd = Literal["full", "stopped", "source lost", "crash"]
+"""Why there is no more of a segment."""
+
+
 @frozen
 class Segment:
     """One closed file of a recording.
@@ -549,7 +553,7 @@ class Segment:
     frames: Count
     checksum: ShortText | None
     gap: float | None
-    ended: Literal["full", "stopped", "source lost", "crash"]
+    ended: SegmentEnd
     check: SegmentCheck | None = None
     """None until it was read back."""
 

@@ -195,11 +195,11 @@ def _annotated(type_: Any, converter: Converter) -> Hook:
     checks = [note for note in notes if callable(note)]
 
     def hook(value: Any, _: Any) -> Any:
-        for meta in metas:
-            if isinstance(value, list | dict):  # before each of too many is looked at
-                _check(meta, value)
+        several = isinstance(value, list | dict)  # judged before each of too many is looked at
+        for meta in metas if several else ():
+            _check(meta, value)
         got = inner(value, base)
-        for meta in metas:
+        for meta in () if several else metas:
             _check(meta, got)
         for check in checks:
             check(got)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import psutil
 from attrs import evolve, frozen
@@ -33,6 +33,7 @@ from fleet.model import (
     LastSegment,
     Segment,
     SegmentCheck,
+    SegmentEnd,
     SegmentList,
     State,
 )
@@ -63,11 +64,10 @@ _STARTING: Final = 1.0
 """Names have whole seconds."""
 _SOURCE: Final = re.compile(r"Source|Device|Stalled|ClockJumped|.*Unreachable")
 
-Ended = Literal["full", "stopped", "source lost", "crash"]
 Statuses = Mapping[str, Mapping[str, InstanceStatus]]
 
 
-def what_became(status: InstanceStatus) -> Ended | None:
+def what_became(status: InstanceStatus) -> SegmentEnd | None:
     """Why an instance in this state writes no more; None where it may. Pure."""
     match status.state:
         case State.STOPPING | State.STOPPED | State.COMPLETED:
@@ -81,8 +81,8 @@ class Ends:
     """What became of instances lately, so that their last segments can say it."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, str, str, Ended]] = deque(maxlen=1000)
-        self._states: dict[tuple[str, str], Ended | None] = {}
+        self._seen: deque[tuple[float, str, str, SegmentEnd]] = deque(maxlen=1000)
+        self._states: dict[tuple[str, str], SegmentEnd | None] = {}
         self._before: dict[tuple[str, str], State] = {}
         self.changed = asyncio.Event()
         """Set when an instance does something else than before."""
@@ -104,7 +104,7 @@ class Ends:
                 self._seen.append((at, *key, became))
         self._states = now
 
-    def of(self, role: str, instance: str, since: float, until: float) -> Ended | None:
+    def of(self, role: str, instance: str, since: float, until: float) -> SegmentEnd | None:
         """What was seen first of an instance between two moments."""
         for seen, its_role, its_name, ended in self._seen:
             if (its_role, its_name) == (role, instance) and since <= seen <= until:

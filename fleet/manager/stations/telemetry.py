@@ -92,7 +92,8 @@ class Figures:
         for family in telemetry.families:
             if family.type not in _TYPES or not self._free(family.name):
                 continue
-            names = {family.name + end for end in _SUFFIXES.get(family.type, ("",))}
+            ends = _SUFFIXES.get(family.type, ("",))
+            names = {family.name + end for end in ends if self._free(family.name + end)}
             samples: list[_Usable] = []
             for sample in family.samples:
                 labels = {name: value[:_TEXT] for name, value in sample.labels.items()}
@@ -101,7 +102,6 @@ class Figures:
                     len(seen) < _SERIES
                     and identity not in seen
                     and sample.name in names
-                    and self._free(sample.name)
                     and all(_LABEL.fullmatch(label) for label in labels)
                 ):
                     seen.add(identity)
