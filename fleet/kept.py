@@ -20,8 +20,10 @@ _MOST_ASIDE: Final = 9
 """Damaged ones of one name that are kept."""
 
 
-def replace(path: Path, payload: bytes, *, sync: bool = True) -> None:
+def replace(path: Path, payload: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
     """Have `payload` in `path`: safe on the disk where this returns, unless `sync` is False.
+
+    `mode`: its rights, less the umask.
 
     Raises:
         OSError: it is not; what was there before is.
@@ -30,7 +32,8 @@ def replace(path: Path, payload: bytes, *, sync: bool = True) -> None:
     for one in (new, path):
         make_way(one)
     try:
-        with new.open("wb") as file:
+        new.unlink(missing_ok=True)
+        with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(payload)
             file.flush()
             if sync:

@@ -328,6 +328,8 @@ class Registration:
     factories: Annotated[Mapping[str, Factory], Meta(max_length=MAX_LISTED)]
     broken_roles: Annotated[Mapping[str, str], Meta(max_length=MAX_LISTED)]
     devices: Annotated[tuple[Device, ...], Meta(max_length=MAX_LISTED)]
+    public_key: Annotated[str, Meta(max_length=100)] | None = None
+    """What is meant for this box alone is sealed with it. Earlier releases leave it out."""
 
 
 @frozen

@@ -138,6 +138,7 @@ class Agent:
                 secrets.token_hex(8),
                 Topics(settings.prefix),
                 settings.interval,
+                store.key().public,
                 settings.name,
             ),
             store,

@@ -49,12 +49,16 @@ LOOK_AROUND: Final = 60.0
 
 @frozen
 class Identity:
-    """Who this agent is. `boot` is random per start; `name` is used while no config names it."""
+    """Who this agent is. `boot` is random per start; `name` is used while no config names it.
+
+    `public_key` is what others seal with what is for this box alone.
+    """
 
     station: str
     boot: str
     topics: Topics
     interval: float
+    public_key: str
     name: str | None = None
 
 
@@ -299,7 +303,9 @@ class StationSession:
 
     async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""
-        said = registration.registration(self._me.boot, self._known, self._devices.found)
+        said = registration.registration(
+            self._me.boot, self._known, self._devices.found, self._me.public_key
+        )
         if said == self._introduced:
             return
         self._introduced = said

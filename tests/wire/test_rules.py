@@ -269,7 +269,7 @@ def test_lines_of_logs_are_1_to_1000_else_100(lines: int, is_one: bool) -> None:
 def test_mac_may_be_null(monkeypatch: pytest.MonkeyPatch) -> None:
     said("`mac` may be null")
     monkeypatch.setattr(machine, "mac", lambda: None)
-    encoded, _ = payload(registration("boot", Catalogue({}, {}, {}), ()))
+    encoded, _ = payload(registration("boot", Catalogue({}, {}, {}), (), "key"))
     assert b'"mac":null' in encoded
     assert decode(encoded, Registration).mac is None
 

@@ -25,7 +25,9 @@ from fleet.wire import encode
 _ANYTHING: Final[JsonSchema] = {}
 
 
-def registration(boot: Boot, known: Catalogue, devices: tuple[Device, ...]) -> Registration:
+def registration(
+    boot: Boot, known: Catalogue, devices: tuple[Device, ...], public_key: str
+) -> Registration:
     """All that is known now."""
     return Registration(
         boot,
@@ -37,6 +39,7 @@ def registration(boot: Boot, known: Catalogue, devices: tuple[Device, ...]) -> R
         known.described,
         known.broken,
         devices,
+        public_key,
     )
 
 

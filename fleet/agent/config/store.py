@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from fleet import kept
 from fleet.agent.config.accept import Memory
 from fleet.model import is_station_id, no_station_id, plain
+from fleet.sealed import BoxKey
 from fleet.wire import decode, encode
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _SPARE_BYTES: Final = 1024 * 1024
 _DECISION: Final = "decision.json"
 _STATION: Final = "station"
+_KEY: Final = "key"
 _MAX_DECISION: Final = 4 * 1024 * 1024
 _MAX_ID: Final = 1000
 T = TypeVar("T")
@@ -95,6 +97,14 @@ class StateDirectory:
             except OSError as error:
                 log.error("the station's id cannot be kept: %s", plain(error))
         return station
+
+    def key(self) -> BoxKey:
+        """This box's key; for this run alone where the disk takes none."""
+        try:
+            return BoxKey.kept(self.directory / _KEY)
+        except OSError as error:
+            log.error("this box's key cannot be kept: %s", plain(error))
+            return BoxKey.new()
 
     def load(self) -> Memory:
         """What was saved last; what is damaged of it is set aside, and its copy serves."""
