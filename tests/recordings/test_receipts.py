@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from attrs import evolve
@@ -14,6 +15,7 @@ from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 BEGIN = datetime(2026, 2, 1, 12, tzinfo=UTC)
 END = BEGIN + timedelta(minutes=30)
+HALF = timedelta(minutes=30)
 LATER = END + timedelta(minutes=5)
 FINE = SegmentCheck(END)
 TALK = ScheduledTalk("guid-1", ScheduledRoom("Hall 1"), "Opening", BEGIN, END, 1, "2026-02-01")
@@ -132,3 +134,14 @@ def test_marks_near_the_talk_are_its_own() -> None:
         CutMark("hall2", "cut", at(2), "ann", at(2)),
     ]
     assert receipt("hall1", TALK, WHOLE, marks, LATER).marks == (marks[0],)
+
+
+def test_it_speaks_in_the_time_zone_of_the_conference_though_summer_time_ends_meanwhile() -> None:
+    zone = ZoneInfo("Europe/Brussels")
+    night = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # 02:30 CEST; an hour later it is 02:30 again
+    talk = evolve(TALK, begin=night, end=night + timedelta(hours=1))
+    half = evolve(kept(0, 1), segment=evolve(kept(0, 1).segment, begin=night, end=night + HALF))
+    now = (night + timedelta(hours=2)).astimezone(zone)
+    found = receipt("hall1", talk, [half], (), now)
+    assert found.why.startswith("1800 s are missing (1800 s from 02:00:00 CET, the next file")
+    assert found.coverage[0].missing == 1800

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from fleet.manager.operations.desk import Desk
 from fleet.manager.recordings.coverage import TOLERANCE
@@ -34,11 +35,11 @@ async def recordings(desk: Desk, caller: str, asked: RecordingsArguments) -> Rec
         if not talks:
             hint = close_match(asked.talk, sorted(known)) or "; fleet schedule --json has them all"
             raise InvalidArguments(f"the schedule has no talk {asked.talk!r}{hint}")
-    now = datetime.now(UTC)
+    now = datetime.now(ZoneInfo(desk.timezone))
     found = await desk.recordings.receipts(talks, now)
     if asked.missing:
         found = tuple(one for one in found if is_missing(one, now))
-    return RecordingsResult(found, now, desk.timezone)
+    return RecordingsResult(found, now.astimezone(UTC), desk.timezone)
 
 
 def _names(talk: ScheduledTalk) -> tuple[str | None, ...]:

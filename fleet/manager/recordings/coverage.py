@@ -1,7 +1,7 @@
 """Segments and a talk -> what of it is covered, by which instance, and what is missing. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from attrs import frozen
@@ -34,20 +34,27 @@ class Kept:
     copied: bool | None = None
 
 
-def coverage(begin: datetime, end: datetime, kept: Iterable[Kept]) -> tuple[Coverage, ...]:
-    """What each instance has of the time from `begin` to `end`, the best first."""
+def coverage(
+    begin: datetime, end: datetime, kept: Iterable[Kept], zone: tzinfo | None = UTC
+) -> tuple[Coverage, ...]:
+    """What each instance has of the time from `begin` to `end`, the best first; told in `zone`."""
     of: dict[tuple[str, str], list[Kept]] = {}
     for one in kept:
         segment = one.segment
         if segment.begin < end and segment.end > begin:
             name = f"{segment.role}/{segment.instance}"
             of.setdefault((one.station, name), []).append(one)
-    found = [_of_instance(*whose, begin, end, several) for whose, several in of.items()]
+    found = [_of_instance(*whose, begin, end, several, zone) for whose, several in of.items()]
     return tuple(sorted(found, key=lambda one: (one.missing, len(one.findings), one.station)))
 
 
 def _of_instance(
-    station: str, instance: str, begin: datetime, end: datetime, several: Sequence[Kept]
+    station: str,
+    instance: str,
+    begin: datetime,
+    end: datetime,
+    several: Sequence[Kept],
+    zone: tzinfo | None,
 ) -> Coverage:
     ordered = sorted(several, key=lambda one: one.segment.begin)
     gaps: list[Gap] = []
@@ -70,7 +77,7 @@ def _of_instance(
         round(missing, 1),
         tuple(gaps[:_MOST]),
         tuple(one.segment.file for one in ordered),
-        tuple(_findings(begin, end, ordered)[:_MOST]),
+        tuple(_findings(begin, end, ordered, zone)[:_MOST]),
         sum(one.segment.check is None for one in ordered),
         None if None in copies else sum(map(bool, copies)),
     )
@@ -80,7 +87,9 @@ def _why(before: Segment | None) -> str:
     return "nothing was recorded yet" if before is None else _WHY.get(before.ended, before.ended)
 
 
-def _findings(begin: datetime, end: datetime, kept: Sequence[Kept]) -> list[str]:
+def _findings(
+    begin: datetime, end: datetime, kept: Sequence[Kept], zone: tzinfo | None
+) -> list[str]:
     """What the read-back found within the time."""
     found = []
     for one in kept:
@@ -91,11 +100,13 @@ def _findings(begin: datetime, end: datetime, kept: Sequence[Kept]) -> list[str]
             found.append(f"{name} does not decode: {check.error}")
         elif check.skipped:
             found.append(f"{name} was not read back: {check.skipped}")
-        found += _spans(begin, end, name, check)
+        found += _spans(begin, end, name, check, zone)
     return found
 
 
-def _spans(begin: datetime, end: datetime, name: str, check: SegmentCheck) -> list[str]:
+def _spans(
+    begin: datetime, end: datetime, name: str, check: SegmentCheck, zone: tzinfo | None
+) -> list[str]:
     told = []
     for what, spans in (
         ("a hole in the sound", check.dropouts),
@@ -107,8 +118,8 @@ def _spans(begin: datetime, end: datetime, name: str, check: SegmentCheck) -> li
             if span.begin < end and span.end > begin:
                 seconds = (min(span.end, end) - max(span.begin, begin)).total_seconds()
                 about = f" ({span.what})" if span.what else ""
-                at = max(span.begin, begin)
-                told.append(f"{what}{about} for {seconds:.1f} s at {at:%H:%M:%S} UTC")
+                at = max(span.begin, begin).astimezone(zone)
+                told.append(f"{what}{about} for {seconds:.1f} s at {at:%H:%M:%S %Z}")
     if check.missing:
         told.append(f"{name} lacks {check.missing} pictures")
     if check.damaged:

@@ -7,12 +7,13 @@ it comes online, and when its numbers have a hole.
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from fleet.manager.asking import NoAnswer, StationAsker
 from fleet.manager.recordings.coverage import Kept
@@ -44,6 +45,14 @@ _FRESH: Final = 5.0
 _OLD: Final = 30.0
 """And for which they are where nothing is."""
 _DAY: Final = timedelta(hours=18)
+
+
+@frozen
+class RecordedTime:
+    """What was recorded and marked in a time. `kept`: by room, '' where none is known; by begin."""
+
+    kept: Mapping[str, Sequence[Kept]]
+    marks: Sequence[CutMark]
 
 
 @define
@@ -97,8 +106,10 @@ class Recordings:
         self._today: tuple[Receipt, ...] = ()
         self._today_at = -math.inf
         self._today_of: Schedule | None = None
-        self._changed = False
-        """Whether something was heard since today's receipts were made."""
+        self.changes = 0
+        """How many times what is known has changed."""
+        self._today_changes = 0
+        """How many times it had when today's receipts were made."""
 
     def heard(self, station: str, segment: Segment) -> None:
         """A station told of a segment."""
@@ -134,7 +145,7 @@ class Recordings:
             return
         for station, one in told:
             self._of(station).learn(one.index, one.number, is_read=one.check is not None)
-        self._changed = True
+        self.changes += 1
 
     def _of(self, station: str) -> _OfStation:
         return self._stations.setdefault(station, _OfStation())
@@ -198,7 +209,7 @@ class Recordings:
                 of.copied.update(path for path in paths if isinstance(path, str))
                 more = bool(reply.result.get("more")) and bool(paths) and paths[-1] > after
                 after = paths[-1] if paths else after
-        self._changed |= before != len(of.copied)
+        self.changes += before != len(of.copied)
 
     def _copiers(self, station: str) -> list[str]:
         """The instances that are to copy what a station records."""
@@ -214,6 +225,7 @@ class Recordings:
             BadStore: it could not be written.
         """
         await self._ledger.keeper.run(self._ledger.keeper.opened.mark, mark)
+        self.changes += 1
         self._today_at = -math.inf
 
     async def receipts(
@@ -227,8 +239,20 @@ class Recordings:
         wanted = sorted(talks, key=lambda one: (one[1].begin, one[0]))
         if not wanted:
             return ()
-        begin = min(talk.begin for _, talk in wanted) - _LONGEST
-        end = max(talk.end for _, talk in wanted) + timedelta(hours=1)
+        found = await self.of_time(
+            min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
+        )
+        return tuple(
+            receipt(room, talk, found.kept.get(room, ()), found.marks, now) for room, talk in wanted
+        )
+
+    async def of_time(self, begin: datetime, end: datetime) -> RecordedTime:
+        """All that has to do with that time.
+
+        Raises:
+            BadStore: the store cannot be read.
+        """
+        begin, end = begin - _LONGEST, end + timedelta(hours=1)
         await self._write()
         store = self._ledger.keeper
         recorded = await store.run(store.opened.recorded, begin, end)
@@ -239,14 +263,16 @@ class Recordings:
             room = one.room or facts.room or ""
             copied = one.file in of.copied if self._copiers(station) else None
             of_room.setdefault(room, []).append(Kept(facts.name or station, one, copied))
-        return tuple(
-            receipt(room, talk, of_room.get(room, ()), marks, now) for room, talk in wanted
-        )
+        return RecordedTime(of_room, marks)
 
     @property
     def decided(self) -> tuple[Receipt, ...]:
         """Those of today that are decided, as they were looked at last."""
         return tuple(one for one in self._today if one.verdict is not None)
+
+    def _now(self) -> datetime:
+        """In the conference's time zone, in which receipts speak."""
+        return datetime.now(ZoneInfo(self._ledger.rooms.header.timezone or "UTC"))
 
     async def _look_at_today(self) -> None:
         """Make the receipts of the talks around now, where something may have changed.
@@ -254,10 +280,10 @@ class Recordings:
         Raises:
             BadStore: the store cannot be read.
         """
-        loop, now = asyncio.get_running_loop(), datetime.now(UTC)
+        loop, now = asyncio.get_running_loop(), self._now()
         schedule = self._ledger.rooms.schedule
         age = loop.time() - self._today_at
-        changed = self._changed or schedule is not self._today_of
+        changed = self.changes != self._today_changes or schedule is not self._today_of
         if age < (_FRESH if changed else _OLD):
             return
         near = (
@@ -265,6 +291,6 @@ class Recordings:
             for room, talk in self._ledger.rooms.all_talks()
             if now - _DAY <= talk.end and talk.begin <= now + _DAY
         )
-        self._changed = False
+        self._today_changes = self.changes
         self._today = await self.receipts(near, now)
         self._today_at, self._today_of = loop.time(), schedule

@@ -1,7 +1,7 @@
 """Whether a talk is there, and plays: green, yellow with the reason, red. Pure."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
@@ -18,9 +18,9 @@ _MARKED: Final = timedelta(minutes=30)
 def receipt(
     room: str, talk: ScheduledTalk, kept: Iterable[Kept], marks: Sequence[CutMark], now: datetime
 ) -> Receipt:
-    """What is known of a talk at `now`; `kept`: what was recorded in its room."""
+    """What is known of a talk at `now`, told in its time zone; `kept`: recorded in its room."""
     of_room = list(kept)
-    found = coverage(talk.begin, talk.end, of_room)
+    found = coverage(talk.begin, talk.end, of_room, now.tzinfo)
     own = tuple(
         one
         for one in marks
@@ -48,7 +48,7 @@ def _judged(
         return "red", "nothing of it was recorded"
     best = found[0]
     if best.missing > TOLERANCE.total_seconds():
-        gaps = "; ".join(map(_told, best.gaps))
+        gaps = "; ".join(_told(gap, now.tzinfo) for gap in best.gaps)
         exists = f"{best.share:.0%} is in {best.instance} of {best.station}"
         return "red", f"{best.missing:.0f} s are missing ({gaps}); {exists}"
     whole = [one for one in found if one.missing <= TOLERANCE.total_seconds()]
@@ -62,9 +62,9 @@ def _judged(
     return ("red" if broken else "yellow"), f"{reason}; it is in {where}"
 
 
-def _told(gap: Gap) -> str:
+def _told(gap: Gap, zone: tzinfo | None) -> str:
     seconds = (gap.end - gap.begin).total_seconds()
-    return f"{seconds:.0f} s from {gap.begin:%H:%M:%S} UTC, {gap.why}"
+    return f"{seconds:.0f} s from {gap.begin.astimezone(zone):%H:%M:%S %Z}, {gap.why}"
 
 
 def _reason(one: Coverage) -> str | None:
