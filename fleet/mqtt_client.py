@@ -16,7 +16,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 from attrs import define, frozen, setters
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -42,6 +42,22 @@ _BARE: Final[Mapping[str, Any]] = {
     "clean_session": True,
 }
 _NO_PING: Final = 141
+_MOST_PROPERTIES: Final = 4096
+"""Bytes of a packet's properties that are read. paho's time for them rises with their square."""
+_unpack: Final = Properties.unpack
+
+
+def _unpack_few(self: Properties, packet: Any) -> tuple[Properties, int]:
+    """In place of paho's: too many properties count as none, so nobody can hold us with them."""
+    length, begin = VariableByteIntegers.decode(packet)  # type: ignore[no-untyped-call]
+    end = length + begin
+    if length > _MOST_PROPERTIES:
+        self.clear()  # type: ignore[no-untyped-call]
+        return self, end
+    return _unpack(self, packet[:end])  # type: ignore[no-any-return, no-untyped-call]
+
+
+Properties.unpack = _unpack_few  # type: ignore[method-assign]
 
 
 @frozen
@@ -100,8 +116,8 @@ def paho_of(client: aiomqtt.Client) -> paho.Client:
 class Connection:
     """A connection, as an asynchronous context; entered once.
 
-    A `bare` one is of MQTT 3.1.1: the broker leaves out all properties. Whoever hears strangers
-    uses one, because paho takes seconds for a message with some ten thousand of them.
+    A `bare` one is of MQTT 3.1.1: the broker leaves out all properties. Whoever hears many
+    strangers uses one, because paho takes as long for a message's properties as for the rest.
 
     Raises:
         Disconnected: on entering, it could not be had (`NotLetIn`: the broker would not).

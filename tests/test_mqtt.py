@@ -14,6 +14,8 @@ import aiomqtt
 import paho.mqtt.client as paho
 import pytest
 from attrs import define, field
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
 from fleet.mqtt import (
     BACKOFF_CAP,
@@ -346,6 +348,15 @@ def test_backoff_has_full_jitter_and_a_cap() -> None:
         top = min(BACKOFF_CAP, 0.5 * 2**failures)
         assert 0 <= min(waits) < top * 0.1
         assert top * 0.9 < max(waits) <= top
+
+
+@pytest.mark.parametrize(("count", "read"), [(700, 700), (819, 819), (820, 0), (300_000, 0)])
+def test_more_properties_than_anybody_needs_are_none(count: int, read: int) -> None:
+    length = bytes(VariableByteIntegers.encode(5 * count))  # type: ignore[no-untyped-call]
+    packet = length + b"\x26\0\0\0\0" * count + b"the payload"
+    properties, size = Properties(PacketTypes.PUBLISH).unpack(packet)  # type: ignore[no-untyped-call]
+    assert packet[size:] == b"the payload"
+    assert len(getattr(properties, "UserProperty", [])) == read
 
 
 def test_what_is_borrowed_from_the_libraries_is_still_there() -> None:

@@ -29,6 +29,14 @@ def test_unit_is_one_that_systemd_takes(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("name", "most"), [("fleet-agent", 5.0), ("fleet-manager", 2.0)])
+def test_unit_gives_no_more_than_the_work_needs(name: str, most: float) -> None:
+    unit = ROOT / f"systemd/{name}.service"
+    tell = ["systemd-analyze", "security", "--offline=true", f"--threshold={most * 10:.0f}"]
+    done = subprocess.run([*tell, unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
 def test_unit_lets_children_outlive_a_restart() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]

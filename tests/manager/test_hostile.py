@@ -93,19 +93,20 @@ async def with_properties(port: int, topic: str, count: int, *, retain: bool) ->
 
 
 @pytest.mark.parametrize("retain", [True, False])
+@pytest.mark.parametrize("topic", [PICTURE, "fleet/v1/manager/request/bad/status"])
 async def test_no_property_of_a_message_holds_the_manager(
-    broker: Mosquitto, programs: Programs, retain: bool
+    broker: Mosquitto, programs: Programs, retain: bool, topic: str
 ) -> None:
     """A client in Python takes minutes for this one."""
     async with Stranger(broker.port, "fleet/v1/manager/#") as asking:
         good = PretendStation(asking, "good1")
         if retain:
-            await with_properties(broker.port, PICTURE, 200_000, retain=True)
+            await with_properties(broker.port, topic, 200_000, retain=True)
         manager = programs.manager(broker)
         await manager.says("connected;")
         await good.come_online(60)
         if not retain:
-            await with_properties(broker.port, PICTURE, 200_000, retain=False)
+            await with_properties(broker.port, topic, 200_000, retain=False)
         began = time.monotonic()
         assert (await status_of(asking))["good1"]["presence"] == "online"
         assert time.monotonic() - began < 5
