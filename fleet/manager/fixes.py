@@ -9,12 +9,26 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from fleet.manager.stations.inventory import MOST_STRANGERS
 from fleet.model import PresenceState, counted
 from fleet.operations import DoctorFinding, StationFacts
 
 DOCTOR_CLOCK_SECONDS: Final = 1.0
 """What a clock may differ from the manager's: what a message takes on its way counts too."""
 ABSENT: Final = timedelta(days=2)
+
+
+def crowd(turned_away: int) -> Iterator[DoctorFinding]:
+    """What to do about stations without number; `turned_away`: messages of those too many."""
+    if turned_away:
+        yield DoctorFinding(
+            "TooManyStrangers",
+            "the broker",
+            f"more than {MOST_STRANGERS} stations of which nothing is wanted speak there: "
+            f"{counted(turned_away, 'message')} of others left out since the manager began",
+            "give the broker users and an ACL, as mosquitto/mosquitto.conf has it, then restart "
+            "the broker and fleet-manager",
+        )
 
 
 def fixes(

@@ -71,7 +71,7 @@ class Hearing:
     def said(self, station: str, kind: str, message: Message) -> None:
         """A station said something of a kind in `SAID`."""
         self._counts.messages[kind] += 1
-        if not message.payload:
+        if not message.payload or not self._lets_in(station):
             return  # somebody cleared the topic
         if len(message.payload) > MAX_PAYLOAD:
             why = f"{len(message.payload)} bytes, at most {MAX_PAYLOAD} are read"
@@ -109,13 +109,16 @@ class Hearing:
         self._counts.messages["segment"] += 1
         if message.retain or not message.payload or len(message.payload) > MAX_PAYLOAD:
             self._clear("segment", message, "kept by the broker, empty or too long")
-        elif self._inventory.work.take(station, time.monotonic(), 0.0):
+        elif self._lets_in(station) and self._inventory.work.take(station, time.monotonic(), 0.0):
             with self._at_the_cost_of(station):
                 try:
                     return decode(message.payload, Segment)
                 except Undecodable as error:
                     self.ignore("segment", message, str(error))
         return None
+
+    def _lets_in(self, station: str) -> bool:
+        return self._inventory.lets_in(station, wanted=self._ledger[station].config is not None)
 
     @contextmanager
     def _at_the_cost_of(self, station: str) -> Iterator[None]:
@@ -131,7 +134,7 @@ class Hearing:
         """A thumbnail came; `whose`: role and instance."""
         role, instance = whose
         self._counts.messages["thumbnail"] += 1
-        if not message.payload:
+        if not message.payload or not self._lets_in(station):
             return  # somebody cleared the topic
         jpeg, now = message.payload, time.monotonic()
         if message.retain or len(jpeg) > MOST_BYTES:

@@ -19,13 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 import tomlkit
 from attrs import evolve
 
 from fleet.cli.examine import BURST
 from fleet.cli.fixes import findings
-from fleet.manager.fixes import fixes
+from fleet.manager.fixes import crowd, fixes
 from fleet.mqtt import Broker
 from fleet.operations import DoctorFinding
 from fleet.version import __version__
@@ -38,7 +39,7 @@ from tests.manager.station import PretendStation, ask, conference, presence
 from tests.manager.test_fixes import AT, CAM
 from tests.processes import ROOT, Mosquitto, Program, Programs, until
 from tests.stranger import Stranger
-from tests.test_broker import ANN, MANAGER, login
+from tests.test_broker import ANN, MANAGER, Users, login, passwords, users  # noqa: F401 (fixtures)
 
 FOLLOWED: set[str] = set()
 
@@ -207,6 +208,21 @@ def test_a_station_that_says_too_much_is_named_until_its_words_fit() -> None:
     assert "3 messages left out" in one.message
     assert one.fix.endswith("give it another password")  # which no test of ours can take away
     assert list(fixes(evolve(loud, left_out=0), "1.0", AT, {})) == []
+
+
+@follows("TooManyStrangers")
+async def test_strangers_without_number_stay_out_of_a_broker_that_has_users(
+    users: Users,  # noqa: F811
+) -> None:
+    (one,) = crowd(5)
+    assert "5 messages of others left out" in one.message
+    assert "as mosquitto/mosquitto.conf has it" in one.fix  # that is the broker of `users`
+    with pytest.raises(aiomqtt.MqttError, match="Not authorized"):
+        async with aiomqtt.Client(
+            "127.0.0.1", users.ports["stations"], protocol=aiomqtt.ProtocolVersion.V5
+        ):
+            pass
+    assert list(crowd(0)) == []
 
 
 @follows("NotRunning", "Offline", "Lost")

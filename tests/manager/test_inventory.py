@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.manager.stations import inventory
 from fleet.manager.stations.inventory import HeardStation, Inventory, StationWord
 from fleet.model import (
     Ack,
@@ -354,3 +355,19 @@ def test_no_order_of_messages_breaks_it_and_silence_always_ends_online(
     told.later(31).later(31)
     assert told.presence() is not ONLINE
     assert not told.conflict()
+
+
+def test_strangers_are_heard_up_to_a_number_and_those_of_whom_something_is_wanted_always(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inventory, "MOST_STRANGERS", 2)
+    known = Inventory()
+    assert [known.lets_in(id_, wanted=False) for id_ in ("a", "b", "a", "c", "d")] == [
+        *(True, True, True),
+        *(False, False),
+    ]
+    assert known.turned_away == 2
+    assert known.lets_in("c", wanted=True)
+    known.forget("a")
+    assert known.lets_in("d", wanted=False)
+    assert not known.lets_in("a", wanted=False)

@@ -30,6 +30,8 @@ from fleet.model import (
 StationWord = Registration | Presence | Status | Ack | Telemetry
 """What a station says of itself."""
 
+MOST_STRANGERS: Final = 10_000
+"""Stations that are heard though nothing is wanted of them: a broker without an ACL lets in any."""
 RETURN_SECONDS: Final = 30.0
 """What a box that another one has thrown off the broker may take to come back."""
 _MOST_BOXES: Final = 8
@@ -255,6 +257,9 @@ class Inventory:
         """Seconds that are taken to hear each."""
         self.connected = False
         """Whether there is a broker to hear stations through."""
+        self.turned_away = 0
+        """Messages of strangers that were one too many."""
+        self._strangers: set[str] = set()
 
     def __iter__(self) -> Iterator[tuple[str, HeardStation]]:
         return iter(self.stations.items())
@@ -267,6 +272,17 @@ class Inventory:
         """Know nothing of a station until it is heard again."""
         self.stations.pop(station, None)
         self.work.forget(station)
+        self._strangers.discard(station)
+
+    def lets_in(self, station: str, *, wanted: bool) -> bool:
+        """Whether a station is heard at all; counted where it is a stranger too many."""
+        if wanted or station in self._strangers:
+            return True
+        if len(self._strangers) >= MOST_STRANGERS:
+            self.turned_away += 1
+            return False
+        self._strangers.add(station)
+        return True
 
     def presence(self, station: str) -> PresenceState:
         """Whether a station can be reached, as people are told."""
