@@ -228,7 +228,9 @@ def _tones(head: str, tracks: Sequence[tuple[str, SoundTrack]]) -> str:
 
 def offered(host: str, port: int, caps: str, rate: str) -> dict[str, Any]:
     """The pipeline that reads what another role offers; caps and rate as for `sources`."""
-    read = f"tcpclientsrc name=device ! decodebin name=streams {_QUEUED}"
+    # Named, so that nobody who answers there in its place has another thing opened than this.
+    stream = "video/mpegts,systemstream=true"
+    read = f"tcpclientsrc name=device ! {stream} ! decodebin name=streams {_QUEUED}"
     return tapped(read, "streams", caps, rate) | {"set": {"device": {"host": host, "port": port}}}
 
 

@@ -1,6 +1,7 @@
 """A source that is a list of other things to read leads a recording nowhere else: real ffmpeg."""
 
 import contextlib
+import json
 import socketserver
 import subprocess
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from fleet.media.inputs import FileInput
-from fleet.media.pipelines import CAPTURE
+from fleet.media.pipelines import CAPTURE, offered, raw, raw_output
 from fleet.media.sources import FileSource, Source, UrlSource
 from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
@@ -205,3 +206,25 @@ def test_a_file_is_read_only_where_the_station_gives_it_away(
             with pytest.raises(Failed, match="media_dirs") as refused:
                 take(host)
             assert refused.value.reason == "NotPermitted"
+
+
+def test_a_mixer_takes_what_another_box_offers_for_mpeg_ts_whatever_it_is(
+    send: Callable[..., Sender], tmp_path: Path
+) -> None:
+    clip(tmp_path / "film.mkv")
+    sender = send((tmp_path / "film.mkv").read_bytes(), web=False)
+    rate, caps = "5/1", raw("160x90")
+    source = offered("127.0.0.1", sender.port, caps, rate)
+    leaves = raw_output(f"{caps},framerate={rate}", "matroskamux name=mux ! fakesink")
+    told = json.dumps({"output": leaves, "rate": [5, 1], "sources": [source]})
+    with subprocess.Popen([*CAPTURE, told], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        try:
+            for line in program.stdout:
+                key, _, value = line.strip().partition("=")
+                assert (key, value) != ("picture", "present")
+                if key == "picture_error" and value:
+                    break
+        finally:
+            program.kill()
+    assert sender.called
