@@ -1,6 +1,7 @@
 """What operators ask: finds the operation, reads its arguments, makes the reply.
 
-The caller comes from the topic, never from the payload.
+The caller comes from the topic or from who is signed in on the page, never from the payload; what
+they may do is judged here, once for both.
 """
 
 import logging
@@ -16,6 +17,7 @@ from fleet.manager.operations import (
     check,
     doctor,
     history,
+    people,
     recordings,
     schedule,
     stations,
@@ -47,6 +49,9 @@ from fleet.operations import (
     ScheduleArguments,
     ShowArguments,
     TalkArguments,
+    UserAddArguments,
+    UserPasswdArguments,
+    UserRemoveArguments,
     ValidateArguments,
 )
 from fleet.wire import Undecodable, decode, encode, to_json
@@ -81,6 +86,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "mark": (MarkArguments, recordings.mark),
     "doctor": (_NoArguments, doctor.doctor),
     "check": (CheckArguments, check.check),
+    "user_list": (_NoArguments, people.user_list),
+    "user_add": (UserAddArguments, people.user_add),
+    "user_passwd": (UserPasswdArguments, people.user_passwd),
+    "user_remove": (UserRemoveArguments, people.user_remove),
 }
 
 
@@ -108,8 +117,12 @@ class OperatorRequests:
                     f"{', '.join(OPERATIONS)}); are `fleet` and `fleet-manager` of the same "
                     "version?"
                 )
+            desk = self._desk
+            desk.people.let_in(caller)
             arguments, work = OPERATIONS[operation]
-            result = await work(self._desk, caller, _arguments(payload, arguments))
+            asked = _arguments(payload, arguments)
+            desk.people.allow(caller, operation, asked, lambda: desk.touched(asked))
+            result = await work(desk, caller, asked)
             reply = encode(Reply(to_json(result), None))
         except Refusal as refusal:
             reply = encode(Reply(None, refusal.error))

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
 from fleet.manager.optouts import OptOuts
+from fleet.manager.people.keeper import People
 from fleet.manager.report import FleetReport
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.session import ManagerSession
@@ -59,6 +60,10 @@ class ManagerRun:
         self._thumbnails, self._counts = Thumbnails(), Counts()
         self._schedule = ScheduleWatch(self._ledger, state_dir)
         self._report = FleetReport(self._ledger, self._inventory, self._figures, self._schedule)
+        self._people = People(
+            self._ledger,
+            lambda name: name in self._ledger or name in self._inventory.stations,
+        )
         self._session = ManagerSession(
             Topics(prefix),
             self._ledger,
@@ -67,6 +72,7 @@ class ManagerRun:
             self._thumbnails,
             self._counts,
             self._report,
+            self._people,
         )
         self._notifier = Notifier()
         self._watch = LoopWatch()

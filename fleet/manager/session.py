@@ -18,6 +18,7 @@ from typing import Any, Final
 from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.operations.desk import Desk
+from fleet.manager.people.keeper import People
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
@@ -62,6 +63,7 @@ class ManagerSession:
         thumbnails: Thumbnails,
         counts: Counts,
         report: FleetReport,
+        people: People,
     ) -> None:
         self.boot = secrets.token_hex(8)
         self.displaced = False
@@ -94,6 +96,7 @@ class ManagerSession:
                 self.boot,
                 self.asker,
                 self.recordings,
+                people,
             )
         )
         name = f"manager-{self.boot[:8]}"
@@ -358,11 +361,15 @@ class ManagerSession:
     ) -> None:
         caller, operation = address.rest
         await self._caught_up.wait()
-        await self._hear_all()
-        reply = await self._requests.answer(caller, operation, payload, deadline)
+        reply = await self.answer(caller, operation, payload, deadline)
         if self._link is not None:
             topic = self._topics.manager("reply", caller)
             await self._link.publish(topic, reply, correlation=correlation)
+
+    async def answer(self, caller: str, operation: str, payload: bytes, deadline: float) -> bytes:
+        """The reply to what somebody asks, in view of all that was said before. Never raises."""
+        await self._hear_all()
+        return await self._requests.answer(caller, operation, payload, deadline)
 
     async def _hear_all(self) -> None:
         """Hear what was said before now: stations come over another connection than requests.

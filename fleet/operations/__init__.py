@@ -18,6 +18,14 @@ from fleet.operations.history import (
     ShowArguments,
     ShowResult,
 )
+from fleet.operations.people import (
+    UserAddArguments,
+    UserListResult,
+    UserPasswdArguments,
+    UserRemoveArguments,
+    UserResult,
+    UserStatus,
+)
 from fleet.operations.plans import (
     RECORDING,
     Action,
@@ -127,6 +135,12 @@ __all__ = [
     "TalkArguments",
     "TalkReceipt",
     "TargetStatus",
+    "UserAddArguments",
+    "UserListResult",
+    "UserPasswdArguments",
+    "UserRemoveArguments",
+    "UserResult",
+    "UserStatus",
     "ValidateArguments",
     "ValidateResult",
     "Verdict",

@@ -1,11 +1,12 @@
 """What every operation works with, and how it finds the station or room that a person names."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
 from fleet.manager.asking import StationAsker
+from fleet.manager.people.keeper import People
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, stations
 from fleet.manager.rollouts.engine import Rollouts
@@ -35,6 +36,7 @@ class Desk:
     boot: str
     asker: StationAsker
     recordings: Recordings
+    people: People
 
     @property
     def timezone(self) -> str:
@@ -79,6 +81,26 @@ class Desk:
         if text not in rooms:
             raise InvalidArguments(f"there is no room {text!r}{_hint(text, rooms)}")
         return text
+
+    def touched(self, asked: Any) -> set[str | None]:
+        """The rooms that arguments name, themselves or by a station in them; None for no room.
+
+        Raises:
+            InvalidArguments: there is no such station.
+        """
+        found: set[str | None] = set()
+        room, station, target = (
+            getattr(asked, name, None) for name in ("room", "station", "target")
+        )
+        if room is not None:
+            found.add(room)
+        if target is not None and target in self.rooms():
+            found.add(target)
+        elif target is not None:
+            found.add(self.ledger[self.find(target)].facts.room)
+        if station is not None:
+            found.add(self.ledger[self.find(station)].facts.room)
+        return found or {None}
 
     def retired(self, station: str) -> bool:
         """Whether nothing is to be known of it."""

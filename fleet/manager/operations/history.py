@@ -35,7 +35,11 @@ async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryRe
     """What happened to a station, or which rollouts and retirements there were."""
     if asked.station is None:
         past = await desk.ledger.past(None, asked.limit)
-        events = [_event(one, desk.name(one.station) if one.station else one.text) for one in past]
+        names = (desk.name(one.station) if one.station else None for one in past)
+        events = [
+            _event(one, ": ".join(filter(None, (name, one.text))))
+            for one, name in zip(past, names, strict=True)
+        ]
         return HistoryResult(None, None, tuple(events), desk.timezone)
     station = desk.find(asked.station)
     events = []

@@ -19,16 +19,20 @@ import sqlalchemy as sa
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import history, recordings, rollouts, rows, schedules
+from fleet.manager.store import history, people, recordings, rollouts, rows, schedules
 from fleet.manager.store.database import Database
 from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.records import (
     AppliedFile,
     BadStore,
+    Deed,
     Issue,
+    KeptPerson,
+    KeptSignIn,
     Known,
     LastUse,
     Past,
+    PeopleChange,
     PublishedSchedule,
     StoreAway,
     Writing,
@@ -43,11 +47,15 @@ __all__ = [
     "DEADLINE",
     "AppliedFile",
     "BadStore",
+    "Deed",
     "Issue",
+    "KeptPerson",
+    "KeptSignIn",
     "Known",
     "LastUse",
     "ManagerStore",
     "Past",
+    "PeopleChange",
     "PublishedSchedule",
     "StoreAway",
     "Writing",
@@ -294,6 +302,44 @@ class ManagerStore:
         """The marks of that time."""
         with self._reading() as connection:
             return recordings.marks(connection, begin, end)
+
+    def change_people(self, changed: PeopleChange) -> None:
+        """Keep who may do what from now on, and tell the history.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        with self._writing() as connection:
+            people.change(connection, changed)
+            _in_time()
+
+    def people(self) -> list[KeptPerson]:
+        """All of them."""
+        with self._reading() as connection:
+            return people.everybody(connection)
+
+    def sign_in(self, one: KeptSignIn, gone: Sequence[str]) -> None:
+        """Keep that somebody is signed in, and forget those of the tokens `gone`.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        with self._writing() as connection:
+            people.sign_in(connection, one, gone)
+
+    def sign_out(self, tokens: Sequence[str]) -> None:
+        """Forget those who have these tokens.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        with self._writing() as connection:
+            people.sign_out(connection, tokens)
+
+    def signed_in(self) -> list[KeptSignIn]:
+        """Who is signed in."""
+        with self._reading() as connection:
+            return people.signed_in(connection)
 
     def rollout(self, number: int | None = None) -> Rollout | None:
         """The rollout `number`, or the last one."""

@@ -1,15 +1,16 @@
 """What was: revisions, acks, presence changes and rollouts, as the store has them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from fleet.manager.store import schedules
-from fleet.manager.store.records import AppliedFile, Issue, Past
+from fleet.manager.store.records import AppliedFile, Deed, Issue, Past
 from fleet.manager.store.tables import (
     ACK,
     CONFERENCE,
+    DEED,
     PRESENCE,
     RETIREMENT,
     REVISION,
@@ -17,7 +18,7 @@ from fleet.manager.store.tables import (
     TARGET,
 )
 from fleet.model import Error, counted
-from fleet.wire import decode
+from fleet.wire import decode, format_time
 
 
 def revision(connection: sa.Connection, station: str, number: int) -> Issue | None:
@@ -78,12 +79,13 @@ def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past
     )
     seen = [Past(datetime.fromisoformat(row.at), row.state, None, None, None) for row in changes]
     gone = _retired(connection, RETIREMENT.c.station == station, limit=limit)
-    past = [*issued[::-1], *answered[::-1], *seen[::-1], *gone]
+    done = _deeds(connection, DEED.c.station == station, limit=limit)
+    past = [*issued[::-1], *answered[::-1], *seen[::-1], *gone, *done]
     return sorted(past, key=lambda one: one.at)[-limit:]
 
 
 def of_all(connection: sa.Connection, limit: int) -> list[Past]:
-    """The last `limit` rollouts, retirements and changes of the schedule, the oldest first."""
+    """The last `limit` things that happened to all of them, the oldest first."""
     count = (
         sa.select(TARGET.c.rollout, sa.func.count().label("stations"))
         .group_by(TARGET.c.rollout)
@@ -101,7 +103,8 @@ def of_all(connection: sa.Connection, limit: int) -> list[Past]:
         text = ", ".join(part for part in said if part)
         found.append(Past(datetime.fromisoformat(row.at), row.kind, row.number, row.by, text))
     gone = _retired(connection, limit=limit)
-    past = [*found[::-1], *gone, *schedules.changes(connection, limit)]
+    done = _deeds(connection, limit=limit)
+    past = [*found[::-1], *gone, *done, *schedules.changes(connection, limit)]
     return sorted(past, key=lambda one: one.at)[-limit:]
 
 
@@ -114,6 +117,22 @@ def _retired(
     for row in reversed(rows.all()):
         at = datetime.fromisoformat(row.at)
         yield Past(at, "retired", None, row.by, None, station=row.station)
+
+
+def note(connection: sa.Connection, deeds: Iterable[Deed]) -> None:
+    """Keep what people did."""
+    for one in deeds:
+        row = {"at": format_time(one.at), "kind": one.kind, "by": one.by, "text": one.text}
+        connection.execute(sa.insert(DEED).values(row | {"station": one.station}))
+
+
+def _deeds(connection: sa.Connection, *which: sa.ColumnElement[bool], limit: int) -> Iterator[Past]:
+    rows = connection.execute(
+        sa.select(DEED).where(*which).order_by(DEED.c.number.desc()).limit(limit)
+    )
+    for row in reversed(rows.all()):
+        at = datetime.fromisoformat(row.at)
+        yield Past(at, row.kind, None, row.by, row.text, station=row.station)
 
 
 def conference(connection: sa.Connection) -> AppliedFile | None:

@@ -24,10 +24,13 @@ from fleet.manager.store import (
     AppliedFile,
     BadStore,
     Issue,
+    KeptPerson,
+    KeptSignIn,
     Known,
     LastUse,
     ManagerStore,
     Past,
+    PeopleChange,
     PublishedSchedule,
     Writing,
 )
@@ -81,6 +84,9 @@ class Ledger:
         self.rooms = Rooms()
         self.rollout: Rollout | None = None
         """The last rollout."""
+        self.people: dict[str, KeptPerson] = {}
+        self.signed_in: dict[str, KeptSignIn] = {}
+        """By the digest of the token that the browser has."""
         self.replacing: set[str] = set()
         """Stations whose name another box takes over."""
         self.published: PublishedSchedule | None = None
@@ -214,6 +220,40 @@ class Ledger:
         self.published = published
         self.rooms.go_by(schedule)
 
+    async def change_people(self, changed: PeopleChange) -> None:
+        """Go by it who may do what.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self.keeper.change(self.keeper.opened.change_people, changed)
+        for name in changed.gone:
+            self.people.pop(name, None)
+        self.people |= {one.name: one for one in changed.put}
+        out = {key for key, one in self.signed_in.items() if one.name in changed.signed_out}
+        for token in out:
+            del self.signed_in[token]
+
+    async def sign_in(self, one: KeptSignIn, gone: Sequence[str]) -> None:
+        """Somebody is signed in; those of the tokens `gone` are no more.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self.keeper.change(self.keeper.opened.sign_in, one, gone)
+        for token in gone:
+            self.signed_in.pop(token, None)
+        self.signed_in[one.token] = one
+
+    async def sign_out(self, token: str) -> None:
+        """Nobody is signed in with it any more, also where that could not be written.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        self.signed_in.pop(token, None)
+        await self.keeper.change(self.keeper.opened.sign_out, [token])
+
     async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
         """One revision of each station, as far as they exist.
 
@@ -294,8 +334,12 @@ class Ledger:
             _readable, store.conference, "the conference file applied last"
         )
         published = await self.keeper.run(_readable, store.published, "the schedule")
+        people = await self.keeper.run(store.people)
+        signed_in = await self.keeper.run(_readable, store.signed_in, "who is signed in") or []
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
+        self.people = {one.name: one for one in people}
+        self.signed_in = {one.token: one for one in signed_in}
         self.rollout = rollout
         self.rooms.override_all(said)
         if applied is not None:

@@ -103,9 +103,56 @@ class LastUse:
 
 
 @frozen
+class KeptPerson:
+    """One of the people. `rights`: as they are written; `password`: what is kept of it, None for
+    who has none; `at`, `by`: when and by whom this was last changed.
+    """
+
+    name: str
+    rights: str
+    password: str | None
+    at: datetime
+    by: str
+
+
+@frozen
+class KeptSignIn:
+    """Somebody who is signed in on the page. `token`: a digest of what the browser has."""
+
+    token: str
+    name: str
+    until: datetime
+
+
+@frozen
+class Deed:
+    """Something that a person did. `kind`: a word; `text`: what, in a few; `station`: to which
+    box, None where it was none.
+    """
+
+    at: datetime
+    kind: str
+    by: str
+    text: str
+    station: str | None = None
+
+
+@frozen
+class PeopleChange:
+    """What changes together: `put` in place of those of the same names, `gone` no more, and
+    `signed_out` everywhere.
+    """
+
+    put: Sequence[KeptPerson]
+    gone: Sequence[str]
+    signed_out: Sequence[str]
+    deeds: Sequence[Deed]
+
+
+@frozen
 class Past:
     """One thing that happened. `kind`: `revision`, `retired`, an ack's or presence's word; of all
-    stations `apply`, `rollback`, `retired`, `schedule`.
+    stations `apply`, `rollback`, `retired`, `schedule`, `user`.
     """
 
     at: datetime

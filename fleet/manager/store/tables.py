@@ -150,3 +150,29 @@ PRESENCE = sa.Table(
     sa.Column("state", sa.String(16)),
     sa.Column("boot", sa.String(64)),
 )
+PERSON = sa.Table(
+    "person",
+    _META,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("rights", sa.Text),
+    sa.Column("password", sa.Text),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+)
+SIGN_IN = sa.Table(
+    "sign_in",
+    _META,
+    sa.Column("token", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64)),
+    sa.Column("until", sa.String(32)),
+)
+DEED = sa.Table(
+    "deed",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", sa.String(32)),
+    sa.Column("kind", sa.String(16)),
+    sa.Column("by", sa.String(64)),
+    sa.Column("station", sa.String(64)),
+    sa.Column("text", sa.Text),
+)

@@ -1,0 +1,343 @@
+"""Keeps the list of people, and judges by it who may do what.
+
+While nobody is in it, everybody whom the broker lets ask is an admin. Whoever puts the first one
+into it is in it too, so that there always is an admin.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from fleet.manager.people import passwords
+from fleet.manager.people.rights import BadRights, Reach, Rights, least, reach
+from fleet.manager.store import Deed, KeptPerson, PeopleChange
+from fleet.manager.store.ledger import Ledger
+from fleet.model import (
+    NAME_RULE,
+    CommandFailed,
+    Forbidden,
+    InvalidArguments,
+    is_name,
+    natural,
+)
+from fleet.sealed import BoxKey, CannotUnseal
+from fleet.strict import close_match
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 2000
+"""People in the list."""
+_AT_ONCE: Final = 2
+"""Passwords that are looked at: each takes 16 MiB and a core."""
+_WAITING: Final = 20
+_NOBODYS: Final = frozenset({"manager", "anonymous"})
+"""Names that are the manager's, and of who needs none."""
+_OURS: Final = "manager-"
+_ADMIN: Final = Rights(Reach.ADMIN)
+
+Touched = Callable[[], Collection[str | None]]
+"""Works out the rooms that are touched; None is what is in no room."""
+
+
+class TooBusy(Exception):
+    """So many sign in just now that nobody else can."""
+
+
+class CannotAccount(Exception):
+    """The broker does not take what was changed; the text says why."""
+
+
+class BrokerPeople(Protocol):
+    """Has the broker know the people too."""
+
+    async def put_person(self, name: str, rights: Rights, password: str | None) -> None:
+        """Let them in with these rights; None keeps the password. Raises `CannotAccount`."""
+
+    async def remove_person(self, name: str) -> None:
+        """Cut them off. Raises `CannotAccount`."""
+
+
+class People:
+    """The list. `is_station`: whether a name is that of a box; `accounts`: the broker's own list,
+    None where people are let in by files that somebody edits there.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        is_station: Callable[[str], bool],
+        accounts: BrokerPeople | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._is_station = is_station
+        self._accounts = accounts
+        self._key = BoxKey.new()
+        self._changing = asyncio.Lock()
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._waiting = 0
+        self._nobodys = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody is in the list."""
+        return bool(self._ledger.people)
+
+    @property
+    def known(self) -> bool:
+        """Whether the list was read."""
+        return self._ledger.readings > 0
+
+    @property
+    def everybody(self) -> Sequence[KeptPerson]:
+        """All in the list, by name."""
+        return sorted(self._ledger.people.values(), key=lambda one: natural(one.name))
+
+    @property
+    def key(self) -> str:
+        """What a password is sealed with on its way here."""
+        return self._key.public
+
+    def rights_of(self, name: str) -> Rights | None:
+        """What somebody may do; None for who is not in the list."""
+        if not self.begun:
+            return _ADMIN
+        one = self._ledger.people.get(name)
+        try:
+            return Rights.parse(one.rights) if one else None
+        except BadRights as error:
+            log.error("the rights of %s are garbled in the store: %s", name, error)
+            return None
+
+    def admins(self) -> list[str]:
+        """Who can say who may do what."""
+        return [one.name for one in self.everybody if self.rights_of(one.name) == _ADMIN]
+
+    def let_in(self, caller: str) -> Rights:
+        """What the caller may do.
+
+        Raises:
+            Forbidden: they are not in the list.
+        """
+        rights = self.rights_of(caller)
+        if rights is None:
+            raise Forbidden(
+                f"{caller} is not in the list of people; {self._who()} can change that: "
+                f"fleet user add {caller} --rights viewer"
+            )
+        return rights
+
+    def allow(self, caller: str, operation: str, asked: Any, touched: Touched) -> None:
+        """Let the caller do it.
+
+        Raises:
+            Forbidden: their rights are not enough.
+            InvalidArguments: there is no such room or station.
+        """
+        rights = self.let_in(caller)
+        needed = reach(operation, caller, asked)
+        if rights.allow(needed):
+            return
+        rooms = touched() if needed is Reach.ROOM else ()
+        if rights.allow(needed, rooms):
+            return
+        enough = least(needed, rooms)
+        both = Rights(enough.most, enough.rooms | rights.rooms if enough.rooms else enough.rooms)
+        where = f" in {', '.join(sorted(one or 'no room' for one in rooms))}" if rooms else ""
+        raise Forbidden(
+            f"{caller} may not do that{where}: it wants the rights {enough}, and {caller} has "
+            f"{rights}; {self._who()} can change that: fleet user add {caller} --rights {both}"
+        )
+
+    def _who(self) -> str:
+        admins = self.admins()
+        more = f" or {len(admins) - 3} more" if len(admins) > 3 else ""
+        return " or ".join(admins[:3]) + more or "nobody that is left"
+
+    def unsealed(self, password: str) -> str:
+        """A password that was sealed with `key`.
+
+        Raises:
+            InvalidArguments: it was not, or cannot be used.
+        """
+        try:
+            return passwords.checked(self._key.unseal(password).decode())
+        except (CannotUnseal, UnicodeDecodeError):
+            raise InvalidArguments(
+                "the password was not sealed to this manager, which may have been restarted "
+                "meanwhile; say it once more"
+            ) from None
+        except passwords.BadPassword as error:
+            raise InvalidArguments(str(error)) from None
+
+    async def check(self, name: str, password: str) -> bool:
+        """Whether it is the password of somebody in the list; takes as long where it is not.
+
+        Raises:
+            TooBusy: too many ask at the same time.
+        """
+        one = self._ledger.people.get(name)
+        if len(password) > passwords.MOST:
+            return False
+        if not self._nobodys:
+            self._nobodys = await self._work(lambda: passwords.hashed(passwords.made()))
+        kept = (one and one.password) or self._nobodys
+        fits = await self._work(lambda: passwords.is_it(password, kept))
+        # Whoever changed it meanwhile has signed everybody else out.
+        now = self._ledger.people.get(name)
+        return fits and one is not None and now is not None and now.password == kept
+
+    async def add(self, caller: str, name: str, rights: Rights, password: str | None) -> list[str]:
+        """Put somebody into the list, or give them other rights; what the caller should know.
+
+        Raises:
+            InvalidArguments: the name cannot be used, or there would be no admin.
+            BadStore: it could not be written; nothing has changed.
+            CommandFailed: it is written, and the broker does not know it.
+        """
+        async with self._changing:
+            return await self._add(caller, name, rights, password)
+
+    async def _add(self, caller: str, name: str, rights: Rights, password: str | None) -> list[str]:
+        before = self._ledger.people.get(name)
+        if before is None:
+            self._look_at(name)
+        at = datetime.now(UTC)
+        kept = (
+            await self._hashed(password)
+            if password is not None
+            else (before.password if before else None)
+        )
+        put = [KeptPerson(name, str(rights), kept, at, caller)]
+        notes, deeds = [], [Deed(at, "user", caller, _said(name, before, rights, password))]
+        if not self.begun and caller != name:
+            put.append(KeptPerson(caller, str(_ADMIN), None, at, caller))
+            deeds.append(Deed(at, "user", caller, f"{caller} is admin, who begins the list"))
+            notes.append(
+                f"the list begins, so {caller} is in it, as an admin; fleet user passwd {caller} "
+                "gives a password for the page"
+            )
+        self._keep_an_admin({one.name: one for one in put})
+        out = [name] if password is not None else []
+        await self._ledger.change_people(PeopleChange(put, [], out, deeds))
+        for one in deeds:
+            log.info("%s: %s", caller, one.text)
+        await self._at_broker(name, rights, password, notes)
+        return notes
+
+    async def passwd(self, caller: str, name: str, password: str) -> list[str]:
+        """Give somebody another password, which signs them out everywhere; as `add`."""
+        async with self._changing:
+            return await self._passwd(caller, name, password)
+
+    async def _passwd(self, caller: str, name: str, password: str) -> list[str]:
+        before = self._find(name)
+        rights = Rights.parse(before.rights)
+        at, kept = datetime.now(UTC), await self._hashed(password)
+        put = [KeptPerson(name, before.rights, kept, at, caller)]
+        deeds = [Deed(at, "user", caller, f"{name} has another password")]
+        await self._ledger.change_people(PeopleChange(put, [], [name], deeds))
+        log.info("%s: %s", caller, deeds[0].text)
+        notes: list[str] = []
+        await self._at_broker(name, rights, password, notes)
+        return notes
+
+    async def remove(self, caller: str, name: str) -> list[str]:
+        """Take somebody off the list, who is signed out at once; as `add`."""
+        async with self._changing:
+            return await self._remove(caller, name)
+
+    async def _remove(self, caller: str, name: str) -> list[str]:
+        before = self._find(name)
+        self._keep_an_admin({}, name)
+        deeds = [Deed(datetime.now(UTC), "user", caller, f"{name} is removed, was {before.rights}")]
+        await self._ledger.change_people(PeopleChange([], [name], [name], deeds))
+        log.info("%s: %s", caller, deeds[0].text)
+        if self._accounts is None:
+            return [_by_hand(f"mosquitto_passwd -D /etc/mosquitto/operators.passwd {name}")]
+        try:
+            await self._accounts.remove_person(name)
+        except CannotAccount as error:
+            raise CommandFailed(
+                f"{name} is off the list and may do nothing any more, but the broker still lets "
+                f"them in: {error}"
+            ) from None
+        return []
+
+    async def _at_broker(
+        self, name: str, rights: Rights, password: str | None, notes: list[str]
+    ) -> None:
+        if self._accounts is None:
+            if password is not None:
+                line = f"mosquitto_passwd /etc/mosquitto/operators.passwd {name}"
+                notes.append(_by_hand(line))
+            return
+        try:
+            await self._accounts.put_person(name, rights, password)
+        except CannotAccount as error:
+            raise CommandFailed(
+                f"{name} is in the list, so the page lets them in, but the broker does not know "
+                f"it: {error}; once that is mended: fleet user passwd {name}"
+            ) from None
+
+    def _find(self, name: str) -> KeptPerson:
+        try:
+            return self._ledger.people[name]
+        except KeyError:
+            names = list(self._ledger.people)
+            hint = close_match(name, names) or "; fleet user list shows who is"
+            raise InvalidArguments(f"{name!r} is not in the list of people{hint}") from None
+
+    def _look_at(self, name: str) -> None:
+        people = self._ledger.people
+        twin = next((one for one in people if one.casefold() == name.casefold()), None)
+        if not is_name(name):
+            raise InvalidArguments(f"{name!r} cannot name a person: expected {NAME_RULE}")
+        if twin is not None:
+            raise InvalidArguments(f"{twin!r} is in the list; two such names would be mistaken")
+        if name in _NOBODYS or name.startswith(_OURS):
+            raise InvalidArguments(f"{name!r} cannot name a person: the manager uses it itself")
+        if self._is_station(name):
+            raise InvalidArguments(f"{name!r} cannot name a person: it is the id of a station")
+        if len(people) >= MOST:
+            raise InvalidArguments(f"there are {MOST} people in the list, and no room for more")
+
+    def _keep_an_admin(self, put: dict[str, KeptPerson], gone: str | None = None) -> None:
+        after = {name: one.rights for name, one in self._ledger.people.items() if name != gone}
+        after |= {name: one.rights for name, one in put.items()}
+        if str(_ADMIN) not in after.values():
+            raise InvalidArguments(
+                "nobody would be left who can say who may do what; make somebody else an admin "
+                "first: fleet user add NAME --rights admin"
+            )
+
+    async def _hashed(self, password: str) -> str:
+        try:
+            return str(await self._work(lambda: passwords.hashed(password)))
+        except TooBusy as error:
+            raise CommandFailed(str(error)) from None
+
+    async def _work(self, work: Callable[[], Any]) -> Any:
+        if self._waiting >= _WAITING:
+            raise TooBusy("too many sign in just now; try again in some seconds")
+        self._waiting += 1
+        try:
+            async with self._gate:
+                return await asyncio.to_thread(work)
+        finally:
+            self._waiting -= 1
+
+
+def _said(name: str, before: KeptPerson | None, rights: Rights, password: str | None) -> str:
+    text = f"{name} is {rights}"
+    if before is not None and before.rights != str(rights):
+        text += f", was {before.rights}"
+    return text + (", with another password" if before and password is not None else "")
+
+
+def _by_hand(line: str) -> str:
+    return (
+        "this broker's list of people is a file, so tell it too: "
+        f"{line} && systemctl reload mosquitto"
+    )

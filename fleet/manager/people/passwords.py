@@ -1,0 +1,77 @@
+"""Passwords as they are kept: scrypt of each with a salt of its own, which costs a guess as much.
+
+What is kept reads `scrypt$16384$8$5$SALT$KEY` (n, r, p), so that a later release can ask for more.
+"""
+
+import hashlib
+import hmac
+import secrets
+from base64 import b64decode, b64encode
+from typing import Final
+
+LEAST: Final = 8
+MOST: Final = 200
+"""Characters."""
+_N, _R, _P = 2**14, 8, 5
+"""16 MiB and a fifth of a second: one of the five that OWASP's password storage page names."""
+_SALT_BYTES: Final = 16
+_KEY_BYTES: Final = 32
+_MAX_MEMORY: Final = 64 * 1024 * 1024
+_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+"""None that is taken for another."""
+
+
+class BadPassword(ValueError):
+    """A password that cannot be used; the text says why."""
+
+
+def checked(password: str) -> str:
+    """The password itself, where it can be used at the broker and on the page.
+
+    Raises:
+        BadPassword: it is too short, too long, or has what no keyboard has.
+    """
+    if not LEAST <= len(password) <= MOST:
+        raise BadPassword(
+            f"a password has {LEAST} to {MOST} characters, this one has {len(password)}"
+        )
+    if not password.isprintable():
+        raise BadPassword("a password has no control characters")
+    return password
+
+
+def made() -> str:
+    """One that nobody can guess and anybody can type: 78 bits in four groups of letters."""
+    groups = ("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
+    return "-".join(groups)
+
+
+def hashed(password: str) -> str:
+    """What is kept of it; takes a fifth of a second."""
+    salt = secrets.token_bytes(_SALT_BYTES)
+    key = _scrypt(password, salt, _N, _R, _P, _KEY_BYTES)
+    parts = ("scrypt", _N, _R, _P, b64encode(salt).decode(), b64encode(key).decode())
+    return "$".join(map(str, parts))
+
+
+def is_it(password: str, kept: str) -> bool:
+    """Whether it is the one of which this was kept; takes as long where it is not."""
+    try:
+        _, n, r, p, salt, key = kept.split("$")
+        known = b64decode(key)
+        found = _scrypt(password, b64decode(salt), int(n), int(r), int(p), len(known))
+    except (ValueError, MemoryError, OverflowError):
+        return False  # garbled in the store: nobody's
+    return hmac.compare_digest(found, known)
+
+
+def _scrypt(password: str, salt: bytes, n: int, r: int, p: int, length: int) -> bytes:
+    return hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"),
+        salt=salt,
+        n=n,
+        r=r,
+        p=p,
+        maxmem=_MAX_MEMORY,
+        dklen=length,
+    )

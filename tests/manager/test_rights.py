@@ -1,0 +1,116 @@
+"""Who may do what, as a table."""
+
+from typing import Any
+
+import pytest
+
+from fleet.manager.people.rights import NEEDS, BadRights, Reach, Rights, least, reach
+from fleet.manager.requests import OPERATIONS
+from fleet.operations import RollbackArguments, RolloutArguments, UserPasswdArguments
+
+EVERYBODY = "viewer room:hall1 operator admin"
+ROOM = "room:hall1 operator admin"
+OPERATORS = "operator admin"
+ADMINS = "admin"
+MAY = {
+    "plan": EVERYBODY,
+    "apply": OPERATORS,
+    "status": EVERYBODY,
+    "rollout": EVERYBODY,
+    "rollback": OPERATORS,
+    "validate": EVERYBODY,
+    "history": EVERYBODY,
+    "show": EVERYBODY,
+    "diff": EVERYBODY,
+    "export": EVERYBODY,
+    "retire": OPERATORS,
+    "adopt": OPERATORS,
+    "maintenance": ROOM,
+    "talk": ROOM,
+    "schedule": EVERYBODY,
+    "recordings": EVERYBODY,
+    "mark": ROOM,
+    "doctor": EVERYBODY,
+    "check": EVERYBODY,
+    "user_list": EVERYBODY,
+    "user_add": ADMINS,
+    "user_passwd": ADMINS,
+    "user_remove": ADMINS,
+}
+"""Operation -> who may ask for it in hall1."""
+ASKED = {
+    "rollout": RolloutArguments(),
+    "rollback": RollbackArguments("hall1-cam"),
+    "user_passwd": UserPasswdArguments("bob", ""),
+}
+
+
+def test_every_operation_says_what_it_needs_and_is_tried_here() -> None:
+    assert NEEDS.keys() == OPERATIONS.keys() == MAY.keys()
+
+
+@pytest.mark.parametrize("operation", MAY)
+def test_who_may_ask_for_it(operation: str) -> None:
+    needed = reach(operation, "ann", ASKED.get(operation))
+    for text in EVERYBODY.split():
+        assert Rights.parse(text).allow(needed, {"hall1"}) == (text in MAY[operation].split()), text
+    in_another_room = Rights.parse("room:hall2").allow(needed, {"hall1"})
+    assert in_another_room == (MAY[operation] == EVERYBODY)
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked", "needed"),
+    [
+        ("rollout", RolloutArguments(stop=True), Reach.ANYWHERE),
+        ("rollback", RollbackArguments(None, dry_run=True), Reach.READ),
+        ("user_passwd", UserPasswdArguments("ann", ""), Reach.READ),
+        ("something_new", None, Reach.ADMIN),
+    ],
+)
+def test_what_is_asked_for_decides_too(operation: str, asked: Any, needed: Reach) -> None:
+    assert reach(operation, "ann", asked) is needed
+
+
+@pytest.mark.parametrize(
+    ("rights", "rooms", "allowed"),
+    [
+        ("room:hall1", {"hall1"}, True),
+        ("room:hall1,hall2", {"hall1", "hall2"}, True),
+        ("room:hall1", {"hall1", "hall2"}, False),
+        ("room:hall1", {None}, False),
+        ("room:hall1", {"hall1", None}, False),
+        ("room:hall1", set(), False),
+        ("operator", {None}, True),
+        ("viewer", {"hall1"}, False),
+    ],
+)
+def test_who_may_act_in_a_room_may_in_no_other(
+    rights: str, rooms: set[str | None], allowed: bool
+) -> None:
+    assert Rights.parse(rights).allow(Reach.ROOM, rooms) is allowed
+    assert not allowed or least(Reach.ROOM, rooms).allow(Reach.ROOM, rooms)
+
+
+def test_rights_are_read_and_written() -> None:
+    for text in ("viewer", "room:hall1", "room:hall1,hall2", "operator", "admin"):
+        assert str(Rights.parse(text)) == text
+    assert str(Rights.parse("room:hall10, room:hall2")) == "room:hall2,hall10"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("root", "expected viewer, room:NAME"),
+        ("", "expected viewer"),
+        ("Admin", "expected viewer"),
+        ("room:", "'' is no room's name"),
+        ("room:hall 1", "'hall 1' is no room's name"),
+        ("room:hall1,", "'' is no room's name"),
+        ("operator,room:hall1", "expected viewer"),
+        ("room:" + ",".join(f"r{number}" for number in range(101)), "101 rooms are too many"),
+    ],
+)
+def test_what_are_no_rights_is_said(text: str, said: str) -> None:
+    with pytest.raises(BadRights) as caught:
+        Rights.parse(text)
+    assert said in str(caught.value)
