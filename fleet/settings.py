@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import TypeVar
 
-from fleet.model import plain
+from fleet.model import is_name, plain
 from fleet.strict import Mistakes, structure
 
 T = TypeVar("T")
@@ -18,6 +18,12 @@ AGENT_FILE = Path("/etc/fleet/agent.toml")
 
 class BadSettings(ValueError):
     """A settings file that cannot be used; the text says what, where and why."""
+
+
+def valid_prefix(text: str) -> None:
+    """Raises: ValueError: topics cannot begin with it."""
+    if not all(map(is_name, text.split("/"))):
+        raise ValueError(f"{text!r} cannot be a prefix of topics: expected names such as 'fleet'")
 
 
 def read_text(path: Path) -> str:

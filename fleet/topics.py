@@ -24,6 +24,7 @@ _STATION_KINDS = {
     "reply": 1,
 }
 _MANAGER_KINDS = {"presence": 0, "request": 2, "reply": 1}
+_JOIN_KINDS = ("request", "reply")
 
 
 @frozen
@@ -31,7 +32,8 @@ class Address:
     """A topic taken apart; `station` is None for the manager's topics.
 
     `rest` holds the levels after the kind: role and instance of a thumbnail; caller, role and
-    command of a command; caller of a reply; caller and operation of a manager's request.
+    command of a command; caller of a reply; caller and operation of a manager's request; token and
+    box of who asks to join (`join-request`, `join-reply`).
     """
 
     station: str | None
@@ -57,6 +59,10 @@ class Topics:
     def manager(self, kind: str, *rest: str) -> str:
         """A topic of the manager; `+` and `#` make it a filter."""
         return "/".join((self.root, "manager", kind, *rest))
+
+    def join(self, token: str, kind: str, box: str) -> str:
+        """A topic of a box that asks to be let in: its `request`, or the `reply`."""
+        return "/".join((self.root, "join", token, kind, box))
 
     def registration(self, station: str) -> str:
         """What a station is and can do."""
@@ -114,6 +120,8 @@ class Topics:
                     return None
             case ["manager", kind, *rest]:
                 station, levels = "", _MANAGER_KINDS.get(kind)
+            case ["join", token, kind, box] if kind in _JOIN_KINDS:
+                station, kind, rest, levels = "", f"join-{kind}", [token, box], 2
             case _:
                 return None
         if levels != len(rest) or not all(map(is_name, rest)):

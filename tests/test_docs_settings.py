@@ -4,27 +4,38 @@ import json
 import re
 
 import attrs
+import pytest
 import typer.main
 
 from fleet.agent.cli import ALLOW_ROOT, FLAGS
 from fleet.agent.settings import AgentSettings
 from fleet.cli.app import app as fleet
 from fleet.manager.cli import app as manager
+from fleet.manager.settings import ManagerSettings
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs/settings.md").read_text()
 
 
-def rows(first: str) -> list[list[str]]:
-    """The cells of each table row whose first cell is a `first`."""
-    lines = re.findall(rf"^\| `({first})` \|(.*)\|$", PAGE, re.MULTILINE)
+def rows(first: str, heading: str = "") -> list[list[str]]:
+    """The cells of each table row below that heading whose first cell is a `first`."""
+    part = re.search(rf"^## {heading}.*?(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert part is not None
+    text = part[0] if heading else PAGE
+    lines = re.findall(rf"^\| `({first})` \|(.*)\|$", text, re.MULTILINE)
     return [[name, *map(str.strip, rest.split("|"))] for name, rest in lines]
 
 
-def test_every_key_of_the_agents_file_is_there_with_its_default() -> None:
-    assert {row[0]: row[1] for row in rows("[a-z_]+")} == {
+@pytest.mark.parametrize(
+    ("heading", "settings"),
+    [("What a station decides", AgentSettings), ("What a manager is told", ManagerSettings)],
+)
+def test_every_key_of_a_file_is_there_with_its_default(
+    heading: str, settings: type[attrs.AttrsInstance]
+) -> None:
+    assert {row[0]: row[1] for row in rows("[a-z_]+", heading)} == {
         one.name: "" if one.default is None else f"`{json.dumps(one.default)}`"
-        for one in attrs.fields(AgentSettings)
+        for one in attrs.fields(settings)
     }
 
 

@@ -212,7 +212,8 @@ class Agent:
                 await asyncio.wait_for(talking, _GOODBYE)
 
     async def _talk(self) -> None:
-        await keep(self._broker, f"fleet-agent-{self._place.station}", self._session)
+        # Whoever knows a client id can push it off the broker: it is told to nobody.
+        await keep(self._broker, f"fleet-agent-{secrets.token_hex(8)}", self._session)
 
     async def _watch_clock(self) -> None:
         while True:

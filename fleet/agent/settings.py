@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 import platformdirs
 from attrs import evolve, frozen
 
-from fleet.model import EXEC, INTERVAL, is_name, is_station_id, no_station_id
+from fleet.model import EXEC, INTERVAL, is_station_id, no_station_id
 from fleet.mqtt import Broker
-from fleet.settings import AGENT_FILE, BadSettings, load, read_password
+from fleet.settings import AGENT_FILE, BadSettings, load, read_password, valid_prefix
 from fleet.strict import Meta, Mistakes, structure
 
 _BESIDE: Final = "fleet-recordings"
@@ -19,11 +19,6 @@ _WITHIN: Final = "recordings"
 def _station(text: str) -> None:
     if not is_station_id(text):
         raise ValueError(f"{text!r} {no_station_id(text)}")
-
-
-def _prefix(text: str) -> None:
-    if not all(map(is_name, text.split("/"))):
-        raise ValueError(f"{text!r} cannot be a prefix of topics: expected names such as 'fleet'")
 
 
 @frozen
@@ -36,7 +31,7 @@ class AgentSettings:
     password_file: str | None = None
     station: Annotated[str, _station] | None = None
     """The station's id; the primary network card's address unless given."""
-    prefix: Annotated[str, _prefix] = "fleet"
+    prefix: Annotated[str, valid_prefix] = "fleet"
     """What every topic starts with."""
     state_dir: str | None = None
     recordings: str | None = None

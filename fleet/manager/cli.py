@@ -4,11 +4,14 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from fleet.version import __version__
+
+if TYPE_CHECKING:
+    from fleet.manager.settings import ManagerSettings
 
 _BROKEN: Final = 1
 
@@ -40,16 +43,37 @@ def _program(version: _Version = False) -> None:
 
 @app.command()
 def run(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            envvar="FLEET_DIR",
+            metavar="DIR",
+            help="What fleet-manager init made: the settings are DIR/manager.toml.",
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(envvar="FLEET_SETTINGS", metavar="FILE", help="The settings; none by itself."),
+    ] = None,
     state_dir: Annotated[
-        Path,
+        Path | None,
         typer.Option(envvar=["FLEET_STATE_DIR", "STATE_DIRECTORY"], help="Where the store lies."),
-    ],
+    ] = None,
     broker: Annotated[
-        str, typer.Option(envvar="FLEET_BROKER", help="mqtt://HOST:PORT, or mqtts:// for TLS.")
-    ] = "mqtt://127.0.0.1:1883",
+        str | None,
+        typer.Option(
+            envvar="FLEET_BROKER",
+            help="mqtt://HOST:PORT, or mqtts:// for TLS; mqtt://127.0.0.1:1883 unless given.",
+        ),
+    ] = None,
     http: Annotated[
-        str, typer.Option(envvar="FLEET_HTTP", help="HOST:PORT of the page, /metrics, /healthz.")
-    ] = "127.0.0.1:9700",
+        str | None,
+        typer.Option(
+            envvar="FLEET_HTTP",
+            help="HOST:PORT of the page, /metrics, /healthz; 127.0.0.1:9700 unless given.",
+        ),
+    ] = None,
     http_name: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,35 +100,65 @@ def run(
         ),
     ] = None,
     prefix: Annotated[
-        str, typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with.")
-    ] = "fleet",
+        str | None,
+        typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with; fleet."),
+    ] = None,
     version: _Version = False,  # noqa: ARG001 (its callback does the work)
 ) -> None:
     """Run until told to stop. Exits 3 when a manager that began later takes over."""
     from fleet.guard import TaskDied, WatchedLoop
     from fleet.manager.run import ManagerRun
+    from fleet.manager.settings import manager_broker, read_manager
     from fleet.manager.store import BadStore, ManagerStore
     from fleet.manager.web.server import CannotListen
-    from fleet.mqtt import BadBroker, Broker, Refused
+    from fleet.mqtt import BadBroker, Refused
     from fleet.notify import start_logging
-    from fleet.settings import BadSettings, read_password
+    from fleet.settings import BadSettings
 
     start_logging()
     logging.getLogger("alembic").setLevel(logging.WARNING)
-
-    def open_store() -> ManagerStore:
-        return ManagerStore.at(store, state_dir) if store else ManagerStore.in_directory(state_dir)
-
     try:
-        address = Broker.parse(broker, username, read_password(password_file))
-        host, port = _host_port(http)
-        manager = ManagerRun(address, prefix, open_store, state_dir)
+        found = read_manager(
+            directory,
+            settings,
+            state_dir=str(state_dir) if state_dir else None,
+            broker=broker,
+            http=http,
+            http_name=http_name or None,
+            username=username,
+            password_file=str(password_file) if password_file else None,
+            store=store,
+            prefix=prefix,
+        )
+        state = _state(found)
+
+        def open_store() -> ManagerStore:
+            return (
+                ManagerStore.at(found.store, state)
+                if found.store
+                else ManagerStore.in_directory(state)
+            )
+
+        address = manager_broker(found)
+        host, port = _host_port(found.http)
+        manager = ManagerRun(address, found, open_store, state)
         with asyncio.Runner(loop_factory=WatchedLoop) as runner:
-            code = runner.run(manager.run(host, port, http_name or ()))
+            code = runner.run(manager.run(host, port, found.http_name))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN
     raise typer.Exit(code)
+
+
+def _state(settings: "ManagerSettings") -> Path:
+    from fleet.settings import BadSettings
+
+    if settings.state_dir is None:
+        raise BadSettings(
+            "nobody says where the store lies: give --state-dir DIRECTORY (FLEET_STATE_DIR), or "
+            "--dir with what fleet-manager init made"
+        )
+    return Path(settings.state_dir).expanduser()
 
 
 def _host_port(text: str) -> tuple[str, int]:

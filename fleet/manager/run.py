@@ -6,6 +6,7 @@ people look. Each part of the work is a guarded task of its own, so that none wa
 
 import asyncio
 import logging
+import secrets
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from prometheus_client import CollectorRegistry
 
 from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
+from fleet.manager.access.broker import BrokerAccounts
 from fleet.manager.optouts import OptOuts
 from fleet.manager.people.keeper import People
 from fleet.manager.report import FleetReport
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.session import ManagerSession
+from fleet.manager.settings import ManagerSettings
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
@@ -49,7 +52,7 @@ class ManagerRun:
     def __init__(
         self,
         broker: mqtt.Broker,
-        prefix: str,
+        settings: ManagerSettings,
         open_store: Callable[[], ManagerStore],
         state_dir: Path,
     ) -> None:
@@ -60,12 +63,15 @@ class ManagerRun:
         self._thumbnails, self._counts = Thumbnails(), Counts()
         self._schedule = ScheduleWatch(self._ledger, state_dir)
         self._report = FleetReport(self._ledger, self._inventory, self._figures, self._schedule)
+        topics = Topics(settings.prefix)
+        accounts = BrokerAccounts(topics) if settings.accounts else None
         self._people = People(
             self._ledger,
             lambda name: name in self._ledger or name in self._inventory.stations,
+            accounts,
         )
         self._session = ManagerSession(
-            Topics(prefix),
+            topics,
             self._ledger,
             self._inventory,
             self._figures,
@@ -73,6 +79,7 @@ class ManagerRun:
             self._counts,
             self._report,
             self._people,
+            accounts,
         )
         self._notifier = Notifier()
         self._watch = LoopWatch()
@@ -122,7 +129,8 @@ class ManagerRun:
         optouts = OptOuts(self._ledger, self._inventory, self._session.asker)
         self._guard.keep("opt-outs", optouts.keep)
         self._guard.keep("recordings", self._session.recordings.keep)
-        await mqtt.keep(self._broker, f"fleet-manager-{self._session.boot}", self._session)
+        # Whoever knows a client id can push it off the broker: it is told to nobody.
+        await mqtt.keep(self._broker, f"fleet-manager-{secrets.token_hex(8)}", self._session)
 
     async def _open(self) -> None:
         """Open the store, however long it cannot be used."""

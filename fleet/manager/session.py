@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from fleet.manager.access.broker import ANSWERS, BrokerAccounts
 from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.operations.desk import Desk
@@ -64,7 +65,9 @@ class ManagerSession:
         counts: Counts,
         report: FleetReport,
         people: People,
+        accounts: BrokerAccounts | None = None,
     ) -> None:
+        """`accounts`: the broker's, None where somebody edits them there."""
         self.boot = secrets.token_hex(8)
         self.displaced = False
         """Whether a manager that began later took over."""
@@ -76,6 +79,7 @@ class ManagerSession:
         self._ledger = ledger
         self._inventory = inventory
         self._counts = counts
+        self._accounts = accounts
         self._pusher = Pusher(topics, ledger, inventory, self._hear_all)
         self._hearing = Hearing(
             ledger, inventory, figures, thumbnails, counts, self._pusher, self._forget
@@ -153,6 +157,7 @@ class ManagerSession:
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
+            *(self._accounts.filters if self._accounts else ()),
         )
         await self._say(link, PresenceState.ONLINE)
         await self._catch_up()
@@ -163,6 +168,8 @@ class ManagerSession:
                     await self._clear(station)
         self._pusher.connect(link)
         self.asker.connect(link)
+        if self._accounts is not None:
+            self._accounts.connect(link)
         self._rollouts.connected()
         self._working.set()
         await self._ended.wait()
@@ -200,10 +207,15 @@ class ManagerSession:
         self._working.clear()
         self._pusher.disconnect()
         self.asker.disconnect()
+        if self._accounts is not None:
+            self._accounts.disconnect()
         self._inventory.broker_gone()
 
     def received(self, message: Message) -> None:
         """A message came in."""
+        if self._accounts is not None and message.topic == ANSWERS:
+            self._accounts.received(message)
+            return
         address = self._parse(message.topic)
         if address is None:
             kind = message.topic.split("/")[-1]

@@ -1,0 +1,1 @@
+"""Who is let in: the broker's accounts, and how a new box gets one."""
