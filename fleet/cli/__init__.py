@@ -1,6 +1,6 @@
 """The operator's command `fleet`.
 
-`app` has the global options and the commands, each a file of `commands`. `contexts` is the
+`app` has the global options and the commands, each a file of `commands`. `fleet.contexts` is the
 operator's own file, `terminal` where output and errors go, `connection` the way to the manager,
 `station` the way to one station, `registered` what it can run and has. `conference` reads the file
 and shows a plan, `rolling` follows what the manager rolls out, `sync` and `view` show how stations

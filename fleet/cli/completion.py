@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import typer
 
 from fleet.cli.connection import Denied, Line, NoSuchStation, Unreachable, connect, manager_on
-from fleet.cli.contexts import read as client_file
 from fleet.cli.station import Station, find, heard_of, registrations, runs
 from fleet.cli.terminal import Options
+from fleet.contexts import read as client_file
 from fleet.model import InstanceStatus, Registration
 from fleet.operations import StationStatus
 from fleet.settings import BadSettings

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from fleet.cli import contexts
+from fleet import contexts
 from fleet.cli.connection import (
     Access,
     Denied,

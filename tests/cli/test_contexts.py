@@ -7,7 +7,7 @@ import pytest
 import typer
 from attrs import evolve
 
-from fleet.cli import contexts
+from fleet import contexts
 from fleet.cli.completion import contexts as offered
 from fleet.cli.terminal import Options
 from fleet.settings import BadSettings
@@ -110,3 +110,28 @@ def test_the_example_of_the_page_is_one(home: Path) -> None:
     assert set(contexts.read().contexts) == {"venue", "rehearsal"}
     assert contexts.chosen(None).ca_file == str(home / "venue-ca.pem")
     assert offered("ve") == ["venue"]
+
+
+def test_what_is_kept_is_the_owners_alone_and_leaves_the_rest(home: Path) -> None:
+    (home / "config.toml").write_text("# mine\n" + FILE)
+    ours = contexts.Context("mqtts://av.example.org:8883", "bob")
+    file = contexts.keep("av", ours, "a password", "a CA\n", contexts.own_home())
+    assert file == home / "config.toml"
+    text = file.read_text()
+    assert "# mine" in text
+    assert contexts.read().context == "venue", "a choice that was made stays"
+    assert set(contexts.read().contexts) == {"venue", "lab", "av"}
+    found = contexts.chosen("av")
+    assert (found.broker, found.username) == (ours.broker, "bob")
+    for written, said in ((found.password_file, "a password\n"), (found.ca_file, "a CA\n")):
+        assert written is not None
+        assert Path(written).read_text() == said
+        assert Path(written).stat().st_mode & 0o777 == 0o600
+    contexts.keep("av", ours, "another", None, contexts.own_home())
+    assert (home / "av.password").read_text() == "another\n"
+    assert contexts.chosen("av").ca_file is None
+
+
+def test_the_first_that_is_kept_is_the_one_that_is_used(home: Path) -> None:
+    contexts.keep("av", contexts.Context("mqtt://h:1"), "secret", None, contexts.own_home())
+    assert contexts.chosen(None).broker == "mqtt://h:1"
