@@ -83,6 +83,14 @@ def run(
             "av.example.org. Several are allowed.",
         ),
     ] = None,
+    public_page: Annotated[
+        bool,
+        typer.Option(
+            "--public-page",
+            envvar="FLEET_PUBLIC_PAGE",
+            help="Show the rooms to those who are not signed in, without pictures and logs.",
+        ),
+    ] = False,
     username: Annotated[
         str | None, typer.Option(envvar="FLEET_USERNAME", help="The broker user.")
     ] = None,
@@ -125,6 +133,7 @@ def run(
             broker=broker,
             http=http,
             http_name=http_name or None,
+            public_page=public_page or None,
             username=username,
             password_file=str(password_file) if password_file else None,
             store=store,
@@ -143,7 +152,7 @@ def run(
         host, port = _host_port(found.http)
         manager = ManagerRun(address, found, open_store, state)
         with asyncio.Runner(loop_factory=WatchedLoop) as runner:
-            code = runner.run(manager.run(host, port, found.http_name))
+            code = runner.run(manager.run(host, port))
     except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN

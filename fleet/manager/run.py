@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +28,13 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store import ManagerStore, StoreAway
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.doing import Doing
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
 from fleet.manager.web.page.look import Look
 from fleet.manager.web.page.routes import Page
 from fleet.manager.web.server import serve
+from fleet.manager.web.sessions import Sessions
+from fleet.manager.web.signing_in import SigningIn
 from fleet.model import PresenceState, counted
 from fleet.notify import Notifier
 from fleet.topics import Topics
@@ -57,6 +60,7 @@ class ManagerRun:
         state_dir: Path,
     ) -> None:
         self._broker = broker
+        self._settings = settings
         self._open_store = open_store
         self._ledger = Ledger()
         self._inventory, self._figures = Inventory(), Figures(RESERVED)
@@ -87,10 +91,8 @@ class ManagerRun:
         self._died: TaskDied | None = None
         self._guard = Guard(self._end_of)
 
-    async def run(self, host: str, port: int, names: Sequence[str] = ()) -> int:
+    async def run(self, host: str, port: int) -> int:
         """Work until told to stop, serving HTTP at `host` and `port`; the exit status.
-
-        `names`: what browsers call this place.
 
         Raises:
             CannotListen: the port is taken or the host is not one of ours.
@@ -101,9 +103,21 @@ class ManagerRun:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        page = Page(Look(self._ledger, self._report, self._thumbnails))
+        sessions = Sessions(self._ledger, self._people)
+        signing_in = SigningIn(self._people, sessions, self._settings.public_page)
+        page = Page(Look(self._ledger, self._report, self._thumbnails), signing_in.may_still)
+        web = serve(
+            host,
+            port,
+            self._registry(),
+            self._ailing,
+            page,
+            signing_in,
+            Doing(self._session.answer, signing_in.caller_of),
+            self._settings.http_name,
+        )
         try:
-            async with serve(host, port, self._registry(), self._ailing, page, names) as url:
+            async with web as url:
                 log.info("serving %s/metrics and the page %s/", url, url)
                 self._notifier.ready()
                 self._guard.rely_on("loop watch", self._watch.run)

@@ -40,6 +40,8 @@ class ManagerSettings:
     """`HOST:PORT` of the page, `/metrics` and `/healthz`."""
     http_name: tuple[str, ...] = ()
     """What browsers call that place, where it is not its host name."""
+    public_page: bool = False
+    """Whether the page is shown to those who are not signed in, without pictures and logs."""
 
 
 _PATHS: Final = frozenset({"password_file", "ca_file", "state_dir"})

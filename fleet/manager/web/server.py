@@ -8,8 +8,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from fleet.manager.web.doing import Doing
 from fleet.manager.web.door import Door
 from fleet.manager.web.page.routes import Page
+from fleet.manager.web.signing_in import SigningIn
 
 
 class CannotListen(Exception):
@@ -23,6 +25,8 @@ async def serve(
     registry: CollectorRegistry,
     ailing: Callable[[], Awaitable[str | None]],
     page: Page,
+    signing_in: SigningIn,
+    doing: Doing,
     names: Sequence[str] = (),
 ) -> AsyncIterator[str]:
     """Serve while inside; gives the address, `http://127.0.0.1:9700`.
@@ -45,9 +49,11 @@ async def serve(
         return web.Response(text=f"{reason}\n", status=503)
 
     door = Door(names)
-    app = web.Application(middlewares=[door.middleware])
+    app = web.Application(middlewares=[door.middleware, signing_in.middleware])
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
     page.add_to(app)
+    signing_in.add_to(app)
+    doing.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:

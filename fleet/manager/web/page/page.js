@@ -69,6 +69,7 @@ function connect() {
   });
   source.onerror = () => {
     broken = true;
+    if (source.readyState === EventSource.CLOSED) meet(); // perhaps we are signed out
     tick();
   };
 }
@@ -269,11 +270,12 @@ function views(container, card) {
 
 function look(element, view) {
   const image = element.querySelector("img");
+  const picture = who.pictures && view.picture;
   element.classList.toggle("old", view.stale);
-  element.querySelector(".nothing").hidden = Boolean(view.picture);
-  image.hidden = !view.picture;
+  element.querySelector(".nothing").hidden = Boolean(picture);
+  image.hidden = !picture;
   image.alt = `What ${view.station} sees`;
-  const from = view.picture && `${view.picture}?${view.seen}`;
+  const from = picture && `${picture}?${view.seen}`;
   if (from && image.dataset.from !== from) {
     image.dataset.from = from;
     const next = new Image(); // loaded aside, so that nothing flickers

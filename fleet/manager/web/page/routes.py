@@ -7,7 +7,7 @@ page that hears nothing knows that what it shows is old.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 _FILES: Final = {
     "/": ("index.html", "text/html"),
     "/page/style.css": ("style.css", "text/css"),
+    "/page/who.js": ("who.js", "text/javascript"),
     "/page/page.js": ("page.js", "text/javascript"),
+    "/page/sign-in.css": ("sign-in.css", "text/css"),
+    "/page/sign-in.js": ("sign-in.js", "text/javascript"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _HEADERS: Final = {
@@ -44,10 +47,16 @@ _LONGEST: Final = 3.0
 
 
 class Page:
-    """Makes the board about once a second while somebody watches, and hands it out."""
+    """Makes the board about once a second while somebody watches, and hands it out.
 
-    def __init__(self, look: Look) -> None:
+    `may_still`: whether whoever began a stream may go on to see it.
+    """
+
+    def __init__(
+        self, look: Look, may_still: Callable[[web.Request], bool] = lambda _: True
+    ) -> None:
         self._look = look
+        self._may_still = may_still
         self._board = b""
         self._made = -_TICK
         self._cost = 0.0
@@ -123,7 +132,7 @@ class Page:
         try:
             await response.write(b"retry: 1000\n\n")
             board = await self._fresh()
-            while not self._ended:
+            while not self._ended and self._may_still(request):
                 now = self._look.now()
                 if board == shown:
                     event = b"event: beat\ndata: %.3f\n\n" % now
