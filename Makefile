@@ -12,7 +12,7 @@ WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parts demo test long check bench soak boxes picture pages constraints clean
+.PHONY: help setup parts demo test long check bench soak boxes picture pages audit constraints clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ picture: parts ## draw docs/pictures/board-*.png anew, with Grafana's components
 
 pages: parts ## draw docs/pictures/page-*.webp anew, with a played fleet
 	@$(BIN)/python -m tests.page.pictures
+
+audit: ## vulnerabilities that are known of what a box and a server run with (needs pip-audit)
+	pip-audit --requirement constraints-run.txt --require-hashes --disable-pip
 
 constraints: setup ## renew the constraints: all, and what a box runs with (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \

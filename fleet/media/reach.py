@@ -4,8 +4,12 @@ Some formats are lists of what to read in turn. Whoever sends one would else say
 station are recorded, and whom it calls.
 """
 
+import sys
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from fleet import programs
 
 _FORMATS: Final = (
     *("mpegts", "mpegtsraw", "matroska", "flv", "live_flv", "mov", "ogg", "nut", "avi", "asf"),
@@ -14,7 +18,7 @@ _FORMATS: Final = (
 )
 """None of them names anything else to be read."""
 _STILL: Final = ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "gif", "gif_pipe")
-_WEB: Final = (("hls", "dash", "webvtt"), ("http", "https", "tcp", "tls", "crypto"))
+_WEB: Final = (("hls", "dash", "webvtt"), ("http", "https", "httpproxy", "tcp", "tls", "crypto"))
 _RTSP: Final = (("rtsp",), ("rtsp", "rtsps", "rtp", "udp", "tcp", "tls"))
 _BY_SCHEME: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "http": _WEB,
@@ -44,6 +48,25 @@ def within(url: str, *, listed: bool = False) -> list[str]:
         *("-protocol_whitelist", ",".join(protocols)),
         *("-format_whitelist", ",".join((*_FORMATS, *formats))),
     ]
+
+
+_WEB_PROGRAM: Final = (sys.executable, "-IS", str(Path(programs.__file__).with_name("web.py")))
+
+
+def webward(*urls: str) -> list[str]:
+    """What runs a program that reads the web, and besides what is outside reaches these alone.
+
+    Nothing where none of them is of the web.
+    """
+    if not any(urlsplit(url).scheme in ("http", "https") for url in urls):
+        return []
+    return [*_WEB_PROGRAM, ",".join(map(_place, urls)), "--"]
+
+
+def _place(url: str) -> str:
+    """Where an address leads, with nothing else of it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 OFFERED: Final = ("-protocol_whitelist", "tcp", "-f", "mpegts")

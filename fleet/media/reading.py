@@ -21,8 +21,15 @@ from fleet.media.encoders import Chosen, choose
 from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
 from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
-from fleet.media.reach import within
-from fleet.media.sources import EVERY_STREAM, FileSource, Source, discreetly, private
+from fleet.media.reach import webward, within
+from fleet.media.sources import (
+    EVERY_STREAM,
+    FileSource,
+    Source,
+    UrlSource,
+    discreetly,
+    private,
+)
 from fleet.programs.retime import UNCARRIED, UNTIMED
 from fleet.role import Failed, Host
 
@@ -85,8 +92,16 @@ class SourceRole(FfmpegRole[S]):
         source = self.settings.source
         return str(self.host.recorded(source.path) if isinstance(source, FileSource) else source)
 
+    def reached(self) -> list[str]:
+        """The addresses that it has business with."""
+        source = self.settings.source
+        return [source.url] if isinstance(source, UrlSource) else []
+
     def argv(self) -> list[str]:
         """The whole command line."""
+        return [*webward(*self.reached()), *self._argv()]
+
+    def _argv(self) -> list[str]:
         source = self.settings.source
         since = time.monotonic() - _NOTED_SECONDS
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES

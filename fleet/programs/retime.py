@@ -280,7 +280,9 @@ class Retimer:
         repeat = next((_HEADS[codec] for codec in codecs if codec in _HEADS), "null")
         argv = [part.replace("{begun}", begun) for part in self._writer_argv]
         argv = [part.replace("{heads}", repeat) for part in argv]
-        self._writer = subprocess.Popen(argv, stdin=subprocess.PIPE)
+        # What proxy the reader has is none of the writer's.
+        others = {name: value for name, value in os.environ.items() if name != "http_proxy"}
+        self._writer = subprocess.Popen(argv, stdin=subprocess.PIPE, env=others)
         if self._writer.stdin is not None:
             self._writer.stdin.write(self._matroska.header)
 

@@ -20,6 +20,7 @@ from fleet.media.inputs import NOTHING, FileInput, Input, NoInput, Picture, Soun
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sink, sources
 from fleet.media.progress import Metrics, Report
+from fleet.media.reach import webward
 from fleet.media.segments import publish_left
 from fleet.media.sources import PORT, AudioBitrate, Listen, Rate, Size, VideoBitrate, fraction
 from fleet.media.tracks import SoundTrack, Tracks, tracks_of
@@ -135,7 +136,9 @@ class Ingest(ChildRole[IngestSettings]):
 
     def argv(self) -> list[str]:
         """The capture program."""
-        return [*CAPTURE]
+        inputs = (self.settings.picture, *(track.input for track in self._tracks))
+        urls = [one.url for one in inputs if isinstance(one, UrlInput)]
+        return [*webward(*urls), *CAPTURE]
 
     def stdin(self) -> bytes:
         """The pipelines it is to run, in which logins may stand."""

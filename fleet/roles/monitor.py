@@ -22,7 +22,16 @@ from prometheus_client.registry import Collector
 from fleet import kept
 from fleet.media.ffmpeg import diagnose
 from fleet.media.meter import STALE_SECONDS, THRESHOLDS, TRACK, Meter, Thresholds, Track
-from fleet.media.sources import EVERY_STREAM, MOST_TRACKS, Reference, Source, discreetly, private
+from fleet.media.reach import webward
+from fleet.media.sources import (
+    EVERY_STREAM,
+    MOST_TRACKS,
+    Reference,
+    Source,
+    UrlSource,
+    discreetly,
+    private,
+)
 from fleet.roles import (
     THUMBNAIL_BYTES,
     Child,
@@ -218,6 +227,7 @@ class Monitor(Role[MonitorSettings]):
             *("-f", "image2", "-update", "1", "-atomic_writing", "1", f"file:{self._thumbnail}"),
         ]
         return [
+            *(webward(source.url) if isinstance(source, UrlSource) else []),
             *discreetly(source),
             *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"),
             "-y",  # the thumbnail of before the source went

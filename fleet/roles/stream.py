@@ -98,6 +98,11 @@ class Stream(SourceRole[StreamSettings]):
         self._list: dict[Path, bytes | None] = {}
         """An HLS target's files before this attempt: the list's text, None for a segment."""
 
+    def reached(self) -> list[str]:
+        """Source and target."""
+        target = self.settings.target
+        return [*super().reached(), *([] if isinstance(target, HlsTarget) else [target.url])]
+
     def target(self) -> str:
         """As messages name it."""
         return self.settings.target.url

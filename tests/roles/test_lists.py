@@ -5,7 +5,8 @@ import json
 import socketserver
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,23 @@ LISTS = {
 
 
 class Sender:
-    """Says the same to whoever connects, and keeps what each asked for."""
+    """Says the same to whoever connects, or what is `besides`, and keeps what each asked for."""
 
-    def __init__(self, text: bytes, *, web: bool, head: bytes) -> None:
+    def __init__(
+        self, text: bytes, *, web: bool, head: bytes, besides: Mapping[bytes, bytes]
+    ) -> None:
         self.called: list[bytes] = []
         called = self.called
-        answered = b"HTTP/1.0 200 OK\r\n" + head + b"\r\n"
+        answered = b"HTTP/1.0 200 OK\r\n"
 
         class Answer(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 if web:
                     called.append(self.request.recv(4096))
+                path = called[-1].split(b" ")[1].rpartition(b"/")[2] if web else b""
+                said = b"\r\n" + besides[path] if path in besides else head + b"\r\n" + text
                 with contextlib.suppress(OSError):
-                    self.request.sendall((answered if web else b"") + text)
+                    self.request.sendall(answered + said if web else text)
                 if not web:
                     called.append(b"")
 
@@ -65,8 +70,14 @@ class Sender:
 def send() -> Iterator[Callable[..., Sender]]:
     begun: list[Sender] = []
 
-    def send(text: bytes, *, web: bool = True, head: bytes = b"") -> Sender:
-        begun.append(Sender(text, web=web, head=head))
+    def send(
+        text: bytes,
+        *,
+        web: bool = True,
+        head: bytes = b"",
+        besides: Mapping[bytes, bytes] = types.MappingProxyType({}),
+    ) -> Sender:
+        begun.append(Sender(text, web=web, head=head, besides=besides))
         return begun[-1]
 
     yield send
@@ -146,8 +157,8 @@ def test_only_an_address_of_the_web_may_be_a_list_of_the_web(
     assert other.called
 
 
-@pytest.mark.parametrize("where", ["a file", "the web"])
-def test_an_ingest_follows_a_list_into_the_web_and_to_no_file(
+@pytest.mark.parametrize("where", ["a file", "another host inside", "its own host"])
+def test_an_ingest_follows_a_list_on_its_own_host_and_to_nothing_inside(
     make_host: MakeHost,
     send: Callable[..., Sender],
     canary: Path,
@@ -155,11 +166,17 @@ def test_an_ingest_follows_a_list_into_the_web_and_to_no_file(
 ) -> None:
     other = send(canary.read_bytes())
     named = canary.as_uri() if where == "a file" else f"http://127.0.0.1:{other.port}/one.ts"
-    sender = send(HLS.format(named).encode(), head=b"Content-Type: application/x-mpegURL\r\n")
+    named = "one.ts" if where == "its own host" else named
+    sender = send(
+        HLS.format(named).encode(),
+        head=b"Content-Type: application/x-mpegURL\r\n",
+        besides={b"one.ts": canary.read_bytes()},
+    )
     source = {"type": "url", "url": f"http://127.0.0.1:{sender.port}/live.m3u8"}
     settings = structure({"picture": source, "port": free_port()}, IngestSettings)
     host = make_host()
-    argv, given = list(CAPTURE), Ingest(host, settings).stdin()
+    ingest = Ingest(host, settings)
+    argv, given = ingest.argv(), ingest.stdin()
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as program:
@@ -171,15 +188,14 @@ def test_an_ingest_follows_a_list_into_the_web_and_to_no_file(
             for line in program.stdout:
                 key, _, value = line.strip().partition("=")
                 if (key, value) == ("picture", "present"):
-                    assert where == "the web"
+                    assert where == "its own host"
                     break
-                if key == "picture_error" and value:
-                    assert where == "a file", value
+                if key == "picture_error" and value and sender.called and where != "its own host":
                     break
         finally:
             program.kill()
     assert sender.called
-    assert bool(other.called) == (where == "the web")
+    assert other.called == []
 
 
 def test_a_file_is_read_only_where_the_station_gives_it_away(
