@@ -92,6 +92,16 @@ class Home:
     owner: tuple[int, int] | None = None
 
 
+def names(home: Home) -> frozenset[str]:
+    """The contexts that the file there has.
+
+    Raises:
+        BadSettings: it cannot be used.
+    """
+    file = home.directory / _FILE
+    return frozenset(load(file, ClientFile).contexts if file.exists() else ())
+
+
 def keep(name: str, context: Context, password: str, ca: str | None, home: Home) -> Path:
     """Keep how to reach a fleet, under this name, for its owner alone; the file.
 
@@ -119,7 +129,7 @@ def keep(name: str, context: Context, password: str, ca: str | None, home: Home)
         found = said.setdefault("contexts", tomlkit.table(is_super_table=True))
         found[name] = {key: value for key, value in entry.items() if value is not None}
         new = [one for one in (file.parent, *file.parent.parents) if not one.exists()]
-        kept.make_directory(file.parent, 0o700)
+        file.parent.mkdir(0o700, parents=True, exist_ok=True)
         files = {file.parent / one: text for one, text in beside.items()}
         files[file] = tomlkit.dumps(said)
         for path, text in files.items():

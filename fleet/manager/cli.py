@@ -159,6 +159,80 @@ def run(
     raise typer.Exit(code)
 
 
+_Dir = Annotated[
+    Path,
+    typer.Option("--dir", envvar="FLEET_DIR", metavar="DIR", help="Where all of it lies."),
+]
+
+
+@app.command()
+def init(
+    host: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="What boxes and people reach this server by: av.example.org, or 10.0.0.2. "
+            "Several are allowed; the first stands in what fleet token prints.",
+        ),
+    ],
+    directory: _Dir = Path("/etc/fleet"),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the broker.")] = 8883,
+    prefix: Annotated[
+        str, typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with.")
+    ] = "fleet",
+    version: _Version = False,  # noqa: ARG001 (its callback does the work)
+) -> None:
+    """Set up a server once: an authority, the broker's settings, the manager's, an operator.
+
+    Run again it changes nothing.
+    """
+    from fleet.manager.access.authority import BadHost, checked_host
+    from fleet.manager.access.init import CannotInit, next_steps
+    from fleet.manager.access.init import init as make
+    from fleet.settings import BadSettings, valid_prefix
+
+    try:
+        valid_prefix(prefix)
+        made = make(directory, [checked_host(one) for one in host], port, prefix)
+    except (BadHost, BadSettings, CannotInit, ValueError) as error:
+        print(f"fleet-manager: {error}", file=sys.stderr)
+        raise typer.Exit(_BROKEN) from None
+    if made.new:
+        for path in made.new:
+            print(f"wrote {path}")
+        print(f"{made.operator} is the first operator: fleet status asks as them, by")
+        print(f"  {made.client_file}")
+    else:
+        print(f"{made.directory} was set up before: nothing has changed")
+    print(f"start now:\n{next_steps(made)}")
+
+
+@app.command()
+def renew(
+    directory: _Dir = Path("/etc/fleet"),
+    host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One more name or address it is to be for."),
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Also where the old one lasts.")] = False,
+    version: _Version = False,  # noqa: ARG001 (its callback does the work)
+) -> None:
+    """Renew the broker's certificate if it ends within 30 days; a timer does that every day."""
+    from fleet.manager.access.authority import BadHost, checked_host
+    from fleet.manager.access.init import CannotInit
+    from fleet.manager.access.init import renew as make
+
+    try:
+        until = make(directory.absolute(), [checked_host(one) for one in host or ()], now=now)
+    except (BadHost, CannotInit) as error:
+        print(f"fleet-manager: {error}", file=sys.stderr)
+        raise typer.Exit(_BROKEN) from None
+    if until is None:
+        print("the broker's certificate lasts: nothing has changed")
+    else:
+        print(f"the broker shows a new certificate, which ends {until:%Y-%m-%d}")
+
+
 def _state(settings: "ManagerSettings") -> Path:
     from fleet.settings import BadSettings
 

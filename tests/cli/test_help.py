@@ -18,7 +18,7 @@ from fleet.version import __version__
 
 OF = {
     "fleet": ("", *COMMANDS),
-    "fleet-manager": ("", "run"),
+    "fleet-manager": ("", "run", "init", "renew"),
     "fleet-agent": ("", "run", "check", "roles", "status", "restart", "stop"),
 }
 HEAVY = {"paho", "aiomqtt", "rich", "attrs", "cattrs", "asyncio", "msgspec", "tomllib"}
