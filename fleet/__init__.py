@@ -32,7 +32,8 @@ parts in `agent.run`, the manager's in `manager.run`. The manager's messages go 
 a time takes the way round by `manager.rollouts.model` (pure) and `manager.rollouts.engine`.
 
 Beside that way the manager keeps the schedule fresh (`manager.schedule`), blanks streams for talks
-that must not be streamed (`manager.optouts`), knows of each recording and judges each talk
+that must not be streamed (`manager.optouts`), tells stations what people have stopped on them
+(`manager.stopping`; kept there by `agent.stopping`), knows of each recording and judges each talk
 (`manager.recordings`), and looks at every box when somebody asks (`manager.checking`, pure); its
 own questions to stations go through `manager.asking`.
 A station's index of what it recorded, each segment read back, is `agent.recordings.keeper`.

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, Self
@@ -44,6 +44,8 @@ MAX_SAMPLES: Final = 5000
 MAX_PROBLEMS: Final = 2000
 MAX_SPANS: Final = 100
 """Stretches of one kind that are told of one segment."""
+MAX_STOPS: Final = 100
+"""Instances of a station that can be stopped by hand at once."""
 MAX_LISTED: Final = 1000
 """Addresses, devices, roles or problems that one message can list."""
 EXEC: Final = "exec"
@@ -351,6 +353,10 @@ class Presence:
             )
 
 
+STOPPED_BY_HAND: Final = "Stopped"
+"""The reason of an instance that somebody stopped."""
+
+
 @frozen
 class InstanceStatus:
     """What one instance does. `reason` is a CamelCase code, `message` a sentence.
@@ -368,12 +374,16 @@ class InstanceStatus:
 
     @property
     def text(self) -> str:
-        """`backoff (DeviceMissing: there is no /dev/video0)`."""
+        """`backoff (DeviceMissing: there is no /dev/video0)`, `stopped by ann`."""
+        if self.reason == STOPPED_BY_HAND:
+            return self.why
         return f"{self.state.value} ({self.why})" if self.why else self.state.value
 
     @property
     def why(self) -> str:
         """`DeviceMissing: there is no /dev/video0`, empty where all is well."""
+        if self.reason == STOPPED_BY_HAND and self.message:  # which says it all
+            return self.message
         return ": ".join(filter(None, (self.reason, self.message)))
 
 
@@ -384,13 +394,55 @@ def _not_too_many(_: object, __: object, roles: Mapping[str, Mapping[str, object
 
 
 @frozen
+class StopByHand:
+    """An instance that somebody stopped. `until`: None until it is started again."""
+
+    role: Annotated[str, Meta(max_length=64)]
+    instance: Annotated[str, Meta(max_length=64)]
+    by: Annotated[str, Meta(max_length=64)]
+    why: ShortText | None
+    at: datetime
+    until: datetime | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Role and instance."""
+        return self.role, self.instance
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it is not over yet."""
+        return self.until is None or now < self.until
+
+    def text(self, zone: tzinfo = UTC) -> str:
+        """`stopped by ann until Thu 10:30 UTC: the beamer is being changed`."""
+        until = f" until {self.until.astimezone(zone):%a %H:%M %Z}" if self.until else ""
+        why = f": {printable(self.why)}" if self.why else ""
+        return f"stopped by {printable(self.by)}{until}{why}"
+
+
+StoppedInstances = Annotated[tuple[StopByHand, ...], Meta(max_length=MAX_STOPS)]
+
+
+@frozen
+class StopList:
+    """All that is stopped by hand on a station; `at`: when the manager said so."""
+
+    at: datetime
+    stops: StoppedInstances
+
+
+@frozen
 class Status:
-    """What a station runs now: the revision in force and each instance."""
+    """What a station runs now: the revision in force and each instance.
+
+    `stops`: what it keeps stopped, None where its release cannot.
+    """
 
     boot: Boot
     at: datetime
     revision: RevisionOrNone
     roles: Mapping[str, Mapping[str, InstanceStatus]] = field(validator=_not_too_many)
+    stops: StoppedInstances | None = None
 
 
 @frozen

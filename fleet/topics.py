@@ -15,6 +15,7 @@ _STATION_KINDS = {
     "presence": 0,
     "status": 0,
     "config": 0,
+    "stops": 0,
     "ack": 0,
     "telemetry": 0,
     "log": 0,
@@ -79,6 +80,10 @@ class Topics:
     def config(self, station: str) -> str:
         """What is wanted of a station."""
         return self.station(station, "config")
+
+    def stops(self, station: str) -> str:
+        """What is stopped by hand on a station."""
+        return self.station(station, "stops")
 
     def ack(self, station: str) -> str:
         """A station's answer to a revision."""

@@ -25,12 +25,13 @@ from fleet.agent.config.store import StateDirectory
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.overwritten import Overwritten
+from fleet.agent.stopping import StopKeeper
 from fleet.guard import Guard, describe
 from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Segment, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
 from fleet.role import Command
 from fleet.topics import Topics
-from fleet.wire import encode, format_time
+from fleet.wire import Undecodable, encode, format_time
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +114,10 @@ class StationSession:
         self.configs = Configs(
             identity.boot, identity.name, store, supervisor, answer=self._publish_ack
         )
+        self._stopping = StopKeeper(store, supervisor.keep_stopped)
         self._looking = asyncio.Lock()
         """Held while role files are read."""
+        self._hears_stops = False
         self._epoch = 0
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -131,11 +134,13 @@ class StationSession:
 
     async def begin(self) -> None:
         """Run what was saved; needs no broker."""
+        self._stopping.begin()
         await self.configs.begin(self._known)
 
     async def close(self) -> None:
         """Take no more configs and commands; what is being handled is finished first."""
         self._closing = True
+        self._stopping.close()
         await self.configs.close()
         self._commands.cancel()
 
@@ -193,6 +198,12 @@ class StationSession:
             raise Disconnected(str(error)) from None
         with suppress(Refused):  # who may not hear this goes without
             await link.subscribe(*Overwritten.filters(topics, station))
+        self._hears_stops = False
+        try:
+            await link.subscribe(Filter(topics.stops(station)))
+            self._hears_stops = True
+        except Refused as error:  # the manager says whom to ask, once it is asked for a stop
+            log.warning("nothing can be stopped here by hand: %s", error)
         self._known = self._catalogue()
         self._introduced = None
         await self._introduce(link)
@@ -250,6 +261,12 @@ class StationSession:
             return
         if address is not None and address.kind == "config":
             await self.configs.received(message.payload, self._known)
+        elif address is not None and address.kind == "stops":
+            try:
+                await self._stopping.received(message.payload)
+            except Undecodable as error:
+                self._ignore("stops", message, str(error))
+            self._changed.set()
         elif address is not None and address.kind == "command":
             if not self._commands.received(address, message):
                 self._ignore("command", message, "it is retained or has no correlation data")
@@ -388,7 +405,11 @@ class StationSession:
     def status(self) -> bytes:
         """What runs now, as it travels; messages are left out where it would be too long."""
         status = Status(
-            self._me.boot, _now(), self.configs.memory.revision, self._supervisor.statuses()
+            self._me.boot,
+            _now(),
+            self.configs.memory.revision,
+            self._supervisor.statuses(),
+            self._stopping.stops if self._hears_stops else None,
         )
         payload = encode(status)
         if len(payload) <= MAX_PAYLOAD:
@@ -397,7 +418,8 @@ class StationSession:
             role: {name: evolve(one, message=None) for name, one in named.items()}
             for role, named in status.roles.items()
         }
-        return encode(evolve(status, roles=roles))
+        stops = status.stops and tuple(evolve(one, why=None) for one in status.stops)
+        return encode(evolve(status, roles=roles, stops=stops))
 
     def _presence(self, state: PresenceState, epoch: int) -> Presence:
         return Presence(state, self._me.boot, epoch, _now(), self._me.interval)

@@ -18,7 +18,7 @@ from fleet.cli.sync import matching, standing_text, wanted
 from fleet.cli.terminal import Exit, Telling, ask, messages, print_json, progress, say, stop
 from fleet.cli.typed import again, instead
 from fleet.cli.view import clean
-from fleet.model import counted
+from fleet.model import STOPPED_BY_HAND, counted
 from fleet.operations import (
     PATIENCE,
     STEADY,
@@ -130,6 +130,15 @@ def say_lagging(stations: Stations) -> None:
         say(f"{len(pending)} stations are away: {named([one.name for one in pending])}")
 
 
+def say_stops(stations: Stations) -> None:
+    """Say what does not run because somebody stopped it: nobody waits for that."""
+    for station in stations:
+        for one in station.stops:
+            said = station.roles.get(one.role, {}).get(one.instance)
+            text = said.text if said is not None and said.reason == STOPPED_BY_HAND else one.text()
+            say(clean(f"{station.name} {one.role}/{one.instance} stays {text}"))
+
+
 def _concerned(stations: Sequence[StationStatus], only: str | None) -> Sequence[StationStatus]:
     return stations if only is None else matching(stations, only)
 
@@ -238,6 +247,7 @@ def _conclude(stations: Stations, rollout: RolloutStatus | None) -> None:
         waiting = [one.station for one in rollout.targets if one.outcome == "waiting"]
         if waiting:
             say(f"not begun: {names(waiting)}")
+    say_stops(stations)
     ready = sum(one.standing is Standing.IN_SYNC for one in stations)
     say(f"{ready} of {counted(len(stations), 'station')} in sync")
     if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in stations):

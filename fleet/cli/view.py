@@ -17,7 +17,14 @@ from rich.filesize import decimal
 from rich.padding import Padding
 from rich.text import Text
 
-from fleet.model import PresenceState, State, counted, natural, printable
+from fleet.model import (
+    STOPPED_BY_HAND,
+    PresenceState,
+    State,
+    counted,
+    natural,
+    printable,
+)
 from fleet.operations import InstanceReport, SaidResult, StationStatus, StatusResult
 
 HEADER = (
@@ -82,6 +89,12 @@ def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
     if station.note:
         beneath += (station.note,)
     beneath += tuple(_unseen(station, now))
+    beneath += tuple(
+        f"not yet: {one.role}/{one.instance} {one.text(now.tzinfo or UTC)}"
+        for one in station.stops
+        if (said := station.roles.get(one.role, {}).get(one.instance)) is None
+        or said.reason != STOPPED_BY_HAND
+    )
     rows: list[tuple[tuple[str, ...], str]] = [
         ((*start, role, instance, *_instance(one, now), revision, _why(one)), recorded(one, now))
         for role, instances in station.roles.items()

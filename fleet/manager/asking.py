@@ -6,7 +6,7 @@ data: a caller's name of its own, out of a few, tells one call to a station from
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ class StationAsker:
         self._calls = count()
         self._link: Link | None = None
         self._waiting: dict[tuple[str, str], asyncio.Future[bytes]] = {}
+        self._awaited: dict[str, set[asyncio.Event]] = {}
 
     @property
     def filters(self) -> list[Filter]:
@@ -53,6 +54,30 @@ class StationAsker:
         waiting = self._waiting.get((station, caller))
         if waiting is not None and not waiting.done():
             waiting.set_result(payload)
+
+    def heard(self, station: str) -> None:
+        """A station said something of itself."""
+        for news in self._awaited.get(station, ()):
+            news.set()
+
+    async def until(self, station: str, is_so: Callable[[], bool], seconds: float) -> bool:
+        """Whether `is_so` within that time; it is looked at whenever the station says something."""
+        news = asyncio.Event()
+        waiting = self._awaited.setdefault(station, set())
+        waiting.add(news)
+        try:
+            async with asyncio.timeout(seconds):
+                while not is_so():
+                    news.clear()
+                    await news.wait()
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            waiting.discard(news)
+            if not waiting:
+                self._awaited.pop(station, None)
 
     async def ask(
         self,

@@ -168,7 +168,8 @@ def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> 
         finding = HealthFinding(kind, level, room, None, None, None, text, command, detail)
         yield Suspicion(finding, dated=False)
     of = ((one.seat, one.wanted) for one in stations if not one.maintenance)
-    if room and use.in_use and sound_watched(of) is False:
+    deaf = any(stop.role == "monitor" for one in stations for stop in one.status.stops)
+    if room and use.in_use and not deaf and sound_watched(of) is False:
         text = "sound not watched"
         command = "fleet plan FILE"
         detail = "no monitor is wanted in this room: silence and a black picture go unnoticed"

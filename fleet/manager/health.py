@@ -24,6 +24,7 @@ from fleet.manager.findings import (
     station_findings,
 )
 from fleet.manager.stations.state import ReportedState, RoomUse, StationState
+from fleet.manager.stations.stops import is_stopped
 from fleet.model import Ack, PresenceState, Problem, Result, Roles, State
 from fleet.operations import HealthFinding, HealthLevel, Standing
 
@@ -145,7 +146,7 @@ def stand(
             elif one.state is State.FAILED:
                 failed = True
                 ill.append(f"{role}/{name} {one.text}")
-            elif one.state not in _DONE:
+            elif one.state not in _DONE and not is_stopped(one):
                 ill.append(f"{role}/{name} is {one.text}")
     if not ill:
         return Standing.IN_SYNC, None

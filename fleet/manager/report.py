@@ -23,9 +23,10 @@ from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.instances import InstanceMemory
 from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState, is_live
+from fleet.manager.stations.stops import is_stopped, to_run
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import Config, InstanceStatus, PresenceState, State, natural
+from fleet.model import Config, InstanceStatus, PresenceState, State, StopByHand, natural
 from fleet.operations import (
     HealthFinding,
     InstanceReport,
@@ -183,12 +184,15 @@ class FleetReport:
         monotonic = time.monotonic()
         noted = "; ".join(filter(None, notes)) or None
         status = station_status(id_, entry, heard, said, now, self._offset, noted)
+        said_stops = heard.status.stops if heard and heard.status else None
+        stops = self._ledger.stops.shown(id_, said_stops, now)
+        status = _with_stops(status, stops, now) if stops else status
         readings = Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none()
         return StationState(
             _with_recorded(status, readings),
             entry.facts.seat,
             entry.facts.where,
-            entry.config.roles if entry.config else {},
+            to_run(entry.config.roles, status.roles) if entry.config else {},
             readings,
             working is not None,
             missing,
@@ -299,6 +303,23 @@ def _report(
     return InstanceReport(
         one.state, since - off, one.restarts, one.reason, one.message, one.revision, hour
     )
+
+
+def _with_stops(
+    status: StationStatus, stops: tuple[StopByHand, ...], now: datetime
+) -> StationStatus:
+    """With what is stopped there, and with until when in the conference's time zone."""
+    texts = {one.key: one.text(now.tzinfo or UTC) for one in stops}
+    roles = {
+        role: {
+            name: evolve(one, message=texts[role, name])
+            if is_stopped(one) and (role, name) in texts
+            else one
+            for name, one in named.items()
+        }
+        for role, named in status.roles.items()
+    }
+    return evolve(status, stops=stops, roles=roles)
 
 
 def _with_recorded(status: StationStatus, readings: Readings) -> StationStatus:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from fleet.manager.operations import (
+    actions,
     applying,
     check,
     doctor,
@@ -43,11 +44,14 @@ from fleet.operations import (
     MarkArguments,
     PlanArguments,
     RecordingsArguments,
+    RestartByHand,
     RetireArguments,
     RollbackArguments,
     RolloutArguments,
     ScheduleArguments,
     ShowArguments,
+    StartArguments,
+    StopArguments,
     TalkArguments,
     UserAddArguments,
     UserPasswdArguments,
@@ -84,6 +88,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "schedule": (ScheduleArguments, schedule.schedule),
     "recordings": (RecordingsArguments, recordings.recordings),
     "mark": (MarkArguments, recordings.mark),
+    "stop": (StopArguments, actions.stop),
+    "start": (StartArguments, actions.start),
+    "restart": (RestartByHand, actions.restart),
     "doctor": (_NoArguments, doctor.doctor),
     "check": (CheckArguments, check.check),
     "user_list": (_NoArguments, people.user_list),

@@ -28,6 +28,7 @@ from fleet.manager.rollouts.pusher import Pusher
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
+from fleet.manager.stopping import StopPusher
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import Counts
 from fleet.model import INTERVAL, CommandFailed, Presence, PresenceState, counted
@@ -37,7 +38,7 @@ from fleet.wire import Undecodable, decode, encode
 
 log = logging.getLogger(__name__)
 
-_KEPT: Final = ("config", "ack", "status", "registration", "presence")
+_KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
 """What the broker keeps of a station."""
 _CATCH_UP: Final = 30.0
 """Seconds to read all that the broker kept."""
@@ -89,6 +90,7 @@ class ManagerSession:
         )
         self.asker = StationAsker(topics, self.boot)
         self.recordings = Recordings(ledger, inventory, self.asker)
+        self._stops = StopPusher(topics, ledger, inventory)
         self._requests = OperatorRequests(
             Desk(
                 ledger,
@@ -101,6 +103,7 @@ class ManagerSession:
                 self.asker,
                 self.recordings,
                 people,
+                self._stops.changed,
             )
         )
         name = f"manager-{self.boot[:8]}"
@@ -158,6 +161,7 @@ class ManagerSession:
             Filter(topics.manager("request", "+", "+"), as_published=True),
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
             *(self._accounts.filters if self._accounts else ()),
+            Filter(topics.stops("+"), qos=0, as_published=True, live=True, foreign=True),
         )
         await self._say(link, PresenceState.ONLINE)
         await self._catch_up()
@@ -170,6 +174,7 @@ class ManagerSession:
         self.asker.connect(link)
         if self._accounts is not None:
             self._accounts.connect(link)
+        self._stops.connect(link)
         self._rollouts.connected()
         self._working.set()
         await self._ended.wait()
@@ -191,6 +196,13 @@ class ManagerSession:
             await self._pusher.work()
             await self._pusher.due_within(_TICK)
 
+    async def stop_by_hand(self) -> None:
+        """Tell stations for ever what is stopped on them, whenever there is a broker."""
+        while True:
+            await self._working.wait()
+            await self._stops.work()
+            await self._stops.due_within(_TICK)
+
     async def roll(self) -> None:
         """Take rollouts on for ever, whenever there is a broker."""
         while True:
@@ -209,6 +221,7 @@ class ManagerSession:
         self.asker.disconnect()
         if self._accounts is not None:
             self._accounts.disconnect()
+        self._stops.disconnect()
         self._inventory.broker_gone()
 
     def received(self, message: Message) -> None:
@@ -229,12 +242,16 @@ class ManagerSession:
             self._hearing.sent(address.station, message)
             if message.retain and not message.payload:
                 self._hear_cleared(address.station)
+        elif address.station is not None and address.kind == "stops":
+            if message.retain:
+                self._stops.overwritten(address.station)
         elif address.station is not None and address.kind == "segment":
             found = self._hearing.recorded(address.station, message)
             if found is not None:
                 self.recordings.heard(address.station, found)
         elif address.station is not None:
             self._hearing.said(address.station, address.kind, message)
+            self.asker.heard(address.station)
         elif address.kind == "presence":
             self._hear_manager(message)
         elif address.kind == "reply":

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from msgspec import Meta
 
-from fleet.model import InstanceStatus, PresenceState, Problem
+from fleet.model import InstanceStatus, PresenceState, Problem, StopByHand
 from fleet.operations.health import HealthFinding, Standing
 from fleet.operations.recordings import TalkReceipt
 from fleet.operations.schedule import RoomTalk
@@ -58,6 +58,8 @@ class StationStatus:
     """Whether nobody needs to look after it."""
     findings: tuple[HealthFinding, ...] = ()
     """What is wrong with it, the worst first."""
+    stops: tuple[StopByHand, ...] = ()
+    """What people have stopped there, also where it has not come about yet."""
 
 
 @frozen

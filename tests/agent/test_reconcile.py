@@ -10,6 +10,7 @@ from fleet.agent.engine.reconcile import (
     Start,
     Step,
     Stop,
+    Target,
     Unrunnable,
     Update,
     Wanted,
@@ -18,7 +19,7 @@ from fleet.agent.engine.reconcile import (
 )
 from fleet.roles import Role, RoleFactory
 
-Targets = Mapping[Key, Wanted | Unrunnable]
+Targets = Mapping[Key, Target]
 
 
 class Factory(RoleFactory[None]):

@@ -104,15 +104,21 @@ def registration(boot: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-async def ask(stranger: Stranger, operation: str, timeout: float = 10, **arguments: Any) -> Any:
-    """The manager's reply, once it is online."""
+async def ask(
+    stranger: Stranger,
+    operation: str,
+    timeout: float = 10,
+    caller: str = "tester",
+    **arguments: Any,
+) -> Any:
+    """The manager's reply to `caller`, once it is online."""
     await stranger.expect(
         "fleet/v1/manager/presence", lambda value: value and value["state"] == "online", timeout
     )
     correlation = secrets.token_bytes(8)
-    reply = "fleet/v1/manager/reply/tester"
+    reply = f"fleet/v1/manager/reply/{caller}"
     stranger.publish(
-        f"fleet/v1/manager/request/tester/{operation}",
+        f"fleet/v1/manager/request/{caller}/{operation}",
         arguments,
         correlation=correlation,
         response_topic=reply,

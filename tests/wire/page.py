@@ -111,6 +111,9 @@ async def capture(broker: Mosquitto, programs: Programs) -> dict[str, Any]:
         await stranger.expect(f"fleet/v1/station/{STATION}/status", _all_run, after=mark)
         await _apply(stranger, {"mix": {"main": {}}, "record": {"main": RECORD | {"rate": 5}}})
         await stranger.expect(f"fleet/v1/station/{STATION}/ack", lambda ack: ack["error"])
+        stop = {"station": STATION, "role": "shout", "why": "the speaker asked for quiet"}
+        await _request(stranger, "stop", stop | {"seconds": 2700})
+        await stranger.expect(f"fleet/v1/station/{STATION}/status", lambda said: said["stops"])
         status = programs.start("fleet", "--broker", broker.url, "status", "--json")
         await status.ended()
         return _by_heading(stranger)
@@ -121,12 +124,13 @@ async def _apply(stranger: Stranger, roles: Json) -> None:
         '[conference]\nid = "democon"\n[rooms.hall1]\n[stations.hall1-cam]\n'
         f'id = "{STATION}"\nroom = "hall1"\nroles = {dumps_toml(roles)}\n'
     )
+    await _request(stranger, "apply", {"text": text, "name": "c", "force": True})
+
+
+async def _request(stranger: Stranger, operation: str, arguments: Json) -> None:
     mark = stranger.mark()
-    await stranger.publish(
-        "fleet/v1/manager/request/bob/apply",
-        {"text": text, "name": "c", "force": True},
-        correlation=now().encode(),
-    )
+    topic = f"fleet/v1/manager/request/bob/{operation}"
+    await stranger.publish(topic, arguments, correlation=now().encode())
     reply = await stranger.expect("fleet/v1/manager/reply/bob", after=mark)
     assert reply["error"] is None, reply
 

@@ -16,7 +16,14 @@ from typing import Final, TypeVar
 
 from fleet import kept
 from fleet.agent.config.accept import Memory
-from fleet.model import is_station_id, no_station_id, plain
+from fleet.model import (
+    MAX_PAYLOAD,
+    StopByHand,
+    StopList,
+    is_station_id,
+    no_station_id,
+    plain,
+)
 from fleet.sealed import BoxKey
 from fleet.wire import decode, encode
 
@@ -26,6 +33,7 @@ _SPARE_BYTES: Final = 1024 * 1024
 _DECISION: Final = "decision.json"
 _STATION: Final = "station"
 _KEY: Final = "key"
+_STOPS: Final = "stops.json"
 _MAX_DECISION: Final = 4 * 1024 * 1024
 _MAX_ID: Final = 1000
 T = TypeVar("T")
@@ -132,8 +140,26 @@ class StateDirectory:
         Raises:
             OSError: it is not; what was saved before is.
         """
-        path, spare = self.directory / _DECISION, self.directory / "spare"
-        payload = encode(memory)
+        self._replace(self.directory / _DECISION, encode(memory))
+
+    def stops(self) -> tuple[StopByHand, ...]:
+        """What was stopped by hand when it was saved last."""
+        found = self._whole(
+            self.directory / _STOPS, lambda payload: decode(payload, StopList), MAX_PAYLOAD
+        )
+        return found.stops if found is not None else ()
+
+    def save_stops(self, said: StopList) -> None:
+        """Returns when what is stopped is safe on the disk.
+
+        Raises:
+            OSError: it is not; what was saved before is.
+        """
+        self._replace(self.directory / _STOPS, encode(said))
+        self._copy_of(self.directory / _STOPS)
+
+    def _replace(self, path: Path, payload: bytes) -> None:
+        spare = self.directory / "spare"
         try:
             kept.replace(path, payload)
         except OSError as error:
@@ -146,7 +172,9 @@ class StateDirectory:
 
     def keep_copy(self) -> None:
         """Keep what was saved once more, where that can be."""
-        path = self.directory / _DECISION
+        self._copy_of(self.directory / _DECISION)
+
+    def _copy_of(self, path: Path) -> None:
         try:
             kept.replace(_copy(path), path.read_bytes())
         except FileNotFoundError:

@@ -28,11 +28,11 @@ from attrs import evolve
 
 from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
 from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
-from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted, same
+from fleet.agent.engine.reconcile import Held, Key, Target, Unrunnable, Wanted, same
 from fleet.agent.processes.adoption import logs
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, describe
-from fleet.model import InstanceStatus, State
+from fleet.model import STOPPED_BY_HAND, InstanceStatus, State
 from fleet.role import Failed, Role
 
 log = logging.getLogger(__name__)
@@ -61,13 +61,13 @@ class Instance:
     def __init__(
         self,
         key: Key,
-        target: Wanted | Unrunnable,
+        target: Target,
         slots: Callable[[Key, Wanted], asyncio.Semaphore],
         around: Surroundings,
         gone: Callable[[Key], None],
     ) -> None:
         self.key = key
-        self.target: Wanted | Unrunnable | None = target
+        self.target: Target | None = target
         """What it is there for; None when it is to go."""
         self.logs = Logs(
             key, logs(around.place, key) / "role.log", around.clock, around.lines, around.drop
@@ -82,7 +82,7 @@ class Instance:
         self._role: Role[Any] | None = None
         self._renewed: Wanted | None = None
         """The same as `target`, of a role file that has changed since."""
-        self._used: Wanted | Unrunnable = target
+        self._used: Target = target
         """What the present running, or the last, was told to do."""
         self._started = False
         """Whether the start of the present running is over."""
@@ -106,14 +106,14 @@ class Instance:
             self._of = self._wanted_by
         return self._of
 
-    def want(self, target: Wanted | Unrunnable | None) -> None:
+    def want(self, target: Target | None) -> None:
         """Want something else of it; what it is doing is cut short where it does not fit."""
         self._of = self.revision
         self.target, self._renewed = target, None
         self._history = ()
         self._wake.set()
 
-    def renew(self, target: Wanted | Unrunnable) -> None:
+    def renew(self, target: Target) -> None:
         """Use this from the next start on, where its role file is another; it asks for the same."""
         now = self.target
         if not isinstance(target, Wanted) or not isinstance(now, Wanted):
@@ -187,8 +187,12 @@ class Instance:
                 target = self.target = self._renewed
                 self._renewed = None
             self._used = target
-            if isinstance(target, Unrunnable):
-                self._show(State.FAILED, target.reason, target.message)
+            if not isinstance(target, Wanted):
+                match target:
+                    case Held(message):
+                        self._show(State.STOPPED, STOPPED_BY_HAND, message)
+                    case Unrunnable(reason, message):
+                        self._show(State.FAILED, reason, message)
                 await self._wake.wait()
                 continue
             # Why it has to start again stays in view until it runs.

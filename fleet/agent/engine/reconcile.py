@@ -4,11 +4,13 @@ The steps are data: `supervisor` takes them, tests compare them. Whatever is as 
 gets no step, so an instance whose settings did not change never notices a new config.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
+from fleet.model import StopByHand
 from fleet.role import RoleFactory
 
 
@@ -46,6 +48,18 @@ class Unrunnable:
 
 
 @frozen
+class Held:
+    """An instance that is wanted, and that somebody has stopped; `message` says who, and why."""
+
+    message: str
+    digest: None = None
+
+
+Target = Wanted | Unrunnable | Held
+"""What an instance is there for."""
+
+
+@frozen
 class Stop:
     """No longer wanted: end it, and forget it once it is gone."""
 
@@ -57,7 +71,7 @@ class Update:
     """Wanted otherwise: it takes its new settings live, or is restarted with them."""
 
     key: Key
-    wanted: Wanted | Unrunnable
+    wanted: Target
 
 
 @frozen
@@ -65,15 +79,21 @@ class Start:
     """Wanted and not there."""
 
     key: Key
-    wanted: Wanted | Unrunnable
+    wanted: Target
 
 
 Step = Stop | Update | Start
 
 
-def reconcile(
-    running: Mapping[Key, Wanted | Unrunnable], wanted: Mapping[Key, Wanted | Unrunnable]
-) -> tuple[Step, ...]:
+def honour(
+    wanted: Mapping[Key, Wanted | Unrunnable], stops: Iterable[StopByHand], now: datetime
+) -> dict[Key, Target]:
+    """What is wanted, less what somebody has stopped until later than `now`."""
+    held = {Key(*one.key): Held(one.text()) for one in stops if one.holds(now)}
+    return {key: held.get(key, target) for key, target in wanted.items()}
+
+
+def reconcile(running: Mapping[Key, Target], wanted: Mapping[Key, Target]) -> tuple[Step, ...]:
     """The steps from `running` to `wanted`: first what ends, then what changes, then what begins.
 
     `running`: what each instance that is there is there for; one being stopped is not there.
@@ -88,7 +108,7 @@ def reconcile(
     return (*stops, *updates, *starts)
 
 
-def same(one: Wanted | Unrunnable, other: Wanted | Unrunnable) -> bool:
+def same(one: Target, other: Target) -> bool:
     """Whether both ask for the same: settings are compared by their digest."""
     if isinstance(one, Wanted) and isinstance(other, Wanted):
         return one.digest == other.digest

@@ -6,7 +6,7 @@ One timer serves all instances: once a second, faster while something starts or 
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -17,20 +17,31 @@ from fleet.agent.engine.clock import Clock, Timer
 from fleet.agent.engine.host import Surroundings
 from fleet.agent.engine.instance import Instance
 from fleet.agent.engine.reconcile import (
+    Held,
     Key,
     Start,
     Step,
     Stop,
+    Target,
     Unrunnable,
     Update,
     Wanted,
+    honour,
     reconcile,
 )
 from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.processes.output import OutputLine
 from fleet.guard import Guard, LoopWatch
-from fleet.model import InstanceStatus, LogLine, NoSuchInstance, State, UnknownCommand
+from fleet.model import (
+    CommandFailed,
+    InstanceStatus,
+    LogLine,
+    NoSuchInstance,
+    State,
+    StopByHand,
+    UnknownCommand,
+)
 from fleet.role import Command, OwnStation, RoleFactory, factories
 from fleet.strict import close_match
 
@@ -89,6 +100,10 @@ class Supervisor:
         self._hurried = False
         self._over = False
         self._untidy = TIDY_LOOKS
+        self._wanted: Mapping[Key, Wanted | Unrunnable] | None = None
+        """By the config; None before there is one."""
+        self._revision = 0
+        self._stops: Sequence[StopByHand] = ()
 
     async def take_over(self) -> None:
         """Find the children an earlier agent left; to be called once, before `apply`."""
@@ -110,6 +125,16 @@ class Supervisor:
         if self._over:
             return
         self._around.name, self._around.room = name or "", room
+        self._wanted, self._revision = wanted, revision
+        self._settle(honour(wanted, self._stops, self._clock.now()))
+
+    def keep_stopped(self, stops: Sequence[StopByHand]) -> None:
+        """Have nothing run that one of `stops` names, whatever is wanted; all else is untouched."""
+        self._stops = stops
+        if self._wanted is not None and not self._over:
+            self._settle(honour(self._wanted, stops, self._clock.now()))
+
+    def _settle(self, wanted: Mapping[Key, Target]) -> None:
         self._adoption.keep_only(
             [key for key, target in wanted.items() if isinstance(target, Wanted)],
             {
@@ -130,12 +155,13 @@ class Supervisor:
                     self._untidy = TIDY_LOOKS
                     self._instances[key].want(None)
                 case Update(key, target):
+                    self._untidy = TIDY_LOOKS if isinstance(target, Held) else self._untidy
                     self._instances[key].want(target)
                 case Start(key, target):
                     self._start(key, target)
         for key, target in wanted.items():
             self._instances[key].renew(target)
-            self._instances[key].wanted_by(revision)
+            self._instances[key].wanted_by(self._revision)
         self._changed()
 
     async def tidy(self, factories: Mapping[str, RoleFactory[Any]]) -> None:
@@ -158,6 +184,8 @@ class Supervisor:
 
     def _word(self, step: Step) -> str:
         """What is done, as the log says it: who goes on with what runs starts nothing."""
+        if not isinstance(step, Stop) and isinstance(step.wanted, Held):
+            return "keep stopped"
         taken = (
             isinstance(step, Start)
             and step.wanted.digest is not None
@@ -169,7 +197,7 @@ class Supervisor:
         """Whether children of an instance were left, all with the settings of `digest`."""
         return self._adoption.runs(key, digest)
 
-    def _start(self, key: Key, target: Wanted | Unrunnable) -> None:
+    def _start(self, key: Key, target: Target) -> None:
         if key in self._instances:  # it is being stopped, and goes on afterwards
             self._instances[key].want(target)
             return
@@ -215,8 +243,15 @@ class Supervisor:
 
         Raises:
             NoSuchInstance: none is there, or its saved settings are not valid.
+            CommandFailed: somebody has stopped it.
         """
-        self._instance(key).restart()
+        one = self._instance(key)
+        if isinstance(one.target, Held):
+            name = self._around.name or self._around.place.station
+            raise CommandFailed(
+                f"{key} is {one.target.message}; fleet start {name} {key} ends that"
+            )
+        one.restart()
 
     def last_lines(self, key: Key, lines: int) -> list[OutputLine]:
         """The last lines the children of an instance wrote; each was given to `lines` by then.

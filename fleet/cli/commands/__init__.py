@@ -38,6 +38,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Stations": {
         "call": "Ask something of a role that runs on a station, or of the box.",
+        "stop": "Keep something on a station stopped, and say so to everybody.",
+        "start": "Let run again what somebody has stopped.",
         "restart": "Stop what runs on a station and start it again.",
         "roles": "Explain what stations can run: settings, types, defaults.",
         "devices": "Show the capture devices of stations, as the file names them.",

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.rolling import Stations, follow, say_lagging
+from fleet.cli.rolling import Stations, follow, say_lagging, say_stops
 from fleet.cli.sync import wanted
 from fleet.cli.terminal import Exit, ask, progress, say
 from fleet.model import counted
@@ -37,6 +37,7 @@ def run(
     stations = wanted(found.stations)
     lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
     say_lagging(stations)
+    say_stops(stations)
     if not lagging:
         say(f"all in sync: {counted(len(stations), 'station')}")
         return

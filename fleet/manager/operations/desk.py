@@ -37,6 +37,8 @@ class Desk:
     asker: StationAsker
     recordings: Recordings
     people: People
+    tell_stops: Callable[[], None]
+    """Tells stations what is stopped on them, where that has changed."""
 
     @property
     def timezone(self) -> str:

@@ -114,7 +114,9 @@ class Readings:
 
 @frozen
 class StationState:
-    """One station. `wanted`: its desired roles; `status`: the same beside what it reported."""
+    """One station. `wanted`: its desired roles, without what stands still because somebody stopped
+    it; `status`: all of them beside what it reported.
+    """
 
     status: StationStatus
     seat: str | None

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import history, people, recordings, rollouts, rows, schedules
+from fleet.manager.store import history, people, recordings, rollouts, rows, schedules, stops
 from fleet.manager.store.database import Database
 from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.records import (
@@ -38,8 +38,17 @@ from fleet.manager.store.records import (
     Writing,
 )
 from fleet.manager.store.sqlite import open_file
-from fleet.manager.store.tables import ACK, KEEPER, PRESENCE, RETIREMENT, REVISION, SAID, STATION
-from fleet.model import Ack, DeadlineExceeded, Result, Segment
+from fleet.manager.store.tables import (
+    ACK,
+    DEED,
+    KEEPER,
+    PRESENCE,
+    RETIREMENT,
+    REVISION,
+    SAID,
+    STATION,
+)
+from fleet.model import Ack, DeadlineExceeded, Result, Segment, StopByHand
 from fleet.operations import CutMark
 from fleet.wire import format_time, to_json
 
@@ -64,6 +73,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _MARKER: Final = "manager.written"
+_MOST_DEEDS: Final = 100_000
 _AT_ONCE: Final = 5000
 """Old rows that are forgotten in one transaction."""
 
@@ -220,10 +230,39 @@ class ManagerStore:
             )
             retirement = {"station": station, "at": format_time(at), "by": by}
             connection.execute(sa.insert(RETIREMENT).values(retirement))
+            stops.forget(connection, station)
             _in_time()
 
-    def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
-        """Keep what was said of a room or station; None: nothing holds any more.
+    def stop(self, station: str, held: Sequence[StopByHand], deed: Deed | None) -> None:
+        """Keep stops of a station, each in place of the last of its instance, and who did it.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        with self._writing() as connection:
+            stops.save(connection, station, held)
+            if deed is not None:
+                history.note(connection, [deed])
+            _in_time()
+
+    def stops(self) -> list[tuple[str, StopByHand]]:
+        """(station, stop) of every instance that was ever stopped: the last of each."""
+        with self._reading() as connection:
+            return stops.load(connection)
+
+    def do(self, deed: Deed) -> None:
+        """Keep what somebody did.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        with self._writing() as connection:
+            history.note(connection, [deed])
+
+    def say(
+        self, kind: OverrideKind, name: str, said: Override | None, deed: Deed | None = None
+    ) -> None:
+        """Keep what was said of a room or station, and who did; None: nothing holds any more.
 
         Raises:
             BadStore: it could not be written; nothing has changed.
@@ -232,6 +271,8 @@ class ManagerStore:
             connection.execute(sa.delete(SAID).where(SAID.c.kind == kind, SAID.c.name == name))
             if said is not None:
                 connection.execute(sa.insert(SAID).values(to_json(said)))
+            if deed is not None:
+                history.note(connection, [deed])
             _in_time()
 
     def said(self) -> list[Override]:
@@ -406,7 +447,8 @@ class ManagerStore:
                 )
 
     def prune(self, before: datetime) -> None:
-        """Forget acks and presence changes older than `before`, but each station's last ack.
+        """Forget acks and presence changes older than `before`, but each station's last ack, and
+        all deeds but the last 100,000.
 
         Raises:
             BadStore: it could not be written.
@@ -415,7 +457,9 @@ class ManagerStore:
         time = format_time(before)
         old = sa.select(ACK.c.number).where(ACK.c.at < time, ACK.c.number.not_in(last))
         gone = sa.select(PRESENCE.c.number).where(PRESENCE.c.at < time)
-        for table, which in ((ACK, old), (PRESENCE, gone)):
+        latest = sa.select(sa.func.max(DEED.c.number)).scalar_subquery()
+        done = sa.select(DEED.c.number).where(DEED.c.number <= latest - _MOST_DEEDS)
+        for table, which in ((ACK, old), (PRESENCE, gone), (DEED, done)):
             some = sa.delete(table).where(table.c.number.in_(which.limit(_AT_ONCE)))
             deleted = _AT_ONCE
             while deleted == _AT_ONCE:  # a long transaction would keep everybody else waiting

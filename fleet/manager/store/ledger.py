@@ -7,6 +7,7 @@ fail, and nobody wait without end; history is remembered meanwhile, and written 
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,9 +21,11 @@ from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.conference.wanted import ConferenceFile, Facts
 from fleet.manager.rollouts.model import Phase, Rollout
 from fleet.manager.stations.allowances import HISTORY_BURST, HISTORY_PER_SECOND, Allowances
+from fleet.manager.stations.stops import Stops
 from fleet.manager.store import (
     AppliedFile,
     BadStore,
+    Deed,
     Issue,
     KeptPerson,
     KeptSignIn,
@@ -35,7 +38,7 @@ from fleet.manager.store import (
     Writing,
 )
 from fleet.manager.store.keeper import StoreKeeper
-from fleet.model import Ack, Config, InForce, PresenceState
+from fleet.model import Ack, Config, InForce, PresenceState, StopByHand
 from fleet.schedule import BadSchedule, Schedule
 from fleet.schedule.reading import read
 from fleet.wire import Undecodable, decode
@@ -82,6 +85,9 @@ class Ledger:
         self.writing = asyncio.Lock()
         """Held from reading what is wanted to writing what follows from it."""
         self.rooms = Rooms()
+        self.stops = Stops()
+        self.acted = -math.inf
+        """Monotonic seconds when somebody did something by hand last."""
         self.rollout: Rollout | None = None
         """The last rollout."""
         self.people: dict[str, KeptPerson] = {}
@@ -192,16 +198,41 @@ class Ledger:
         await self.keeper.change(self.keeper.opened.retire, station, at, by)
         entry = self._entries.setdefault(station, Entry())
         entry.retired, entry.config, entry.payload, entry.replaced_by = True, None, None, None
+        self.stops.forget(station)
         self.replacing.discard(station)
 
-    async def say(self, kind: OverrideKind, name: str, said: Override | None) -> None:
-        """Keep what was said of a room or station; None: nothing holds any more.
+    async def stop(
+        self, station: str, stops: Sequence[StopByHand], deed: Deed | None = None
+    ) -> None:
+        """Keep stops of a station, each in place of the last of its instance, and who did it.
 
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self.keeper.change(self.keeper.opened.say, kind, name, said)
+        await self.keeper.change(self.keeper.opened.stop, station, stops, deed)
+        self.stops.take(station, stops)
+        self.acted = time.monotonic()
+
+    async def do(self, deed: Deed) -> None:
+        """Keep what somebody did.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        await self.keeper.change(self.keeper.opened.do, deed)
+        self.acted = time.monotonic()
+
+    async def say(
+        self, kind: OverrideKind, name: str, said: Override | None, deed: Deed | None = None
+    ) -> None:
+        """Keep what was said of a room or station, and who did; None: nothing holds any more.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self.keeper.change(self.keeper.opened.say, kind, name, said, deed)
         self.rooms.override(kind, name, said)
+        self.acted = time.monotonic()
 
     def learn(self, applied: ConferenceFile) -> None:
         """A conference file was applied: what it says of rooms and their talks holds from now."""
@@ -330,6 +361,7 @@ class Ledger:
         known = await self.keeper.run(store.load)
         rollout = await self.keeper.run(store.rollout)
         said = await self.keeper.run(_readable, store.said, "what was said of rooms") or []
+        stops = await self.keeper.run(_readable, store.stops, "what is stopped by hand") or []
         applied = await self.keeper.run(
             _readable, store.conference, "the conference file applied last"
         )
@@ -342,6 +374,7 @@ class Ledger:
         self.signed_in = {one.token: one for one in signed_in}
         self.rollout = rollout
         self.rooms.override_all(said)
+        self.stops.take_all(stops)
         if applied is not None:
             self.learn(rooms_of(applied.text))
         if published is not None and published != self.published:

@@ -130,6 +130,17 @@ MARK = sa.Table(
     sa.Column("set_at", sa.String(32)),
     sa.Column("note", sa.Text),
 )
+STOP = sa.Table(
+    "stop",
+    _META,
+    sa.Column("station", sa.String(64), primary_key=True),
+    sa.Column("role", sa.String(64), primary_key=True),
+    sa.Column("instance", sa.String(64), primary_key=True),
+    sa.Column("by", sa.String(64)),
+    sa.Column("why", sa.Text),
+    sa.Column("at", sa.String(32)),
+    sa.Column("until", sa.String(32)),
+)
 ACK = sa.Table(
     "ack",
     _META,

@@ -19,6 +19,7 @@ from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.inventory import Inventory
+from fleet.manager.stations.stops import is_stopped
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
@@ -41,6 +42,7 @@ RESERVED: Final = frozenset(
         "station_running_revision",
         "station_config_rejected",
         "instance_wanted",
+        "instance_stopped_by_hand",
         "instance_state",
         "instance_restarts",
         "instance_last_thumbnail_timestamp_seconds",
@@ -186,7 +188,12 @@ class FleetCollector(Collector):
     def _instances(self) -> Iterator[Metric]:
         wanted = GaugeMetricFamily(
             "fleet_instance_wanted",
-            "1 where an instance is wanted, 0 where one runs that is not.",
+            "1 where an instance is to run, 0 where it is not wanted or somebody stopped it.",
+            labels=_INSTANCE,
+        )
+        stopped = GaugeMetricFamily(
+            "fleet_instance_stopped_by_hand",
+            "1 where somebody has stopped an instance.",
             labels=_INSTANCE,
         )
         states = GaugeMetricFamily(
@@ -213,7 +220,10 @@ class FleetCollector(Collector):
             roles = report.instances(entry.config, heard, presence, now)
             for role, instances in roles.items():
                 for name, one in instances.items():
-                    wanted.add_metric([id_, room, role, name], name in named.get(role, {}))
+                    to_run = name in named.get(role, {}) and not is_stopped(one)
+                    wanted.add_metric([id_, room, role, name], to_run)
+                    if is_stopped(one):
+                        stopped.add_metric([id_, room, role, name], 1)
                     for state in State:
                         labels = [id_, room, role, name, state.value]
                         states.add_metric(labels, one.state is state)
@@ -223,7 +233,7 @@ class FleetCollector(Collector):
                     if picture is not None:
                         came = round(clock_began + picture.at, 2)
                         pictures.add_metric([id_, room, role, name], came)
-        yield from (wanted, states, restarts, pictures)
+        yield from (wanted, stopped, states, restarts, pictures)
 
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

@@ -1,0 +1,36 @@
+"""`fleet start`: let run again what somebody has stopped."""
+
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.acting import instance_of, tell
+from fleet.cli.commands import COMMANDS, with_examples
+from fleet.cli.completion import instances, stations
+from fleet.cli.terminal import ask
+from fleet.operations import ActionResult, StartArguments
+
+ABOUT: Final = COMMANDS["start"]
+HELP: Final = with_examples(
+    f"{ABOUT} What nobody has stopped is begun anew by fleet restart. Ends with 0 once the "
+    f"station says what became of it, 1 if it does not yet, 2 if nothing of that name is stopped.",
+    "fleet start hall1-cam record/main",
+    "fleet start hall1-cam stream           every instance of the role",
+)
+
+
+def run(
+    ctx: typer.Context,
+    station: Annotated[
+        str, typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations)
+    ],
+    which: Annotated[
+        str,
+        typer.Argument(metavar="ROLE[/INSTANCE]", help="Which.", autocompletion=instances),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell the manager, and say what the station says."""
+    role, instance = instance_of(which)
+    asked = StartArguments(station, role, instance)
+    tell(ask(ctx, lambda manager: manager.ask("start", asked, ActionResult)), json)

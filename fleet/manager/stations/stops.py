@@ -1,0 +1,66 @@
+"""What somebody has stopped by hand, on each station: as the store has it, and as it said. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from fleet.model import STOPPED_BY_HAND, InstanceStatus, Roles, State, StopByHand
+
+StopKey = tuple[str, str]
+"""Role and instance."""
+
+
+class Stops:
+    """The last stop of each instance that was ever stopped, also where it is over."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[StopKey, StopByHand]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        """The stations of which something was ever stopped: they have to be told what is now."""
+        return iter(self._of)
+
+    def take_all(self, stops: Iterable[tuple[str, StopByHand]]) -> None:
+        """(station, stop) of all there are; the others are forgotten."""
+        self._of = {}
+        for station, one in stops:
+            self.take(station, [one])
+
+    def take(self, station: str, stops: Iterable[StopByHand]) -> None:
+        """Each in place of the last of its instance."""
+        self._of.setdefault(station, {}).update({one.key: one for one in stops})
+
+    def forget(self, station: str) -> None:
+        """Nothing is to be known of a station."""
+        self._of.pop(station, None)
+
+    def knows(self, station: str, key: StopKey) -> bool:
+        """Whether the store has ever heard of a stop of this instance."""
+        return key in self._of.get(station, {})
+
+    def of(self, station: str, now: datetime) -> tuple[StopByHand, ...]:
+        """Those that hold, by role and instance."""
+        held = self._of.get(station, {})
+        return tuple(held[key] for key in sorted(held) if held[key].holds(now))
+
+    def shown(
+        self, station: str, said: Iterable[StopByHand] | None, now: datetime
+    ) -> tuple[StopByHand, ...]:
+        """Those that hold, and those that only the station still knows of."""
+        own = self.of(station, now)
+        others = [one for one in said or () if not self.knows(station, one.key) and one.holds(now)]
+        return tuple(sorted((*own, *others), key=lambda one: one.key))
+
+
+def is_stopped(one: InstanceStatus) -> bool:
+    """Whether an instance stands still because somebody stopped it."""
+    return one.state is State.STOPPED and one.reason == STOPPED_BY_HAND
+
+
+def to_run(wanted: Roles, said: Mapping[str, Mapping[str, InstanceStatus]]) -> Roles:
+    """What is wanted, without what somebody stopped; every wanted instance has a status."""
+    if not any(is_stopped(one) for named in said.values() for one in named.values()):
+        return wanted
+    return {
+        role: {name: it for name, it in named.items() if not is_stopped(said[role][name])}
+        for role, named in wanted.items()
+    }

@@ -1,0 +1,203 @@
+"""A stop by hand: it outlives restarts of everything, is shown, is no alarm, and ends by itself."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import evolve
+
+from fleet.manager.findings import station_findings
+from fleet.manager.health import stand
+from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
+from fleet.manager.stations.stops import Stops, to_run
+from fleet.manager.store import Deed
+from fleet.model import (
+    Ack,
+    InForce,
+    PresenceState,
+    Result,
+    Roles,
+    State,
+    Status,
+    StopByHand,
+)
+from fleet.operations import InstanceReport, Standing, StationStatus
+from tests.manager.boxes import Boxes, status_of
+from tests.manager.conftest import Place
+from tests.manager.station import apply, ask, conference
+from tests.manager.test_said import metrics
+from tests.processes import Mosquitto, Programs
+from tests.stranger import Stranger
+
+AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+BUSY = RoomUse(in_use=True, talk=True)
+HELD = InstanceReport(State.STOPPED, AT, 0, "Stopped", "stopped by ann")
+RECORDS: Roles = {"record": {"main": {}, "other": {}}}
+
+
+def stop(instance: str = "main", until: datetime | None = None) -> StopByHand:
+    return StopByHand("record", instance, "ann", None, AT, until)
+
+
+def test_a_station_with_something_stopped_is_in_sync_and_nothing_is_wrong_with_it() -> None:
+    runs = InstanceReport(State.RUNNING, AT, 0, None, None)
+    said = Status("b", AT, 2, {"record": {"main": HELD, "other": runs}}, (stop(),))
+    ack = Ack(2, "b", AT, Result.ACCEPTED, None, InForce(2, RECORDS))
+    assert stand(RECORDS, 2, ReportedState(PresenceState.ONLINE, ack, said)) == (
+        Standing.IN_SYNC,
+        None,
+    )
+    roles = {"record": {"main": HELD, "other": runs}}
+    assert to_run(RECORDS, roles) == {"record": {"other": {}}}
+    status = StationStatus("b", "cam", "hall1", PresenceState.ONLINE, 2, 2, True, (), roles)
+    state = StationState(status, None, None, to_run(RECORDS, roles), Readings.none())
+    assert list(station_findings(state, BUSY, AT)) == []
+    # An agent that stopped for any other reason is an alarm, as ever.
+    other = {"record": {"main": evolve(HELD, reason=None), "other": runs}}
+    state = evolve(state, status=evolve(status, roles=other), wanted=to_run(RECORDS, other))
+    assert [one.finding.text for one in station_findings(state, BUSY, AT)] == [
+        "record/main does not run"
+    ]
+
+
+def test_of_each_instance_the_last_stop_counts_until_it_is_over() -> None:
+    stops = Stops()
+    stops.take_all([("b", stop(until=AT + MINUTE)), ("c", stop("other"))])
+    assert stops.of("b", AT) == (stop(until=AT + MINUTE),)
+    assert stops.of("b", AT + MINUTE) == ()
+    assert list(stops) == ["b", "c"], "b has to be told that nothing is stopped any more"
+    stops.take("c", [stop("other", AT)])
+    assert stops.of("c", AT) == ()
+    # What only the station knows of is shown, but not what the store knows to be over.
+    assert stops.shown("c", [stop("other"), stop("main")], AT) == (stop("main"),)
+
+
+def test_the_store_keeps_the_last_of_each_instance_and_who_did_it(place: Place) -> None:
+    store, deed = place.open(), Deed(AT, "stop", "ann", "record/main", "b")
+    store.stop("b", [stop(), stop("other", AT + MINUTE)], deed)
+    store.stop("b", [stop(until=AT)], evolve(deed, kind="start", by="ben"))
+    assert sorted(place.open().stops(), key=str) == sorted(
+        [("b", stop(until=AT)), ("b", stop("other", AT + MINUTE))], key=str
+    )
+    assert [(one.kind, one.by) for one in store.past("b", 10)] == [
+        ("stop", "ann"),
+        ("start", "ben"),
+    ]
+    store.retire("b", AT, "ann")
+    assert store.stops() == []
+
+
+async def _stop(stranger: Stranger, caller: str = "ann", **arguments: Any) -> Any:
+    asked = {"station": "hall1-cam", "role": "record", **arguments}
+    return await ask(stranger, "stop", caller=caller, **asked)
+
+
+def online(said: Any) -> bool:
+    return bool(said["state"] == "online")
+
+
+def is_stopped(said: Any) -> bool:
+    one = said["roles"].get("record", {}).get("main", {})
+    return bool(one.get("state") == "stopped" and one.get("reason") == "Stopped")
+
+
+def runs(said: Any) -> bool:
+    return bool(said["roles"].get("record", {}).get("main", {}).get("state") == "running")
+
+
+async def test_it_outlives_restarts_of_agent_manager_and_broker_and_ends_by_itself(
+    broker: Mosquitto, stranger: Stranger, programs: Programs
+) -> None:
+    status = "fleet/v1/station/cam1/status"
+    presence = "fleet/v1/station/cam1/presence"
+    manager = programs.manager(broker)
+    agent = programs.agent(broker, "cam1", "interval = 1.0\n")
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await stranger.expect(status, runs)
+
+    asked = await _stop(stranger)
+    assert "This ends 1 recording: hall1-cam record/main" in asked["result"]["question"]
+    assert runs(stranger.latest(status)), "who is asked has stopped nothing yet"
+    done = await _stop(stranger, sure=True, why="\x1b[2Jrain")
+    assert done["result"]["instances"][0]["state"] == "stopped"
+    assert done["result"]["waits"] is None
+    shown = (await status_of(stranger))["cam1"]
+    assert shown["well"]
+    assert shown["roles"]["record"]["main"]["message"] == "stopped by ann: ?[2Jrain"
+    figures = await metrics(manager)
+    labels = 'role="record",role_instance="main",room="hall1",station="cam1"'
+    assert f"fleet_instance_wanted{{{labels}}} 0.0" in figures, "no alert is about it"
+    assert f"fleet_instance_stopped_by_hand{{{labels}}} 1.0" in figures
+    assert 'fleet_station_in_sync{room="hall1",station="cam1"} 1.0' in figures
+
+    # A new config, killed programs and an empty broker change nothing about it.
+    await apply(stranger, conference(("hall1-cam", "cam1"), seconds=77))
+    await stranger.expect(status, lambda said: said["revision"] == 2 and is_stopped(said))
+    agent.kill()
+    manager.kill()
+    broker.stop()
+    broker.start()
+    mark = stranger.mark()
+    agent = programs.agent(broker, "cam1")
+    await stranger.expect(status, is_stopped, 20, after=mark)
+    mark = stranger.mark()
+    manager = programs.manager(broker)
+    told = await stranger.expect("fleet/v1/station/cam1/stops", after=mark)
+    assert [(one["by"], one["until"]) for one in told["stops"]] == [("ann", None)]
+    assert is_stopped(stranger.latest(status))
+
+    # Who clears it is answered; who starts it, named.
+    mark = stranger.mark()
+    await asyncio.sleep(1)  # a station is told at most once a second
+    await stranger.publish("fleet/v1/station/cam1/stops", b"", retain=True)
+    await stranger.expect("fleet/v1/station/cam1/stops", lambda said: said is not None, after=mark)
+    started = await ask(
+        stranger, "start", caller="ben", station="hall1-cam", role="record", instance="main"
+    )
+    assert started["result"]["instances"][0]["state"] == "running"
+    again = await ask(stranger, "start", station="hall1-cam", role="record")
+    assert "nobody has stopped record on hall1-cam" in again["error"]["message"]
+
+    # One with an end is over also while neither manager nor broker is there.
+    await _stop(stranger, sure=True, seconds=4, caller="cleo")
+    assert is_stopped(stranger.latest(status))
+    manager.kill()
+    broker.stop()
+    await asyncio.sleep(4)
+    mark = stranger.mark()
+    broker.start()
+    await stranger.expect(presence, online, 20, after=mark)
+    await stranger.expect(status, runs, after=mark)
+    assert agent.running
+    mark = stranger.mark()
+    programs.manager(broker)
+    await stranger.expect("fleet/v1/manager/presence", online, after=mark)
+    history = await ask(stranger, "history", station="hall1-cam")
+    did = [
+        (one["kind"], one["by"])
+        for one in history["result"]["events"]
+        if one["kind"] in ("stop", "start")
+    ]
+    assert did == [("stop", "ann"), ("start", "ben"), ("stop", "cleo")]
+
+
+async def test_a_release_that_cannot_and_a_station_that_is_away_are_told_apart(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, boxes: Boxes
+) -> None:
+    programs.manager(broker)
+    await boxes.add("cam1")
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await stranger.expect("fleet/v1/station/cam1/status", runs)
+    old = await _stop(stranger, sure=True)
+    assert "cannot keep anything stopped" in old["error"]["message"]
+    unknown = await _stop(stranger, role="stream")
+    assert "there is no stream on hall1-cam (there are: record/main)" in unknown["error"]["message"]
+    await boxes.stations["cam1"].presence("offline")
+    away = await _stop(stranger, sure=True)
+    assert away["error"] is None
+    assert "hall1-cam is offline: it is stopped there once it is back" in away["result"]["waits"]
+    for _ in range(100):  # ten seconds of somebody's thumb
+        await _stop(stranger, sure=True)
+    told = await stranger.expect("fleet/v1/station/cam1/stops", lambda said: said["stops"])
+    assert len(told["stops"]) == 1, "the last of an instance takes the place of the others"
