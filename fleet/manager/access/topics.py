@@ -54,7 +54,7 @@ def of_station(topics: Topics, station: str) -> AccessTopics:
     pictures, replies = topics.thumbnail(station, "+", "+"), topics.reply(station, "+")
     commands = topics.command(station, "+", "+", "+")
     return AccessTopics(
-        (*own((*_SAID, *_TOLD)), pictures, replies), (*own((*_SAID, "config")), commands)
+        (*own((*_SAID, *_TOLD)), pictures, replies), (*own((*_SAID, "config", "stops")), commands)
     )
 
 
