@@ -30,8 +30,10 @@ from fleet.manager.store import ManagerStore, StoreAway
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.doing import Doing
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
+from fleet.manager.web.page.days import DayLook
 from fleet.manager.web.page.look import Look
 from fleet.manager.web.page.routes import Page
+from fleet.manager.web.page.talks_page import TalksPage
 from fleet.manager.web.server import serve
 from fleet.manager.web.sessions import Sessions
 from fleet.manager.web.signing_in import SigningIn
@@ -105,7 +107,13 @@ class ManagerRun:
             loop.add_signal_handler(number, self._stop)
         sessions = Sessions(self._ledger, self._people)
         signing_in = SigningIn(self._people, sessions, self._settings.public_page)
-        page = Page(Look(self._ledger, self._report, self._thumbnails), signing_in.may_still)
+        recordings = self._session.recordings
+        days = DayLook(self._ledger, self._inventory, recordings, self._report)
+        page = Page(
+            Look(self._ledger, self._report, self._thumbnails, recordings),
+            TalksPage(days, signing_in.may_still),
+            signing_in.may_still,
+        )
         web = serve(
             host,
             port,

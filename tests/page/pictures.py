@@ -1,4 +1,4 @@
-"""Draws docs/pictures/page-*.webp: `make pages`.
+"""Draws docs/pictures/page-*.webp and talks-*.webp: `make pages`.
 
 The page is the real one, judged and served by the manager's own code and drawn by a real Chromium;
 the fleet that it shows is played, so that all that can go wrong is on one picture. Letters in
@@ -18,12 +18,15 @@ from typing import Final
 from aiohttp import web
 
 from fleet.manager.web.page.routes import Page
+from fleet.manager.web.page.talks_page import TalksPage
 from tests.page.browser import Browser
-from tests.page.played import Play
+from tests.page.played import Play, halls
+from tests.page.played_talks import PlayedDay
 from tests.processes import ROOT
 
 SIZES: Final = {"phone": (390, 844), "wall": (1920, 1080), "wall-4k": (3840, 2160)}
 COUNTS: Final = (1, 5, 15, 40)
+TALKS: Final = ("phone", "wall")
 _PICTURES: Final = ROOT / "docs/pictures"
 _BOXES: Final = {
     "cam": (
@@ -74,11 +77,17 @@ def drawn(directory: Path) -> dict[str, bytes]:
     return made
 
 
+async def nobody(_: web.Request) -> web.Response:
+    """Who looks: the played fleet knows no people."""
+    return web.json_response({"name": None, "pictures": True})
+
+
 @asynccontextmanager
-async def served(play: Play) -> AsyncIterator[str]:
+async def served(play: Play, day: PlayedDay | None = None) -> AsyncIterator[str]:
     """Where the page shows what is played."""
     app = web.Application()
-    Page(play).add_to(app)
+    app.router.add_get("/who", nobody)
+    Page(play, TalksPage(day or PlayedDay({}))).add_to(app)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -104,15 +113,44 @@ async def draw(only: str, directory: Path, to: Path) -> None:
                             theme = "light" if state == "good" and count == 5 else "dark"
                             path = to / f"{name}.webp"
                             await asyncio.to_thread(shoot, browser, url, SIZES[size], theme, path)
+        for count in (5, 15):
+            async with served(Play(0, False, {}), PlayedDay(halls(count))) as url:
+                for name, size, query in (
+                    (f"talks-phone-{count:02}", "phone", ""),
+                    (f"talks-wall-{count:02}", "wall", ""),
+                    *((f"talks-{size}-receipt", size, "?talk=room3-2") for size in TALKS),
+                ):
+                    if only in name and (count == 5 or not query):
+                        path = to / f"{name}.webp"
+                        await asyncio.to_thread(
+                            shoot_talks, browser, f"{url}talks{query}", SIZES[size], path
+                        )
     finally:
         await asyncio.to_thread(browser.close)
+
+
+def shoot_talks(browser: Browser, url: str, size: tuple[int, int], path: Path) -> None:
+    """Draw a day, and the receipt that is opened on it."""
+    browser.look_as(size, "light" if size[0] < 500 else "dark", motion=False)
+    browser.open(url)
+    ready = (
+        "return document.querySelectorAll('.block').length > 0"
+        " && (!location.search || document.querySelector('.wrong li') !== null)"
+    )
+    wait(browser, ready)
+    save(browser, path)
 
 
 def shoot(browser: Browser, url: str, size: tuple[int, int], theme: str, path: Path) -> None:
     """Draw one, once all its pictures are there."""
     browser.look_as(size, theme, motion=False)
     show(browser, url)
-    browser.save(path, 1 if size[0] < 3000 else 0.4)
+    save(browser, path, 1 if size[0] < 3000 else 0.4)
+
+
+def save(browser: Browser, path: Path, scale: float = 1.0) -> None:
+    """Keep what is drawn."""
+    browser.save(path, scale)
     print(path.name, path.stat().st_size, "bytes", flush=True)
 
 
@@ -124,6 +162,11 @@ def show(browser: Browser, url: str) -> None:
         "return document.querySelectorAll('.card').length > 0"
         " && shown.every(one => one.naturalWidth > 0)"
     )
+    wait(browser, ready)
+
+
+def wait(browser: Browser, ready: str) -> None:
+    """Until a script says so."""
     until = time.monotonic() + 20
     while not browser.run(ready):
         if time.monotonic() > until:

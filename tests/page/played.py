@@ -18,7 +18,7 @@ from fleet.manager.stations.thumbnails import Thumbnail
 from fleet.manager.web.page.cards import Board, RoomView, board
 from fleet.manager.web.page.look import Look
 from fleet.model import Family, PresenceState, Problem, Roles, Sample, State, Telemetry
-from fleet.operations import InstanceReport, StationStatus
+from fleet.operations import InstanceReport, Receipt, StationStatus, Verdict
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 _ZONE: Final = ZoneInfo("Europe/Brussels")
@@ -41,6 +41,13 @@ _TITLES: Final = (
     "Chapel",
     "Garden tent",
 )
+_WHY: Final[Mapping[Verdict, str]] = {
+    "green": "covered, decodes, heard and copied",
+    "yellow": "silent (left) for 41.0 s at {begin:%H}:12:30 CET; it is in record/main of "
+    "{room}-cam",
+    "red": "312 s are missing (312 s from {begin:%H}:20:05 CET, it crashed); 88% is in record/main "
+    "of {room}-cam",
+}
 _TALKS: Final = (
     "Opening",
     "Ten years of capturing talks, and what we would do otherwise",
@@ -58,6 +65,12 @@ _HARD: Final = (
 )
 
 
+def halls(count: int) -> dict[str, str]:
+    """Rooms and their titles, one of which is long."""
+    titles = [*_TITLES[:3], _HARD[0], *_TITLES[4:]]
+    return {f"room{number + 1}": title for number, title in enumerate(titles[:count])}
+
+
 @frozen
 class Trouble:
     """What is wrong with one box."""
@@ -73,6 +86,8 @@ class Trouble:
     """Another than the seat's; '' for none."""
     free: float = 400e9
     blank: bool = False
+    mixer: str | None = None
+    """The reason that its mixer gives."""
     problem: str | None = None
 
 
@@ -116,6 +131,7 @@ _TROUBLES: Final = (
         peaks={"1": (-38.0, -41.0)},
     ),
     Trouble("mix", blank=True),
+    Trouble("mix", mixer="StreamBlank"),
     Trouble(
         "mix",
         monitor=(
@@ -179,7 +195,8 @@ class Play(Look):
             ]
             found = tuple(self._judge.room(name, judged, use, now))
             until = now.replace(hour=12, minute=15 * (number % 3)) if use.talk else None
-            rooms[name] = RoomView(self._title(number), use, found, until)
+            told = tuple(self._receipts(name, number, now))
+            rooms[name] = RoomView(self._title(number), use, found, until, told)
             stations += judged
             for one, picture in own:
                 if picture:
@@ -202,6 +219,16 @@ class Play(Look):
         title = _TALKS[number % len(_TALKS)]
         one = ScheduledTalk(str(number), ScheduledRoom("room"), title, begin, ends, 1, "")
         return RoomUse(True, talk, TalksNow(one) if talk else TalksNow(next=one))
+
+    def _receipts(self, room: str, number: int, now: datetime) -> Iterator[Receipt]:
+        verdicts: tuple[Verdict, ...] = ("green", "green")
+        if self._bad:
+            verdicts = (("red", "yellow"), ("green", "red"), ("green", "green"))[number % 3]
+        for hour, verdict in zip((9, 10), verdicts, strict=True):
+            begin, title = now.replace(hour=hour, minute=0), _TALKS[(number + hour) % len(_TALKS)]
+            end = begin + timedelta(minutes=45)
+            one = ScheduledTalk(f"{number}-{hour}", ScheduledRoom(room), title, begin, end, 1, "")
+            yield Receipt(one, room, verdict, _WHY[verdict].format(begin=begin, room=room), ())
 
     def _title(self, number: int) -> str:
         if self._bad and number % 3 == 1:
@@ -232,6 +259,8 @@ class Play(Look):
         wanted["monitor"] = {"main": {"kind": "slides" if seat == "slides" else "camera"}}
         if seat == "mix":
             wanted["stream"] = {"main": {}}
+            if number % 2 == 0 or mine.mixer:
+                wanted["mix"] = {"main": {}}
         ago = (now - timedelta(minutes=4)).astimezone(UTC)
         away = mine.presence is not PresenceState.ONLINE
         says: dict[str, tuple[State, str | None, str | None]] = {
@@ -240,6 +269,7 @@ class Play(Look):
             "stream": (State.FAILED, "TargetUnreachable", "connection refused")
             if mine.blank
             else _RUNS,
+            "mix": (State.RUNNING, mine.mixer, None),
         }
         roles = {
             role: {

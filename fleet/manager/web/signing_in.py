@@ -34,9 +34,14 @@ PROOF: Final = "X-Fleet-Proof"
 """The header in which a page of ours sends what `/who` told it."""
 OPEN: Final = frozenset({"/healthz", "/metrics", "/signin", "/signout", "/who"})
 """Paths for everybody, beside the files of the page; `/metrics` asks for a token itself."""
-PUBLIC: Final = frozenset({"/", "/rooms.json", "/events"})
+PUBLIC: Final = frozenset(
+    {
+        *("/", "/rooms.json", "/events"),
+        *("/talks", "/talks.json", "/talks/receipt.json", "/talks/events"),
+    }
+)
 """Paths that a public page shows: neither pictures nor logs, and nothing that acts."""
-STREAMS: Final = frozenset({"/events"})
+STREAMS: Final = frozenset({"/events", "/talks/events"})
 MOST_STREAMS: Final = 400
 MOST_STREAMS_OF_ONE: Final = 40
 """Of one person, or of one address without sign-in."""

@@ -15,7 +15,7 @@ from fleet.manager.health import lost_at_once, severity
 from fleet.manager.stations.state import RoomUse, StationState, is_live
 from fleet.manager.web.page.views import Pictures, View, views
 from fleet.model import State
-from fleet.operations import HealthFinding, HealthLevel
+from fleet.operations import HealthFinding, HealthLevel, Receipt
 
 WORDS: Final = {
     HealthLevel.FINE: "fine",
@@ -36,6 +36,23 @@ class RoomView:
     findings: tuple[HealthFinding, ...] = ()
     until: datetime | None = None
     """When the talk that is on ends, None where nobody knows."""
+    receipts: tuple[Receipt, ...] = ()
+    """Of its talks of today that are decided, by time."""
+
+
+@frozen
+class LastTalk:
+    """How it stands with the recording of the talk that was decided last.
+
+    `more`: how many talks of today before it are red.
+    """
+
+    talk: str
+    """Its guid."""
+    title: str
+    verdict: str
+    why: str
+    more: int
 
 
 @frozen
@@ -84,6 +101,7 @@ class Card:
     """When the talk that is on ends, as people say it."""
     scheduled: str | None
     """The talk that is on by the schedule, or the one that is next."""
+    last_talk: LastTalk | None
     line: Advice | None
     more: tuple[Advice, ...]
     """What else is wrong."""
@@ -212,6 +230,7 @@ def _card(
         tuple(views(stations, room.use, pictures, now.timestamp())),
         clock(room.until, now) if room.until else None,
         _scheduled(room.use, now),
+        _last_talk(room.receipts),
         lines[0] if lines else None,
         tuple(lines[1:]),
     )
@@ -265,6 +284,14 @@ def _scheduled(use: RoomUse, now: datetime) -> str | None:
         return use.talks.on.title
     following = use.talks.next
     return f"next, {clock(following.begin, now)}: {following.title}" if following else None
+
+
+def _last_talk(receipts: Sequence[Receipt]) -> LastTalk | None:
+    if not receipts:
+        return None
+    last = max(receipts, key=lambda one: one.talk.end)
+    more = sum(one.verdict == "red" for one in receipts if one is not last)
+    return LastTalk(last.talk.guid, last.talk.title, last.verdict or "", last.why, more)
 
 
 def _tally(stations: Sequence[StationState], role: str, gauge: str | None = None) -> Tally:

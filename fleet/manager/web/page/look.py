@@ -4,6 +4,7 @@ import asyncio
 
 from attrs import evolve
 
+from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, Overview
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
@@ -13,12 +14,19 @@ from fleet.model import PresenceState
 
 
 class Look:
-    """Reads report, ledger and thumbnails, and remembers which station has which name."""
+    """Reads report, ledger, thumbnails and receipts, and remembers which station has which name."""
 
-    def __init__(self, ledger: Ledger, report: FleetReport, thumbnails: Thumbnails) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        report: FleetReport,
+        thumbnails: Thumbnails,
+        recordings: Recordings,
+    ) -> None:
         self._ledger = ledger
         self._report = report
         self._thumbnails = thumbnails
+        self._recordings = recordings
         self._ids: dict[str, str] = {}
 
     def now(self) -> float:
@@ -58,7 +66,10 @@ class Look:
         known = self._ledger.rooms.rooms.get(name)
         title = known.title if known else None
         until = self._ledger.rooms.talk_until(name, seen.at) if name else None
-        return RoomView(title or name or "No room", seen.rooms[name], seen.findings[name], until)
+        receipts = tuple(one for one in self._recordings.decided if one.room == name)
+        return RoomView(
+            title or name or "No room", seen.rooms[name], seen.findings[name], until, receipts
+        )
 
     def _pictures(self) -> Pictures:
         offset = self._report.offset

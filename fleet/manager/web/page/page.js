@@ -207,6 +207,7 @@ function fill(element, card) {
   detail.hidden = !(line && line.detail);
   put(detail, (line && line.detail) || "");
   detail.title = detail.textContent; // a wall shows its beginning
+  receipt(element, card.last_talk);
   command(element.querySelector(".command"), line && line.command);
   more(element.querySelector(".more"), card.more);
   views(element.querySelector(".views"), card);
@@ -217,6 +218,18 @@ function fill(element, card) {
   fact(element, "disk", card.disk_hours === null ? "–" : hours(card.disk_hours),
     card.disk_short ? "bad" : card.disk_hours === null ? "none" : "good");
   ages(element, card);
+}
+
+function receipt(element, last) { // of the talk that was decided last
+  const red = last ? last.more + (last.verdict === "red") : 0;
+  fact(element, "last", red ? `${red} red` : last ? last.verdict : "–", red ? "bad" : last ? "good" : "none");
+  const link = element.querySelector(".receipt");
+  link.hidden = !last || last.verdict === "green";
+  if (link.hidden) return;
+  link.href = `talks?talk=${encodeURIComponent(last.talk)}`;
+  link.dataset.verdict = last.verdict;
+  put(link, `${last.verdict}: “${last.title}”: ${last.why}`);
+  link.title = link.textContent;
 }
 
 function brief(until) { // the clock above names the time zone

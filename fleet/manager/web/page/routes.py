@@ -15,7 +15,9 @@ from typing import Final
 import attrs
 from aiohttp import web
 
+from fleet.manager.web.page.files import HEADERS, PageFile
 from fleet.manager.web.page.look import Look
+from fleet.manager.web.page.talks_page import TalksPage
 from fleet.wire import dumps
 
 log = logging.getLogger(__name__)
@@ -28,14 +30,6 @@ _FILES: Final = {
     "/page/sign-in.css": ("sign-in.css", "text/css"),
     "/page/sign-in.js": ("sign-in.js", "text/javascript"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
-}
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
 }
 _TICK: Final = 1.0
 _IDLE: Final = 10.0
@@ -53,9 +47,13 @@ class Page:
     """
 
     def __init__(
-        self, look: Look, may_still: Callable[[web.Request], bool] = lambda _: True
+        self,
+        look: Look,
+        talks: TalksPage,
+        may_still: Callable[[web.Request], bool] = lambda _: True,
     ) -> None:
         self._look = look
+        self._talks = talks
         self._may_still = may_still
         self._board = b""
         self._made = -_TICK
@@ -70,10 +68,11 @@ class Page:
         """Serve it as part of `app`."""
         here = Path(__file__).parent
         for path, (name, kind) in _FILES.items():
-            app.router.add_get(path, _File((here / name).read_bytes(), kind).serve)
+            app.router.add_get(path, PageFile((here / name).read_bytes(), kind).serve)
         app.router.add_get("/rooms.json", self._rooms)
         app.router.add_get("/events", self._events)
         app.router.add_get("/thumbnail/{station}/{role}/{instance}.jpg", self._thumbnail)
+        self._talks.add_to(app)
         app.cleanup_ctx.append(self._run)
         app.on_shutdown.append(self._end)
 
@@ -120,10 +119,10 @@ class Page:
 
     async def _rooms(self, _: web.Request) -> web.Response:
         body = await self._fresh()
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+        return web.Response(body=body, content_type="application/json", headers=HEADERS)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        headers = {**_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         self._watchers += 1
@@ -152,19 +151,5 @@ class Page:
         part = request.match_info
         jpeg = self._look.picture(part["station"], part["role"], part["instance"])
         if jpeg is None:
-            raise web.HTTPNotFound(text="no picture has come from there\n", headers=_HEADERS)
-        return web.Response(body=jpeg, content_type="image/jpeg", headers=_HEADERS)
-
-
-class _File:
-    """A file of the page, read once."""
-
-    def __init__(self, body: bytes, kind: str) -> None:
-        self._body = body
-        self._kind = kind
-
-    async def serve(self, _: web.Request) -> web.Response:
-        """The file as it is."""
-        return web.Response(
-            body=self._body, content_type=self._kind, charset="utf-8", headers=_HEADERS
-        )
+            raise web.HTTPNotFound(text="no picture has come from there\n", headers=HEADERS)
+        return web.Response(body=jpeg, content_type="image/jpeg", headers=HEADERS)
