@@ -70,21 +70,57 @@ HEALED = {
     "test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted",
     "MissingRoleFactory": "agent/test_session.py::"
     "test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there",
-    "PictureBlack": "media/test_meter.py::test_what_is_well_again_is_forgotten",
-    "DigitalSilence": "media/test_meter.py::test_what_is_well_again_is_forgotten",
+    **dict.fromkeys(
+        [
+            "PictureBlack",
+            "PictureFrozen",
+            "DigitalSilence",
+            "ChannelSilent",
+            "SoundLow",
+            "SoundHigh",
+        ],
+        "media/test_meter.py::test_what_is_well_again_is_forgotten",
+    ),
+    **dict.fromkeys(
+        ("NoPicture", "NoSound"),
+        "media/test_meter.py::test_what_comes_again_is_missed_no_more",
+    ),
+    "NotWritable": "media/test_segments.py::test_a_read_only_disk_is_the_reason",
+    "NotPermitted": "roles/test_lists.py::test_a_file_is_read_only_where_the_station_gives_it_away",
+    "CodecUnsuitable": "roles/test_copy_or_encode.py::"
+    "test_a_copy_that_was_asked_for_and_cannot_be_is_told",
+    "SecretUnsuitable": "roles/test_sync.py::"
+    "test_a_secret_that_is_no_key_fails_the_instance_with_what_to_do",
+    **dict.fromkeys(
+        ("KeyRefused", "HostKeyChanged"),
+        "roles/test_sync.py::"
+        "test_refused_keys_changed_host_keys_and_hosts_that_are_away_have_words_of_their_own",
+    ),
+    "TargetDiffers": "roles/test_sync.py::"
+    "test_a_byte_flipped_at_the_target_is_named_and_nothing_there_is_replaced",
+    "TargetMissing": "roles/test_sync.py::"
+    "test_a_storage_that_is_not_there_is_said_and_nothing_is_made_in_its_place",
+    "CopyFailed": "roles/test_sync.py::test_one_file_that_cannot_be_copied_holds_up_no_other",
+    "TargetRefused": "roles/test_stream.py::"
+    "test_an_srt_listener_gets_the_stream_with_the_passphrase_alone",
+    **dict.fromkeys(
+        ("StreamBlank", "SourceMissing"),
+        "roles/test_mix.py::"
+        "test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mixer_was_killed",
+    ),
 }
 """Reasons, and the test in which what is advised is done and it heals."""
-BY_ITSELF = {"ChildExited", "Stalled", "CrashLoop", "RoleCrashed", "FileRemoved"}
+BY_ITSELF = {"ChildExited", "Stalled", "CrashLoop", "RoleCrashed", "FileRemoved"} | {
+    *("LocalCopyFailed", "MixerEnded"),
+}
 """It is begun anew without anybody; the advice is where to read on."""
-NOTHING_TO_DO = {"SourceChanged", "ClockJumped", "OtherDisk"}
+NOTHING_TO_DO = {"SourceChanged", "ClockJumped", "OtherDisk", "MixerRestarted"} | {
+    "MetricsUnreadable",  # by whoever runs the box
+}
 NOT_TRIED = {
-    *("NoPicture", "NoSound", "DeviceBusy", "Choppy", "ChannelSilent", "SoundLow", "SoundHigh"),
-    *("PictureFrozen", "LocalCopyStopped", "LocalCopyFailed", "DiskHangs", "NotWritable"),
-    *("NotPermitted", "CodecUnsuitable", "CodecMissing", "ToolMissing", "SecretUnsuitable"),
-    *("TargetRefused", "MetricsUnreadable", "BlockedRole", "InvalidConfiguration"),
-    *("CopyFailed", "HostKeyChanged", "KeyRefused", "MixerEnded", "MixerRestarted"),
-    *("SourceMissing", "StreamBlank", "TargetDiffers", "TargetHangs", "TargetMissing"),
-    *("TargetNotWritable", "TargetUnsuitable"),
+    *("DeviceBusy", "Choppy", "LocalCopyStopped", "DiskHangs", "CodecMissing", "ToolMissing"),
+    *("BlockedRole", "InvalidConfiguration"),
+    *("TargetHangs", "TargetNotWritable", "TargetUnsuitable"),
 }
 """Their sentence is tested where they are given; that it heals is not."""
 

@@ -130,11 +130,32 @@ def test_a_source_that_never_had_sound_is_missed_where_some_is_expected(
     assert [trouble.reason for trouble in meter.troubles(11)] == reasons
 
 
-def test_what_is_well_again_is_forgotten() -> None:
-    bad = {"lavfi.blackframe.pblack": "100", "lavfi.signalstats.YMAX": "0", **ZERO}
-    meter = watch(Meter(THRESHOLDS["camera"]), bad, 0, 60)
-    assert len(meter.troubles(60)) == 2
-    assert watch(meter, {}, 61, 0).troubles(61) == []
+@pytest.mark.parametrize(
+    ("different", "reason"),
+    [
+        ({"lavfi.blackframe.pblack": "100"}, "PictureBlack"),
+        ({"lavfi.signalstats.YMAX": "0"}, "PictureFrozen"),
+        (ZERO, "DigitalSilence"),
+        ({"lavfi.astats.1.Peak_level": "-inf"}, "ChannelSilent"),
+        ({"lavfi.r128.S": "-48.0"}, "SoundLow"),
+        ({"lavfi.r128.S": "-13.0"}, "SoundHigh"),
+    ],
+)
+def test_what_is_well_again_is_forgotten(different: dict[str, str], reason: str) -> None:
+    meter = watch(Meter(THRESHOLDS["camera"]), different, 0, 60)
+    assert [trouble.reason for trouble in meter.troubles(60)] == [reason]
+    assert watch(meter, {}, 61, 10).troubles(71) == []
+
+
+@pytest.mark.parametrize(("kept", "reason"), [("lavfi.r", "NoPicture"), ("lavfi.b", "NoSound")])
+def test_what_comes_again_is_missed_no_more(kept: str, reason: str) -> None:
+    meter = watch(Meter(THRESHOLDS["camera"]), {}, 0, 1)
+    others = {name: value for name, value in FINE.items() if name.startswith(kept)}
+    for now in range(2, 14):
+        for name, value in others.items():
+            meter.feed(f"{name}={value}", now)
+    assert [trouble.reason for trouble in meter.troubles(13)] == [reason]
+    assert watch(meter, {}, 14, 1).troubles(15) == []
 
 
 def test_a_moment_of_motion_or_sound_begins_the_count_anew() -> None:

@@ -428,8 +428,12 @@ async def test_a_read_only_disk_is_the_reason(
     host = make_host()
     host.recordings = small_disk.path
     small_disk.run("mount -o remount,ro /mnt")
+    role = Record(host, record_settings())
     with pytest.raises(Failed, match=r"NotWritable.*read-only"):
-        await Record(host, record_settings()).start()
+        await role.start()
+    small_disk.run("mount -o remount,rw /mnt")
+    await role.start()
+    await role.stop()
 
 
 def again(make_host: MakeHost, host: RealHost) -> RealHost:

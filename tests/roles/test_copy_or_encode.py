@@ -123,6 +123,11 @@ async def test_a_copy_that_was_asked_for_and_cannot_be_is_told(
             await Record(host, record_settings(source=source, video_codec="copy")).start()
     assert failed.value.reason == "CodecUnsuitable"
     assert list(host.recordings.iterdir()) == [], "what nobody can read is not left behind"
+    with offered("vp8", "opus") as url:  # as it says
+        source = {"type": "url", "url": url}
+        role = Record(make_host(), record_settings(source=source, video_codec="auto"))
+        await role.start()
+        await role.stop()
 
 
 async def test_a_recording_that_cannot_be_looked_at_goes_on(

@@ -172,6 +172,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
                 )
                 assert await role.update(moved)
                 await until(lambda: eyes.now == ("red", "red"), role)
+                await until(lambda: host.noted[0] != "SourceMissing", role)
                 assert child(host, "mixer").pid == mixer, "it went on meanwhile"
             assert eyes.process.poll() is None, "who reads the program was never cut off"
     scratch = tmp_path / "tone.wav"

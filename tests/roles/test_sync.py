@@ -264,6 +264,14 @@ async def test_refused_keys_changed_host_keys_and_hosts_that_are_away_have_words
     said = await trouble(role, host, until, "HostKeyChanged")
     assert "nothing was sent" in said
     assert verified(host) == 0
+    await role.stop()
+
+    host = make_host("c", role="sync")
+    host.secrets["sync-key"] = server.secret
+    role = made(host, server.target(storage, host_key=public(server.host_key)))  # as it says
+    await role.start()
+    await until(lambda: verified(host) == 2, role)
+    recording(host, 3)
     server.close()
     await role.now(CopyNow())
     said = await trouble(role, host, until, "TargetUnreachable")
@@ -372,8 +380,12 @@ async def test_one_file_that_cannot_be_copied_holds_up_no_other(
     await role.start()
     await until(lambda: verified(host) == 1, role)
     assert (room / second.name).exists()
-    await until(lambda: host.noted[0] is not None, role)
+    said = await trouble(role, host, until, "CopyFailed")
     assert first.exists()
+    assert "locked" in said
+    (room / "locked").unlink()
+    await role.now(CopyNow())
+    await until(lambda: verified(host) == 2, role)
     await role.stop()
 
 
@@ -390,6 +402,8 @@ async def test_a_secret_that_is_no_key_fails_the_instance_with_what_to_do(
         await role.start()
     assert failed.value.reason == "SecretUnsuitable"
     assert "ssh-keygen" in failed.value.message
+    host.secrets["sync-key"] = key(tmp_path / "another")
+    await role.start()
     await role.stop()
 
 
