@@ -102,11 +102,18 @@ def names(home: Home) -> frozenset[str]:
     return frozenset(load(file, ClientFile).contexts if file.exists() else ())
 
 
-def keep(name: str, context: Context, password: str, ca: str | None, home: Home) -> Path:
+def keep(
+    name: str,
+    context: Context,
+    password: str,
+    ca: str | None,
+    home: Home,
+    current: bool = False,
+) -> Path:
     """Keep how to reach a fleet, under this name, for its owner alone; the file.
 
     `password` and `ca` (PEM) go into files beside it; what else it says stays, with its comments.
-    It is the one that is used by itself where the file had no choice yet.
+    It is the one that is used by itself where it is `current`, or the file had no choice yet.
 
     Raises:
         BadSettings: the file cannot be used, or not be written.
@@ -126,6 +133,8 @@ def keep(name: str, context: Context, password: str, ca: str | None, home: Home)
             load(file, ClientFile)
         said = tomlkit.parse(read_text(file) if there else "")
         said.setdefault("context", name)
+        if current:
+            said["context"] = name
         found = said.setdefault("contexts", tomlkit.table(is_super_table=True))
         found[name] = {key: value for key, value in entry.items() if value is not None}
         new = [one for one in (file.parent, *file.parent.parents) if not one.exists()]

@@ -65,8 +65,11 @@ class UserRemoveArguments:
 
 @frozen
 class UserResult:
-    """What was done. `rights`: None for who was removed; `notes`: what to know, or do besides."""
+    """What was done. `rights`: None for who was removed; `notes`: what to know, or do besides;
+    `at_broker`: whether the broker knows it too.
+    """
 
     name: str
     rights: str | None
     notes: tuple[str, ...] = ()
+    at_broker: bool = False

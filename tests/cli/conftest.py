@@ -46,12 +46,17 @@ class Fleet:
         return self._programs.environment(**(base | dict(env)))
 
     async def __call__(
-        self, *args: str | Path, timeout: float = 30, env: Mapping[str, str] = {}
+        self,
+        *args: str | Path,
+        timeout: float = 30,
+        env: Mapping[str, str] = {},
+        stdin: str = "",
     ) -> Outcome:
-        (out, into), (err, beside) = os.pipe(), os.pipe()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        process = self._start(args, env, (nothing, into, beside))
-        for end in (nothing, into, beside):
+        """`stdin`: what it can read there, less than a pipe holds."""
+        (out, into), (err, beside), (theirs, ours) = os.pipe(), os.pipe(), os.pipe()
+        process = self._start(args, env, (theirs, into, beside))
+        os.write(ours, stdin.encode())
+        for end in (theirs, ours, into, beside):
             os.close(end)
         try:
             async with asyncio.timeout(timeout):

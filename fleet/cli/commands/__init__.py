@@ -46,6 +46,10 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "adopt": "Want of a station what it runs; for a retired one that is back.",
         "retire": "Want nothing more of stations, and forget them.",
     },
+    "People": {
+        "login": "Keep who you are to a fleet, so that no command needs it again.",
+        "user": "Say who may do what.",
+    },
 }
 """Heading -> command -> a sentence, as `fleet --help` shows them."""
 COMMANDS: Final = {name: about for group in GROUPS.values() for name, about in group.items()}

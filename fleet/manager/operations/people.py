@@ -39,16 +39,17 @@ async def user_add(desk: Desk, caller: str, asked: UserAddArguments) -> UserResu
     for room in sorted(rights.rooms - rooms):
         hint = close_match(room, sorted(rooms))
         notes.append(f"there is no room {room!r} yet{hint}")
-    return UserResult(asked.name, str(rights), tuple(notes))
+    return UserResult(asked.name, str(rights), tuple(notes), people.at_broker)
 
 
 async def user_passwd(desk: Desk, caller: str, asked: UserPasswdArguments) -> UserResult:
     """Another password."""
     people = desk.people
     notes = await people.passwd(caller, asked.name, people.unsealed(asked.password))
-    return UserResult(asked.name, str(people.let_in(asked.name)), tuple(notes))
+    return UserResult(asked.name, str(people.let_in(asked.name)), tuple(notes), people.at_broker)
 
 
 async def user_remove(desk: Desk, caller: str, asked: UserRemoveArguments) -> UserResult:
     """Take somebody off the list."""
-    return UserResult(asked.name, None, tuple(await desk.people.remove(caller, asked.name)))
+    notes = await desk.people.remove(caller, asked.name)
+    return UserResult(asked.name, None, tuple(notes), desk.people.at_broker)

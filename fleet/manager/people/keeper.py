@@ -6,6 +6,7 @@ into it is in it too, so that there always is an admin.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -95,6 +96,11 @@ class People:
         return sorted(self._ledger.people.values(), key=lambda one: natural(one.name))
 
     @property
+    def at_broker(self) -> bool:
+        """Whether the broker has the list too."""
+        return self._accounts is not None
+
+    @property
     def key(self) -> str:
         """What a password is sealed with on its way here."""
         return self._key.public
@@ -181,7 +187,7 @@ class People:
         if len(password) > passwords.MOST:
             return False
         if not self._nobodys:
-            self._nobodys = await self._work(lambda: passwords.hashed(passwords.made()))
+            self._nobodys = await self._work(lambda: passwords.hashed(secrets.token_hex()))
         kept = (one and one.password) or self._nobodys
         fits = await self._work(lambda: passwords.is_it(password, kept))
         # Whoever changed it meanwhile has signed everybody else out.

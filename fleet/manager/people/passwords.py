@@ -17,8 +17,6 @@ _N, _R, _P = 2**14, 8, 5
 _SALT_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _MAX_MEMORY: Final = 64 * 1024 * 1024
-_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
-"""None that is taken for another."""
 
 
 class BadPassword(ValueError):
@@ -38,12 +36,6 @@ def checked(password: str) -> str:
     if not password.isprintable():
         raise BadPassword("a password has no control characters")
     return password
-
-
-def made() -> str:
-    """One that nobody can guess and anybody can type: 78 bits in four groups of letters."""
-    groups = ("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
-    return "-".join(groups)
 
 
 def hashed(password: str) -> str:
