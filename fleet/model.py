@@ -46,6 +46,8 @@ MAX_SPANS: Final = 100
 """Stretches of one kind that are told of one segment."""
 MAX_STOPS: Final = 100
 """Instances of a station that can be stopped by hand at once."""
+MAX_KEY_FRAMES: Final = 64
+"""Groups of even key frames that are told of one segment."""
 MAX_LISTED: Final = 1000
 """Addresses, devices, roles or problems that one message can list."""
 EXEC: Final = "exec"
@@ -581,6 +583,17 @@ class SegmentCheck:
     skipped: Annotated[str, Meta(max_length=500)] | None = None
 
 
+@frozen
+class KeyFrames:
+    """Key frames that follow each other evenly: when the first is shown, seconds from each to the
+    next, and how many they are.
+    """
+
+    first: float
+    every: float
+    count: Annotated[int, Meta(ge=1, le=MAX_REVISION)]
+
+
 SegmentEnd = Literal["full", "stopped", "source lost", "crash"]
 """Why there is no more of a segment."""
 
@@ -591,7 +604,9 @@ class Segment:
 
     `number` rises by one within an `index`, which is random text and new whenever the station
     begins its index anew; `file`: below the station's recordings; `begin`, `end`: by the packets'
-    times; `gap`: seconds to the one before of its instance; `ended`: why there is no more of it.
+    times; `gap`: seconds to the one before of its instance; `ended`: why there is no more of it;
+    `start`, `keys`: the least time in its packets, and its key frames, both in seconds of the
+    file's own time; None and empty in an index of an earlier agent.
     """
 
     index: Boot
@@ -608,6 +623,8 @@ class Segment:
     checksum: ShortText | None
     gap: float | None
     ended: SegmentEnd
+    start: float | None = None
+    keys: Annotated[tuple[KeyFrames, ...], Meta(max_length=MAX_KEY_FRAMES)] = ()
     check: SegmentCheck | None = None
     """None until it was read back."""
 

@@ -91,6 +91,75 @@ class Receipt:
 
 
 @frozen
+class CutFile:
+    """A file of a piece. `file`: below the directory that has one for each room, where copies go;
+    `begin`: of the file; `in_point`, `out_point`: seconds from there.
+
+    `start`: what the file's own clock says at its begin, in seconds; `key`: seconds from there of
+    the last key frame at or before the in point; `rate`: pictures a second; each None where it is
+    not known.
+    """
+
+    file: str
+    begin: datetime
+    in_point: float
+    out_point: float
+    start: float | None
+    key: float | None
+    rate: float | None
+
+
+@frozen
+class CutPiece:
+    """One stretch of a talk without a cut in it."""
+
+    begin: datetime
+    end: datetime
+    files: tuple[CutFile, ...]
+
+
+@frozen
+class CutList:
+    """Where one talk lies. `begin`, `end`: by marks, else by the schedule; `missing`: seconds that
+    no file of it has; `notes`: what is odd about the marks.
+    """
+
+    talk: ScheduledTalk
+    room: str
+    begin: datetime
+    end: datetime
+    station: str | None
+    """Whose files they are, None where there are none."""
+    instance: str | None
+    is_program: bool
+    """Whether that is what the mixer shows."""
+    pieces: tuple[CutPiece, ...]
+    missing: float
+    is_covered: bool
+    """To five seconds."""
+    gaps: tuple[Gap, ...] = ()
+    marks: tuple[CutMark, ...] = ()
+    """Those that counted."""
+    notes: tuple[str, ...] = ()
+
+
+@frozen
+class CutListArguments:
+    """Operation `cutlist`: of these talks, or of all that are over and may be published."""
+
+    talks: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
+
+
+@frozen
+class CutListResult:
+    """The cut lists, by time. `at`: when; `timezone`: the conference's."""
+
+    lists: tuple[CutList, ...]
+    at: datetime
+    timezone: str = "UTC"
+
+
+@frozen
 class TalkReceipt:
     """A receipt in short. `guid` and `title` are the talk's."""
 

@@ -68,6 +68,8 @@ async def test_of_a_sound_file_nothing_is_found_but_how_loud_it_is(tmp_path: Pat
     assert (held.end - held.begin).total_seconds() == pytest.approx(2, abs=0.1)
     assert held.bytes == file.stat().st_size
     assert held.checksum.startswith("xxh3-128:")
+    assert [(one.every, one.count) for one in held.keys] == [(1.0, 2)]
+    assert held.start <= held.keys[0].first < held.start + 0.1
 
 
 async def test_a_muted_channel_and_black_are_found_with_their_times(

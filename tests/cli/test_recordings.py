@@ -153,5 +153,31 @@ async def test_nothing_is_lost_by_a_manager_that_was_away_and_nothing_counted_tw
         assert f"start at {clock} by anonymous (late)" in (await fleet("receipt", "guid-1")).out
         assert (await fleet("mark", "hall1", "start", "--at", "noonish")).code == 2
         assert (await fleet("receipt", "guid-7")).code == 2
+
+        said = await fleet("cutlist", "1")
+        found = json.loads(said.out)["lists"][0]
+        assert (said.code, found["missing"], found["is_covered"]) == (0, 0.0, True)
+        assert [(one["file"], one["in_point"]) for one in found["pieces"][0]["files"]] == [
+            ("hall1/record/main-2.ts", 120.0),
+            ("hall1/record/main-3.ts", 0.0),
+            ("hall1/record/main-4.ts", 0.0),
+        ]
+        said = await fleet("cutlist", "--format", "ffconcat")
+        assert said.lines[:2] == ["ffconcat version 1.0", "# Opening"]
+        assert "file 'hall1/record/main-3.ts'" in said.lines
+        assert "does not tell where its files begin" in said.err
+        said = await fleet("cutlist", "--format", "edl", "--directory", tmp_path)
+        written = tmp_path / f"hall1-{begin:%Y%m%dT%H%M}Z-1.edl"
+        assert written.read_text().splitlines()[3].split() == [
+            *("001", "AX", "AA/V", "C"),
+            *("00:02:00:00", "00:10:00:00", "00:00:00:00", "00:08:00:00"),
+        ]
+        clock = (begin + 55 * MINUTE).strftime("%H:%M:%S")
+        await fleet("mark", "hall1", "end", "--at", clock)
+        said = await fleet("cutlist", "guid-1")
+        assert said.code == 3
+        assert "300 s are not in record/main of hall1-cam" in said.err
+        assert (await fleet("cutlist", "guid-2")).code == 2
+        assert (await fleet("cutlist", "--directory", tmp_path)).code == 2
     finally:
         answering.cancel()

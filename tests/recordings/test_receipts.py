@@ -30,7 +30,8 @@ def kept(first: float, last: float, copied: bool | None = True, **more: Any) -> 
     file = f"main-{first}.ts"
     segment = Segment(
         *("index", 1, file, "hall1", "record", values["instance"], at(first), at(last)),
-        *(1000, (), 0, None, None, values["ended"], values["check"]),
+        *(1000, (), 0, None, None, values["ended"]),
+        check=values["check"],
     )
     return Kept(values.get("station", "hall1-cam"), segment, copied)
 

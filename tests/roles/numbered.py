@@ -71,6 +71,11 @@ def _beeps(file: Path) -> list[float]:
     return [float(at) for at in re.findall(rb"silence_end: ([\d.]+)", said)]
 
 
+def which(file: Path) -> list[int]:
+    """The number of every picture, in the order in which they are seen."""
+    return [number for _, number in _numbers(file)]
+
+
 def shown(file: Path, settled: float = 0.0) -> Shown:
     """Look at every picture of `file`, but for the first `settled` seconds."""
     seen = list(_numbers(file))

@@ -292,6 +292,8 @@ class IndexKeeper:
             held.checksum,
             None,
             ended,
+            held.start,
+            held.keys,
         )
 
     async def read_back(self) -> bool:

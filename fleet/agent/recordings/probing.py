@@ -2,22 +2,27 @@
 
 import json
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import xxhash
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from fleet.agent.box.decoding import idle
 from fleet.media.began import NoTime, began
-from fleet.model import MAX_SPANS, SegmentStream
+from fleet.model import MAX_KEY_FRAMES, MAX_SPANS, KeyFrames, SegmentStream
 
 _HOLE: Final = 0.06
 """Seconds by which a packet is late where one is missing: sound of 48 kHz has one in 0.02 s."""
 _CHUNK: Final = 1 << 20
 _MOST_STREAMS: Final = 16
 _FIRST_LOOK: Final = 60.0
+_MOST_KEYS: Final = 10_000
+_EVEN: Final = 0.002
+"""Seconds by which key frames may be early or late and are even nevertheless: Matroska has whole
+milliseconds."""
 
 
 @define
@@ -36,10 +41,14 @@ class PacketTrack:
     holes: list[tuple[float, float]] = field(factory=list)
     missing: int = 0
     """Packets that should lie in the holes."""
+    keys: list[float] = field(factory=list)
+    """When its key frames are shown, as far as is told."""
     _dts: float = 0.0
 
-    def packet(self, pts: float, dts: float, length: float) -> None:
+    def packet(self, pts: float, dts: float, length: float, *, is_key: bool = False) -> None:
         """One more of it."""
+        if is_key and self.kind == "video" and len(self.keys) < _MOST_KEYS:
+            self.keys.append(pts)
         if not self.packets:
             self.first = self.last = pts
         else:
@@ -74,6 +83,31 @@ class Probe:
     def of(self, kind: str) -> list[PacketTrack]:
         """Its tracks of this kind."""
         return [one for one in self.tracks if one.kind == kind]
+
+    @property
+    def keys(self) -> tuple[KeyFrames, ...]:
+        """Of the first picture."""
+        return evenly(self.of("video")[0].keys if self.of("video") else ())
+
+
+def evenly(keys: Iterable[float]) -> tuple[KeyFrames, ...]:
+    """Key frames in as few words as fit a message; of uneven ones those at the end are left out.
+
+    >>> evenly([1.4, 3.4, 5.4, 6.0])
+    (KeyFrames(first=1.4, every=2.0, count=3), KeyFrames(first=6.0, every=0.0, count=1))
+    """
+    runs: list[KeyFrames] = []
+    for at in sorted(keys):
+        last = runs[-1] if runs else None
+        if last is not None and last.count == 1:
+            runs[-1] = KeyFrames(last.first, round(at - last.first, 6), 2)
+        elif last is not None and abs(last.first + last.every * last.count - at) < _EVEN:
+            runs[-1] = evolve(last, count=last.count + 1)
+        elif len(runs) == MAX_KEY_FRAMES:
+            break
+        else:
+            runs.append(KeyFrames(round(at, 6), 0.0, 1))
+    return tuple(runs)
 
 
 def probe(file: Path) -> Probe:
@@ -124,7 +158,7 @@ def _tracks(file: Path) -> list[PacketTrack]:
                 )
     except (ValueError, KeyError, AttributeError):
         return []
-    entries = "packet=stream_index,pts_time,dts_time,duration_time"
+    entries = "packet=stream_index,pts_time,dts_time,duration_time,flags"
     argv = ["ffprobe", "-v", "quiet", "-show_entries", entries, "-of", "compact=p=0"]
     with subprocess.Popen([*argv, f"file:{file}"], stdout=subprocess.PIPE, text=True) as asked:
         idle(asked.pid)
@@ -135,9 +169,9 @@ def _tracks(file: Path) -> list[PacketTrack]:
             dts = _number(said.get("dts_time"))
             at = dts if pts is None else pts
             if track is not None and at is not None:
-                track.packet(
-                    at, at if dts is None else dts, _number(said.get("duration_time")) or 0
-                )
+                length = _number(said.get("duration_time")) or 0
+                is_key = said.get("flags", "").startswith("K")
+                track.packet(at, at if dts is None else dts, length, is_key=is_key)
     return list(tracks.values())
 
 

@@ -65,6 +65,15 @@ def reads(configs: Configs) -> dict[Running, set[Running]]:
     return found
 
 
+def programs(configs: Configs) -> set[Running]:
+    """The recordings of what a mixer shows."""
+    return {
+        one
+        for one, sources in reads(configs).items()
+        if one.role == "record" and any(source.role == "mix" for source in sources)
+    }
+
+
 def hosts(roles: Iterable[Roles]) -> set[str]:
     """Every host that some instance reads."""
     return {

@@ -1,13 +1,18 @@
 """What was recorded of the talks, and marks, as people ask for them."""
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from fleet.manager.conference import readers
 from fleet.manager.operations.desk import Desk
 from fleet.manager.recordings.coverage import TOLERANCE
+from fleet.manager.recordings.cutting import cut_lists
 from fleet.model import InvalidArguments
 from fleet.operations import (
+    CutListArguments,
+    CutListResult,
     CutMark,
     MarkArguments,
     MarkResult,
@@ -21,6 +26,8 @@ from fleet.strict import close_match
 log = logging.getLogger(__name__)
 
 _FAR = timedelta(days=3650)
+_LATE = timedelta(hours=3)
+"""How much later than it was to end a talk may be marked to end."""
 
 
 async def recordings(desk: Desk, caller: str, asked: RecordingsArguments) -> RecordingsResult:  # noqa: ARG001
@@ -30,16 +37,29 @@ async def recordings(desk: Desk, caller: str, asked: RecordingsArguments) -> Rec
         room = desk.find_room(asked.room)
         talks = [one for one in talks if one[0] == room]
     if asked.talk is not None:
-        known = {name for _, one in talks for name in _names(one) if name}
-        talks = [(room, one) for room, one in talks if asked.talk in _names(one)]
-        if not talks:
-            hint = close_match(asked.talk, sorted(known)) or "; fleet schedule --json has them all"
-            raise InvalidArguments(f"the schedule has no talk {asked.talk!r}{hint}")
+        talks = _found(talks, asked.talk)
     now = datetime.now(ZoneInfo(desk.timezone))
     found = await desk.recordings.receipts(talks, now)
     if asked.missing:
         found = tuple(one for one in found if is_missing(one, now))
     return RecordingsResult(found, now.astimezone(UTC), desk.timezone)
+
+
+def _found(
+    talks: Iterable[tuple[str, ScheduledTalk]], text: str
+) -> list[tuple[str, ScheduledTalk]]:
+    """Those that people call so.
+
+    Raises:
+        InvalidArguments: there is none.
+    """
+    talks = list(talks)
+    found = [(room, one) for room, one in talks if text in _names(one)]
+    if not found:
+        known = {name for _, one in talks for name in _names(one) if name}
+        hint = close_match(text, sorted(known)) or "; fleet schedule --json has them all"
+        raise InvalidArguments(f"the schedule has no talk {text!r}{hint}")
+    return found
 
 
 def _names(talk: ScheduledTalk) -> tuple[str | None, ...]:
@@ -52,6 +72,35 @@ def is_missing(receipt: Receipt, now: datetime) -> bool:
     if receipt.talk.end > now or receipt.talk.do_not_record or receipt.verdict is None:
         return False
     return not receipt.coverage or receipt.coverage[0].missing > TOLERANCE.total_seconds()
+
+
+async def cutlist(desk: Desk, caller: str, asked: CutListArguments) -> CutListResult:  # noqa: ARG001
+    """Where in which files the talks lie that are asked for, or all that are over."""
+    now = datetime.now(ZoneInfo(desk.timezone))
+    talks = list(desk.ledger.rooms.all_talks())
+    wanted = [talk for _, talk in talks if talk.begin < now and not talk.do_not_record]
+    if asked.talks:
+        wanted = [talk for text in asked.talks for _, talk in _found(talks, text)]
+    for talk in wanted:
+        if talk.do_not_record:
+            raise InvalidArguments(f"{talk.title!r} must not be recorded: no list has it")
+    if not wanted:
+        return CutListResult((), now, desk.timezone)
+    of_time = await desk.recordings.of_time(
+        min(talk.begin for talk in wanted), max(talk.end for talk in wanted) + _LATE
+    )
+    configs = {
+        id_: (entry.facts, entry.config.roles)
+        for id_ in desk.ledger
+        if (entry := desk.ledger[id_]).config is not None
+    }
+    programs = {
+        (desk.name(one.id), f"{one.role}/{one.instance}") for one in readers.programs(configs)
+    }
+    found = cut_lists(talks, of_time.kept, of_time.marks, programs)
+    guids = {talk.guid for talk in wanted}
+    lists = [one for one in found if one.talk.guid in guids and (asked.talks or one.end <= now)]
+    return CutListResult(tuple(lists), now, desk.timezone)
 
 
 async def mark(desk: Desk, caller: str, asked: MarkArguments) -> MarkResult:
