@@ -29,6 +29,7 @@ MAY = {
     "talk": ROOM,
     "schedule": EVERYBODY,
     "recordings": EVERYBODY,
+    "cutlist": EVERYBODY,
     "mark": ROOM,
     "doctor": EVERYBODY,
     "check": EVERYBODY,

@@ -115,7 +115,8 @@ def _segment(room: str, seat: str, begin: datetime, number: int, **more: Any) ->
     file = f"{room}/{seat}/{begin:%Y-%m-%dT%H%M%SZ}.ts"
     return Segment(
         *("index", 1 + number, file, room, "record", "main", begin, begin + _FILE),
-        *(180_000_000, (), 4500, None, 0.0, "full", _FINE),
+        *(180_000_000, (), 4500, None, 0.0, "full"),
+        check=_FINE,
     )
 
 

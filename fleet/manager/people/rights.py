@@ -115,6 +115,7 @@ NEEDS: Final[Mapping[str, Reach | Callable[[str, Any], Reach]]] = {
     "talk": Reach.ROOM,
     "schedule": Reach.READ,
     "recordings": Reach.READ,
+    "cutlist": Reach.READ,
     "mark": Reach.ROOM,
     "stop": Reach.ROOM,
     "start": Reach.ROOM,
