@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
 from fleet.manager.people.rights import NEEDS, BadRights, Reach, Rights, least, reach
@@ -31,6 +32,9 @@ MAY = {
     "recordings": EVERYBODY,
     "cutlist": EVERYBODY,
     "mark": ROOM,
+    "stop": ROOM,
+    "start": ROOM,
+    "restart": ROOM,
     "doctor": EVERYBODY,
     "check": EVERYBODY,
     "user_list": EVERYBODY,
@@ -47,7 +51,15 @@ ASKED = {
 
 
 def test_every_operation_says_what_it_needs_and_is_tried_here() -> None:
-    assert NEEDS.keys() == OPERATIONS.keys() == MAY.keys()
+    assert NEEDS.keys() == OPERATIONS.keys()
+    assert MAY.keys() == NEEDS.keys(), "say here too who may ask for it"
+
+
+def test_what_reaches_a_room_says_which() -> None:
+    for operation, (arguments, _) in OPERATIONS.items():
+        if NEEDS[operation] is Reach.ROOM:
+            names = {one.name for one in attrs.fields(arguments)}
+            assert names & {"room", "station", "target"}, operation
 
 
 @pytest.mark.parametrize("operation", MAY)
