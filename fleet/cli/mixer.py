@@ -1,36 +1,40 @@
 """The one mixer of a room: which one is meant, what it is told, and what it then shows."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import typer
 
-from fleet.cli.connection import REACH, Line, NoSuchStation, StationDenied, connect, manager_on
-from fleet.cli.station import ask, find
+from fleet.cli.connection import REACH, Line, Manager, NoSuchStation, connect, manager_on
+from fleet.cli.station import for_station
 from fleet.cli.sync import near
 from fleet.cli.terminal import print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import counted
+from fleet.operations import AudioArguments, CutArguments, MixerShown, RoomMixer
 
 _ROLE: Final = "mix"
-_SECONDS: Final = 10
-"""A cut that takes longer is none."""
+ARGUMENTS: Final[Mapping[str, Callable[..., Any]]] = {
+    "mixer": RoomMixer,
+    "live": RoomMixer,
+    "blank": RoomMixer,
+    "audio": AudioArguments,
+    "cut": CutArguments,
+}
 
 
-def tell(
-    ctx: typer.Context, room: str, command: str, arguments: Mapping[str, Any], *, json: bool
-) -> None:
-    """Have a room's mixer do something, and say what it shows then."""
+def tell(ctx: typer.Context, room: str, operation: str, *arguments: Any, json: bool) -> None:
+    """Have a room's mixer do something, and say what it shows then.
 
-    async def work(line: Line) -> Any:
-        id_, instance = await _mixer(line, room)
-        station = await find(line, id_)
-        reply = await ask(line, station, _ROLE, command, arguments, instance, _SECONDS)
-        if reply.error is not None:
-            raise StationDenied(reply.error)
-        return reply.result
+    `arguments`: of the operation, after the mixer.
+    """
+
+    async def work(line: Line) -> MixerShown:
+        manager = await manager_on(line, REACH)
+        asked = ARGUMENTS[operation](await _mixer(manager, room), *arguments)
+        return await for_station(manager, operation, asked, MixerShown)
 
     shown = asyncio.run(connect(ctx.obj.access(), work))
     if json:
@@ -39,9 +43,9 @@ def tell(
         say(clean(f"{room}: {told(shown)}"))
 
 
-async def _mixer(line: Line, room: str) -> tuple[str, str]:
-    """Id of its station, and instance."""
-    stations = (await (await manager_on(line, REACH)).status()).stations
+async def _mixer(manager: Manager, room: str) -> str:
+    """Id of its station."""
+    stations = (await manager.status()).stations
     there = [one for one in stations if room in (one.room, one.name, one.id)]
     if not there:
         rooms = sorted({one.room for one in stations if one.room})
@@ -60,28 +64,23 @@ async def _mixer(line: Line, room: str) -> tuple[str, str]:
         raise NoSuchStation(
             f"{room} has {several}: name the station instead of the room, or call one:{lines}"
         )
-    station, instance = mixers[0]
-    return station.id, instance
+    return mixers[0][0].id
 
 
-def told(shown: Any) -> str:
+def told(shown: MixerShown) -> str:
     """What a mixer shows, in a line.
 
-    >>> told({"composite": "side_by_side", "a": "slides", "b": "cam", "audio": "cam", "live": True,
-    ...       "sources": {"cam": True, "slides": False}})
+    >>> there = {"cam": True, "slides": False}
+    >>> told(MixerShown("side_by_side", "slides", "cam", "cam", True, there))
     'live; side_by_side of slides and cam, sound of cam; nothing comes from slides'
     """
-    if not isinstance(shown, Mapping):
-        return "did it"
-    picture = f"{shown.get('composite') or 'another composite'} of {shown.get('a')}"
-    if shown.get("composite") != "fullscreen":
-        picture += f" and {shown.get('b')}"
+    picture = f"{shown.composite or 'another composite'} of {shown.a}"
+    if shown.composite != "fullscreen":
+        picture += f" and {shown.b}"
     parts = [
-        "live" if shown.get("live") else "blank",
-        f"{picture}, sound of {shown.get('audio') or 'none'}",
+        "live" if shown.live else "blank",
+        f"{picture}, sound of {shown.audio or 'none'}",
     ]
-    sources = shown.get("sources")
-    present = sources if isinstance(sources, Mapping) else {}
-    if absent := [str(name) for name, there in present.items() if not there]:
+    if absent := [name for name, there in shown.sources.items() if not there]:
         parts.append(f"nothing comes from {', '.join(absent)}")
     return "; ".join(parts)

@@ -148,6 +148,7 @@ class ManagerRun:
         self._guard.keep("convergence", self._session.push)
         self._guard.keep("rollouts", self._session.roll)
         self._guard.keep("stops", self._session.stop_by_hand)
+        self._guard.keep("mixers", self._session.mixers.keep)
         self._guard.keep("schedule", self._schedule.keep)
         optouts = OptOuts(self._ledger, self._inventory, self._session.asker)
         self._guard.keep("opt-outs", optouts.keep)

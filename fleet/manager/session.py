@@ -18,6 +18,7 @@ from typing import Any, Final
 from fleet.manager.access.broker import ANSWERS, BrokerAccounts
 from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
+from fleet.manager.mixers import Mixers
 from fleet.manager.operations.desk import Desk
 from fleet.manager.people.keeper import People
 from fleet.manager.recordings.keeper import Recordings
@@ -90,6 +91,7 @@ class ManagerSession:
         )
         self.asker = StationAsker(topics, self.boot)
         self.recordings = Recordings(ledger, inventory, self.asker)
+        self.mixers = Mixers(ledger, inventory, self.asker)
         self._stops = StopPusher(topics, ledger, inventory)
         self._requests = OperatorRequests(
             Desk(
@@ -103,6 +105,7 @@ class ManagerSession:
                 self.asker,
                 self.recordings,
                 people,
+                self.mixers,
                 self._stops.changed,
             )
         )

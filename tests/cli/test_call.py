@@ -362,8 +362,21 @@ async def test_what_the_broker_forbids_is_forbidden(
         await drilled(broker, stranger, programs, tmp_path)
         args = ("--broker", broker.url, "call", STATION, "station", "info")
         found = await fleet(*args)
-    assert (found.code, found.out) == (1, "")
-    assert "Forbidden: the broker does not let 'anonymous' do this" in found.err
+        assert (found.code, found.out) == (1, "")
+        assert "Forbidden: the broker does not let 'anonymous' do this" in found.err
+        # Whom the broker keeps from the stations is answered through the manager.
+        await programs.manager(broker).says("connected")
+        asked = await fleet(
+            *args[:2], "call", STATION, "station", "restart", "role=x", "instance=y"
+        )
+        history = await fleet(*args[:2], "history", STATION, "--json")
+        found = await fleet(*args)
+    assert (asked.code, found.code) == (1, 0)
+    assert "x/y" in asked.err
+    assert "hostname" in found.out
+    assert ("call", "anonymous", 'station restart {"role":"x","instance":"y"}') in [
+        (one["kind"], one["by"], one["text"]) for one in json.loads(history.out)["events"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "mark": "Say where a recording begins, ends or is to be cut.",
         "schedule": "Show the talks of the rooms; check a schedule before it is used.",
         "cut": "Have a room's mixer show its sources otherwise.",
+        "audio": "Have another source of a room's mixer heard.",
         "blank": "Blank a room's stream: black and silence leave.",
         "live": "Show a room's program on its stream again.",
         "talk": "Say whether a talk is on: then silence and black are alarms.",

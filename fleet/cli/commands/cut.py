@@ -31,8 +31,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell the mixer."""
-    given = {"composite": composite, "a": a, "b": b}
-    if any(given.values()):
-        tell(ctx, room, "cut", given, json=json)
+    if composite or a or b:
+        tell(ctx, room, "cut", composite, a, b, json=json)
     else:
-        tell(ctx, room, "get", {}, json=json)
+        tell(ctx, room, "mixer", json=json)

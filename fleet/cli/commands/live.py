@@ -22,4 +22,4 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell the mixer."""
-    tell(ctx, room, "live", {}, json=json)
+    tell(ctx, room, "live", json=json)

@@ -5,13 +5,15 @@ from typing import Annotated, Final
 
 import typer
 
+from fleet.cli.acting import instance_of
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
-from fleet.cli.connection import Line, StationDenied, connect
-from fleet.cli.station import Station, ask, find, runs
+from fleet.cli.connection import Line, Manager, StationDenied, connect
+from fleet.cli.station import Station, ask, find, for_station, manager_near, runs
 from fleet.cli.terminal import print_json, progress, say, stop
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, Error, is_name, natural
+from fleet.model import Error, natural
+from fleet.operations import ActionResult, RestartByHand
 from fleet.station import STATION
 
 ABOUT: Final = COMMANDS["restart"]
@@ -37,12 +39,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """See what runs there, and have each restarted."""
-    role, slash, instance = (which or "").partition("/")
-    for name in filter(None, (role, instance)):
-        if not is_name(name):
-            stop(f"{which!r} is not a ROLE[/INSTANCE]: a name is {NAME_RULE}")
-    if (slash and not instance) or (which is not None and not role):
-        stop(f"{which!r} is not a ROLE[/INSTANCE], such as record/main")
+    role, instance = instance_of(which) if which is not None else ("", None)
 
     async def work(line: Line) -> list[str]:
         found = await find(line, station)
@@ -55,9 +52,10 @@ def run(
         if instance and not running:
             running = [(role, instance)]  # the station knows better
         done: list[str] = []
+        manager = await manager_near(line)
         for one, name in sorted(running, key=_key):
             tell(clean(f"{station} restarts {one}/{name}"))
-            done.append(await _restart(line, found, one, name))
+            done.append(await _restart(line, manager, found, one, name))
         return done
 
     with progress() as tell:
@@ -74,7 +72,13 @@ def _key(one: tuple[str, str]) -> tuple[object, ...]:
     return tuple(map(natural, one))
 
 
-async def _restart(line: Line, station: Station, role: str, instance: str) -> str:
+async def _restart(
+    line: Line, manager: Manager | None, station: Station, role: str, instance: str
+) -> str:
+    if manager is not None:  # which keeps in mind who did it
+        asked = RestartByHand(station.id, role, instance)
+        await for_station(manager, "restart", asked, ActionResult)
+        return f"{role}/{instance}"
     arguments = {"role": role, "instance": instance}
     reply = await ask(line, station, STATION, "restart", arguments)
     if reply.error is not None:

@@ -16,6 +16,7 @@ from fleet.manager.store import Deed
 from fleet.model import (
     MAX_STOPS,
     CommandFailed,
+    DeadlineExceeded,
     InstanceStatus,
     InvalidArguments,
     PresenceState,
@@ -111,7 +112,7 @@ async def restart(desk: Desk, caller: str, asked: RestartByHand) -> ActionResult
         try:
             reply = await desk.asker.ask(station, STATION, "restart", arguments, None, PATIENCE)
         except NoAnswer as error:
-            raise CommandFailed(f"{name}: {error}; whether it did so is not known") from None
+            raise DeadlineExceeded(f"{name}: {error}; whether it did so is not known") from None
         if reply.error is not None:
             raise CommandFailed(f"{role}/{instance}: {reply.error.message}")
     log.info("%s restarted %s on %s", caller, what, name)

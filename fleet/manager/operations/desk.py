@@ -6,6 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from fleet.manager.asking import StationAsker
+from fleet.manager.mixers import Mixers
 from fleet.manager.people.keeper import People
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, stations
@@ -37,6 +38,7 @@ class Desk:
     asker: StationAsker
     recordings: Recordings
     people: People
+    mixers: Mixers
     tell_stops: Callable[[], None]
     """Tells stations what is stopped on them, where that has changed."""
 

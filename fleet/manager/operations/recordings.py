@@ -9,7 +9,8 @@ from fleet.manager.conference import readers
 from fleet.manager.operations.desk import Desk
 from fleet.manager.recordings.coverage import TOLERANCE
 from fleet.manager.recordings.cutting import cut_lists
-from fleet.model import InvalidArguments
+from fleet.manager.store import Deed
+from fleet.model import InvalidArguments, printable
 from fleet.operations import (
     CutListArguments,
     CutListResult,
@@ -111,5 +112,8 @@ async def mark(desk: Desk, caller: str, asked: MarkArguments) -> MarkResult:
         raise InvalidArguments(f"{at:%Y-%m-%d} is too far away for a mark")
     made = CutMark(room, asked.kind, at, caller, now, asked.note)
     await desk.recordings.mark(made)
+    note = f" ({printable(made.note)})" if made.note else ""
+    text = f"{room} {made.kind} at {at.astimezone(ZoneInfo(desk.timezone)):%a %H:%M:%S %Z}{note}"
+    await desk.ledger.do(Deed(now, "mark", caller, text))
     log.info("%s marked the %s in %s at %s", caller, asked.kind, room, at.isoformat())
     return MarkResult(made, desk.timezone)

@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
@@ -11,6 +12,7 @@ from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.rollouts.revisions import issue, next_revision
+from fleet.manager.store import Deed
 from fleet.model import CommandFailed, InvalidArguments, PresenceState
 from fleet.operations import (
     AdoptArguments,
@@ -110,8 +112,11 @@ async def maintenance(desk: Desk, caller: str, asked: MaintenanceArguments) -> S
                 f"there is no room or station {asked.target!r}; fleet status shows all there are"
             ) from None
     said = _said(kind, name, "on", caller, asked.seconds) if asked.on else None
-    await desk.ledger.say(kind, name, said)
     shown = name if kind == "room" else desk.name(name)
+    text = f"{'on' if said else 'off'}{_until(desk, said)}"
+    text, station = (text, name) if kind == "station" else (f"{name} {text}", None)
+    deed = Deed(datetime.now(UTC), "maintenance", caller, text, station)
+    await desk.ledger.say(kind, name, said, deed)
     return SaidResult(
         kind, shown, "on" if said else "off", said.until if said else None, desk.timezone
     )
@@ -124,8 +129,15 @@ async def talk(desk: Desk, caller: str, asked: TalkArguments) -> SaidResult:
     if asked.talk != "auto":
         seconds = asked.seconds or TALK_HOLDS.total_seconds()
         said = _said("talk", room, asked.talk, caller, seconds)
-    await desk.ledger.say("talk", room, said)
+    text = f"{room} {asked.talk}{_until(desk, said)}"
+    await desk.ledger.say("talk", room, said, Deed(datetime.now(UTC), "talk", caller, text))
     return SaidResult("room", room, asked.talk, said.until if said else None, desk.timezone)
+
+
+def _until(desk: Desk, said: Override | None) -> str:
+    if said is None or said.until is None:
+        return ""
+    return f" until {said.until.astimezone(ZoneInfo(desk.timezone)):%a %H:%M %Z}"
 
 
 def _said(
