@@ -83,6 +83,26 @@ def run(
             "av.example.org. Several are allowed.",
         ),
     ] = None,
+    http_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FLEET_HTTP_CERTIFICATE",
+            metavar="FILE",
+            help="The certificate (PEM) that they speak HTTPS with; HTTP without one.",
+        ),
+    ] = None,
+    http_key: Annotated[
+        Path | None,
+        typer.Option(envvar="FLEET_HTTP_KEY", metavar="FILE", help="Its key (PEM)."),
+    ] = None,
+    metrics_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FLEET_METRICS_TOKEN_FILE",
+            metavar="FILE",
+            help="A file with the bearer token that /metrics wants; none without it.",
+        ),
+    ] = None,
     public_page: Annotated[
         bool,
         typer.Option(
@@ -118,6 +138,7 @@ def run(
     from fleet.manager.run import ManagerRun
     from fleet.manager.settings import manager_broker, read_manager
     from fleet.manager.store import BadStore, ManagerStore
+    from fleet.manager.web.certificate import BadCertificate
     from fleet.manager.web.server import CannotListen
     from fleet.mqtt import BadBroker, Refused
     from fleet.notify import start_logging
@@ -133,6 +154,9 @@ def run(
             broker=broker,
             http=http,
             http_name=http_name or None,
+            http_certificate=str(http_certificate) if http_certificate else None,
+            http_key=str(http_key) if http_key else None,
+            metrics_token_file=str(metrics_token_file) if metrics_token_file else None,
             public_page=public_page or None,
             username=username,
             password_file=str(password_file) if password_file else None,
@@ -153,7 +177,15 @@ def run(
         manager = ManagerRun(address, found, open_store, state)
         with asyncio.Runner(loop_factory=WatchedLoop) as runner:
             code = runner.run(manager.run(host, port))
-    except (BadBroker, BadSettings, BadStore, CannotListen, Refused, TaskDied) as error:
+    except (
+        BadBroker,
+        BadCertificate,
+        BadSettings,
+        BadStore,
+        CannotListen,
+        Refused,
+        TaskDied,
+    ) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN
     raise typer.Exit(code)

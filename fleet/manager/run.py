@@ -28,6 +28,7 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store import ManagerStore, StoreAway
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.certificate import PageCertificate
 from fleet.manager.web.doing import Doing
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
 from fleet.manager.web.page.days import DayLook
@@ -39,6 +40,7 @@ from fleet.manager.web.sessions import Sessions
 from fleet.manager.web.signing_in import SigningIn
 from fleet.model import PresenceState, counted
 from fleet.notify import Notifier
+from fleet.settings import BadSettings, read_password
 from fleet.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -98,15 +100,19 @@ class ManagerRun:
 
         Raises:
             CannotListen: the port is taken or the host is not one of ours.
+            BadCertificate, BadSettings: the page's files cannot be used.
             BadStore: the store cannot be used at all.
             Refused: the broker refuses what the manager cannot do without.
             TaskDied: a part that the manager relies on has died.
         """
+        certificate = _certificate(self._settings)
+        token = _token(self._settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         sessions = Sessions(self._ledger, self._people)
-        signing_in = SigningIn(self._people, sessions, self._settings.public_page)
+        settings = self._settings
+        signing_in = SigningIn(self._people, sessions, settings.public_page, settings.accounts)
         recordings = self._session.recordings
         days = DayLook(self._ledger, self._inventory, recordings, self._report)
         page = Page(
@@ -123,6 +129,8 @@ class ManagerRun:
             signing_in,
             Doing(self._session.answer, signing_in.caller_of),
             self._settings.http_name,
+            certificate,
+            token,
         )
         try:
             async with web as url:
@@ -224,3 +232,18 @@ class ManagerRun:
             task.cancel()
             told.cancel()
             await asyncio.gather(task, told, return_exceptions=True)
+
+
+def _certificate(settings: ManagerSettings) -> PageCertificate | None:
+    files = (settings.http_certificate, settings.http_key)
+    if files == (None, None):
+        return None
+    if None in files:
+        raise BadSettings("the page's certificate needs its key, and the key its certificate")
+    certificate, key = (Path(one or "").expanduser() for one in files)
+    return PageCertificate(certificate, key)
+
+
+def _token(settings: ManagerSettings) -> str | None:
+    file = settings.metrics_token_file
+    return read_password(Path(file).expanduser() if file else None)

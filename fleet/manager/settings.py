@@ -40,11 +40,25 @@ class ManagerSettings:
     """`HOST:PORT` of the page, `/metrics` and `/healthz`."""
     http_name: tuple[str, ...] = ()
     """What browsers call that place, where it is not its host name."""
+    http_certificate: str | None = None
+    """That the page speaks HTTPS with (PEM), and its key; HTTP without them."""
+    http_key: str | None = None
+    metrics_token_file: str | None = None
+    """A file whose first line Prometheus has to show as a bearer token; nothing without it."""
     public_page: bool = False
     """Whether the page is shown to those who are not signed in, without pictures and logs."""
 
 
-_PATHS: Final = frozenset({"password_file", "ca_file", "state_dir"})
+_PATHS: Final = frozenset(
+    {
+        "password_file",
+        "ca_file",
+        "state_dir",
+        "http_certificate",
+        "http_key",
+        "metrics_token_file",
+    }
+)
 
 
 def read_manager(directory: Path | None, file: Path | None, **given: Any) -> ManagerSettings:

@@ -20,8 +20,10 @@ from fleet.manager.store import ManagerStore
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web import signing_in as module
 from fleet.manager.web.doing import Doing
+from fleet.manager.web.page.routes import Page
+from fleet.manager.web.page.talks_page import TalksPage
 from fleet.manager.web.sessions import Sessions
-from fleet.manager.web.signing_in import COOKIE, PROOF, SigningIn
+from fleet.manager.web.signing_in import COOKIE, OPEN, PROOF, PUBLIC, STREAMS, SigningIn
 
 SAID = "korrekt-pferd"
 HTML = {"Accept": "text/html"}
@@ -65,7 +67,7 @@ class House:
         return await self.post(f"/do/{operation}", json.dumps(arguments), **headers)
 
 
-async def build(directory: Path, public: bool = False) -> House:
+async def build(directory: Path, public: bool = False, closed: bool = False) -> House:
     ledger = await Ledger.open(lambda: ManagerStore.in_directory(directory))
     people = People(ledger, lambda name: name == "b827eb0000a1")
     asked: list[tuple[str, str, bytes]] = []
@@ -89,7 +91,7 @@ async def build(directory: Path, public: bool = False) -> House:
             await ticks.wait()
         return response
 
-    sign_in = SigningIn(people, Sessions(ledger, people), public, lambda: found.now)
+    sign_in = SigningIn(people, Sessions(ledger, people), public, closed, lambda: found.now)
     app = web.Application(middlewares=[sign_in.middleware])
     for path in ("/", "/rooms.json", "/thumbnail/a/b/c.jpg", "/page/style.css", "/healthz", "/new"):
         app.router.add_get(path, fine)
@@ -131,8 +133,8 @@ async def test_while_nobody_is_in_the_list_all_is_shown_and_nothing_is_done(tmp_
     assert (await house.who())["can_sign_in"] is False
     refused = await house.do("status", {})
     assert refused.status == 401
-    assert "fleet user add" in (await refused.json())["error"]["message"]
-    assert "fleet user add" in await (await house.get("/signin")).text()
+    assert "fleet user passwd" in (await refused.json())["error"]["message"]
+    assert "fleet user passwd" in await (await house.get("/signin")).text()
     assert house.asked == []
     await close(house)
 
@@ -333,3 +335,31 @@ async def test_the_form_is_one_that_password_managers_and_keyboards_know(house: 
         assert wanted in text
     assert len(re.findall(r'<label for="(name|password)">', text)) == 2
     assert "no-store" in (await house.get("/signin")).headers["Cache-Control"]
+
+
+async def test_a_page_of_a_broker_with_accounts_is_closed_until_somebody_can_sign_in(
+    tmp_path: Path,
+) -> None:
+    house = await build(tmp_path, closed=True)
+    assert (await house.get("/", **HTML)).status == 303
+    assert (await house.get("/rooms.json")).status == 401
+    await house.people.passwd("ann", "ann", SAID)
+    assert (await house.sign_in()).status == 303
+    assert (await house.who())["rights"] == "admin"
+    await close(house)
+
+
+def test_every_path_of_the_page_is_for_somebody() -> None:
+    async def never(*_: Any) -> Any:
+        raise AssertionError
+
+    app = web.Application()
+    nothing: Any = None
+    for part in (Page(nothing, TalksPage(nothing)), Doing(never, nothing)):
+        part.add_to(app)
+    SigningIn(nothing, nothing).add_to(app)
+    paths = {str(one.canonical) for one in app.router.resources()}
+    files = {one for one in paths if one.startswith("/page/")}
+    behind = {"/thumbnail/{station}/{role}/{instance}.jpg", "/do/{operation}"}
+    assert paths - files == (OPEN - {"/healthz", "/metrics"}) | PUBLIC | behind
+    assert {one for one in paths if one.endswith("events")} == STREAMS

@@ -233,11 +233,16 @@ class People:
         return notes
 
     async def passwd(self, caller: str, name: str, password: str) -> list[str]:
-        """Give somebody another password, which signs them out everywhere; as `add`."""
+        """Give somebody another password, which signs them out everywhere; as `add`.
+
+        Whoever gives themself one while nobody is in the list is its first, an admin.
+        """
         async with self._changing:
             return await self._passwd(caller, name, password)
 
     async def _passwd(self, caller: str, name: str, password: str) -> list[str]:
+        if not self.begun and caller == name:
+            return await self._add(caller, name, _ADMIN, password)
         before = self._find(name)
         rights = Rights.parse(before.rights)
         at, kept = datetime.now(UTC), await self._hashed(password)

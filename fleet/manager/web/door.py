@@ -7,11 +7,14 @@ says half a request or none is let go, and no address takes all connections.
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from aiohttp import web
+
+from fleet.manager.web.certificate import PageCertificate
 
 HEADERS_SECONDS: Final = 10.0
 """What a request may take to be said, and a connection to be idle."""
@@ -26,9 +29,14 @@ Handler = Callable[[web.Request], Any]
 
 
 class Door:
-    """One listening address. `names`: what it is called besides, as `fleet.example.org`."""
+    """One listening address. `names`: what it is called besides, as `fleet.example.org`;
+    `certificate`: that HTTPS is spoken with, None for HTTP.
+    """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, names: Iterable[str] = (), certificate: PageCertificate | None = None
+    ) -> None:
+        self.certificate = certificate
         here = (socket.gethostname(), *names)
         self._names = frozenset(name.casefold().rstrip(".") for name in here)
         self._guests: dict[Any, _Guest] = {}
@@ -78,6 +86,11 @@ class Door:
         self._of[address] += 1
         return True
 
+    def encrypted(self, transport: Any, within: Any) -> None:
+        """What is said on a connection is said within TLS from now on."""
+        if guest := self._guests.pop(transport, None):
+            self._guests[within] = guest
+
     def left(self, transport: Any, address: str) -> None:
         """Somebody who was let in has gone."""
         if self._guests.pop(transport, None) is not None:
@@ -93,6 +106,12 @@ class _Guest(asyncio.Protocol):
         self._door = door
         self._inner = inner
         self._transport: Any = None
+        self._spoken: Any = None
+        """What requests come over: the transport, or TLS within it."""
+        self._early: list[bytes] = []
+        """What came before anybody could hear it."""
+        self._made = False
+        self._handshake: asyncio.Task[None] | None = None
         self._address = ""
         self._answering = 0
         self._since = 0.0
@@ -112,9 +131,43 @@ class _Guest(asyncio.Protocol):
             self._inner = None
             transport.abort()
             return
+        self._spoken = transport
         self._since = asyncio.get_running_loop().time()
         self._look()
+        if self._door.certificate is None:
+            self._let_in(transport)
+        else:
+            transport.pause_reading()
+            context = self._door.certificate.context
+            self._handshake = asyncio.ensure_future(self._encrypt(context))
+
+    async def _encrypt(self, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            within = await loop.start_tls(
+                self._transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HEADERS_SECONDS,
+            )
+        except OSError as error:  # it speaks no TLS, does not trust us, or has gone
+            self.connection_lost(error)
+            return
+        if within is None or self._transport.is_closing():
+            if within is not None:
+                within.close()
+            self.connection_lost(None)
+            return
+        self._door.encrypted(self._transport, within)
+        self._let_in(within)
+
+    def _let_in(self, transport: Any) -> None:
+        self._spoken, self._made = transport, True
         self._inner.connection_made(transport)
+        for data in self._early:
+            self._inner.data_received(data)
+        self._early.clear()
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -128,21 +181,24 @@ class _Guest(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._door.left(self._transport, self._address)
-        if self._inner is not None:
+        self._door.left(self._spoken, self._address)
+        if self._made:
+            self._made = False
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._inner is not None:
+        if self._made:
             self._inner.data_received(data)
+        elif self._inner is not None:
+            self._early.append(data)
 
     def eof_received(self) -> bool | None:
-        return self._inner.eof_received() if self._inner is not None else None
+        return self._inner.eof_received() if self._made else None
 
     def pause_writing(self) -> None:
-        if self._inner is not None:
+        if self._made:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._inner is not None:
+        if self._made:
             self._inner.resume_writing()

@@ -1,6 +1,7 @@
 """What the manager serves over HTTP: the page, `/metrics` for Prometheus, `/healthz`."""
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from fleet.manager.web.certificate import PageCertificate
 from fleet.manager.web.doing import Doing
 from fleet.manager.web.door import Door
 from fleet.manager.web.page.routes import Page
@@ -28,17 +30,27 @@ async def serve(
     signing_in: SigningIn,
     doing: Doing,
     names: Sequence[str] = (),
+    certificate: PageCertificate | None = None,
+    token: str | None = None,
 ) -> AsyncIterator[str]:
     """Serve while inside; gives the address, `http://127.0.0.1:9700`.
 
     `ailing` says why the manager cannot do its work, None while it can. Port 0 takes a free one;
-    `names`: what people call this place besides its address and host name.
+    `names`: what people call this place besides its address and host name; `certificate`: that it
+    speaks HTTPS with, None for HTTP; `token`: what Prometheus has to show, None for nothing.
 
     Raises:
         CannotListen: the port is taken or the host is not one of ours.
     """
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
+        said = request.headers.get("Authorization", "")
+        if token is not None and not hmac.compare_digest(said.encode(), f"Bearer {token}".encode()):
+            return web.Response(
+                status=401,
+                text="the metrics are for those who have their token\n",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
         body = generate_latest(registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -48,7 +60,7 @@ async def serve(
             return web.Response(text="ok\n")
         return web.Response(text=f"{reason}\n", status=503)
 
-    door = Door(names)
+    door = Door(names, certificate)
     app = web.Application(middlewares=[door.middleware, signing_in.middleware])
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
     page.add_to(app)
@@ -70,7 +82,7 @@ async def serve(
         bound = server.sockets[0].getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         try:
-            yield f"http://{shown}:{bound[1]}"
+            yield f"http{'s' if certificate else ''}://{shown}:{bound[1]}"
         finally:
             server.close()
     finally:

@@ -45,6 +45,9 @@ STREAMS: Final = frozenset({"/events", "/talks/events"})
 MOST_STREAMS: Final = 400
 MOST_STREAMS_OF_ONE: Final = 40
 """Of one person, or of one address without sign-in."""
+NOBODY: Final = (
+    "Nobody can sign in yet. fleet user passwd, typed where fleet is set up, gives you a password."
+)
 _FILES: Final = "/page/"
 _MOST_SAID: Final = 4096
 """Bytes of a form."""
@@ -63,7 +66,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SigningIn:
-    """The sign-in of one page. `public`: whether it is shown to those who are not signed in.
+    """The sign-in of one page. `public`: whether it is shown to those who are not signed in;
+    `closed`: whether it is shown to nobody else even while nobody is in the list of people.
 
     `now` gives monotonic seconds.
     """
@@ -73,11 +77,13 @@ class SigningIn:
         people: People,
         sessions: Sessions,
         public: bool = False,
+        closed: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._people = people
         self._sessions = sessions
         self._public = public
+        self._closed = closed
         self._now = now
         self._tries = Tries()
         self._streams: Counter[str] = Counter()
@@ -130,14 +136,16 @@ class SigningIn:
     def _why_not(self) -> str:
         if self._people.begun:
             return "sign in first"
-        return "nobody can sign in yet: fleet user add NAME --rights admin"
+        return NOBODY
 
     def _may_see(self, path: str, name: str | None) -> bool:
         if path in OPEN or path.startswith(_FILES):
             return True
         if not self._people.known:  # and nothing else is known of anything
             return path in PUBLIC
-        return name is not None or not self._people.begun or (self._public and path in PUBLIC)
+        if self._public and path in PUBLIC:
+            return True
+        return name is not None or not (self._people.begun or self._closed)
 
     async def _stream(
         self, request: web.Request, name: str | None, handler: Handler
@@ -174,7 +182,7 @@ class SigningIn:
         self, leads_to: str, said: str = "", name: str = "", status: int = 200, wait: float = 0.0
     ) -> web.Response:
         if not self._people.begun and not said:
-            said = "Nobody can sign in yet. On the server: fleet user add NAME --rights admin"
+            said = NOBODY
         text = self._form.substitute(
             said=html.escape(said),
             name=html.escape(name),

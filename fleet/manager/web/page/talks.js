@@ -65,6 +65,7 @@ function connect() {
   });
   source.onerror = () => {
     broken = true;
+    if (source.readyState === EventSource.CLOSED) meet(); // perhaps we are signed out
     if (day === null) load(); // which says why
     tick();
   };
