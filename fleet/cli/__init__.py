@@ -5,10 +5,27 @@ operator's own file, `terminal` where output and errors go, `connection` the way
 `station` the way to one station, `registered` what it can run and has. `conference` reads the file
 and shows a plan, `rolling` follows what the manager rolls out, `sync` and `view` show how stations
 are, `folding` of which on a terminal many are one line, `happenings` what became different, `calm`
-how much of that. `examine` looks at the broker, and `fixes` says what to do about what was found.
-`arguments` reads what people type, `completion` knows what they may type next.
+how much of that. `options` are the global ones, which say how to reach all that. `examine` looks at
+the broker, and `fixes` says what to do about what was found. `arguments` reads what people type,
+`completion` knows what they may type next; `tab`, with `names`, answers most of that before Typer
+is imported.
 """
 
-from fleet.cli.app import main
+import os
+
+from fleet.cli.tab import COMPLETE, is_answered, leave
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run `fleet`."""
+    if is_answered(os.environ):
+        leave()
+    from fleet.cli.app import main as run
+
+    try:
+        run()
+    finally:
+        if COMPLETE in os.environ:
+            leave()

@@ -145,7 +145,7 @@ def _globals(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    from fleet.cli.terminal import Options
+    from fleet.cli.options import Options
 
     ctx.obj = Options(broker, username, password_file, prefix, context)
 

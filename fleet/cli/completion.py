@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-import io
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Any, TypeVar
 
 import typer
 
 from fleet.cli.connection import Denied, Line, NoSuchStation, Unreachable, connect, manager_on
+from fleet.cli.names import LIMIT, PATIENCE, fitting, within
+from fleet.cli.options import BadOptions, Options
 from fleet.cli.station import Station, find, heard_of, registrations, runs
-from fleet.cli.terminal import Options
 from fleet.contexts import read as client_file
 from fleet.model import InstanceStatus, Registration
 from fleet.operations import StationStatus
@@ -19,44 +19,41 @@ from fleet.station import STATION
 
 T = TypeVar("T")
 
-_PATIENCE = 1.0
-"""Seconds a shell may hang at the Tab key."""
-
 
 def rooms_and_stations(ctx: typer.Context, incomplete: str) -> list[str]:
     """The rooms and stations the manager knows that begin with `incomplete`."""
     known = _known(ctx)
-    return _fitting({name for one in known for name in (one.room, one.name)}, incomplete)
+    return fitting({name for one in known for name in (one.room, one.name)}, incomplete)
 
 
 def rooms(ctx: typer.Context, incomplete: str) -> list[str]:
     """The rooms the manager knows that begin with `incomplete`."""
-    return _fitting({one.room for one in _known(ctx)}, incomplete)
+    return fitting({one.room for one in _known(ctx)}, incomplete)
 
 
 def stations(ctx: typer.Context, incomplete: str) -> list[str]:
     """The stations that begin with `incomplete`: names, or ids where there is no manager."""
     names = {one.name for one in _known(ctx)} or _quietly(ctx, heard_of, set())
-    return _fitting(names, incomplete)
+    return fitting(names, incomplete)
 
 
 def roles(ctx: typer.Context, incomplete: str) -> list[str]:
     """The roles of the station given that have commands, and `station`."""
     station = _station(ctx)
-    return _fitting(station.roles() if station else {STATION}, incomplete)
+    return fitting(station.roles() if station else {STATION}, incomplete)
 
 
 def all_roles(ctx: typer.Context, incomplete: str) -> list[str]:
     """The roles of all stations."""
     nothing: Mapping[str, Registration] = {}
     said = _quietly(ctx, registrations, nothing).values()
-    return _fitting({role for one in said for role in one.factories}, incomplete)
+    return fitting({role for one in said for role in one.factories}, incomplete)
 
 
 def commands(ctx: typer.Context, incomplete: str) -> list[str]:
     """The commands of the station and role given."""
     station = _station(ctx)
-    return _fitting(set(station.commands(ctx.params["role"])) if station else set(), incomplete)
+    return fitting(set(station.commands(ctx.params["role"])) if station else set(), incomplete)
 
 
 def arguments(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -65,7 +62,7 @@ def arguments(ctx: typer.Context, incomplete: str) -> list[str]:
     schema = station.commands(role).get(command) if station else None
     known = schema.arguments.get("properties", {}) if schema else {}
     given = {one.partition("=")[0] for one in ctx.params.get("given") or ()}
-    return _fitting(argument_words(known, given, incomplete), incomplete)
+    return fitting(argument_words(known, given, incomplete), incomplete)
 
 
 def argument_words(known: Mapping[str, Any], given: Set[str], incomplete: str) -> list[str]:
@@ -86,37 +83,32 @@ def instances(ctx: typer.Context, incomplete: str) -> list[str]:
     """Role and role/instance of what runs on the station given."""
 
     async def running(line: Line) -> Mapping[str, Mapping[str, InstanceStatus]]:
-        station = await find(line, ctx.params["station"], _PATIENCE)
+        station = await find(line, ctx.params["station"], PATIENCE)
         return await runs(line, station)
 
     nothing: Mapping[str, Mapping[str, InstanceStatus]] = {}
     found = _quietly(ctx, running, nothing)
     named = {f"{role}/{instance}" for role, of in found.items() for instance in of}
-    return _fitting({*found, *named}, incomplete)
+    return fitting({*found, *named}, incomplete)
 
 
 def contexts(incomplete: str) -> list[str]:
     """The contexts of the operator's file."""
     with contextlib.suppress(BadSettings):
-        return _fitting(client_file().contexts, incomplete)
+        return fitting(client_file().contexts, incomplete)
     return []
-
-
-def _fitting(names: Iterable[str | None], incomplete: str) -> list[str]:
-    there = (name for name in set(names) if name and name.isprintable())
-    return sorted(name for name in there if name.startswith(incomplete))
 
 
 def _known(ctx: typer.Context) -> tuple[StationStatus, ...]:
     async def ask(line: Line) -> tuple[StationStatus, ...]:
-        return (await (await manager_on(line, _PATIENCE)).status()).stations
+        return (await (await manager_on(line, PATIENCE)).status()).stations
 
     return _quietly(ctx, ask, ())
 
 
 def _station(ctx: typer.Context) -> Station | None:
     async def look(line: Line) -> Station | None:
-        return await find(line, ctx.params["station"], _PATIENCE)
+        return await find(line, ctx.params["station"], PATIENCE)
 
     return _quietly(ctx, look, None)
 
@@ -125,8 +117,11 @@ def _quietly(ctx: typer.Context, work: Callable[[Line], Awaitable[T]], otherwise
     """The result of `work` on a connection, or `otherwise` whatever goes wrong."""
     given = ctx.parent.params if ctx.parent else {}
     options = Options.of(given)
-    ignored = contextlib.suppress(Unreachable, Denied, NoSuchStation, typer.Exit, TimeoutError)
-    with ignored, contextlib.redirect_stderr(io.StringIO()):
-        talk = connect(options.access(), work, _PATIENCE)
-        return asyncio.run(asyncio.wait_for(talk, 2 * _PATIENCE))
-    return otherwise
+    ignored = contextlib.suppress(Unreachable, Denied, NoSuchStation, BadOptions, TimeoutError)
+
+    def talk() -> T:
+        with ignored:
+            return asyncio.run(connect(options.access(), work, PATIENCE))
+        return otherwise
+
+    return within(2 * LIMIT, talk, otherwise)

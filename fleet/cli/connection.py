@@ -6,7 +6,7 @@ One command is one conversation: connect, see that who is asked is there, ask, l
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import frozen
 
@@ -24,10 +24,12 @@ from fleet.mqtt import (
     Will,
     connect_once,
 )
-from fleet.operations import StatusResult
 from fleet.strict import Mistakes
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode, from_json
+
+if TYPE_CHECKING:
+    from fleet.operations import StatusResult  # long to import: not for the Tab key
 
 T = TypeVar("T")
 
@@ -151,8 +153,10 @@ class Manager:
                 f"fleet and fleet-manager must be of the same release"
             ) from None
 
-    async def status(self) -> StatusResult:
+    async def status(self) -> "StatusResult":
         """What every station does now; raises as `ask`."""
+        from fleet.operations import StatusResult
+
         return await self.ask("status", _NO_ARGUMENTS, StatusResult)
 
 

@@ -4,23 +4,18 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import IntEnum
-from pathlib import Path
-from typing import Any, Final, NoReturn, Self, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
-import attrs
 import typer
-from attrs import frozen
 from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from fleet import contexts
 from fleet.cli.connection import (
-    Access,
     Denied,
     Manager,
     NoSuchStation,
@@ -28,20 +23,17 @@ from fleet.cli.connection import (
     Unreachable,
     converse,
 )
+from fleet.cli.options import BadOptions, Options
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, Error, is_name, printable
-from fleet.mqtt import BadBroker, Broker, Disconnected
-from fleet.settings import BadSettings, read_password
-from fleet.topics import Topics
+from fleet.model import Error, printable
+from fleet.mqtt import Disconnected
 from fleet.wire import dumps, to_json
 
 T = TypeVar("T")
 
 
 _LINES: Final = "\n\t"
-_BROKER: Final = "mqtt://127.0.0.1:1883"
-_PREFIX: Final = "fleet"
 _LONG: Final = 5.0
 """Seconds after which it is told, also without a terminal, what is waited for, and then again."""
 
@@ -55,45 +47,6 @@ class Exit(IntEnum):
     UNHEALTHY = 3
     UNKNOWN = 4
     """No manager or no broker: nothing is known."""
-
-
-@frozen
-class Options:
-    """The global options as they were given; None where the context in use decides."""
-
-    broker: str | None
-    username: str | None
-    password_file: Path | None
-    prefix: str | None
-    context: str | None = None
-
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Self:
-        """From what was read of the command line."""
-        return cls(*(params.get(one.name) for one in attrs.fields(cls)))
-
-    def access(self) -> Access:
-        """How to reach the manager; ends the command where the options make no sense."""
-        try:
-            context = contexts.chosen(self.context)
-        except BadSettings as error:
-            stop(str(error))
-        username = self.username or context.username
-        caller = username or "anonymous"
-        if not is_name(caller):
-            stop(
-                f"{caller!r} cannot ask the manager: a user's name is {NAME_RULE}; "
-                f"look at FLEET_USERNAME"
-            )
-        file = self.password_file or (context.password_file and Path(context.password_file))
-        url = self.broker or context.broker or _BROKER
-        try:
-            broker = Broker.parse(url, username, read_password(file or None), context.ca_file)
-            return Access(broker, caller, Topics(self.prefix or context.prefix or _PREFIX))
-        except BadBroker as error:
-            stop(f"{error}; look at --broker, FLEET_BROKER and {contexts.path()}")
-        except BadSettings as error:
-            stop(f"{error}; look at --password-file, FLEET_PASSWORD_FILE and {contexts.path()}")
 
 
 class ToldCommand(TyperCommand):
@@ -114,7 +67,7 @@ class ToldCommand(TyperCommand):
             stop(clean(f"{denied.error.type}: {denied}"), Exit.NO)
         except (Unreachable, Disconnected) as error:
             stop(clean(str(error)), Exit.UNKNOWN)
-        except NoSuchStation as error:
+        except (BadOptions, NoSuchStation) as error:
             stop(str(error))
 
 

@@ -1,15 +1,24 @@
 """Names of rooms and stations in real shells, on a real terminal, at the Tab key."""
 
+import inspect
 import os
 import pty
 import select
 import signal
+import socket
+import subprocess
+import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from fleet.cli.completion import argument_words
+from fleet.cli.commands import COMMANDS
+from fleet.cli.completion import argument_words, rooms, rooms_and_stations, stations
+from fleet.cli.tab import BOTH, ROOMS, STATIONS
 from tests.cli.conftest import FLEET, Fleet, Play
 from tests.manager.station import apply, conference
 from tests.stranger import Stranger
@@ -98,6 +107,60 @@ def test_arguments_and_their_choices_are_offered(
     assert argument_words(known, given, incomplete) == offered
 
 
+def test_first_arguments_are_what_the_commands_say_they_are() -> None:
+    """The table that is asked before Typer is imported."""
+    of: dict[Any, set[str]] = {rooms: set(), stations: set(), rooms_and_stations: set()}
+    for name in COMMANDS:
+        run = import_module(f"fleet.cli.commands.{name}").run
+        for one in inspect.signature(run).parameters.values():
+            info = getattr(one.annotation, "__metadata__", (None,))[0]
+            if isinstance(info, typer.models.ArgumentInfo):
+                of.get(info.autocompletion, set()).add(name)
+                break
+    assert of == {rooms: set(ROOMS), stations: set(STATIONS), rooms_and_stations: set(BOTH)}
+
+
+def ask_bash(words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """What `fleet` answers at the Tab key."""
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    return subprocess.run(
+        [FLEET],
+        env=os.environ | {"_FLEET_COMPLETE": "complete_bash"} | asked | env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_tab_key_is_answered_in_a_second_though_a_broker_hangs() -> None:
+    """One that takes connections and says nothing, and one to which none comes about."""
+    with socket.socket() as silent, socket.socket() as full, socket.socket() as first:
+        for one, queue in ((silent, 5), (full, 0)):
+            one.bind(("127.0.0.1", 0))
+            one.listen(queue)
+        first.connect(full.getsockname())
+        for one in (silent, full):
+            began = time.monotonic()
+            url = f"mqtt://127.0.0.1:{one.getsockname()[1]}"
+            found = ask_bash("fleet status ", FLEET_BROKER=url)
+            assert (found.stdout.strip(), found.stderr) == ("", "")
+            assert time.monotonic() - began < 2.5  # two programs' worth of a busy machine
+
+
+def test_what_takes_long_is_not_imported_for_names() -> None:
+    script = (
+        "import sys; from fleet.cli.tab import is_answered\n"
+        "assert is_answered({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '1',"
+        " 'COMP_WORDS': 'fleet sta'})\n"
+        "assert 'attrs' not in sys.modules\n"
+        "assert is_answered({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '2',"
+        " 'COMP_WORDS': 'fleet status ', 'FLEET_BROKER': 'mqtt://127.0.0.1:1'})\n"
+        "print(*sorted({'typer', 'pydantic', 'rich', 'fleet.operations'} & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (found.stdout.split(), found.stderr) == (["status", "start"], "")
+
+
 async def test_each_command_offers_what_it_takes(
     fleet: Fleet, play: Play, stranger: Stranger
 ) -> None:
@@ -110,6 +173,7 @@ async def test_each_command_offers_what_it_takes(
         "fleet talk h": {"hall1"},
         "fleet maintenance h": {"hall1", "hall1-balcony"},
         "fleet do": {"doctor"},
+        "fleet --prefix fleet retire h": {"hall1-balcony"},
     }
     for words, expected in offered.items():
         env = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}

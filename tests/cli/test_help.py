@@ -63,7 +63,7 @@ def test_the_first_screen_groups_what_one_can_do_a_line_each() -> None:
             assert line.endswith(f"  {about}")
 
 
-def test_help_and_the_names_of_commands_wait_for_no_import() -> None:
+def test_help_waits_for_no_import() -> None:
     """On two cores `fleet --help` is there after 0.05 s, with all imports after 0.2 s."""
     code = """if True:
         import sys
@@ -74,20 +74,12 @@ def test_help_and_the_names_of_commands_wait_for_no_import() -> None:
         except SystemExit:
             print(sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
     """
-    for env, argv, shown in (
-        ({}, ["--help"], "Stations:"),
-        (
-            {"_FLEET_COMPLETE": "complete_bash", "COMP_WORDS": "fleet st", "COMP_CWORD": "1"},
-            [],
-            "status",
-        ),
-    ):
-        found = subprocess.run(
-            [sys.executable, "-c", code, *argv],
-            capture_output=True,
-            text=True,
-            env={"PATH": "/usr/bin:/bin", **env},
-        )
-        assert shown in found.stdout
-        assert "typer" in found.stderr
-        assert [name for name in HEAVY if f"'{name}'" in found.stderr] == []
+    found = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert "Stations:" in found.stdout
+    assert "typer" in found.stderr
+    assert [name for name in HEAVY if f"'{name}'" in found.stderr] == []

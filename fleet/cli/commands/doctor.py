@@ -14,9 +14,9 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Access, Manager, Unreachable, converse
 from fleet.cli.examine import BURST, BrokerFacts, examine
 from fleet.cli.fixes import Examination, findings
+from fleet.cli.options import Options
 from fleet.cli.terminal import (
     Exit,
-    Options,
     data,
     print_json,
     progress,

@@ -12,7 +12,8 @@ from fleet import contexts
 from fleet.cli import passwords
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Access, Manager, converse
-from fleet.cli.terminal import Options, print_json, say, stop
+from fleet.cli.options import Options
+from fleet.cli.terminal import print_json, say, stop
 from fleet.contexts import Context
 from fleet.model import NAME_RULE, is_name
 from fleet.mqtt import BadBroker, Broker

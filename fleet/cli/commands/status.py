@@ -17,12 +17,12 @@ from fleet.cli import folding, view
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import Denied, Manager, Unreachable, converse
+from fleet.cli.options import Options
 from fleet.cli.receipts import verdict_lines
 from fleet.cli.sync import matching, near, worst_first
 from fleet.cli.talks import talk_lines
 from fleet.cli.terminal import (
     Exit,
-    Options,
     ask,
     data,
     print_json,

@@ -11,7 +11,8 @@ from fleet import contexts, kept
 from fleet.cli import passwords, view
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Manager, Unreachable, converse
-from fleet.cli.terminal import Options, ask, data, print_json, put, say, stop
+from fleet.cli.options import Options
+from fleet.cli.terminal import ask, data, print_json, put, say, stop
 from fleet.cli.view import clean
 from fleet.operations import (
     UserAddArguments,

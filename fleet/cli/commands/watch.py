@@ -30,8 +30,9 @@ from fleet.cli.connection import (
     manager_filters,
 )
 from fleet.cli.happenings import Happening, general, happenings
+from fleet.cli.options import Options
 from fleet.cli.sync import matching
-from fleet.cli.terminal import Options, ask, data, print_json, say
+from fleet.cli.terminal import ask, data, print_json, say
 from fleet.model import counted
 from fleet.mqtt import Filter, Link, Message, Will, keep
 from fleet.operations import StationStatus, StatusResult
