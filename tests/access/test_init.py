@@ -15,6 +15,7 @@ from fleet.joining import AUTHORITY_OID, BadToken, JoinToken
 from fleet.manager.access import authority
 from fleet.manager.access.init import CannotInit, init, renew
 from fleet.manager.settings import manager_broker, read_manager
+from fleet.manager.web.certificate import PageCertificate
 
 
 @pytest.fixture
@@ -56,6 +57,8 @@ def test_manager_and_operator_find_all_they_need(tmp_path: Path, home: Path) -> 
     assert (str(broker), broker.username) == ("mqtts://localhost:18883", "manager")
     assert settings.accounts
     assert settings.join == made.url
+    assert (settings.http, settings.http_name) == ("0.0.0.0:9700", ("av.example.org",))
+    PageCertificate(Path(settings.http_certificate or ""), Path(settings.http_key or ""))
     context = contexts.chosen(None)
     assert (context.broker, context.username) == (made.url, made.operator)
     conf = (tmp_path / "fleet/mosquitto/mosquitto.conf").read_text()
@@ -64,10 +67,10 @@ def test_manager_and_operator_find_all_they_need(tmp_path: Path, home: Path) -> 
     accounts = json.loads((tmp_path / "fleet/mosquitto/dynamic-security.json").read_text())
     secrets = [
         Path(one).read_text().strip()
-        for one in (settings.password_file, context.password_file)
+        for one in (settings.password_file, context.password_file, settings.metrics_token_file)
         if one
     ]
-    assert len(set(secrets)) == 2
+    assert len(set(secrets)) == 3
     for secret in secrets:
         assert secret not in json.dumps(accounts)
 
@@ -97,7 +100,8 @@ def test_a_certificate_is_renewed_for_the_same_names_before_it_ends(
     assert until - datetime.now(UTC) > timedelta(days=360)
     assert authority.hosts_of(file.read_text()) == authority.hosts_of(first)
     assert renew(tmp_path / "f", ["more.example.org"]) is not None
-    assert "more.example.org" in authority.hosts_of(file.read_text())
+    for one in (file, tmp_path / "f/page.pem"):
+        assert "more.example.org" in authority.hosts_of(one.read_text())
 
 
 def test_a_servers_certificate_has_its_authority_in_it_and_ends_when_it_says() -> None:

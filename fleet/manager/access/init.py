@@ -47,10 +47,14 @@ PID: Final = f"{BROKER}/mosquitto.pid"
 CA: Final = "ca.pem"
 CA_KEY: Final = "ca.key"
 PASSWORD: Final = "manager.password"  # noqa: S105 (a file's name)
+PAGE: Final = ("page.pem", "page.key")
+"""The page's certificate and key: the broker's are the broker's alone."""
+TOKEN: Final = "metrics.token"  # noqa: S105 (a file's name)
 MANAGER: Final = "manager"
 _OPERATOR: Final = "operator"
 _CONTEXT: Final = "fleet"
 _PREFIX: Final = "fleet"
+_HTTP: Final = 9700
 _STATE: Final = "/var/lib/fleet-manager"
 _PLUGIN: Final = "mosquitto_dynamic_security.so"
 _LIBRARIES: Final = ("local/lib", "lib/*", "lib64", "lib")
@@ -126,7 +130,8 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
     topics = Topics(prefix)
     ca = new_authority()
     # `localhost` and its addresses are for the manager, which is beside it.
-    served = new_certificate(ca, list(dict.fromkeys([*hosts, "localhost", "127.0.0.1", "::1"])))
+    names = list(dict.fromkeys([*hosts, "localhost", "127.0.0.1", "::1"]))
+    served, page = new_certificate(ca, names), new_certificate(ca, names)
     passwords = {name: secrets.token_urlsafe(24) for name in (MANAGER, operator)}
     url = f"mqtts://{_in_url(hosts[0])}:{port}"
     broker = directory / BROKER
@@ -138,7 +143,9 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
         KEY: served.key,
         ACCOUNTS: _accounts(topics, operator, passwords),
         CONF: _BROKER_CONF.format(directory=broker, plugin=plugin, port=port),
-        MANAGER_FILE: _settings(directory, url, port, prefix),
+        **dict(zip(PAGE, (page.certificate, page.key), strict=True)),
+        TOKEN: f"{secrets.token_urlsafe(24)}\n",
+        MANAGER_FILE: _settings(directory, url, port, prefix, hosts),
     }
     last = MANAGER_FILE  # while it is missing, the next run begins anew
     try:
@@ -180,6 +187,12 @@ def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> d
         for name, text in ((KEY, made.key), (CERTIFICATE, made.certificate)):
             kept.replace(directory / name, text.encode(), mode=0o600)
             give_to_broker(directory / name)
+        page = new_certificate(ca, wanted)
+        for name, text in zip(PAGE, (page.certificate, page.key), strict=True):
+            kept.replace(directory / name, text.encode(), mode=0o600)
+            if os.geteuid() == 0:  # the manager's, whoever has it renewed
+                owner = (directory / MANAGER_FILE).stat()
+                os.chown(directory / name, owner.st_uid, owner.st_gid)
     except (OSError, ValueError) as error:
         raise CannotInit(f"no new certificate can be made in {directory}: {error}") from None
     _have_broker_read(directory)
@@ -208,6 +221,8 @@ def next_steps(made: Made) -> str:
     return (
         f"the broker:   mosquitto -c {where / CONF}\n"
         f"the manager:  fleet-manager run --dir {where}\n"
+        "the page:     fleet user passwd, which gives you a password for "
+        f"https://{made.url.removeprefix('mqtts://').rpartition(':')[0]}:{_HTTP}\n"
         "a box:        fleet token, which prints the line to type there"
     )
 
@@ -258,14 +273,19 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _settings(directory: Path, url: str, port: int, prefix: str) -> str:
-    lines = {
+def _settings(directory: Path, url: str, port: int, prefix: str, hosts: Sequence[str]) -> str:
+    lines: dict[str, Any] = {
         "broker": f"mqtts://localhost:{port}",
         "join": url,
         "username": MANAGER,
         "password_file": PASSWORD,
         "ca_file": CA,
         "state_dir": _STATE if directory.is_relative_to("/etc") else "state",
+        "http": f"0.0.0.0:{_HTTP}",
+        "http_name": list(hosts),
+        "http_certificate": PAGE[0],
+        "http_key": PAGE[1],
+        "metrics_token_file": TOKEN,
     }
     if prefix != _PREFIX:
         lines["prefix"] = prefix
