@@ -594,6 +594,10 @@ class KeyFrames:
     count: Annotated[int, Meta(ge=1, le=MAX_REVISION)]
 
 
+SHORT_OF_CPU: Final = "the box is short of CPU: it is read back once it is not"
+"""Why nobody has looked at a segment who will look later."""
+GONE: Final = "the file is not there any more"
+"""Why nobody will."""
 SegmentEnd = Literal["full", "stopped", "source lost", "crash"]
 """Why there is no more of a segment."""
 
@@ -627,6 +631,16 @@ class Segment:
     keys: Annotated[tuple[KeyFrames, ...], Meta(max_length=MAX_KEY_FRAMES)] = ()
     check: SegmentCheck | None = None
     """None until it was read back."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether no check is to come."""
+        return self.check is not None and self.check.skipped != SHORT_OF_CPU
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the station does not have it any more."""
+        return self.check is not None and self.check.skipped == GONE
 
 
 @frozen

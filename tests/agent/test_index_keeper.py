@@ -10,9 +10,8 @@ import pytest
 
 from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings import keeper
-from fleet.agent.recordings.index import SHORT
 from fleet.agent.recordings.keeper import Ends, IndexKeeper, what_became
-from fleet.model import Config, InstanceStatus, Segment, State
+from fleet.model import SHORT_OF_CPU, Config, InstanceStatus, Segment, State
 from tests.agent.test_reading_back import encode
 
 CONFIG = Config(
@@ -148,9 +147,32 @@ async def test_while_the_box_is_short_of_cpu_it_is_said_that_nobody_looked(
     await keeping.look()
     await keeping.read_back()
     await keeping.read_back()
-    assert [one.check and one.check.skipped for one in told] == [None, SHORT]
+    assert [one.check and one.check.skipped for one in told] == [None, SHORT_OF_CPU]
     await keeping.read_back()
     check = told[-1].check
     assert check is not None
     assert check.skipped is None
     assert check.loudness is not None
+
+
+async def test_a_file_that_goes_is_told_and_one_that_comes_back_is_read_again(
+    tmp_path: Path, recording: Path
+) -> None:
+    names = [f"hall1-hall1-cam-main-20260201T0930{second:02d}Z.ts" for second in (0, 10)]
+    for name in names:
+        shutil.copy(recording, tmp_path / name)
+    told: list[Segment] = []
+    keeping = IndexKeeper(place(tmp_path), lambda: CONFIG, told.append)
+    await keeping.look()
+    del told[:]
+    away = tmp_path / names[0]
+    away.rename(tmp_path / "elsewhere")
+    await keeping.look()
+    await keeping.look()
+    assert [(one.file, one.is_gone) for one in told] == [(names[0], True)]
+    (tmp_path / "elsewhere").rename(away)
+    later = IndexKeeper(place(tmp_path), lambda: CONFIG, told.append)
+    await later.look()
+    await later.look()
+    assert [(one.file, one.check) for one in told[1:]] == [(names[0], None)]
+    assert (await later.after(None)).segments[0].check is None

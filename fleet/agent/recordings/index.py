@@ -8,20 +8,20 @@ random name, from the files. In memory is where each line lies, never what it sa
 import os
 import secrets
 from array import array
+from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from attrs import evolve
 
 from fleet import kept
-from fleet.model import LastSegment, Segment, SegmentList
+from fleet.model import GONE, LastSegment, Segment, SegmentCheck, SegmentList
 from fleet.wire import Undecodable, decode, dumps, encode, loads
 
 _MOST: Final = 200
 """Segments in one reply."""
 _BYTES: Final = 180 * 1024
-SHORT: Final = "the box is short of CPU: it is read back once it is not"
-"""Why nobody looked who will look later."""
 
 
 class RecordingIndex:
@@ -35,6 +35,7 @@ class RecordingIndex:
         self._places = array("q")
         """Where the last line of each number begins, from number 1 on."""
         self._unchecked: set[int] = set()
+        self._gone: set[int] = set()
         self._last: dict[tuple[str, str], Segment] = {}
         self._stat: tuple[int, int] | None = None
 
@@ -104,6 +105,24 @@ class RecordingIndex:
         with self.path.open("rb") as file:
             return self._at(file, max(self._unchecked))
 
+    def gone(self, there: Collection[str], most: int) -> list[Segment]:
+        """At most so many as they are to be said anew: files that went, or came back, since.
+
+        Raises:
+            OSError, ValueError: they cannot be read.
+        """
+        went = [n for file, n in self._numbers.items() if file not in there and n not in self._gone]
+        back = [n for file, n in self._numbers.items() if file in there and n in self._gone]
+        found = []
+        if went or back:
+            with self.path.open("rb") as file:
+                for number in (*went, *back)[:most]:
+                    one = self._at(file, number)
+                    check = one.check or SegmentCheck(datetime.now(UTC))
+                    new = evolve(check, skipped=GONE) if one.file not in there else None
+                    found.append(evolve(one, check=new))
+        return found
+
     def after(self, last: LastSegment | None) -> SegmentList:
         """Those that follow, as many as fit into one reply; all where `last` is of another index.
 
@@ -170,15 +189,14 @@ class RecordingIndex:
         else:
             self._places[segment.number - 1] = place
         self._numbers[segment.file] = segment.number
-        if segment.check is None or segment.check.skipped == SHORT:
-            self._unchecked.add(segment.number)
-        else:
-            self._unchecked.discard(segment.number)
+        (self._unchecked.discard if segment.is_read else self._unchecked.add)(segment.number)
+        (self._gone.add if segment.is_gone else self._gone.discard)(segment.number)
 
     def _forget(self) -> None:
         self.name, self._stat = "", None
         self._numbers.clear()
         self._unchecked.clear()
+        self._gone.clear()
         self._last.clear()
         self._places = array("q")
 

@@ -21,13 +21,15 @@ from attrs import evolve, frozen
 
 from fleet.agent.box.looking import Recorded, recorded
 from fleet.agent.processes.adoption import Place
-from fleet.agent.recordings.index import SHORT, RecordingIndex
+from fleet.agent.recordings.index import RecordingIndex
 from fleet.agent.recordings.probing import Probe, probe
 from fleet.agent.recordings.reading_back import read_back
 from fleet.media.archive import FinishedFile, finished, opened
 from fleet.media.disk import DiskWork
 from fleet.media.segments import public_name
 from fleet.model import (
+    GONE,
+    SHORT_OF_CPU,
     Config,
     InstanceStatus,
     LastSegment,
@@ -45,6 +47,8 @@ LOOK_SECONDS: Final = 15.0
 """Seconds between two looks for segments that were closed."""
 _EVERY: Final = 10
 """Each such look is at all files, whatever their directories say."""
+_MOST_GONE: Final = 50
+"""Files that are said to be gone at once."""
 _SETTLE: Final = 1.0
 """Seconds in which a file is closed whose instance has just ended."""
 SAID_SECONDS: Final = 45.0
@@ -196,7 +200,9 @@ class IndexKeeper:
 
     async def look(self) -> bool:
         """Add what was closed since; whether there was anything."""
-        closed = await self._disk.do(lambda: self._closed(self._in_force()))
+        closed, gone = await self._disk.do(lambda: self._closed(self._in_force()))
+        for segment in gone:
+            await self._say(segment)
         for one in closed:
             try:
                 held = await self._files.do(partial(probe, one.file.file), _PATIENCE)
@@ -209,13 +215,15 @@ class IndexKeeper:
             self._tell(added)
         return bool(closed)
 
-    def _closed(self, config: Config | None) -> list[_Closed]:
+    def _closed(self, config: Config | None) -> tuple[list[_Closed], list[Segment]]:
+        """What is to be added to the index, and what in it is to be said anew."""
         if not self._root.is_dir() or self._still(config):
-            return []
+            return [], []
         self._opened()
         every = finished([self._root], lambda one: one.path in self._index)
         fresh = [one for one in every if one.path not in self._index]
-        return [one for one in (self._whose(file, config) for file in fresh) if one is not None]
+        closed = [one for one in (self._whose(file, config) for file in fresh) if one is not None]
+        return closed, self._index.gone({one.path for one in every}, _MOST_GONE)
 
     def _still(self, config: Config | None) -> bool:
         """Whether nothing was opened or closed lately where recordings are: most looks end here."""
@@ -323,7 +331,7 @@ class IndexKeeper:
     async def _check(self, segment: Segment) -> SegmentCheck:
         file = self._root / segment.file
         if not await self._files.do(file.exists):
-            return SegmentCheck(datetime.now(UTC), skipped="the file is not there any more")
+            return SegmentCheck(datetime.now(UTC), skipped=GONE)
         held = await self._files.do(partial(probe, file), _PATIENCE)
         check = await read_back(file, held)
         if held.checksum != segment.checksum and check.error is None:
@@ -350,7 +358,9 @@ class IndexKeeper:
         since = self._found.get(segment.number)
         late = since is not None and time.monotonic() - since > SAID_SECONDS
         if late and segment.check is None:
-            await self._say(evolve(segment, check=SegmentCheck(datetime.now(UTC), skipped=SHORT)))
+            await self._say(
+                evolve(segment, check=SegmentCheck(datetime.now(UTC), skipped=SHORT_OF_CPU))
+            )
 
 
 def _busy() -> tuple[float, float]:

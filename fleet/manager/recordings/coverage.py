@@ -15,6 +15,7 @@ _JOINED: Final = timedelta(seconds=1)
 """Files that follow each other within this have no gap between them."""
 _MOST: Final = 20
 """Findings or gaps of one talk that are told."""
+_GONE: Final = "its file was deleted, and no copy is verified"
 _WHY: Final[Mapping[str, str]] = {
     "stopped": "it was stopped",
     "source lost": "its source was lost",
@@ -26,26 +27,40 @@ _WHY: Final[Mapping[str, str]] = {
 @frozen
 class Kept:
     """A segment, the name of its station, and whether a copy of it is verified: None where nothing
-    copies what the station records.
+    copies what the station records. `is_slides`: what may stand still, and be silent.
     """
 
     station: str
     segment: Segment
     copied: bool | None = None
+    is_slides: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody has it any more."""
+        return self.segment.is_gone and not self.copied
 
 
 def coverage(
     begin: datetime, end: datetime, kept: Iterable[Kept], zone: tzinfo | None = UTC
 ) -> tuple[Coverage, ...]:
-    """What each instance has of the time from `begin` to `end`, the best first; told in `zone`."""
+    """What each instance has of the time from `begin` to `end`, the best first, slides last; told
+    in `zone`.
+    """
+    slides: set[str] = set()
     of: dict[tuple[str, str], list[Kept]] = {}
     for one in kept:
         segment = one.segment
         if segment.begin < end and segment.end > begin:
             name = f"{segment.role}/{segment.instance}"
             of.setdefault((one.station, name), []).append(one)
+            slides |= {one.station} if one.is_slides else set()
     found = [_of_instance(*whose, begin, end, several, zone) for whose, several in of.items()]
-    return tuple(sorted(found, key=lambda one: (one.missing, len(one.findings), one.station)))
+    return tuple(sorted(found, key=lambda one: (one.station in slides, *_worth(one))))
+
+
+def _worth(one: Coverage) -> tuple[float, int, str]:
+    return one.missing, len(one.findings), one.station
 
 
 def _of_instance(
@@ -59,14 +74,19 @@ def _of_instance(
     ordered = sorted(several, key=lambda one: one.segment.begin)
     gaps: list[Gap] = []
     reached, last = begin, None
+    gone = False
     for one in ordered:
         segment = one.segment
+        if one.is_lost:
+            gone = True
+            continue
         if segment.begin > reached + _JOINED:
-            gaps.append(Gap(reached, segment.begin, _why(last)))
+            gaps.append(Gap(reached, segment.begin, _GONE if gone else _why(last)))
         if segment.end > reached:
-            reached, last = segment.end, segment
+            reached, last, gone = segment.end, segment, False
     if reached + _JOINED < end:
-        gaps.append(Gap(reached, end, _why(last)))
+        gaps.append(Gap(reached, end, _GONE if gone else _why(last)))
+    ordered = [one for one in ordered if not one.is_lost]
     missing = sum(((gap.end - gap.begin).total_seconds() for gap in gaps), 0.0)
     length = (end - begin).total_seconds()
     copies = [one.copied for one in ordered]
@@ -98,22 +118,26 @@ def _findings(
             continue
         if check.error:
             found.append(f"{name} does not decode: {check.error}")
-        elif check.skipped:
+        elif check.skipped and not one.segment.is_gone:
             found.append(f"{name} was not read back: {check.skipped}")
-        found += _spans(begin, end, name, check, zone)
+        found += _spans(begin, end, name, check, zone, is_slides=one.is_slides)
     return found
 
 
 def _spans(
-    begin: datetime, end: datetime, name: str, check: SegmentCheck, zone: tzinfo | None
+    begin: datetime,
+    end: datetime,
+    name: str,
+    check: SegmentCheck,
+    zone: tzinfo | None,
+    *,
+    is_slides: bool,
 ) -> list[str]:
     told = []
-    for what, spans in (
-        ("a hole in the sound", check.dropouts),
-        ("silent", check.silences),
-        ("black", check.black),
-        ("frozen", check.frozen),
-    ):
+    kinds = [("a hole in the sound", check.dropouts), ("black", check.black)]
+    if not is_slides:
+        kinds += [("silent", check.silences), ("frozen", check.frozen)]
+    for what, spans in kinds:
         for span in spans:
             if span.begin < end and span.end > begin:
                 seconds = (min(span.end, end) - max(span.begin, begin)).total_seconds()

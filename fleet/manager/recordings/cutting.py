@@ -155,10 +155,15 @@ def _list(
         whose: [_covered(take, whose, several) for take in found.takes]
         for whose, several in of.items()
     }
-    whose = min(covered, key=lambda it: _worth(covered[it], it in programs), default=None)
+    slides = {one.station for one in kept if one.is_slides}
+    whose = min(
+        covered,
+        key=lambda it: (it[0] in slides, *_worth(covered[it], it in programs)),
+        default=None,
+    )
     chosen = covered[whose] if whose else [_nothing(take) for take in found.takes]
     own = of[whose] if whose else ()
-    segments = sorted((one.segment for one in own), key=lambda one: one.begin)
+    segments = sorted((one.segment for one in own if not one.is_lost), key=lambda one: one.begin)
     missing = sum(one.missing for one in chosen)
     stretches = [
         stretch

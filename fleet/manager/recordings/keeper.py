@@ -18,7 +18,9 @@ from attrs import define, field, frozen
 from fleet.manager.asking import NoAnswer, StationAsker
 from fleet.manager.recordings.coverage import Kept
 from fleet.manager.recordings.receipts import receipt
+from fleet.manager.recordings.timeline import on_one_clock
 from fleet.manager.stations.inventory import Inventory
+from fleet.manager.stations.state import SLIDES
 from fleet.manager.store import BadStore
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, Segment, SegmentList
@@ -144,7 +146,7 @@ class Recordings:
             self._waiting = [*told, *self._waiting][:_MOST_WAITING]
             return
         for station, one in told:
-            self._of(station).learn(one.index, one.number, is_read=one.check is not None)
+            self._of(station).learn(one.index, one.number, is_read=one.is_read)
         self.changes += 1
 
     def _of(self, station: str) -> _OfStation:
@@ -258,11 +260,12 @@ class Recordings:
         recorded = await store.run(store.opened.recorded, begin, end)
         marks = await store.run(store.opened.marks, begin, end)
         of_room: dict[str, list[Kept]] = {}
-        for station, one in recorded:
+        for station, one in on_one_clock(recorded):
             of, facts = self._of(station), self._ledger[station].facts
             room = one.room or facts.room or ""
             copied = one.file in of.copied if self._copiers(station) else None
-            of_room.setdefault(room, []).append(Kept(facts.name or station, one, copied))
+            kept = Kept(facts.name or station, one, copied, is_slides=facts.seat == SLIDES)
+            of_room.setdefault(room, []).append(kept)
         return RecordedTime(of_room, marks)
 
     @property

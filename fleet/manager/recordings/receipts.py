@@ -26,7 +26,9 @@ def receipt(
         for one in marks
         if one.room == room and talk.begin - _MARKED <= one.at <= talk.end + _MARKED
     )
-    verdict, why = _judged(talk, found, of_room, now)
+    slides = {one.station for one in of_room if one.is_slides}
+    shown = [one for one in found if one.station not in slides]
+    verdict, why = _judged(talk, shown or found, of_room, now)
     return Receipt(talk, room, verdict, why, found, own)
 
 

@@ -6,26 +6,30 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from fleet.manager.store.tables import MARK, SEGMENT
-from fleet.model import Segment
+from fleet.model import SHORT_OF_CPU, Segment
 from fleet.operations import CutMark
-from fleet.wire import decode, encode, format_time, to_json
+from fleet.wire import decode, dumps, encode, format_time, to_json
 
 
 def save(connection: sa.Connection, told: Iterable[tuple[str, Segment]]) -> None:
-    """Keep each as it was told last; a segment is one row however often it is told."""
+    """Keep each as it was told last; a segment is one row however often it is told.
+
+    An index that a station began anew has the same files once more: they replace those of before.
+    """
     latest = {(station, one.index, one.number): one for station, one in told}
     for (station, index, number), one in latest.items():
-        which = sa.and_(
-            SEGMENT.c.station == station, SEGMENT.c.index == index, SEGMENT.c.number == number
+        begin, payload = format_time(one.begin), encode(one).decode()
+        same_file = SEGMENT.c.payload.contains(
+            f'"file":{dumps(one.file).decode()},', autoescape=True
         )
-        connection.execute(sa.delete(SEGMENT).where(which))
+        itself = sa.and_(SEGMENT.c.index == index, SEGMENT.c.number == number)
+        before = sa.and_(SEGMENT.c.index != index, SEGMENT.c.begin == begin, same_file)
+        connection.execute(
+            sa.delete(SEGMENT).where(SEGMENT.c.station == station, sa.or_(itself, before))
+        )
         connection.execute(
             sa.insert(SEGMENT).values(
-                station=station,
-                index=index,
-                number=number,
-                begin=format_time(one.begin),
-                payload=encode(one).decode(),
+                station=station, index=index, number=number, begin=begin, payload=payload
             )
         )
 
@@ -41,11 +45,20 @@ def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[t
 
 
 def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int, bool]]:
-    """Index and number of all that a station told of, and whether each was read back."""
-    unread = SEGMENT.c.payload.like('%"check":null}')
+    """Index and number of all of a station's last index, and whether each was read back."""
+    last = (
+        sa.select(SEGMENT.c.index)
+        .where(SEGMENT.c.station == station)
+        .order_by(SEGMENT.c.begin.desc())
+        .limit(1)
+    )
+    unread = sa.or_(
+        SEGMENT.c.payload.like('%"check":null}'),
+        SEGMENT.c.payload.like(f'%"skipped":"{SHORT_OF_CPU}"%'),
+    )
     rows = connection.execute(
         sa.select(SEGMENT.c.index, SEGMENT.c.number, sa.not_(unread))
-        .where(SEGMENT.c.station == station)
+        .where(SEGMENT.c.station == station, SEGMENT.c.index == last.scalar_subquery())
         .order_by(SEGMENT.c.number)
     )
     return [(index, number, bool(is_read)) for index, number, is_read in rows]

@@ -1,0 +1,71 @@
+"""Segments of a station whose clock was set -> the times they really have. Pure.
+
+A recording goes on while the clock of its box is set: its files have times of before and after, but
+the clock inside the files goes on. What came later is believed, because a clock is set to be right.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from attrs import evolve
+
+from fleet.model import Segment, Span
+
+_JOINED: Final = 0.5
+"""Seconds within which a file goes on where the one before ended, by the clock inside both."""
+_STEPPED: Final = timedelta(seconds=1)
+"""By less no clock was set: that is how exact times are."""
+
+
+def on_one_clock(told: Iterable[tuple[str, Segment]]) -> list[tuple[str, Segment]]:
+    """(station, segment) as they really were, by begin."""
+    runs: dict[tuple[str, str, str, str], list[Segment]] = defaultdict(list)
+    for station, one in told:
+        runs[station, one.index, one.role, one.instance].append(one)
+    settled = [
+        (station, one)
+        for (station, *_), several in runs.items()
+        for one in _settled(sorted(several, key=lambda it: it.number))
+    ]
+    return sorted(settled, key=lambda one: one[1].begin)
+
+
+def _settled(several: Sequence[Segment]) -> list[Segment]:
+    """Of one instance, in the order in which they were closed."""
+    found: list[Segment] = []
+    late, following = timedelta(), None
+    for one in reversed(several):
+        if following is not None and _goes_on(one, following):
+            step = following.begin - one.end
+            late = step + late if abs(step) > _STEPPED else late
+        else:
+            late = timedelta()
+        found.append(_moved(one, late) if late else one)
+        following = one
+    return found
+
+
+def _goes_on(one: Segment, following: Segment) -> bool:
+    if one.start is None or following.start is None or following.number != one.number + 1:
+        return False
+    lasts = (one.end - one.begin).total_seconds()
+    return following.start > one.start and abs(following.start - one.start - lasts) < _JOINED
+
+
+def _moved(one: Segment, by: timedelta) -> Segment:
+    check = one.check
+    if check is not None:
+        check = evolve(
+            check,
+            dropouts=_spans(check.dropouts, by),
+            silences=_spans(check.silences, by),
+            black=_spans(check.black, by),
+            frozen=_spans(check.frozen, by),
+        )
+    return evolve(one, begin=one.begin + by, end=one.end + by, check=check)
+
+
+def _spans(spans: Sequence[Span], by: timedelta) -> tuple[Span, ...]:
+    return tuple(evolve(one, begin=one.begin + by, end=one.end + by) for one in spans)
