@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
+from fleet.joining import fingerprint
 from fleet.manager.access.broker import BrokerAccounts
 from fleet.manager.optouts import OptOuts
 from fleet.manager.people.keeper import People
@@ -77,6 +79,7 @@ class ManagerRun:
             self._ledger,
             lambda name: name in self._ledger or name in self._inventory.stations,
             accounts,
+            _login(settings),
         )
         self._session = ManagerSession(
             topics,
@@ -247,3 +250,17 @@ def _certificate(settings: ManagerSettings) -> PageCertificate | None:
 def _token(settings: ManagerSettings) -> str | None:
     file = settings.metrics_token_file
     return read_password(Path(file).expanduser() if file else None)
+
+
+def _login(settings: ManagerSettings) -> str | None:
+    """What people type to be known, where their address of the broker is known."""
+    if settings.join is None:
+        return None
+    line = f"fleet login {settings.join}"
+    if settings.ca_file is None:
+        return line
+    try:
+        der = ssl.PEM_cert_to_DER_cert(Path(settings.ca_file).read_text())
+    except (OSError, ValueError):
+        return line  # connecting says what is wrong with it
+    return f"{line} --fingerprint {fingerprint(der).hex()}"

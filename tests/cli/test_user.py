@@ -120,6 +120,7 @@ async def test_the_list_and_its_history_say_who_and_no_password_is_anywhere(
     for line in ("bob is viewer", "bob is operator, was viewer", "root is admin, who begins"):
         assert re.search(rf"user .* root +{line}", told), told
 
+    assert [one for one in stranger.heard if one.topic.endswith("/root/user_add")]
     for known in (SAID, said):
         places = [manager.log(), told, *(one.payload.decode("latin-1") for one in stranger.heard)]
         assert not [one for one in places if known in one]

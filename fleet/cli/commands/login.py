@@ -4,12 +4,14 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Final
 
 import typer
 
 from fleet import contexts
 from fleet.cli import passwords
+from fleet.cli.authority import trusted
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.connection import Access, Manager, converse
 from fleet.cli.options import Options
@@ -26,6 +28,7 @@ HELP: Final = with_examples(
     f"{ABOUT} Asks for name and password (or takes the password from the first line of standard "
     f"input), proves them, and keeps them in the file of contexts, for you alone to read.",
     "fleet login mqtts://fleet.example.org",
+    "fleet login mqtts://10.0.0.2:8883 --name ann --fingerprint 3f5a…",
     "fleet login mqtts://10.0.0.2 --name ann --ca-file ca.pem",
     "fleet --context venue login mqtts://fleet.example.org",
 )
@@ -37,6 +40,14 @@ def run(
     url: Annotated[str, typer.Argument(metavar="URL", help="The broker: mqtts://HOST[:PORT].")],
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Yours; else it is asked for.")
+    ] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            "--fingerprint",
+            metavar="SHA256",
+            help="Of the fleet's own authority, as fleet user add told it.",
+        ),
     ] = None,
     ca_file: Annotated[
         Path | None,
@@ -54,15 +65,20 @@ def run(
     try:
         found = Broker.parse(url, ca_file=str(ca_file) if ca_file else None)
         ca = read_text(ca_file) if ca_file else None
+        if found.tls and ca is None:
+            ca = trusted(found, fingerprint)
     except (BadBroker, OSError, ValueError) as error:
         stop(str(error))
     context = options.context or found.host.replace(":", "-")
     if not _CONTEXT.fullmatch(context):
         stop(f"{context!r} cannot name a context: letters, digits, '.', '_' and '-'")
     password = passwords.said(name)
-    broker = Broker.parse(url, name, password, found.ca_file)
-    prefix = options.prefix or "fleet"
-    told = asyncio.run(converse(Access(broker, name, Topics(prefix)), _proven))
+    topics = Topics(options.prefix or "fleet")
+    with NamedTemporaryFile("w", suffix=".pem") as file_of_ca:
+        file_of_ca.write(ca or "")
+        file_of_ca.flush()
+        broker = Broker.parse(url, name, password, file_of_ca.name if ca else None)
+        told = asyncio.run(converse(Access(broker, name, topics), _proven))
     keeping = Context(str(found), name, prefix=options.prefix)
     try:
         file = contexts.keep(context, keeping, password, ca, contexts.own_home(), current=True)

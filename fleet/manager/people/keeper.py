@@ -62,7 +62,8 @@ class BrokerPeople(Protocol):
 
 class People:
     """The list. `is_station`: whether a name is that of a box; `accounts`: the broker's own list,
-    None where people are let in by files that somebody edits there.
+    None where people are let in by files that somebody edits there; `login`: what people type to
+    be known from then on, but for their name.
     """
 
     def __init__(
@@ -70,10 +71,12 @@ class People:
         ledger: Ledger,
         is_station: Callable[[str], bool],
         accounts: BrokerPeople | None = None,
+        login: str | None = None,
     ) -> None:
         self._ledger = ledger
         self._is_station = is_station
         self._accounts = accounts
+        self._login = login
         self._key = BoxKey.new()
         self._changing = asyncio.Lock()
         self._gate = asyncio.Semaphore(_AT_ONCE)
@@ -230,6 +233,8 @@ class People:
         for one in deeds:
             log.info("%s: %s", caller, one.text)
         await self._at_broker(name, rights, password, notes)
+        if before is None and self._login is not None:
+            notes.append(f"on their computer they type: {self._login} --name {name}")
         return notes
 
     async def passwd(self, caller: str, name: str, password: str) -> list[str]:
