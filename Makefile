@@ -51,8 +51,9 @@ picture: parts ## draw docs/pictures/board-*.png anew, with Grafana's components
 	@cd grafana/picture && npm install --no-fund --no-audit --no-package-lock --loglevel=error
 	@$(BIN)/python -m grafana.picture
 
-pages: parts ## draw docs/pictures/page-*.webp and talks-*.webp anew, with a played fleet
+pages: parts ## draw the page and what fleet prints anew (docs/pictures), with a played fleet
 	@$(BIN)/python -m tests.page.pictures
+	@$(BIN)/python -m tests.cli.pictures
 
 audit: ## vulnerabilities that are known of what a box and a server run with (needs pip-audit)
 	pip-audit --requirement constraints-run.txt --require-hashes --disable-pip
