@@ -566,8 +566,9 @@ class SegmentCheck:
     """What was found when a segment was decoded whole.
 
     `missing`, `damaged`: pictures; `dropouts`: holes in the sound; `loudness`: LUFS; `offset`:
-    seconds the sound is ahead of the picture; both None where it cannot be told. `error`: why it
-    does not decode; `skipped`: why nobody looked.
+    seconds by which the sound is ahead of the picture at the end, played sample by sample; both
+    None where it cannot be told. `error`: why it does not decode; `skipped`: why nobody looked;
+    `damaged_sound`: packets.
     """
 
     at: datetime
@@ -581,6 +582,7 @@ class SegmentCheck:
     offset: float | None = None
     error: Annotated[str, Meta(max_length=500)] | None = None
     skipped: Annotated[str, Meta(max_length=500)] | None = None
+    damaged_sound: Count = 0
 
 
 @frozen

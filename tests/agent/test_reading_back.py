@@ -26,13 +26,20 @@ def encode(file: Path, picture: str = MOVES, sound: str = SOUND, seconds: float 
     return file
 
 
+def slower(file: Path, made: Path) -> Path:
+    """The same with a twentieth more time between the packets of its sound."""
+    copy = ("-c", "copy", "-bsf:a", "setts=ts=TS*1.05")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", file, *copy, made], check=True)
+    return made
+
+
 def without(check: SegmentCheck, *kinds: str) -> bool:
     """Whether nothing else was found."""
     found = {
         kind
         for kind in (
             *("missing", "damaged", "dropouts", "silences", "black", "frozen"),
-            *("error", "skipped"),
+            *("error", "skipped", "damaged_sound"),
         )
         if getattr(check, kind)
     }
@@ -116,6 +123,40 @@ async def test_packets_that_are_not_there_are_missing(tmp_path: Path) -> None:
     assert check.damaged
     assert any((one.end - one.begin).total_seconds() > 0.5 for one in check.dropouts)
     assert without(check, "missing", "damaged", "dropouts")
+
+
+async def test_sound_that_is_damaged_but_there_is_told(tmp_path: Path) -> None:
+    file = encode(tmp_path / "a.ts", seconds=3)
+    raw, seen = bytearray(file.read_bytes()), 0
+    for at in range(0, len(raw), 188):
+        pid = int.from_bytes(raw[at + 1 : at + 3]) & 0x1FFF
+        begins, plain = raw[at + 1] & 0x40, raw[at + 3] & 0x30 == 0x10
+        seen += pid == 0x101 and plain and not begins
+        if pid == 0x101 and plain and not begins and seen % 30 == 10:
+            raw[at + 20 : at + 150] = bytes(byte ^ 0x5A for byte in raw[at + 20 : at + 150])
+    file.write_bytes(raw)
+    check = await checked(file)
+    assert check.damaged_sound >= 2
+    assert (check.missing, check.damaged, check.error) == (0, 0, None)
+
+
+async def test_sound_that_ends_before_its_picture_is_a_hole(
+    tmp_path: Path, spans: Callable[..., tuple[float, float, str | None]]
+) -> None:
+    file = encode(tmp_path / "a.ts", sound=f"{SOUND},atrim=0:2", seconds=4)
+    check = await checked(file)
+    assert without(check, "dropouts")
+    assert [spans(one, file) for one in check.dropouts] == [(2, 4, None)]
+
+
+async def test_how_far_sound_comes_from_its_picture_is_told(tmp_path: Path) -> None:
+    even = encode(tmp_path / "even.ts", seconds=4)
+    check = await checked(even)
+    assert check.offset is not None
+    assert abs(check.offset) < 0.01
+    check = await checked(slower(even, tmp_path / "slow.ts"))
+    assert check.offset == pytest.approx(0.2, abs=0.05)
+    assert without(check)
 
 
 async def test_what_cannot_be_decoded_at_all_says_so(tmp_path: Path) -> None:

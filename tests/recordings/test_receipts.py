@@ -9,7 +9,7 @@ from attrs import evolve
 
 from fleet.manager.recordings.coverage import Kept, coverage
 from fleet.manager.recordings.receipts import receipt
-from fleet.model import Segment, SegmentCheck, Span
+from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span
 from fleet.operations import CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 
@@ -96,6 +96,13 @@ SILENT = SegmentCheck(END, silences=(Span(at(6), at(8), "speaker left"),))
         (kept(-1, 31, check=SILENT), "yellow", "silent (speaker left) for 120.0 s at 12:06:00 UTC"),
         (kept(-1, 31, check=SegmentCheck(END, error="damaged")), "red", "does not decode: damaged"),
         (kept(-1, 31, check=SegmentCheck(END, damaged=3)), "yellow", "has 3 damaged pictures"),
+        (kept(-1, 31, check=SegmentCheck(END, damaged_sound=3)), "yellow", "3 damaged packets of"),
+        (kept(-1, 31, check=SegmentCheck(END, offset=0.4)), "yellow", "ends 0.4 s ahead of the"),
+        (
+            kept(-1, 31, check=SegmentCheck(END, skipped=SHORT_OF_CPU)),
+            "yellow",
+            "was not read back",
+        ),
         (kept(-1, 31, check=SegmentCheck(END, skipped="busy")), "yellow", "not read back: busy"),
         (kept(-1, 31, check=None), "yellow", "1 file not read back yet"),
         (kept(-1, 31, copied=None), "yellow", "nothing copies it off the box"),

@@ -33,6 +33,8 @@ class PacketTrack:
     codec: str
     name: str | None
     language: str | None
+    index: int = 0
+    """In the file, as ffmpeg calls it."""
     packets: int = 0
     first: float = 0.0
     last: float = 0.0
@@ -43,6 +45,8 @@ class PacketTrack:
     """Packets that should lie in the holes."""
     keys: list[float] = field(factory=list)
     """When its key frames are shown, as far as is told."""
+    whole: float | None = 0.0
+    """Seconds of all its packets; None where one does not say its length."""
     _dts: float = 0.0
 
     def packet(self, pts: float, dts: float, length: float, *, is_key: bool = False) -> None:
@@ -60,7 +64,18 @@ class PacketTrack:
                     self.holes.append((self._dts + expected, dts))
         self.first, self.last = min(self.first, pts), max(self.last, pts)
         self.packets += 1
+        self.whole = self.whole + length if self.whole is not None and length else None
         self._dts, self.length = dts, length or self.length
+
+    @property
+    def end(self) -> float:
+        """When the last of it ends."""
+        return self.last + self.length
+
+    @property
+    def ahead(self) -> float | None:
+        """Seconds by which it would end too early, played packet after packet."""
+        return None if self.whole is None else self.end - self.first - self.whole
 
     @property
     def stream(self) -> SegmentStream:
@@ -119,7 +134,7 @@ def probe(file: Path) -> Probe:
     tracks = _tracks(file)
     with_packets = [one for one in tracks if one.packets]
     start = min((one.first for one in with_packets), default=0.0)
-    end = max((one.last + one.length for one in with_packets), default=start)
+    end = max((one.end for one in with_packets), default=start)
     leads = [one for one in with_packets if one.kind == "video"] or with_packets
     stat = file.stat()
     try:
@@ -155,6 +170,7 @@ def _tracks(file: Path) -> list[PacketTrack]:
                     str(one.get("codec_name", "unknown"))[:200],
                     _short(tags.get("title")),
                     _short(tags.get("language")),
+                    int(one["index"]),
                 )
     except (ValueError, KeyError, AttributeError):
         return []

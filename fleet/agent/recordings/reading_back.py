@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,8 @@ _DROPOUT: Final = 1.0
 """Seconds of zeros, at most, that are a dropout: what is longer somebody has switched off."""
 _EDGE: Final = 0.1
 """Seconds at both ends of a file in which sound may begin and end."""
+_UNEVEN: Final = 1.0
+"""Seconds by which sound may begin or end beside the picture: they lie beside each other so."""
 _LEAST_LUFS: Final = -69.9
 """What is as low is no sound at all."""
 _HOURS: Final = 6 * 3600.0
@@ -33,7 +36,12 @@ _EVENT: Final = re.compile(
 )
 _BLACK_SPAN: Final = re.compile(r"black_start:(-?[\d.]+) black_end:(-?[\d.]+)")
 _LOUDNESS: Final = re.compile(r"^\s+I:\s+(-?[\d.]+) LUFS")
-_CORRUPT: Final = re.compile(r"corrupt (?:input packet|decoded frame) in stream (\d+)")
+_CORRUPT: Final = re.compile(
+    r"corrupt (?:input packet|decoded frame) in stream (\d+)"
+    r"|Error while decoding stream #0:(\d+)"
+    r"|\[[av]ist#0:(\d+)/[^]]*\].* (?:Error submitting packet|Decoding error)"
+)
+"""As ffmpeg 5 says it, and later ones."""
 _PICTURES: Final = re.compile(r"^(?:\[info\] )?frame= *(\d+)")
 
 
@@ -42,7 +50,8 @@ class Decoding:
     """What ffmpeg said of one decoding. Stretches in seconds from the begin of the file."""
 
     spans: dict[tuple[str, str | None], list[tuple[float, float]]] = field(factory=dict)
-    corrupt: int = 0
+    corrupt: Counter[int] = field(factory=Counter)
+    """Packets and pictures by stream."""
     pictures: int = 0
     loudness: float | None = None
     error: str | None = None
@@ -62,7 +71,7 @@ class Decoding:
             lufs = float(loud[1])
             self.loudness = lufs if lufs > _LEAST_LUFS else None
         elif corrupt := _CORRUPT.search(text):
-            self.corrupt += corrupt[1] == "0"
+            self.corrupt[int(next(filter(None, corrupt.groups())))] += 1
         elif pictures := _PICTURES.match(text):
             self.pictures = int(pictures[1])
         elif ("[error]" in text or "[fatal]" in text) and self.error is None:
@@ -112,7 +121,7 @@ async def read_back(file: Path, probe: Probe) -> SegmentCheck:
 def _check(
     probe: Probe, heard: Sequence[Decoding], length: float, error: str | None
 ) -> SegmentCheck:
-    tracks = probe.of("audio")
+    pictures, tracks = probe.of("video"), probe.of("audio")
     named = [
         one.name or (f"track {n}" if len(tracks) > 1 else "") for n, one in enumerate(tracks, 1)
     ]
@@ -141,21 +150,31 @@ def _check(
                 if inside and b - a <= _DROPOUT and not any(a < d and c < b for c, d in holes):
                     yield a, b, name
             yield from ((a, b, name) for a, b in holes)
+            if pictures and track.packets:  # it begins late, or is gone before the picture is
+                first, last = pictures[0].first - probe.start, pictures[0].end - probe.start
+                begins, ends = track.first - probe.start, track.end - probe.start
+                yield from (
+                    (a, b, name) for a, b in ((first, begins), (ends, last)) if b - a > _UNEVEN
+                )
 
     def seen(what: str) -> Iterator[tuple[float, float, str | None]]:
         for one in heard[:1]:
             yield from ((a, b, None) for a, b in one.spans.get((what, None), []))
 
+    ahead: list[float] = [one.ahead for one in tracks if one.ahead is not None and pictures]
+    offset = max(ahead, key=abs, default=None)
     loud = [one.loudness for one in heard if one.loudness is not None]
     return SegmentCheck(
         datetime.now(UTC),
         sum(one.missing for one in probe.of("video")),
-        sum(one.corrupt for one in heard[:1]) if probe.of("video") else 0,
+        sum(one.corrupt[track.index] for one in heard[:1] for track in pictures[:1]),
         spans(dropouts()),
         spans(silences()),
         spans(seen("black")),
         spans(seen("freeze")),
         max(loud, default=None),
-        None,
+        None if offset is None else round(offset, 3),
         error,
+        None,
+        sum(one.corrupt[track.index] for track, one in zip(tracks, heard, strict=False)),
     )

@@ -13,6 +13,8 @@ TOLERANCE: Final = timedelta(seconds=5)
 """A talk of which less is missing is covered, as SReview and others count it."""
 _JOINED: Final = timedelta(seconds=1)
 """Files that follow each other within this have no gap between them."""
+_APART: Final = 0.1
+"""Seconds between sound and picture that people begin to see."""
 _MOST: Final = 20
 """Findings or gaps of one talk that are told."""
 _GONE: Final = "its file was deleted, and no copy is verified"
@@ -148,4 +150,9 @@ def _spans(
         told.append(f"{name} lacks {check.missing} pictures")
     if check.damaged:
         told.append(f"{name} has {check.damaged} damaged pictures")
+    if check.damaged_sound:
+        told.append(f"{name} has {check.damaged_sound} damaged packets of sound")
+    if check.offset is not None and abs(check.offset) > _APART and not check.dropouts:
+        where = "ahead of" if check.offset > 0 else "behind"
+        told.append(f"{name}: the sound ends {abs(check.offset):.1f} s {where} the picture")
     return told
