@@ -119,7 +119,7 @@ class ManagerRun:
         recordings = self._session.recordings
         days = DayLook(self._ledger, self._inventory, recordings, self._report)
         page = Page(
-            Look(self._ledger, self._report, self._thumbnails, recordings),
+            Look(self._ledger, self._report, self._thumbnails, recordings, self._session.mixers),
             TalksPage(days, signing_in.may_still),
             signing_in.may_still,
         )

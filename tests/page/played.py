@@ -4,7 +4,7 @@ Judged, made and served by the manager's own code; only what stations say is mad
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -165,6 +165,14 @@ class Play(Look):
         self._judge = Judge()
         self._noon = datetime.now(_ZONE).replace(hour=11, minute=42, second=7)
         self._began = time.monotonic()
+
+    hurried = False
+
+    def watch(self, acted: Callable[[], None]) -> None:
+        """Nobody acts here."""
+
+    def is_watched(self) -> None:
+        """There is no mixer to ask."""
 
     def now(self) -> float:
         """Before noon, running."""

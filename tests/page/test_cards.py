@@ -8,10 +8,12 @@ from attrs import evolve
 
 from fleet.manager.health import Judge
 from fleet.manager.stations.state import Readings, RoomUse, StationState
+from fleet.manager.stations.stops import to_run
 from fleet.manager.stations.thumbnails import Thumbnail
 from fleet.manager.web.page.cards import Board, RoomView, board
+from fleet.manager.web.page.controls import controls
 from fleet.manager.web.page.views import Pictures
-from fleet.model import Family, PresenceState, Roles, Sample, State, Telemetry
+from fleet.model import Family, PresenceState, Roles, Sample, State, StopByHand, Telemetry
 from fleet.operations import InstanceReport, StationStatus
 
 NOW = datetime(2026, 2, 1, 10, 12, tzinfo=ZoneInfo("Europe/Brussels"))
@@ -273,3 +275,25 @@ def test_every_channel_of_every_track_is_shown_and_the_dead_one_named() -> None:
     assert (german.name, german.lufs, german.band) == ("de", -50.0, "low")
     assert [one.name for one in german.channels] == ["L"]
     assert (view.lufs, view.band) == (-20.0, "good")
+
+
+def test_what_somebody_stopped_is_no_alarm_and_stands_on_the_card_and_the_desk() -> None:
+    by_hand = StopByHand("record", "main", "ann", "lunch", NOW, NOW + timedelta(minutes=45))
+    held = InstanceReport(State.STOPPED, NOW, 0, "Stopped", by_hand.text())
+    one = station("hall1-cam", record_main=held)
+    wanted = to_run(WANTED, one.status.roles)
+    one = evolve(one, wanted=wanted, status=evolve(one.status, stops=(by_hand,)))
+    waits = evolve(
+        station("hall1-cam"), status=evolve(station("hall1-cam").status, stops=(by_hand,))
+    )
+    for seen, is_so in ((one, True), (waits, False)):
+        said = controls([seen], {}, None, None, {}, NOW)
+        shown = {(it.role, it.instance): it for it in said.stations[0].instances}
+        main, copy = shown["record", "main"], shown["record", "copy"]
+        assert (main.stopped, main.asked is None) == (is_so, is_so)
+        assert (copy.stopped, copy.asked) == (False, None)
+        assert said.stopped == ("hall1-cam record/main stopped by ann until Sun 10:57 CET: lunch",)
+        (card,) = made([seen]).cards
+        assert (card.level, card.record.state) == ("fine", "good")
+    both = evolve(one, wanted={**wanted, "record": {}})
+    assert made([both]).cards[0].record.state == "stopped"

@@ -261,7 +261,10 @@ def _acted(desk: Desk, station: str, key: StopKey, done: bool) -> ActedInstance:
     one = _said(desk, station, key)
     if one is None or desk.inventory.presence(station) is not PresenceState.ONLINE:
         return ActedInstance(*key, State.UNKNOWN, None, False)
-    return ActedInstance(*key, one.state, one.message, done)
+    held = {it.key: it for it in desk.ledger.stops.of(station, datetime.now(UTC))}
+    stop = held.get(key) if is_stopped(one) else None
+    message = stop.text(ZoneInfo(desk.timezone)) if stop is not None else one.message
+    return ActedInstance(*key, one.state, message, done)
 
 
 def _said(desk: Desk, station: str, key: StopKey) -> InstanceStatus | None:

@@ -88,6 +88,8 @@ class Ledger:
         self.stops = Stops()
         self.acted = -math.inf
         """Monotonic seconds when somebody did something by hand last."""
+        self.on_act: list[Callable[[], None]] = []
+        """Each is called then."""
         self.rollout: Rollout | None = None
         """The last rollout."""
         self.people: dict[str, KeptPerson] = {}
@@ -211,7 +213,7 @@ class Ledger:
         """
         await self.keeper.change(self.keeper.opened.stop, station, stops, deed)
         self.stops.take(station, stops)
-        self.acted = time.monotonic()
+        self._note_act()
 
     async def do(self, deed: Deed) -> None:
         """Keep what somebody did.
@@ -220,7 +222,7 @@ class Ledger:
             BadStore: it could not be written.
         """
         await self.keeper.change(self.keeper.opened.do, deed)
-        self.acted = time.monotonic()
+        self._note_act()
 
     async def say(
         self, kind: OverrideKind, name: str, said: Override | None, deed: Deed | None = None
@@ -232,7 +234,7 @@ class Ledger:
         """
         await self.keeper.change(self.keeper.opened.say, kind, name, said, deed)
         self.rooms.override(kind, name, said)
-        self.acted = time.monotonic()
+        self._note_act()
 
     def learn(self, applied: ConferenceFile) -> None:
         """A conference file was applied: what it says of rooms and their talks holds from now."""
@@ -355,6 +357,11 @@ class Ledger:
             self._entries[station].heard = True
         if self.history.take(station, time.monotonic()):
             self.keeper.remembered.presence(station, state, boot)
+
+    def _note_act(self) -> None:
+        self.acted = time.monotonic()
+        for told in self.on_act:
+            told()
 
     async def _read(self) -> None:
         store = self.keeper.opened

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from fleet.manager.findings import ABSENT, DISK_SECONDS, WRITE_SECONDS, FindingKind
 from fleet.manager.health import lost_at_once, severity
 from fleet.manager.stations.state import RoomUse, StationState, is_live
+from fleet.manager.web.page.controls import RoomControls
 from fleet.manager.web.page.views import Pictures, View, views
 from fleet.model import State
 from fleet.operations import HealthFinding, HealthLevel, Receipt
@@ -38,6 +39,7 @@ class RoomView:
     """When the talk that is on ends, None where nobody knows."""
     receipts: tuple[Receipt, ...] = ()
     """Of its talks of today that are decided, by time."""
+    controls: RoomControls = field(factory=RoomControls)
 
 
 @frozen
@@ -67,7 +69,9 @@ class Advice:
 
 @frozen
 class Tally:
-    """How many of the wanted instances run. `state`: `good`, `bad`, `unknown` or `none`."""
+    """How many of the wanted instances run. `state`: `good`, `bad`, `unknown`, `stopped`
+    by hand, or `none`.
+    """
 
     running: int
     wanted: int
@@ -105,6 +109,7 @@ class Card:
     line: Advice | None
     more: tuple[Advice, ...]
     """What else is wrong."""
+    controls: RoomControls
 
 
 @frozen
@@ -233,6 +238,7 @@ def _card(
         _last_talk(room.receipts),
         lines[0] if lines else None,
         tuple(lines[1:]),
+        room.controls,
     )
 
 
@@ -297,6 +303,7 @@ def _last_talk(receipts: Sequence[Receipt]) -> LastTalk | None:
 def _tally(stations: Sequence[StationState], role: str, gauge: str | None = None) -> Tally:
     """`gauge`: a figure that is 0 where an instance runs in vain."""
     running = wanted = unknown = 0
+    stopped = any(stop.role == role for seen in stations for stop in seen.status.stops)
     for seen in stations:
         for name, one in seen.instances(role):
             vain = gauge is not None and seen.readings.value(gauge, role, name) == 0
@@ -304,7 +311,7 @@ def _tally(stations: Sequence[StationState], role: str, gauge: str | None = None
             running += one.state in (State.RUNNING, State.COMPLETED) and not vain
             unknown += one.state is State.UNKNOWN
     if not wanted:
-        return Tally(0, 0, "none")
+        return Tally(0, 0, "stopped" if stopped else "none")
     state = "good" if running == wanted else "unknown" if running + unknown == wanted else "bad"
     return Tally(running, wanted, state)
 

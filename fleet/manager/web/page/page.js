@@ -143,6 +143,7 @@ function show(next) {
     if (rooms.children[index] !== element) rooms.insertBefore(element, rooms.children[index] ?? null);
   });
   if (active && active !== document.activeElement && active.isConnected) active.focus();
+  deskShows();
   hang();
 }
 
@@ -208,11 +209,14 @@ function fill(element, card) {
   put(detail, (line && line.detail) || "");
   detail.title = detail.textContent; // a wall shows its beginning
   receipt(element, card.last_talk);
+  controls(element, card);
   command(element.querySelector(".command"), line && line.command);
   more(element.querySelector(".more"), card.more);
   views(element.querySelector(".views"), card);
-  fact(element, "record", card.record.state === "none" ? "–" : `${card.record.running}/${card.record.wanted}`, card.record.state);
-  fact(element, "stream", streamWord(card.stream, card.mix), card.mix === "blank" ? "bad" : card.stream.state);
+  const none = { none: "–", stopped: "stopped" }[card.record.state];
+  fact(element, "record", none ?? `${card.record.running}/${card.record.wanted}`, card.record.state);
+  const mix = mixWord(card);
+  fact(element, "stream", streamWord(card.stream, mix), mix === "blank" ? "bad" : card.stream.state);
   put(element.querySelector(".talk dt"), card.talk && card.until ? "Talk until" : "Talk");
   fact(element, "talk", card.talk ? brief(card.until) : card.in_use ? "off" : "closed", card.talk ? "on" : "none");
   fact(element, "disk", card.disk_hours === null ? "–" : hours(card.disk_hours),
@@ -236,12 +240,19 @@ function brief(until) { // the clock above names the time zone
   return until ? until.replace(/ \S+$/, "") : "on";
 }
 
+function mixWord(card) { // by the mixers' own word where it is known
+  const said = card.controls.mixers.map((one) => one.live);
+  if (!said.length || said.includes(null)) return card.mix;
+  return said.includes(false) ? "blank" : "live";
+}
+
 function streamWord(stream, mix) {
   if (mix === "blank" && stream.state !== "bad") return "blank";
   switch (stream.state) {
     case "good": return "live";
     case "bad": return stream.running ? `${stream.running}/${stream.wanted} live` : "down";
     case "unknown": return "unknown";
+    case "stopped": return "stopped";
     default: return mix || "–";
   }
 }

@@ -27,11 +27,15 @@ _FILES: Final = {
     "/page/style.css": ("style.css", "text/css"),
     "/page/who.js": ("who.js", "text/javascript"),
     "/page/page.js": ("page.js", "text/javascript"),
+    "/page/actions.js": ("actions.js", "text/javascript"),
+    "/page/actions.css": ("actions.css", "text/css"),
     "/page/sign-in.css": ("sign-in.css", "text/css"),
     "/page/sign-in.js": ("sign-in.js", "text/javascript"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _TICK: Final = 1.0
+_HURRY: Final = 0.25
+"""Seconds between two boards while somebody waits to see what became of what they did."""
 _IDLE: Final = 10.0
 """Seconds between two boards while nobody watches: when troubles began is still known."""
 _SHARE: Final = 4.0
@@ -63,6 +67,7 @@ class Page:
         self._making = asyncio.Lock()
         self._ticked = asyncio.Event()
         self._wake = asyncio.Event()
+        look.watch(self._wake.set)
 
     def add_to(self, app: web.Application) -> None:
         """Serve it as part of `app`."""
@@ -95,11 +100,16 @@ class Page:
             else:
                 ticked, self._ticked = self._ticked, asyncio.Event()
                 ticked.set()
-            watched = max(_TICK, min(_SHARE * self._cost, _LONGEST))
+            if self._watchers:
+                self._look.is_watched()
+            tick = _HURRY if self._look.hurried else _TICK
+            watched = max(tick, min(_SHARE * self._cost, _LONGEST))
             pace = watched if self._watchers else max(_IDLE, _IDLE_SHARE * self._cost)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pace):
                     await self._wake.wait()
+                rest = self._made + max(_HURRY, _SHARE * self._cost) - time.monotonic()
+                await asyncio.sleep(max(0.0, rest))  # however many do something
             self._wake.clear()
 
     async def _make(self) -> None:
