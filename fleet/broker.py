@@ -52,6 +52,8 @@ class Broker:
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     """Of the CAs that are trusted besides the system's, instead of `SSL_CERT_FILE`."""
+    trusts_only_ca_file: bool = False
+    """Whether the system's are not: the fleet's own authority signs, and nobody else."""
 
     @classmethod
     def parse(
@@ -60,6 +62,8 @@ class Broker:
         username: str | None = None,
         password: str | None = None,
         ca_file: str | None = None,
+        *,
+        trusts_only_ca_file: bool = False,
     ) -> Self:
         """From `mqtt://HOST[:PORT]` (1883) or `mqtts://HOST[:PORT]` (TLS, 8883).
 
@@ -89,7 +93,7 @@ class Broker:
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise BadBroker(f"{url!r} has more than a host and a port")
         port = port or (8883 if tls else 1883)
-        found = cls(parts.hostname, port, tls, username, password, ca_file)
+        found = cls(parts.hostname, port, tls, username, password, ca_file, trusts_only_ca_file)
         found.tls_context()
         return found
 
@@ -106,6 +110,8 @@ class Broker:
         if not self.tls:
             return None
         context = ssl.create_default_context()
+        if self.trusts_only_ca_file:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it checks, and trusts nobody yet
         if file := self.ca_file or os.environ.get(_CA_FILE):
             source = "ca_file" if self.ca_file else _CA_FILE
             try:

@@ -82,11 +82,6 @@ class JoinToken:
         whole = _VERSION + name + secret + self.fingerprint
         return urlsafe_b64encode(whole + _check(whole)).decode()
 
-    @property
-    def user(self) -> str:
-        """Its account at the broker."""
-        return f"join:{self.id}"
-
 
 @frozen
 class JoinRequest:
@@ -117,6 +112,16 @@ class StationCredential:
     username: Annotated[str, Meta(max_length=100)]
     password: Annotated[str, Meta(min_length=16, max_length=200)] = field(repr=False)
     ends: datetime
+
+
+def token_user(token: str) -> str:
+    """The account of a token; no person's name has a colon."""
+    return f"join:{token}"
+
+
+def station_user(station: str) -> str:
+    """The account of a station that joined; no person's name has a colon."""
+    return f"station:{station}"
 
 
 def fingerprint(certificate: bytes) -> bytes:

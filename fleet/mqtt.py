@@ -141,8 +141,11 @@ class MqttSession(Protocol):
         """The connection was lost, or an attempt failed."""
 
 
-async def keep(broker: Broker, client_id: str, session: MqttSession) -> None:
+async def keep(broker: Broker | Callable[[], Broker], client_id: str, session: MqttSession) -> None:
     """Give `session` a connection, and another after each loss, until it returns from one.
+
+    `broker` may be what says before each attempt where to go; it raises `Disconnected` where there
+    is nowhere now.
 
     Between attempts it waits with full jitter (a random part of a doubling time, at most
     `BACKOFF_CAP`), so that a fleet does not come back all at once.
@@ -152,7 +155,8 @@ async def keep(broker: Broker, client_id: str, session: MqttSession) -> None:
     while True:
         began = loop.time()
         try:
-            await connect_once(broker, client_id, session)
+            to = broker() if callable(broker) else broker
+            await connect_once(to, client_id, session)
             return
         except Disconnected as error:
             session.disconnected(str(error))

@@ -14,6 +14,8 @@ from fleet.model import LastSegment, SegmentList
 
 STATION: Final = "station"
 """The role whose commands exist on every station; no role can have this name."""
+MAX_SEALED: Final = 8192
+"""Characters of a credential that is sealed to a station."""
 MOST_LINES: Final = 1000
 """Lines of an instance that can be asked for at once."""
 
@@ -154,12 +156,27 @@ class SegmentsArguments:
     after: LastSegment | None = None
 
 
+@frozen
+class CredentialArguments:
+    """What the station comes in with from now on, sealed to its key."""
+
+    sealed: Annotated[str, Meta(max_length=MAX_SEALED)]
+
+
+@frozen
+class CredentialResult:
+    """It is kept; `ends`: how long it lasts."""
+
+    ends: datetime
+
+
 COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
     "logs": (LogsArguments, LogsResult),
     "restart": (RestartArguments, RestartResult),
     "info": (InfoArguments, InfoResult),
     "look": (LookArguments, LookResult),
     "segments": (SegmentsArguments, SegmentList),
+    "credential": (CredentialArguments, CredentialResult),
 }
 """Name -> classes of its arguments and result."""
 ABOUT: Final[Mapping[str, str]] = {
@@ -168,5 +185,6 @@ ABOUT: Final[Mapping[str, str]] = {
     "info": "What the box is, and how it is.",
     "look": "What recordings and streams are like, decoded.",
     "segments": "What was recorded: the closed segments after one.",
+    "credential": "What it comes in with from now on; fleet rotate sends it.",
 }
 """Name -> what it does."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from fleet.version import __version__
 
 if TYPE_CHECKING:
+    from fleet.agent.credential import WayIn
     from fleet.agent.settings import AgentSettings
-    from fleet.mqtt import Broker
 
 NO_AGENT: Final = 4
 UNHEALTHY: Final = 3
@@ -43,17 +43,16 @@ SETTINGS: Final = Flag(
 STATE_DIR: Final = Flag(
     "state_dir", "FLEET_STATE_DIR", "DIRECTORY", "where the agent keeps what it must not forget"
 )
+STATION: Final = Flag(
+    "station", "FLEET_STATION", "ID", "the station's id; the network card's address unless given"
+)
+PREFIX: Final = Flag("prefix", "FLEET_PREFIX", "NAME", "what every topic starts with")
 FLAGS: Final = (
     Flag("broker", "FLEET_BROKER", "URL", "mqtt://HOST:PORT, or mqtts:// for TLS"),
-    Flag(
-        "station",
-        "FLEET_STATION",
-        "ID",
-        "the station's id; the network card's address unless given",
-    ),
+    STATION,
     STATE_DIR,
     SETTINGS,
-    Flag("prefix", "FLEET_PREFIX", "NAME", "what every topic starts with"),
+    PREFIX,
 )
 """What `run` and `check` may be told; each goes before the environment, that before the file."""
 ALLOW_ROOT: Final = "FLEET_ALLOW_ROOT"
@@ -124,6 +123,16 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="as JSON")
     restart = add(_restart, STATE_DIR, SETTINGS)
     restart.add_argument("instance", metavar="ROLE/INSTANCE", type=_instance)
+    join = add(_join, STATION, STATE_DIR, SETTINGS, PREFIX)
+    join.add_argument("url", metavar="URL", help="where the broker is: mqtts://HOST:PORT")
+    join.add_argument("token", metavar="TOKEN", help="the word that fleet token printed")
+    reset = add(_reset, STATE_DIR, SETTINGS)
+    reset.add_argument("--yes", action="store_true", help="ask nothing")
+    for command, more in ((join, FLAGS[:1]), (reset, (*FLAGS[:2], PREFIX))):
+        for flag in more:  # the service may be told them
+            default = os.environ.get(flag.variable) or None
+            command.add_argument(f"--{flag.name}", default=default, help=argparse.SUPPRESS)
+        command.add_argument("--allow-root", action="store_true", help=argparse.SUPPRESS)
     add(_stop, STATE_DIR, SETTINGS)
     add(_reload, STATE_DIR, SETTINGS)
     return reader
@@ -148,14 +157,14 @@ def _run(given: argparse.Namespace) -> int:
     # Its unit holds them back from before Python begins; what has come since is heard now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
     settings = _read(given)
-    broker = _broker(settings)
+    way = _way(settings)
     from fleet.agent.config.store import BadState, StateInUse
     from fleet.agent.run import end_by, run
     from fleet.notify import Notifier, start_logging
 
     start_logging()
     try:
-        ended_by = run(settings, broker, early)
+        ended_by = run(settings, way, early)
     except (BadState, StateInUse) as error:
         raise _CannotGoOn(str(error)) from None
     except SystemExit as error:  # with status 0 it would look as if somebody had stopped it
@@ -260,6 +269,112 @@ def _restart(given: argparse.Namespace) -> int:
     return 0
 
 
+def _join(given: argparse.Namespace) -> int:
+    """Have this box let into a fleet; on the server `fleet token` prints the line.
+
+    What it is given is kept in the state directory, where the agent finds it. Typed by root, it is
+    done as the service, with its user.
+    """
+    given = _as_service("join", given)
+    settings = _read(given)
+    from fleet.agent.box import machine
+    from fleet.agent.config.store import kept_id
+    from fleet.agent.joining import CannotJoin, join
+    from fleet.model import plain
+
+    state = settings.state
+    station = settings.station or kept_id(state) or machine.mac()
+    if station is None:
+        raise _CannotGoOn("this machine has no network card to be named after: give --station ID")
+    try:
+        state.mkdir(0o750, parents=True, exist_ok=True)
+        found = join(given.url, given.token, station, settings.prefix or "fleet", state, _wait)
+    except CannotJoin as error:
+        raise _CannotGoOn(str(error)) from None
+    except OSError as error:
+        where = error.filename or state
+        raise _CannotGoOn(f"{where} cannot be used: {plain(error)}") from None
+    print(f"this box is let in as station {station}, until {found.credential.ends:%Y-%m-%d}")
+    if settings.broker is not None:
+        print(
+            f"its settings name another way, {settings.broker}, and that goes before it: take "
+            "broker, username and password_file out of them"
+        )
+    from fleet.agent.local import socket as local
+
+    try:
+        local.status(state)
+        print("the agent that runs here comes in with it by itself, within 15 s")
+    except local.NoAgent:
+        print("now start its agent: systemctl start fleet-agent")
+    return 0
+
+
+def _wait(code: str) -> None:
+    """Show the code by which somebody lets this box in."""
+    import segno
+
+    approve = f"fleet approve {code}"
+    if sys.stdout.isatty():
+        segno.make(approve, micro=False).terminal(compact=True)
+    print(f"this box waits until somebody types: {approve}", flush=True)
+
+
+def _reset(given: argparse.Namespace) -> int:
+    """Make this box nobody's, before it is imaged or given away; recordings stay.
+
+    Its id, its key, what it comes in with, what was wanted of it: all of that goes.
+    """
+    given = _as_service("reset", given)
+    settings = _read(given)
+    from fleet.agent import credential
+    from fleet.agent.config.store import BadState, StateDirectory, StateInUse
+    from fleet.model import plain
+
+    if not settings.state.is_dir():
+        print(f"there is no {settings.state}: nothing has changed")
+        return 0
+    if not given.yes:
+        print(f"all in {settings.state} but recordings is removed; this box then has to join again")
+        try:
+            answer = input("Go on? [y/N]: ")
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() not in ("y", "yes"):
+            raise _CannotGoOn("nothing was removed")
+    try:
+        store = StateDirectory(settings.state)
+        try:
+            removed = credential.forget(settings.state)
+        finally:
+            store.close()
+    except (BadState, StateInUse) as error:
+        stop = "; first: systemctl stop fleet-agent" if isinstance(error, StateInUse) else ""
+        raise _CannotGoOn(f"{error}{stop}") from None
+    except OSError as error:
+        raise _CannotGoOn(f"{error.filename} cannot be removed: {plain(error)}") from None
+    print(f"removed: {', '.join(removed) or 'nothing'}")
+    return 0
+
+
+def _as_service(command: str, given: argparse.Namespace) -> argparse.Namespace:
+    """What was typed, as the service that is installed here would read it, with its rights."""
+    from fleet.agent.local.service import BadService, installed
+
+    try:
+        service = installed()
+        if service is None or os.geteuid() != 0:
+            return given
+        for directory in service.state:
+            if not directory.exists():
+                directory.mkdir(0o750, parents=True)
+                os.chown(directory, service.user.pw_uid, service.group)
+        service.become()
+    except (BadService, OSError) as error:
+        raise _CannotGoOn(f"the service of this box cannot be used: {error}") from None
+    return parser().parse_args([command, *service.flags, *sys.argv[2:]])
+
+
 def _stop(given: argparse.Namespace) -> int:
     """Stop the agent of this box and all it runs; files are finished first."""
     _ask(given, "stop")
@@ -319,12 +434,12 @@ def _read(given: argparse.Namespace) -> "AgentSettings":
         raise _CannotGoOn(str(error)) from None
 
 
-def _broker(settings: "AgentSettings") -> "Broker":
-    from fleet.agent.settings import broker_of
+def _way(settings: "AgentSettings") -> "WayIn":
+    from fleet.agent.credential import WayIn
     from fleet.mqtt import BadBroker
     from fleet.settings import BadSettings
 
     try:
-        return broker_of(settings)
+        return WayIn(settings)
     except (BadBroker, BadSettings) as error:
         raise _CannotGoOn(str(error)) from None

@@ -49,6 +49,8 @@ from fleet.role import Command, Failed
 from fleet.station import (
     COMMANDS,
     STATION,
+    CredentialArguments,
+    CredentialResult,
     Disk,
     InfoArguments,
     InfoResult,
@@ -213,7 +215,10 @@ class StationCommands:
         supervisor: Supervisor,
         in_force: Callable[[], Config | None],
         index: IndexKeeper,
+        keep: Callable[[str], datetime],
     ) -> None:
+        """`keep` keeps another credential of this station's, sealed to it; until when it lasts."""
+        self._keep = keep
         self._place = place
         self._in_force = in_force
         self._index = index
@@ -273,6 +278,15 @@ class StationCommands:
             raise CommandFailed(
                 clip(f"the index of recordings cannot be read: {plain(error)}")
             ) from None
+
+    async def credential(self, asked: CredentialArguments) -> CredentialResult:
+        """Keep another credential, and come in with it from the next connection on."""
+        try:
+            return CredentialResult(await asyncio.to_thread(self._keep, asked.sealed))
+        except ValueError as error:
+            raise InvalidArguments(clip(f"it is no credential for this box: {error}")) from None
+        except OSError as error:
+            raise CommandFailed(clip(f"it cannot be kept: {plain(error)}")) from None
 
     def _disks(self) -> list[Disk]:
         found = []

@@ -26,6 +26,7 @@ from fleet.agent.box.hardware import HardwareFigures
 from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
 from fleet.agent.config.store import StateDirectory
+from fleet.agent.credential import WayIn
 from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.local.socket import LocalServer, LocalStatus
@@ -35,7 +36,7 @@ from fleet.agent.session import Identity, StationSession
 from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard, LoopWatch, WatchedLoop
 from fleet.model import PresenceState
-from fleet.mqtt import Broker, keep
+from fleet.mqtt import keep
 from fleet.notify import Notifier
 from fleet.role import Command
 from fleet.station import RestartArguments, RestartResult
@@ -81,14 +82,15 @@ class _Reloaded:
 class Agent:
     """The parts of one running agent."""
 
-    def __init__(self, settings: AgentSettings, broker: Broker, store: StateDirectory) -> None:
+    def __init__(self, settings: AgentSettings, way: WayIn, store: StateDirectory) -> None:
         """Raises: BadState."""
         self._settings = settings
-        self._broker = broker
+        self._way = way
         self._store = store
         self._notifier = Notifier()
         self._ending: asyncio.Future[signal.Signals] = asyncio.Future()
-        station = store.station(settings.station, machine.mac())
+        station = store.station(way.station, machine.mac())
+        key = store.key()
         self._place = Place(
             station,
             settings.state,
@@ -130,15 +132,16 @@ class Agent:
             self._supervisor,
             lambda: self._session.configs.memory.in_force,
             self._index,
+            lambda sealed: way.keep(key.unseal(sealed)),
         )
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
             Identity(
                 station,
                 secrets.token_hex(8),
-                Topics(settings.prefix),
+                Topics(way.prefix),
                 settings.interval,
-                store.key().public,
+                key.public,
                 settings.name,
             ),
             store,
@@ -148,6 +151,7 @@ class Agent:
             commands.all(),
             self._guard,
             self._devices,
+            way.let_in,
         )
         local = (
             Command("status", _Nothing, LocalStatus, self._status),
@@ -213,7 +217,7 @@ class Agent:
 
     async def _talk(self) -> None:
         # Whoever knows a client id can push it off the broker: it is told to nobody.
-        await keep(self._broker, f"fleet-agent-{secrets.token_hex(8)}", self._session)
+        await keep(self._way.try_next, f"fleet-agent-{secrets.token_hex(8)}", self._session)
 
     async def _watch_clock(self) -> None:
         while True:
@@ -252,7 +256,7 @@ class Agent:
         return LocalStatus(
             self._place.station,
             __version__,
-            str(self._broker),
+            str(self._way),
             self._session.link is not None,
             self._session.trouble,
             memory.revision,
@@ -274,7 +278,7 @@ class Agent:
 
 
 def run(
-    settings: AgentSettings, broker: Broker, early: Sequence[signal.Signals] = ()
+    settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals] = ()
 ) -> signal.Signals:
     """Run an agent until a signal tells it to end; that signal.
 
@@ -286,7 +290,7 @@ def run(
     """
     loop = WatchedLoop()
     try:
-        ended_by = loop.run_until_complete(_run(settings, broker, early))
+        ended_by = loop.run_until_complete(_run(settings, way, early))
         if not loop.run_until_complete(_all_ended()):
             log.warning("something that a role began does not end: it is left behind")
             if ended_by == signal.SIGHUP and Notifier().listening:
@@ -305,11 +309,11 @@ def end_by(number: signal.Signals) -> None:
 
 
 async def _run(
-    settings: AgentSettings, broker: Broker, early: Sequence[signal.Signals]
+    settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals]
 ) -> signal.Signals:
     store = StateDirectory(settings.state)
     try:
-        return await Agent(settings, broker, store).run(early)
+        return await Agent(settings, way, store).run(early)
     finally:
         store.close()
 

@@ -96,7 +96,10 @@ class StationSession:
         commands: Mapping[str, Command],
         guard: Guard,
         devices: CaptureDevices,
+        let_in: Callable[[], None],
     ) -> None:
+        """`let_in` is called whenever a broker has taken us."""
+        self._let_in = let_in
         self._me = identity
         self._supervisor = supervisor
         self._catalogue = catalogue
@@ -186,6 +189,7 @@ class StationSession:
 
     async def connected(self, link: Link) -> None:
         """Introduce the station, then talk until the agent ends."""
+        self._let_in()
         self._epoch += 1
         self._queue = asyncio.Queue()  # what the last connection left is sent again
         topics, station = self._me.topics, self._me.station

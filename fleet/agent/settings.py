@@ -25,13 +25,13 @@ def _station(text: str) -> None:
 class AgentSettings:
     """The keys of the file; flags and FLEET_* go before it. Paths may begin with `~`."""
 
-    broker: str = "mqtt://127.0.0.1:1883"
-    """`mqtt://HOST:PORT`, or `mqtts://` for TLS."""
+    broker: str | None = None
+    """`mqtt://HOST:PORT`, or `mqtts://` for TLS; where the box joined unless given."""
     username: str | None = None
     password_file: str | None = None
     station: Annotated[str, _station] | None = None
     """The station's id; the primary network card's address unless given."""
-    prefix: Annotated[str, valid_prefix] = "fleet"
+    prefix: Annotated[str, valid_prefix] | None = None
     """What every topic starts with."""
     state_dir: str | None = None
     recordings: str | None = None
@@ -119,11 +119,13 @@ def read(file: Path | None, **flags: str | None) -> AgentSettings:
 
 
 def broker_of(settings: AgentSettings) -> Broker:
-    """Where to connect, and as whom.
+    """Where to connect, and as whom, as the settings name it.
 
     Raises:
-        BadBroker, BadSettings: the address or the password file is wrong.
+        BadBroker, BadSettings: the address or the password file is wrong, or none is named.
     """
+    if settings.broker is None:
+        raise BadSettings("no broker is named")
     file = _path(settings.password_file) if settings.password_file else None
     return Broker.parse(settings.broker, settings.username, read_password(file))
 

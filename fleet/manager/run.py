@@ -91,6 +91,7 @@ class ManagerRun:
             self._report,
             self._people,
             accounts,
+            settings,
         )
         self._notifier = Notifier()
         self._watch = LoopWatch()
@@ -164,6 +165,9 @@ class ManagerRun:
         optouts = OptOuts(self._ledger, self._inventory, self._session.asker)
         self._guard.keep("opt-outs", optouts.keep)
         self._guard.keep("recordings", self._session.recordings.keep)
+        if self._session.joining is not None:
+            self._guard.keep("boxes that join", self._session.joining.answer)
+            self._guard.keep("what ends of tokens and credentials", self._session.joining.keep)
         # Whoever knows a client id can push it off the broker: it is told to nobody.
         await mqtt.keep(self._broker, f"fleet-manager-{secrets.token_hex(8)}", self._session)
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.access.broker import ANSWERS, BrokerAccounts
+from fleet.manager.access.joining import Joining
 from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.mixers import Mixers
@@ -26,6 +27,7 @@ from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.rollouts.pusher import Pusher
+from fleet.manager.settings import ManagerSettings
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
@@ -67,7 +69,8 @@ class ManagerSession:
         counts: Counts,
         report: FleetReport,
         people: People,
-        accounts: BrokerAccounts | None = None,
+        accounts: BrokerAccounts | None,
+        settings: ManagerSettings,
     ) -> None:
         """`accounts`: the broker's, None where somebody edits them there."""
         self.boot = secrets.token_hex(8)
@@ -93,6 +96,11 @@ class ManagerSession:
         self.recordings = Recordings(ledger, inventory, self.asker)
         self.mixers = Mixers(ledger, inventory, self.asker)
         self._stops = StopPusher(topics, ledger, inventory)
+        self.joining = (
+            Joining(topics, ledger, accounts, self.asker, self._is_online, settings)
+            if accounts
+            else None
+        )
         self._requests = OperatorRequests(
             Desk(
                 ledger,
@@ -107,6 +115,7 @@ class ManagerSession:
                 people,
                 self.mixers,
                 self._stops.changed,
+                self.joining,
             )
         )
         name = f"manager-{self.boot[:8]}"
@@ -165,6 +174,7 @@ class ManagerSession:
             Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
             *(self._accounts.filters if self._accounts else ()),
             Filter(topics.stops("+"), qos=0, as_published=True, live=True, foreign=True),
+            *(self.joining.filters if self.joining else ()),
         )
         await self._say(link, PresenceState.ONLINE)
         await self._catch_up()
@@ -178,6 +188,8 @@ class ManagerSession:
         if self._accounts is not None:
             self._accounts.connect(link)
         self._stops.connect(link)
+        if self.joining is not None:
+            self.joining.connect(link)
         self._rollouts.connected()
         self._working.set()
         await self._ended.wait()
@@ -225,6 +237,8 @@ class ManagerSession:
         if self._accounts is not None:
             self._accounts.disconnect()
         self._stops.disconnect()
+        if self.joining is not None:
+            self.joining.disconnect()
         self._inventory.broker_gone()
 
     def received(self, message: Message) -> None:
@@ -255,6 +269,9 @@ class ManagerSession:
         elif address.station is not None:
             self._hearing.said(address.station, address.kind, message)
             self.asker.heard(address.station)
+        elif address.kind.startswith("join-"):
+            if self.joining is not None:
+                self.joining.received(address, message)
         elif address.kind == "presence":
             self._hear_manager(message)
         elif address.kind == "reply":

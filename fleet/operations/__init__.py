@@ -31,6 +31,20 @@ from fleet.operations.history import (
     ShowArguments,
     ShowResult,
 )
+from fleet.operations.joining import (
+    HOUR,
+    MOST_USES,
+    ApproveArguments,
+    ApproveResult,
+    RevokeArguments,
+    RotateArguments,
+    Rotated,
+    RotateResult,
+    TokenArguments,
+    TokenResult,
+    WaitingBox,
+    WaitingResult,
+)
 from fleet.operations.people import (
     UserAddArguments,
     UserListResult,
@@ -95,6 +109,8 @@ from fleet.operations.stations import (
 )
 
 __all__ = [
+    "HOUR",
+    "MOST_USES",
     "PATIENCE",
     "RECORDING",
     "STEADY",
@@ -104,6 +120,8 @@ __all__ = [
     "AdoptArguments",
     "ApplyArguments",
     "ApplyResult",
+    "ApproveArguments",
+    "ApproveResult",
     "AudioArguments",
     "CallArguments",
     "CallResult",
@@ -146,6 +164,7 @@ __all__ = [
     "RecordingsResult",
     "RestartByHand",
     "RetireArguments",
+    "RevokeArguments",
     "RollbackArguments",
     "RolloutArguments",
     "RolloutResult",
@@ -153,6 +172,9 @@ __all__ = [
     "RoomMixer",
     "RoomStatus",
     "RoomTalk",
+    "RotateArguments",
+    "RotateResult",
+    "Rotated",
     "SaidResult",
     "ScheduleArguments",
     "ScheduleResult",
@@ -169,6 +191,8 @@ __all__ = [
     "TalkArguments",
     "TalkReceipt",
     "TargetStatus",
+    "TokenArguments",
+    "TokenResult",
     "UserAddArguments",
     "UserListResult",
     "UserPasswdArguments",
@@ -178,4 +202,6 @@ __all__ = [
     "ValidateArguments",
     "ValidateResult",
     "Verdict",
+    "WaitingBox",
+    "WaitingResult",
 ]

@@ -15,11 +15,11 @@ import pytest
 
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import StateDirectory
+from fleet.agent.credential import WayIn
 from fleet.agent.run import Agent
 from fleet.agent.session import STATUS_BURST, Pace
 from fleet.agent.settings import AgentSettings
 from fleet.model import Config
-from fleet.mqtt import Broker
 from tests.agent import roles
 from tests.processes import Mosquitto, Program, Programs
 from tests.stranger import Heard, Stranger
@@ -494,7 +494,7 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
     broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fleet.agent.session.LOOK_AROUND", 0.1)
-    settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
+    settings = AgentSettings(broker.url, station=ID, state_dir=str(tmp_path / "state"))
     store = StateDirectory(settings.state)
     source = {"type": "test", "size": "64x64", "rate": 5}
     roles: Any = {
@@ -504,7 +504,7 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
     store.save(Memory(Config(1, None, None, roles)))
     path, empty = os.environ["PATH"], tmp_path / "empty"
     monkeypatch.setenv("PATH", str(empty))
-    running_agent = Agent(settings, Broker.parse(broker.url), store)
+    running_agent = Agent(settings, WayIn(settings), store)
     task = asyncio.create_task(running_agent.run())
     status = await stranger.expect(STATUS, lambda s: "record" in s["roles"])
     main = status["roles"]["record"]["main"]
@@ -526,7 +526,7 @@ async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
     broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fleet.agent.config.received.SAVE_AGAIN", 0.1)
-    settings = AgentSettings(station=ID, state_dir=str(tmp_path / "state"))
+    settings = AgentSettings(broker.url, station=ID, state_dir=str(tmp_path / "state"))
     store = StateDirectory(settings.state)
     full = OSError(errno.ENOSPC, "No space left on device")
     save = StateDirectory.save
@@ -535,7 +535,7 @@ async def test_config_that_could_not_be_saved_is_tried_again_by_itself(
         raise full
 
     monkeypatch.setattr(StateDirectory, "save", refuse)
-    running_agent = Agent(settings, Broker.parse(broker.url), store)
+    running_agent = Agent(settings, WayIn(settings), store)
     task = asyncio.create_task(running_agent.run())
     await online(stranger)
     rejected = await push(stranger, config(5, {}))

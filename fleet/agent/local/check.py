@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,16 +23,16 @@ from fleet.agent.box.hardware import SMART, smart
 from fleet.agent.config import catalogue
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import holder, kept_id, saved
+from fleet.agent.credential import WayIn
 from fleet.agent.engine.host import read_secret
 from fleet.agent.engine.recordings import mount_of
 from fleet.agent.local import socket as local
 from fleet.agent.local.service import AgentService
-from fleet.agent.settings import AgentSettings, broker_of
+from fleet.agent.settings import AgentSettings
 from fleet.broker import ca_file
 from fleet.model import Device, Log, Roles, plain
 from fleet.mqtt import (
     BadBroker,
-    Broker,
     Disconnected,
     Link,
     Message,
@@ -97,7 +98,7 @@ def findings(
     memory, state = _state(settings.state, service)
     yield state
     yield _recordings(settings, service)
-    station = settings.station or kept_id(settings.state) or machine.mac()
+    station = _station(settings)
     if station is None:
         yield Finding("missing", "station", "no network card to be named after: give --station")
     else:
@@ -286,21 +287,30 @@ def _named_secrets(value: Any) -> set[str]:
     return set()
 
 
+def _station(settings: AgentSettings) -> str | None:
+    """Its id, as an agent that starts now would have it."""
+    with suppress(BadBroker, BadSettings):  # told of the broker
+        if given := WayIn(settings).station:
+            return given
+    return settings.station or kept_id(settings.state) or machine.mac()
+
+
 def _broker(settings: AgentSettings, station: str | None) -> Iterator[Finding]:
     """Its address, the password file, the CA file, and whether it lets the station in."""
     try:
-        broker = broker_of(settings)
+        way = WayIn(settings)
     except (BadBroker, BadSettings) as error:
         yield Finding("missing", "broker", str(error))
         return
+    broker = way.broker
     if settings.password_file:
         yield Finding("ok", "password", settings.password_file)
     if broker.tls:
-        yield Finding("ok", "CA file", ca_file())
-    yield _visited(settings, broker, station)
+        yield Finding("ok", "CA file", ca_file(broker.ca_file))
+    yield _visited(settings, way, station)
 
 
-def _visited(settings: AgentSettings, broker: Broker, station: str | None) -> Finding:
+def _visited(settings: AgentSettings, way: WayIn, station: str | None) -> Finding:
     try:  # a second connection could push the agent's own off the broker
         running = local.status(settings.state)
     except local.SilentAgent as error:
@@ -311,16 +321,16 @@ def _visited(settings: AgentSettings, broker: Broker, station: str | None) -> Fi
         if running.connected:
             return Finding("ok", "broker", f"{running.broker}, the agent is connected")
         return Finding("missing", "broker", f"the agent is not connected: {running.trouble}")
-    visit = _Visit(Topics(settings.prefix).log(station) if station else None)
+    visit = _Visit(Topics(way.prefix).log(station) if station else None)
     try:
-        asyncio.run(connect_once(broker, f"fleet-agent-check-{secrets.token_hex(4)}", visit))
+        asyncio.run(connect_once(way.broker, f"fleet-agent-check-{secrets.token_hex(4)}", visit))
     except NotLetIn as error:
         return Finding("missing", "broker", str(error))
     except Refused as error:
         return Finding("missing", "broker", f"{error}: may this user speak for {station}?")
     except Disconnected as error:
         return Finding("missing", "broker", f"{error}; is it running, is the address right?")
-    return Finding("ok", "broker", str(broker))
+    return Finding("ok", "broker", str(way))
 
 
 def _roles(settings: AgentSettings, needed: frozenset[str]) -> Iterator[Finding]:

@@ -38,6 +38,13 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "talk": "Say whether a talk is on: then silence and black are alarms.",
         "maintenance": "Say that somebody works there: no alert calls anybody.",
     },
+    "Boxes that join": {
+        "token": "Print the line that lets a new box in.",
+        "waiting": "Show the boxes that wait for somebody's yes.",
+        "approve": "Let a box in that waits, by the code it shows.",
+        "revoke": "Let a station in no more, and cut it off at once.",
+        "rotate": "Give stations other credentials, without a gap.",
+    },
     "Stations": {
         "call": "Ask something of a role that runs on a station, or of the box.",
         "stop": "Keep something on a station stopped, and say so to everybody.",

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from fleet.joining import station_user, token_user
 from fleet.manager.access import topics as access
 from fleet.manager.access.topics import AccessRule
 from fleet.manager.people.keeper import CannotAccount
@@ -82,7 +83,7 @@ class BrokerAccounts:
         Raises:
             CannotAccount: the broker did not do it; the text says why.
         """
-        role, rules = f"person-{name}", access.of_person(self._topics, name, rights).rules
+        role, rules = f"person:{name}", access.of_person(self._topics, name, rights).rules
         await self._put(name, role, rules, password)
 
     async def remove_person(self, name: str) -> None:
@@ -91,7 +92,7 @@ class BrokerAccounts:
         Raises:
             CannotAccount: as `put_person`.
         """
-        await self._remove([(name, f"person-{name}")])
+        await self._remove([(name, f"person:{name}")])
 
     async def put_stations(self, accounts: Iterable[StationAccount]) -> None:
         """Let stations in, each with its password; who is connected with another one is cut off.
@@ -100,9 +101,9 @@ class BrokerAccounts:
             CannotAccount: as `put_person`; some may be done.
         """
         for one in accounts:
-            role = f"station-{one.station}"
+            user = station_user(one.station)
             rules = access.of_station(self._topics, one.station).rules
-            await self._put(one.station, role, rules, one.password)
+            await self._put(user, user, rules, one.password)
 
     async def set_password(self, name: str, password: str) -> None:
         """Give an account another password; who is connected comes again with it.
@@ -119,7 +120,7 @@ class BrokerAccounts:
         Raises:
             CannotAccount: as `put_person`.
         """
-        await self._remove([(station, f"station-{station}")])
+        await self._remove([(station_user(station), station_user(station))])
 
     async def put_token(self, token: str, password: str) -> None:
         """Let boxes ask to join with this.
@@ -127,9 +128,8 @@ class BrokerAccounts:
         Raises:
             CannotAccount: as `put_person`.
         """
-        await self._put(
-            f"join-{token}", f"join-{token}", access.of_token(self._topics, token).rules, password
-        )
+        user = token_user(token)
+        await self._put(user, user, access.of_token(self._topics, token).rules, password)
 
     async def remove_tokens(self, tokens: Iterable[str]) -> None:
         """Let nobody ask with these any more.
@@ -137,7 +137,7 @@ class BrokerAccounts:
         Raises:
             CannotAccount: as `put_person`.
         """
-        await self._remove([(f"join-{one}", f"join-{one}") for one in tokens])
+        await self._remove([(token_user(one), token_user(one)) for one in tokens])
 
     async def _put(
         self, name: str, role: str, rules: list[AccessRule], password: str | None

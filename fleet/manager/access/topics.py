@@ -72,5 +72,6 @@ def of_person(topics: Topics, name: str, rights: Rights) -> AccessTopics:
 
 
 def of_token(topics: Topics, token: str) -> AccessTopics:
-    """To ask to be let in, and hear the answer."""
-    return AccessTopics((topics.join(token, "request", "+"),), (topics.join(token, "reply", "+"),))
+    """To ask to be let in, and hear the answer, and when a manager begins who is to be asked."""
+    heard = topics.join(token, "reply", "+"), topics.manager("presence")
+    return AccessTopics((topics.join(token, "request", "+"),), heard)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from fleet.manager.access.joining import Joining
 from fleet.manager.asking import StationAsker
 from fleet.manager.mixers import Mixers
 from fleet.manager.people.keeper import People
@@ -41,6 +42,8 @@ class Desk:
     mixers: Mixers
     tell_stops: Callable[[], None]
     """Tells stations what is stopped on them, where that has changed."""
+    joining: Joining | None
+    """None where somebody edits the broker's accounts there."""
 
     @property
     def timezone(self) -> str:

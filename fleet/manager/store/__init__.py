@@ -19,16 +19,28 @@ import sqlalchemy as sa
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import history, people, recordings, rollouts, rows, schedules, stops
+from fleet.manager.store import (
+    access,
+    history,
+    people,
+    recordings,
+    rollouts,
+    rows,
+    schedules,
+    stops,
+)
 from fleet.manager.store.database import Database
 from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.records import (
+    AccessChange,
     AppliedFile,
     BadStore,
     Deed,
     Issue,
+    KeptCredential,
     KeptPerson,
     KeptSignIn,
+    KeptToken,
     Known,
     LastUse,
     Past,
@@ -54,12 +66,15 @@ from fleet.wire import format_time, to_json
 
 __all__ = [
     "DEADLINE",
+    "AccessChange",
     "AppliedFile",
     "BadStore",
     "Deed",
     "Issue",
+    "KeptCredential",
     "KeptPerson",
     "KeptSignIn",
+    "KeptToken",
     "Known",
     "LastUse",
     "ManagerStore",
@@ -353,6 +368,26 @@ class ManagerStore:
         with self._writing() as connection:
             people.change(connection, changed)
             _in_time()
+
+    def change_access(self, changed: AccessChange) -> None:
+        """Keep who is let in from now on, and tell the history.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        with self._writing() as connection:
+            access.change(connection, changed)
+            _in_time()
+
+    def tokens(self) -> list[KeptToken]:
+        """All of them."""
+        with self._reading() as connection:
+            return access.tokens(connection)
+
+    def credentials(self) -> list[KeptCredential]:
+        """All of them."""
+        with self._reading() as connection:
+            return access.credentials(connection)
 
     def people(self) -> list[KeptPerson]:
         """All of them."""

@@ -23,12 +23,15 @@ from fleet.manager.rollouts.model import Phase, Rollout
 from fleet.manager.stations.allowances import HISTORY_BURST, HISTORY_PER_SECOND, Allowances
 from fleet.manager.stations.stops import Stops
 from fleet.manager.store import (
+    AccessChange,
     AppliedFile,
     BadStore,
     Deed,
     Issue,
+    KeptCredential,
     KeptPerson,
     KeptSignIn,
+    KeptToken,
     Known,
     LastUse,
     ManagerStore,
@@ -92,6 +95,9 @@ class Ledger:
         """Each is called then."""
         self.rollout: Rollout | None = None
         """The last rollout."""
+        self.tokens: dict[str, KeptToken] = {}
+        self.credentials: dict[str, KeptCredential] = {}
+        """By station."""
         self.people: dict[str, KeptPerson] = {}
         self.signed_in: dict[str, KeptSignIn] = {}
         """By the digest of the token that the browser has."""
@@ -253,6 +259,20 @@ class Ledger:
         self.published = published
         self.rooms.go_by(schedule)
 
+    async def change_access(self, changed: AccessChange) -> None:
+        """Go by it who is let in.
+
+        Raises:
+            BadStore: it could not be written; nothing has changed.
+        """
+        await self.keeper.change(self.keeper.opened.change_access, changed)
+        for token in changed.gone_tokens:
+            self.tokens.pop(token, None)
+        self.tokens |= {one.id: one for one in changed.tokens}
+        for station in changed.gone_credentials:
+            self.credentials.pop(station, None)
+        self.credentials |= {one.station: one for one in changed.credentials}
+
     async def change_people(self, changed: PeopleChange) -> None:
         """Go by it who may do what.
 
@@ -374,10 +394,14 @@ class Ledger:
         )
         published = await self.keeper.run(_readable, store.published, "the schedule")
         people = await self.keeper.run(store.people)
+        tokens = await self.keeper.run(_readable, store.tokens, "the tokens") or []
+        credentials = await self.keeper.run(_readable, store.credentials, "the credentials") or []
         signed_in = await self.keeper.run(_readable, store.signed_in, "who is signed in") or []
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
         self.people = {one.name: one for one in people}
+        self.tokens = {one.id: one for one in tokens}
+        self.credentials = {one.station: one for one in credentials}
         self.signed_in = {one.token: one for one in signed_in}
         self.rollout = rollout
         self.rooms.override_all(said)

@@ -150,9 +150,47 @@ class PeopleChange:
 
 
 @frozen
+class KeptToken:
+    """A token to join with. `uses`: how many boxes it lets in, None for any number; `used`: how
+    many it did; `approve`: whether somebody has to say yes to each.
+    """
+
+    id: str
+    until: datetime
+    uses: int | None
+    used: int
+    room: str | None
+    approve: bool
+    at: datetime
+    by: str
+
+
+@frozen
+class KeptCredential:
+    """Until when a station is let in. `public_key`: its box's; `token`: it joined with."""
+
+    station: str
+    public_key: str
+    at: datetime
+    ends: datetime
+    token: str | None
+
+
+@frozen
+class AccessChange:
+    """What changes together of tokens and credentials, in place of those of the same names."""
+
+    tokens: Sequence[KeptToken] = ()
+    gone_tokens: Sequence[str] = ()
+    credentials: Sequence[KeptCredential] = ()
+    gone_credentials: Sequence[str] = ()
+    deeds: Sequence[Deed] = ()
+
+
+@frozen
 class Past:
     """One thing that happened. `kind`: `revision`, `retired`, an ack's or presence's word; of all
-    stations `apply`, `rollback`, `retired`, `schedule`, `user`.
+    stations `apply`, `rollback`, `retired`, `schedule`, `user`, `access`.
     """
 
     at: datetime

@@ -187,3 +187,24 @@ DEED = sa.Table(
     sa.Column("station", sa.String(64)),
     sa.Column("text", sa.Text),
 )
+TOKEN = sa.Table(
+    "token",
+    _META,
+    sa.Column("token", sa.String(16), primary_key=True),
+    sa.Column("until", sa.String(32)),
+    sa.Column("uses", sa.Integer),
+    sa.Column("used", sa.Integer),
+    sa.Column("room", sa.String(64)),
+    sa.Column("approve", sa.Boolean),
+    sa.Column("at", sa.String(32)),
+    sa.Column("by", sa.String(64)),
+)
+CREDENTIAL = sa.Table(
+    "credential",
+    _META,
+    sa.Column("station", sa.String(64), primary_key=True),
+    sa.Column("public_key", sa.String(100)),
+    sa.Column("at", sa.String(32)),
+    sa.Column("ends", sa.String(32)),
+    sa.Column("token", sa.String(16)),
+)

@@ -1,0 +1,135 @@
+"""A box that nobody knows comes in, on a real broker that `fleet-manager init` set up."""
+
+import asyncio
+import json
+import os
+import re
+
+from tests.access.conftest import Server, says
+from tests.processes import until
+
+CONFERENCE = """
+[rooms.hall1]
+[stations.cam]
+id = "b1"
+room = "hall1"
+[stations.cam.roles.record.main]
+source = {type = "test", size = "64x64", rate = 5}
+segment_seconds = 60
+"""
+
+
+async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> None:
+    await server.start()
+    token = await server.token("--room", "hall1", "--uses", "1")
+    joining = server.join(token, "b1", "--station", "b1")
+    await says(joining, "this box is let in as station b1")
+    assert await joining.ended() == 0
+    state = server.box("b1") / "state"
+    kept = state / "credential.json"
+    for name in ("credential.json", "ca.pem", "key"):
+        assert (state / name).stat().st_mode & 0o777 == 0o600
+    agent = server.agent("b1")
+    await agent.says("connected, as station b1")
+    file = server.directory / "conference.toml"
+    file.write_text(CONFERENCE)
+    await server.says("apply", str(file), "--yes")
+    recordings = server.box("b1") / "recordings"
+    await until(lambda: list(recordings.glob("*.ts")), 20, "a recording")
+    (recording,) = recordings.glob("*.ts")
+
+    # Rotated: another password at the broker, and the recording is the same one.
+    first = json.loads(kept.read_text())["credential"]["password"]
+    rotated = await server.ask("rotate", "cam")
+    assert rotated["rotated"][0]["problem"] is None
+    second = json.loads((state / "credential.next.json").read_text())["credential"]["password"]
+    assert first != second
+    await agent.says(r"(?s)connected, as station b1.*connected, as station b1")
+    assert list(recordings.glob("*.ts")) == [recording]
+    agent.kill()  # the next one begins with two, and tries the newer first
+    agent = server.agent("b1", "again")
+    await agent.says("connected, as station b1")
+    assert "does not let in" not in agent.log()
+
+    # Revoked: cut off within a second, and its recording runs on.
+    revoked = await server.ask("revoke", "cam")
+    assert revoked["id"] == "b1"
+    await agent.says("Administrative action", 1.0)
+    size = recording.stat().st_size
+    await until(lambda: recording.stat().st_size > size, 20, "more of the recording")
+    await agent.says("the broker does not let in the user 'station:b1'")
+    past = await server.says("history", "b1")
+    for text in ("joined with token", "another credential", "is cut off"):
+        assert text in past
+
+    # Its old token is used up, and a new one lets the same box in again.
+    again = server.join(token, "b1", "--station", "b1")
+    await says(again, "let in 1 of 1 boxes; fleet token prints another line")
+    assert await again.ended() == 1
+    again = server.join(await server.token(), "b1", "--station", "b1")
+    await says(again, "let in as station b1")
+    await agent.says(r"(?s)Administrative action.*connected, as station b1")
+
+
+async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> None:
+    await server.start()
+    assert "no box waits" in (await asyncio.to_thread(server.fleet, "waiting")).stderr
+    token = await server.token("--approve", "--for", "1h")
+    box = server.join(token, "b2", "--station", "b2")
+    twin = server.join(token, "b3", "--station", "b2")  # two boxes, one id
+    for one in (box, twin):
+        await one.says("waits until somebody types: fleet approve")
+    codes = [re.findall(r"approve ([A-Z]{4}-[A-Z]{4})", one.log())[-1] for one in (box, twin)]
+    waiting = (await server.ask("waiting"))["boxes"]
+    assert {one["code"] for one in waiting} == set(codes)
+    assert codes[0] in await server.says("waiting")
+    forged = await server.says("approve", "AAAA-AAAA", code=2)
+    assert "no box shows the code AAAA-AAAA" in forged
+    await server.says("approve", codes[0].lower().replace("-", ""), "--name", "hall2-cam")
+    await says(box, "let in as station b2")
+    assert "the id b2 is another box's" in await server.says("approve", codes[1], code=2)
+    await says(twin, "the id b2 is another box's")
+    assert await twin.ended() == 1
+    assert not (server.box("b3") / "state/credential.json").exists()
+    assert (await server.ask("waiting"))["boxes"] == []
+
+    # The manager begins anew: what it promised it knows, and who waits is asked again.
+    third = server.join(token, "b4", "--station", "b4")
+    await third.says("waits until somebody types")
+    assert server.manager is not None
+    server.manager.kill()
+    await server.start_manager()
+    agent = server.agent("b2")
+    await agent.says("connected, as station b2")
+    assert "hall2-cam" in (await asyncio.to_thread(server.fleet, "status")).stdout
+    await third.says(r"(?s)(waits until somebody.*){2}")  # at once, with a new code
+
+    # Nobody else's: before it is imaged, a box forgets who it was.
+    agent.terminate()
+    await agent.ended()
+    state = server.box("b2") / "state"
+    words = ("reset", "--yes", "--state-dir", str(state))
+    assert await server.programs.start("fleet-agent", *words).ended() == 0
+    assert os.listdir(state) == ["lock"]  # noqa: PTH208
+
+
+async def test_a_token_ends_and_another_fleets_token_is_told_nothing(server: Server) -> None:
+    await server.start()
+    short = await server.token("--for", "2s", "--approve")
+    late = server.join(short, "b6", "--station", "b6")
+    (server.directory / "other").mkdir()
+    other = Server(server.directory / "other")
+    other.init()
+    # Who stands in between has a certificate of an authority of its own.
+    other.start_broker("log_type all\n")
+    good = await server.token()
+    try:
+        fooled = server.join(good, "b5", "--station", "b5", url=other.url)
+        await says(fooled, "is not the fleet of this token, and was told nothing")
+        assert await fooled.ended() == 1
+        assert "client connected" not in (other.directory / "mosquitto.log").read_text()
+    finally:
+        other.end()
+    assert not (server.box("b5") / "state/credential.json").exists()
+    await says(late, "fleet token prints another line")
+    assert await late.ended() == 1
