@@ -131,9 +131,9 @@ def warm() -> Warm:
 
 
 def run(
-    program: str, *args: str, env: Mapping[str, str], cwd: Path = ROOT
+    program: str, *args: str, env: Mapping[str, str], cwd: Path = ROOT, timeout: float = 30
 ) -> "subprocess.CompletedProcess[str]":
-    """What a console script of this project says, and how it ends, within 30 seconds."""
+    """What a console script of this project says, and how it ends, within so many seconds."""
     argv = [str(Path(sys.executable).with_name(program)), *args]
     with (
         Path(os.devnull).open("rb") as nothing,
@@ -143,7 +143,7 @@ def run(
         files = (nothing.fileno(), out.fileno(), err.fileno())
         process = warm().start(argv, env, cwd, files)
         try:
-            status = process.wait(30)
+            status = process.wait(timeout)
         finally:
             process.kill()
         out.seek(0)
