@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.manager.postgres import binaries
-from tests.processes import Mosquitto, Programs
+from tests.processes import Mosquitto, Programs, acquaint
 from tests.stranger import Stranger
 
 _NEEDED = {
@@ -94,6 +94,8 @@ def no_traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         with (together / "gstreamer.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             subprocess.run(["gst-inspect-1.0", "identity"], capture_output=True, check=True)
+        acquaint(path)
+        patch.setenv("GST_REGISTRY_UPDATE", "no")  # each home of a test's own would make it look
         yield
 
 

@@ -26,7 +26,7 @@ ALL = {
     "proc/net/snmp": "Tcp: OutSegs RetransSegs\nTcp: 1 0",
 }
 """Files of a machine that tells of its power and its heat."""
-_SOURCE = 'source = {type = "test", size = "320x180", rate = 10}'
+_SOURCE = 'source = {type = "test", size = "160x90", rate = 5}'
 
 
 def conference(port: int, mix: int, schedule: Path) -> str:
@@ -43,12 +43,12 @@ def conference(port: int, mix: int, schedule: Path) -> str:
         roles.stream.main = {{{_SOURCE}, target = {{type = "hls"}}}}
         roles.monitor.main = {{{_SOURCE}}}
         roles.sync.main = {{target = {{type = "path", path = "/nowhere"}}}}
-        roles.ingest.main = {device}, size = "320x180", rate = 10}}
+        roles.ingest.main = {device}, size = "160x90", rate = 5}}
         [stations.hall1-cam.roles.mix.main]
         sources.cam = {{role = "ingest"}}
         audio = "cam"
-        size = "320x180"
-        rate = 10
+        size = "160x90"
+        rate = 5
         port = {mix}
         control_listen = "{own_address()}"
     """
