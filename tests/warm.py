@@ -16,6 +16,7 @@ import io
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import sys
@@ -23,7 +24,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 MAINS = {
@@ -52,7 +52,7 @@ def _read_all(package: str) -> None:
             importlib.import_module(module.name)
 
 
-def _reap(number: int, frame: FrameType | None) -> None:
+def _reap() -> None:
     while _reports:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
@@ -64,22 +64,32 @@ def _reap(number: int, frame: FrameType | None) -> None:
 
 def serve(connection: socket.socket) -> Callable[[], Any]:
     """Start programs until nobody asks any more. In each of them: what it is to do."""
-    signal.signal(signal.SIGCHLD, _reap)
+    ended, ending = socket.socketpair()
+    for end in (ended, ending):
+        end.setblocking(False)
+    signal.set_wakeup_fd(ending.fileno())  # a handler alone is not run while this waits
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for this
     while True:
+        ready, _, _ = select.select([connection, ended], [], [])
+        if ended in ready:
+            ended.recv(512)
+            _reap()
+        if connection not in ready:
+            continue
         message, files, _, _ = socket.recv_fds(connection, 1 << 18, 4)
         if not message:
             return lambda: None
         asked = json.loads(message)
-        # A child that ends at once is reaped only when it is known.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
         if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for end in (ended, ending):
+                end.close()
             return _become(asked, connection, files)
         _reports[pid] = files.pop()
         for file in files:
             os.close(file)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         connection.send(str(pid).encode())
 
 
@@ -91,7 +101,6 @@ def _become(
         os.close(report)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     for standard, file in enumerate(files[:3]):
         os.dup2(file, standard)
     for file in files:

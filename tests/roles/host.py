@@ -21,6 +21,17 @@ from fleet.roles import Child, Command, Failed, Host, Secret
 T = TypeVar("T")
 
 
+async def _readable(descriptor: int) -> None:
+    """Wait until it can be read, and close it."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
 class RealChild(Child):
     """A process in a session of its own; another host may go on with it."""
 
@@ -33,14 +44,12 @@ class RealChild(Child):
         self.stop_signal, self.grace = signal.SIGTERM, 5.0
 
     async def wait(self) -> int | None:
-        while True:
-            with contextlib.suppress(ChildProcessError):
-                pid, status = os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 (returns at once)
-                if pid:
-                    return os.waitstatus_to_exitcode(status)
-            if not psutil.pid_exists(self.pid):
-                return None
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(ProcessLookupError):
+            await _readable(os.pidfd_open(self.pid))
+        with contextlib.suppress(ChildProcessError):
+            _, status = os.waitpid(self.pid, 0)  # noqa: ASYNC222 (it has ended)
+            return os.waitstatus_to_exitcode(status)
+        return None
 
     async def stop(self) -> None:
         for number in (self.stop_signal, signal.SIGKILL):
