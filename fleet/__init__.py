@@ -36,6 +36,7 @@ that must not be streamed (`manager.optouts`), tells stations what people have s
 (`manager.stopping`; kept there by `agent.stopping`), knows of each recording and judges each talk
 (`manager.recordings`), and looks at every box when somebody asks (`manager.checking`, pure); its
 own questions to stations go through `manager.asking`.
+`manager.notifications` tells people who look at no screen.
 A station's index of what it recorded, each segment read back, is `agent.recordings.keeper`.
 
 Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one connection, `broker`

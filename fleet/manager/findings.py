@@ -57,6 +57,7 @@ class FindingKind(StrEnum):
     RETRANSMITS = "Retransmits"
     CLOCK = "Clock"
     SCHEDULE = "Schedule"
+    NOT_NOTIFIED = "NotNotified"
     UNWATCHED = "Unwatched"
     NOTICE = "Notice"
     UNKNOWN = "Unknown"

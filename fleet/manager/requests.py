@@ -20,6 +20,7 @@ from fleet.manager.operations import (
     doctor,
     history,
     joining,
+    notifications,
     people,
     recordings,
     schedule,
@@ -37,6 +38,7 @@ from fleet.model import (
     UnknownCommand,
 )
 from fleet.operations import (
+    AckArguments,
     AdoptArguments,
     ApplyArguments,
     ApproveArguments,
@@ -49,6 +51,7 @@ from fleet.operations import (
     HistoryArguments,
     MaintenanceArguments,
     MarkArguments,
+    NotifyArguments,
     PlanArguments,
     RecordingsArguments,
     RestartByHand,
@@ -96,6 +99,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "adopt": (AdoptArguments, stations.adopt),
     "maintenance": (MaintenanceArguments, stations.maintenance),
     "talk": (TalkArguments, stations.talk),
+    "ack": (AckArguments, notifications.ack),
+    "notify": (NotifyArguments, notifications.notify),
     "schedule": (ScheduleArguments, schedule.schedule),
     "recordings": (RecordingsArguments, recordings.recordings),
     "cutlist": (CutListArguments, recordings.cutlist),

@@ -19,6 +19,8 @@ from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
 from fleet.joining import fingerprint
 from fleet.manager.access.broker import BrokerAccounts
+from fleet.manager.notifications.carrier import Carrier
+from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.optouts import OptOuts
 from fleet.manager.people.keeper import People
 from fleet.manager.report import FleetReport
@@ -30,6 +32,7 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store import ManagerStore, StoreAway
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.alerts import AlertReceiver
 from fleet.manager.web.certificate import PageCertificate
 from fleet.manager.web.doing import Doing
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
@@ -67,6 +70,8 @@ class ManagerRun:
     ) -> None:
         self._broker = broker
         self._settings = settings
+        token = settings.alerts_token_file
+        self._alerts_token = read_password(Path(token) if token else None)
         self._open_store = open_store
         self._ledger = Ledger()
         self._inventory, self._figures = Inventory(), Figures(RESERVED)
@@ -81,6 +86,7 @@ class ManagerRun:
             accounts,
             _login(settings),
         )
+        self._notifications = Notifications(self._ledger, self._report, Carrier(settings.notify))
         self._session = ManagerSession(
             topics,
             self._ledger,
@@ -90,6 +96,7 @@ class ManagerRun:
             self._counts,
             self._report,
             self._people,
+            self._notifications,
             accounts,
             settings,
         )
@@ -132,6 +139,7 @@ class ManagerRun:
             page,
             signing_in,
             Doing(self._session.answer, signing_in.caller_of),
+            AlertReceiver(self._notifications.hear, self._alerts_token),
             self._settings.http_name,
             certificate,
             token,
@@ -146,6 +154,7 @@ class ManagerRun:
                 await self._until_ended(self._work())
         finally:
             self._notifier.stopping()
+            self._notifications.close()
             await self._guard.close()
             await self._ledger.close()
         if self._died is not None:
@@ -168,6 +177,7 @@ class ManagerRun:
         if self._session.joining is not None:
             self._guard.keep("boxes that join", self._session.joining.answer)
             self._guard.keep("what ends of tokens and credentials", self._session.joining.keep)
+        self._notifications.begin(self._guard)
         # Whoever knows a client id can push it off the broker: it is told to nobody.
         await mqtt.keep(self._broker, f"fleet-manager-{secrets.token_hex(8)}", self._session)
 
@@ -196,6 +206,7 @@ class ManagerRun:
                 self._counts,
                 self._schedule,
                 self._session.recordings,
+                lambda: self._notifications.counts,
                 lambda: self._watch.lag,
             )
         )

@@ -20,6 +20,7 @@ from fleet.manager.access.joining import Joining
 from fleet.manager.asking import StationAsker
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.mixers import Mixers
+from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.operations.desk import Desk
 from fleet.manager.people.keeper import People
 from fleet.manager.recordings.keeper import Recordings
@@ -69,6 +70,7 @@ class ManagerSession:
         counts: Counts,
         report: FleetReport,
         people: People,
+        notifications: Notifications,
         accounts: BrokerAccounts | None,
         settings: ManagerSettings,
     ) -> None:
@@ -114,6 +116,7 @@ class ManagerSession:
                 self.recordings,
                 people,
                 self.mixers,
+                notifications,
                 self._stops.changed,
                 self.joining,
             )

@@ -45,6 +45,10 @@ class ManagerSettings:
     http_key: str | None = None
     metrics_token_file: str | None = None
     """A file whose first line Prometheus has to show as a bearer token; nothing without it."""
+    notify: tuple[str, ...] = ()
+    """Where people are called, as Apprise writes it: `ntfys://ntfy.sh/TOPIC`, `matrixs://...`."""
+    alerts_token_file: str | None = None
+    """With the token that Alertmanager has to send from another machine."""
     public_page: bool = False
     """Whether the page is shown to those who are not signed in, without pictures and logs."""
 
@@ -57,6 +61,7 @@ _PATHS: Final = frozenset(
         "http_certificate",
         "http_key",
         "metrics_token_file",
+        "alerts_token_file",
     }
 )
 

@@ -45,6 +45,7 @@ from fleet.operations.joining import (
     WaitingBox,
     WaitingResult,
 )
+from fleet.operations.notifications import AckArguments, NotifyArguments, NotifyResult, RoomAck
 from fleet.operations.people import (
     UserAddArguments,
     UserListResult,
@@ -114,6 +115,7 @@ __all__ = [
     "PATIENCE",
     "RECORDING",
     "STEADY",
+    "AckArguments",
     "ActedInstance",
     "Action",
     "ActionResult",
@@ -157,6 +159,8 @@ __all__ = [
     "MarkKind",
     "MarkResult",
     "MixerShown",
+    "NotifyArguments",
+    "NotifyResult",
     "PlanArguments",
     "PlanResult",
     "Receipt",
@@ -169,6 +173,7 @@ __all__ = [
     "RolloutArguments",
     "RolloutResult",
     "RolloutStatus",
+    "RoomAck",
     "RoomMixer",
     "RoomStatus",
     "RoomTalk",

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from fleet.model import InstanceStatus, PresenceState, Problem, StopByHand
 from fleet.operations.health import HealthFinding, Standing
+from fleet.operations.notifications import RoomAck
 from fleet.operations.recordings import TalkReceipt
 from fleet.operations.schedule import RoomTalk
 
@@ -86,6 +87,8 @@ class StatusResult:
     """Of the rooms that the schedule knows."""
     receipts: tuple[TalkReceipt, ...] = ()
     """Of the talks of today that are over."""
+    acknowledged: tuple[RoomAck, ...] = ()
+    """The rooms that somebody sees to."""
 
 
 @frozen

@@ -38,7 +38,7 @@ class Called:
     """Where the receivers of `alertmanager.yml` send to; what came, by receiver."""
 
     def __init__(self) -> None:
-        self.came: dict[str, list[dict[str, Any]]] = {"page": [], "alive": []}
+        self.came: dict[str, list[dict[str, Any]]] = {"page": [], "alive": [], "manager": []}
         came = self.came
 
         class Handler(BaseHTTPRequestHandler):
@@ -86,6 +86,8 @@ class Alertmanager:
         port = free_port()
         text = (ROOT / "prometheus/alertmanager.yml").read_text()
         text = text.replace("127.0.0.1:9095", f"127.0.0.1:{called.port}")
+        for name in ("page", "manager"):
+            text = text.replace("manager:9700/alerts", f"127.0.0.1:{called.port}/{name}", 1)
         config = directory / "alertmanager.yml"
         config.write_text(re.sub(r"(group_wait|_interval): (30s|1m)", r"\1: 1s", text))
         self._url = f"http://127.0.0.1:{port}/api/v2/alerts"

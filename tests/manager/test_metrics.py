@@ -64,6 +64,7 @@ class Shown:
                 self.counts,
                 ScheduleWatch(ledger, Path()),
                 Recordings(ledger, self.inventory, StationAsker(Topics(), "boot")),
+                lambda: {"sent": 2, "failed": 1},
                 lambda: 0.25,
             )
         )

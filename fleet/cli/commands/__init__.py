@@ -36,6 +36,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "blank": "Blank a room's stream: black and silence leave.",
         "live": "Show a room's program on its stream again.",
         "talk": "Say whether a talk is on: then silence and black are alarms.",
+        "ack": "Say that you see to a room: it calls nobody any more.",
+        "notify": "Tell those who are called something, to know that it arrives.",
         "maintenance": "Say that somebody works there: no alert calls anybody.",
     },
     "Boxes that join": {

@@ -129,6 +129,10 @@ def _besides(found: StatusResult) -> Iterator[str]:
     """Talks, and what is wrong with no room alone."""
     yield from talk_lines(found)
     yield from verdict_lines(found)
+    for ack in found.acknowledged:
+        if any(one.room == ack.room for one in found.stations):
+            until = view.clock(ack.until, view.zoned(found.at, found.timezone))
+            yield clean(f"{ack.room}  {ack.by} sees to it until {until}")
     for one in found.findings:
         yield clean(f"{one.level}: {one.text}: {one.detail}")
 

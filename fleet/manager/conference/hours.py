@@ -47,9 +47,9 @@ def open_until(hours: Sequence[str], timezone: str | None, at: datetime) -> date
     return max(ends, default=None)
 
 
-OverrideKind = Literal["talk", "room", "station", "optout"]
-"""A talk in a room; maintenance of a room or of a station; a stream blanked by the
-schedule."""
+OverrideKind = Literal["talk", "room", "station", "optout", "ack"]
+"""A talk in a room; maintenance of a room or of a station; a stream blanked by the schedule; what
+is wrong in a room is acknowledged."""
 
 
 @frozen

@@ -8,6 +8,7 @@ from attrs import frozen
 from fleet.manager.access.joining import Joining
 from fleet.manager.asking import StationAsker
 from fleet.manager.mixers import Mixers
+from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.people.keeper import People
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, stations
@@ -40,6 +41,7 @@ class Desk:
     recordings: Recordings
     people: People
     mixers: Mixers
+    notifications: Notifications
     tell_stops: Callable[[], None]
     """Tells stations what is stopped on them, where that has changed."""
     joining: Joining | None

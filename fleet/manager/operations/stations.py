@@ -10,6 +10,7 @@ from attrs import evolve
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import TALK_HOLDS
 from fleet.manager.operations.desk import Desk
+from fleet.manager.operations.notifications import acknowledged
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.store import Deed
@@ -35,7 +36,13 @@ async def status(desk: Desk, caller: str, asked: Any) -> StatusResult:  # noqa: 
         for one in desk.recordings.decided
         if one.verdict is not None
     )
-    return evolve(await desk.report.status(), receipts=receipts)
+    found = await desk.report.status()
+    return evolve(
+        found,
+        findings=(*found.findings, *desk.notifications.findings()),
+        receipts=receipts,
+        acknowledged=tuple(acknowledged(desk)),
+    )
 
 
 async def retire(desk: Desk, caller: str, asked: RetireArguments) -> StationResult:

@@ -113,6 +113,8 @@ NEEDS: Final[Mapping[str, Reach | Callable[[str, Any], Reach]]] = {
     "adopt": Reach.ANYWHERE,
     "maintenance": Reach.ROOM,
     "talk": Reach.ROOM,
+    "ack": Reach.ROOM,
+    "notify": Reach.ANYWHERE,
     "schedule": Reach.READ,
     "recordings": Reach.READ,
     "cutlist": Reach.READ,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -30,6 +30,7 @@ RESERVED: Final = frozenset(
     f"fleet_{name}"
     for name in (
         "build_info",
+        "notifications",
         "manager_broker_connected",
         "manager_loop_lag_seconds",
         "station_info",
@@ -88,6 +89,7 @@ class FleetCollector(Collector):
         counts: Counts,
         schedule: ScheduleWatch,
         recordings: Recordings,
+        notifications: Callable[[], Mapping[str, int]],
         lag: Callable[[], float],
     ) -> None:
         self._ledger = ledger
@@ -97,6 +99,7 @@ class FleetCollector(Collector):
         self._counts = counts
         self._schedule = schedule
         self._recordings = recordings
+        self._notifications = notifications
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
@@ -123,6 +126,14 @@ class FleetCollector(Collector):
         )
         yield from _talks(self._ledger, self._schedule, datetime.now(UTC))
         yield _receipts(self._recordings.decided)
+        called = CounterMetricFamily(
+            "fleet_notifications",
+            "Notifications to people, by what became of each try.",
+            labels=["result"],
+        )
+        for result, number in self._notifications().items():
+            called.add_metric([result], number)
+        yield called
         yield _counter("fleet_mqtt_messages", "Messages heard.", self._counts.messages)
         yield _counter(
             "fleet_mqtt_undecodable",

@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from fleet.manager.web.alerts import AlertReceiver
 from fleet.manager.web.certificate import PageCertificate
 from fleet.manager.web.doing import Doing
 from fleet.manager.web.door import Door
@@ -29,6 +30,7 @@ async def serve(
     page: Page,
     signing_in: SigningIn,
     doing: Doing,
+    alerts: AlertReceiver,
     names: Sequence[str] = (),
     certificate: PageCertificate | None = None,
     token: str | None = None,
@@ -66,6 +68,7 @@ async def serve(
     page.add_to(app)
     signing_in.add_to(app)
     doing.add_to(app)
+    alerts.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 COOKIE: Final = "fleet_session"
 PROOF: Final = "X-Fleet-Proof"
 """The header in which a page of ours sends what `/who` told it."""
-OPEN: Final = frozenset({"/healthz", "/metrics", "/signin", "/signout", "/who"})
-"""Paths for everybody, beside the files of the page; `/metrics` asks for a token itself."""
+OPEN: Final = frozenset({"/alerts", "/healthz", "/metrics", "/signin", "/signout", "/who"})
+"""Paths for everybody, beside the files of the page; two of them ask for a token themselves."""
 PUBLIC: Final = frozenset(
     {
         *("/", "/rooms.json", "/events"),
@@ -41,6 +41,8 @@ PUBLIC: Final = frozenset(
     }
 )
 """Paths that a public page shows: neither pictures nor logs, and nothing that acts."""
+ASKING_THEMSELVES: Final = frozenset({"/signin", "/alerts"})
+"""Where something is sent that proves itself."""
 STREAMS: Final = frozenset({"/events", "/talks/events"})
 MOST_STREAMS: Final = 400
 MOST_STREAMS_OF_ONE: Final = 40
@@ -113,7 +115,7 @@ class SigningIn:
         async def let_through(request: web.Request, handler: Handler) -> web.StreamResponse:
             name = self.caller_of(request)
             path = request.path
-            if request.method not in ("GET", "HEAD") and path != "/signin":
+            if request.method not in ("GET", "HEAD") and path not in ASKING_THEMSELVES:
                 if not _is_own(request):
                     return _no(403, "this was asked by a page of another site")
                 given = request.headers.get(PROOF, "")

@@ -1,0 +1,175 @@
+"""Notifications that arrive, at a real HTTP receiver by way of Apprise."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from fleet.manager.notifications.carrier import Recipient
+from fleet.manager.notifications.concerns import AlertGroup, Alerts
+from fleet.settings import BadSettings
+from fleet.wire import decode
+from tests.manager.station import PretendStation, apply, ask, conference
+from tests.processes import Mosquitto, Programs, free_port
+from tests.stranger import Stranger
+
+TOKEN = "of this test"  # noqa: S105
+NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
+
+
+class Receiver:
+    """What apprise's json:// sends to; `well` False: it takes nothing."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.tried = asyncio.Event()
+        self.well = True
+
+    @property
+    def url(self) -> str:
+        return f"json://me:hunter2@127.0.0.1:{self.port}/calls"
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.tried.set()
+        if not self.well:
+            return web.Response(status=503)
+        await self.got.put(await request.json())
+        return web.Response()
+
+    async def next(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.got.get(), 60)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    found = Receiver()
+    app = web.Application()
+    app.router.add_post("/calls", found.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", found.port).start()
+    yield found
+    await runner.cleanup()
+
+
+def settings(tmp_path: Path, *lines: str) -> str:
+    file = tmp_path / "manager.toml"
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def alert(rule: str, status: str = "firing", **labels: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "labels": {"alertname": rule, **labels},
+        "annotations": {"description": f"Go to cam in hall1: {rule}."},
+        "startsAt": "2026-02-01T09:00:00.123456789Z",
+    }
+
+
+async def test_a_lost_box_calls_people_until_somebody_sees_to_it(
+    broker: Mosquitto,
+    stranger: Stranger,
+    programs: Programs,
+    receiver: Receiver,
+    tmp_path: Path,
+) -> None:
+    receiver.well = False
+    file = settings(tmp_path, f'notify = ["{receiver.url}"]')
+    manager = programs.manager(broker, "--settings", file)
+    await manager.says("connected;")
+    cam = PretendStation(stranger, "cam1")
+    await cam.come_online(interval=60)
+    await apply(stranger, conference(("cam", "cam1")))
+    await cam.obey(await cam.config())
+
+    said = (await ask(stranger, "notify", text="is anybody there?"))["result"]["addresses"]
+    assert said == [f"json://me:****@127.0.0.1:{receiver.port}/calls"]
+    await asyncio.wait_for(receiver.tried.wait(), 20)
+    await manager.says("takes no notification; it is tried again")
+    receiver.well = True
+    first = await receiver.next()
+    assert (first["title"], first["message"]) == ("tester says", "is anybody there?")
+
+    await cam.presence("lost")
+    notification = await receiver.next()
+    assert (notification["title"], notification["type"]) == ("hall1 needs somebody", "failure")
+    told, ack = notification["message"].splitlines()
+    assert told.startswith("cam: lost since ")
+    assert "fleet status cam" in told
+    assert ack == "I take it: fleet ack hall1"
+
+    seen = await ask(stranger, "ack", room="hall1")
+    assert seen["error"] is None
+    (shown,) = (await ask(stranger, "status"))["result"]["acknowledged"]
+    assert (shown["room"], shown["by"]) == ("hall1", "tester")
+    assert "hunter2" not in manager.log()
+
+
+async def test_alertmanager_calls_through_the_manager_and_its_own_findings_rest(
+    broker: Mosquitto, programs: Programs, receiver: Receiver, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    file = settings(
+        tmp_path, f'notify = ["{receiver.url}"]', f'alerts_token_file = "{tmp_path}/token"'
+    )
+    port = free_port()
+    manager = programs.manager(broker, "--settings", file, http=port)
+    await manager.says("connected;")
+    url = f"http://127.0.0.1:{port}/alerts"
+    fire = {"alerts": [alert("Watchdog"), alert("StationLost", room="hall1", name="cam")]}
+    async with aiohttp.ClientSession() as session:
+
+        async def post(body: Any, token: str = TOKEN) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            async with session.post(url, data=data, headers=headers) as answer:
+                return answer.status
+
+        assert await post(fire, "another") == 401
+        assert await post(b"[") == await post({"alerts": 5}) == 400
+        with pytest.warns(ResourceWarning):  # by who sends so much
+            assert await post(b" " * (2**20 + 1)) == 413
+        assert await post(fire) == 200
+        notification = await receiver.next()
+        assert notification["title"] == "hall1 needs somebody"
+        assert notification["message"].splitlines()[0] == "Go to cam in hall1: StationLost."
+        gone = {"alerts": [alert("StationLost", "resolved", room="hall1", name="cam")]}
+        assert await post(gone) == 200
+        assert (await receiver.next())["title"] == "hall1 is well again"
+
+
+def said(*alerts: Any) -> AlertGroup:
+    found: AlertGroup = decode(json.dumps({"alerts": alerts}).encode(), AlertGroup)
+    return found
+
+
+def test_alerts_of_an_alertmanager_that_fell_silent_are_forgotten() -> None:
+    alerts = Alerts()
+    assert alerts.concerns(NOW) is None
+    fire = [alert("StationLost", room="hall1"), alert("BrokerUnreachable"), alert("Watchdog")]
+    alerts.hear(said(*fire), NOW)
+    found = alerts.concerns(NOW + timedelta(minutes=5))
+    assert found is not None
+    assert {room: [one.text for one in them] for room, them in found.items()} == {
+        "hall1": ["Go to cam in hall1: StationLost."],
+        "": ["Go to cam in hall1: BrokerUnreachable."],
+    }
+    assert alerts.concerns(NOW + timedelta(minutes=6)) is None
+    alerts.hear(said(alert("Watchdog")), NOW)
+    assert alerts.concerns(NOW) == {}
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+@pytest.mark.parametrize("url", ["", "hall1", "ntfy", "nosuch://secret@host", "://x"])
+async def test_an_address_that_is_none_is_refused_and_its_secret_not_said(url: str) -> None:
+    with pytest.raises(BadSettings, match="none that Apprise knows") as refused:
+        Recipient(url)
+    assert "secret" not in str(refused.value)
