@@ -183,8 +183,13 @@ class RecordingsArguments:
 
 @frozen
 class RecordingsResult:
-    """The receipts, by time. `at`: when; `timezone`: the conference's."""
+    """The receipts, by time. `at`: when; `timezone`: the conference's.
+
+    `over`: how many of the talks that were asked for are over, None from a manager of an earlier
+    release.
+    """
 
     receipts: tuple[Receipt, ...]
     at: datetime
     timezone: str = "UTC"
+    over: int | None = None

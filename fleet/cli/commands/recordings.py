@@ -46,8 +46,10 @@ def run(
         if talk is not None:
             for line in receipt_lines(found.receipts[0], found.timezone):
                 data().print(line, soft_wrap=True)
-    elif missing:
+    elif missing and found.over != 0:
         say("every talk that is over is covered")
+    elif missing:
+        say("no talk is over yet: fleet schedule shows them")
     else:
         say("the schedule knows no talk here: fleet schedule says which it knows")
     if missing and found.receipts:

@@ -43,7 +43,8 @@ async def recordings(desk: Desk, caller: str, asked: RecordingsArguments) -> Rec
     found = await desk.recordings.receipts(talks, now)
     if asked.missing:
         found = tuple(one for one in found if is_missing(one, now))
-    return RecordingsResult(found, now.astimezone(UTC), desk.timezone)
+    over = sum(talk.end <= now for _, talk in talks)
+    return RecordingsResult(found, now.astimezone(UTC), desk.timezone, over)
 
 
 def _found(
