@@ -132,16 +132,23 @@ def warm() -> Warm:
 
 
 def run(
-    program: str, *args: str, env: Mapping[str, str], cwd: Path = ROOT, timeout: float = 30
+    program: str,
+    *args: str,
+    env: Mapping[str, str],
+    cwd: Path = ROOT,
+    timeout: float = 30,
+    stdin: str = "",
 ) -> "subprocess.CompletedProcess[str]":
     """What a console script of this project says, and how it ends, within so many seconds."""
     argv = [str(Path(sys.executable).with_name(program)), *args]
     with (
-        Path(os.devnull).open("rb") as nothing,
+        tempfile.TemporaryFile("w+") as typed,
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
     ):
-        files = (nothing.fileno(), out.fileno(), err.fileno())
+        typed.write(stdin)
+        typed.seek(0)
+        files = (typed.fileno(), out.fileno(), err.fileno())
         process = warm().start(argv, env, cwd, files)
         try:
             status = process.wait(timeout)
