@@ -7,7 +7,12 @@ import pytest
 
 from fleet.manager.people.rights import NEEDS, BadRights, Reach, Rights, least, reach
 from fleet.manager.requests import OPERATIONS
-from fleet.operations import RollbackArguments, RolloutArguments, UserPasswdArguments
+from fleet.operations import (
+    CallArguments,
+    RollbackArguments,
+    RolloutArguments,
+    UserPasswdArguments,
+)
 
 EVERYBODY = "viewer room:hall1 operator admin"
 ROOM = "room:hall1 operator admin"
@@ -37,6 +42,11 @@ MAY = {
     "stop": ROOM,
     "start": ROOM,
     "restart": ROOM,
+    "token": ADMINS,
+    "waiting": EVERYBODY,
+    "approve": ADMINS,
+    "revoke": ADMINS,
+    "rotate": ADMINS,
     "call": ROOM,
     "mixer": EVERYBODY,
     "cut": ROOM,
@@ -57,6 +67,7 @@ MAY = {
 }
 """Operation -> who may ask for it in hall1."""
 ASKED = {
+    "call": CallArguments("hall1-cam", "drill", "nap", {}),
     "rollout": RolloutArguments(),
     "rollback": RollbackArguments("hall1-cam"),
     "user_passwd": UserPasswdArguments("bob", ""),
@@ -90,6 +101,11 @@ def test_who_may_ask_for_it(operation: str) -> None:
         ("rollout", RolloutArguments(stop=True), Reach.ANYWHERE),
         ("rollback", RollbackArguments(None, dry_run=True), Reach.READ),
         ("user_passwd", UserPasswdArguments("ann", ""), Reach.READ),
+        ("call", CallArguments("hall1-cam", "station", "logs", {}), Reach.READ),
+        ("call", CallArguments("hall1-mix", "mix", "get", {}), Reach.READ),
+        ("call", CallArguments("hall1-cam", "station", "restart", {}), Reach.ROOM),
+        ("call", CallArguments("hall1-cam", "station", "credential", {}), Reach.ADMIN),
+        ("call", CallArguments("hall1-cam", "station", "whatever", {}), Reach.ADMIN),
         ("something_new", None, Reach.ADMIN),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fleet.manager.asking import NoAnswer
 from fleet.manager.operations.desk import Desk
+from fleet.manager.people.rights import READ_COMMANDS
 from fleet.manager.store import Deed
 from fleet.model import (
     MAX_PAYLOAD,
@@ -36,8 +37,6 @@ from fleet.wire import dumps, encode, from_json
 log = logging.getLogger(__name__)
 
 MIX: Final = "mix"
-_READS: Final = frozenset({"get", "list", "logs", "info", "look", "segments"})
-"""Commands that change nothing, whatever role has them."""
 _PATIENCE: Final = 8.0
 """Seconds a mixer may take."""
 _SHOWN: Final = 300
@@ -52,7 +51,7 @@ async def call(desk: Desk, caller: str, asked: CallArguments) -> CallResult:
     station = desk.find(asked.station)
     if len(encode(CommandRequest(asked.instance, asked.arguments))) > MAX_PAYLOAD:
         raise InvalidArguments(f"a station takes {MAX_PAYLOAD} bytes of arguments at most")
-    if asked.command not in _READS:
+    if asked.command not in READ_COMMANDS:
         which = f"{asked.role}/{asked.instance}" if asked.instance else asked.role
         given = printable(dumps(asked.arguments).decode())[:_SHOWN] if asked.arguments else ""
         text = " ".join(filter(None, (which, asked.command, given)))

@@ -7,11 +7,20 @@ from typing import Any, Final, Self
 from attrs import frozen
 
 from fleet.model import NAME_RULE, is_name, natural
-from fleet.operations import RollbackArguments, RolloutArguments, UserPasswdArguments
+from fleet.operations import (
+    CallArguments,
+    RollbackArguments,
+    RolloutArguments,
+    UserPasswdArguments,
+)
+from fleet.station import STATION
 
 RIGHTS_RULE: Final = "viewer, room:NAME (several: room:hall1,hall2), operator or admin"
 MAX_ROOMS: Final = 100
 """In which one person may act who may not act in all."""
+READ_COMMANDS: Final = frozenset({"get", "list", "logs", "info", "look", "segments"})
+"""Of stations: they change nothing, whatever role has them."""
+_RESTART: Final = "restart"
 _ROOM: Final = "room:"
 
 
@@ -98,6 +107,14 @@ def _passwd(caller: str, asked: UserPasswdArguments) -> Reach:
     return Reach.READ if asked.name == caller else Reach.ADMIN
 
 
+def _call(_: str, asked: CallArguments) -> Reach:
+    if asked.command in READ_COMMANDS:
+        return Reach.READ
+    if asked.role == STATION and asked.command != _RESTART:
+        return Reach.ADMIN  # what the manager itself tells a box, as a credential
+    return Reach.ROOM
+
+
 NEEDS: Final[Mapping[str, Reach | Callable[[str, Any], Reach]]] = {
     "plan": Reach.READ,
     "apply": Reach.ANYWHERE,
@@ -122,7 +139,7 @@ NEEDS: Final[Mapping[str, Reach | Callable[[str, Any], Reach]]] = {
     "stop": Reach.ROOM,
     "start": Reach.ROOM,
     "restart": Reach.ROOM,
-    "call": Reach.ROOM,
+    "call": _call,
     "mixer": Reach.READ,
     "cut": Reach.ROOM,
     "audio": Reach.ROOM,
