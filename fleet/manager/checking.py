@@ -8,7 +8,7 @@ judge of health found belongs to the look of its kind, and is not told twice.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from fleet.manager.findings import (
     BEHIND_SECONDS,
@@ -18,14 +18,16 @@ from fleet.manager.findings import (
     FindingKind,
 )
 from fleet.manager.stations.state import RoomUse, StationState
+from fleet.manager.stations.stops import is_stopped
 from fleet.model import PresenceState, State
 from fleet.operations import (
     CheckLook,
     CheckTrouble,
     HealthFinding,
     HealthLevel,
+    StationStatus,
 )
-from fleet.station import FileLook, LookResult
+from fleet.station import FileLook, ListLook, LookResult
 
 _UNKNOWN: Final = HealthLevel.UNKNOWN
 _SHORT: Final = " in time: the box is short of processor"
@@ -94,10 +96,29 @@ def _online(one: CheckedStation, _: Around) -> Iterator[Seen]:
     yield Seen() if one.online else Seen(one.state.missing or f"is {status.presence}", level=level)
 
 
+def _stopped(status: StationStatus) -> Iterator[str]:
+    for role, named in status.roles.items():
+        for name, one in named.items():
+            if is_stopped(one):
+                yield f"{role}/{name} {one.text}"
+
+
+def without_stopped(state: StationState, look: LookResult) -> LookResult:
+    """What a station saw, but of what stands still because somebody stopped it."""
+
+    def runs(one: FileLook | ListLook) -> bool:
+        said = state.status.roles.get(one.role, {}).get(one.instance)
+        return said is None or not is_stopped(said)
+
+    files, lists = filter(runs, look.files), filter(runs, look.lists)
+    return evolve(look, files=tuple(files), lists=tuple(lists))
+
+
 def _in_sync(one: CheckedStation, _: Around) -> Iterator[Seen]:
     if one.online:
         status = one.state.status
-        yield Seen(None if status.in_sync else status.why or "does not do what is wanted of it")
+        why = None if status.in_sync else status.why or "does not do what is wanted of it"
+        yield Seen(why, note="; ".join(f"{one.state.name} {it}" for it in _stopped(status)) or None)
 
 
 def _signal(one: CheckedStation, around: Around) -> Iterator[Seen]:

@@ -57,6 +57,15 @@ def fixes(
             "look what runs there: whoever has its password can do this; if that is not its agent, "
             "give it another password",
         )
+    if one.not_kept:
+        yield DoctorFinding(
+            "StopNotKept",
+            one.name,
+            f"somebody stopped {' and '.join(one.not_kept)}, and it cannot keep that stopped: it "
+            "is of an earlier release, or the broker does not let it hear of it",
+            "install the manager's release on the box and restart fleet-agent; where the broker "
+            "has an ACL, put mosquitto/stations.acl in its place and reload it",
+        )
     is_online = one.presence is PresenceState.ONLINE
     if is_online and one.clock_offset is not None and abs(one.clock_offset) > DOCTOR_CLOCK_SECONDS:
         yield DoctorFinding(

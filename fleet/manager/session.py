@@ -47,6 +47,8 @@ _KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
 _CATCH_UP: Final = 30.0
 """Seconds to read all that the broker kept."""
 _TICK: Final = 0.25
+_STOPS_END: Final = 1.0
+"""Seconds within which a stop that is over is told to be."""
 _AGAIN: Final = 1.0
 """Seconds between two times at least that an overwritten presence is said again."""
 _AFTER_HELD: Final = 1.0
@@ -219,7 +221,7 @@ class ManagerSession:
         while True:
             await self._working.wait()
             await self._stops.work()
-            await self._stops.due_within(_TICK)
+            await self._stops.due_within(_STOPS_END)
 
     async def roll(self) -> None:
         """Take rollouts on for ever, whenever there is a broker."""

@@ -58,6 +58,7 @@ class StopPusher:
             self._told.pop(station, None)
         else:  # looked at again once it may be told anew
             self._told[station] = stops, at - AGAIN + PACE
+        self._wake.set()
 
     async def due_within(self, seconds: float) -> None:
         """Wait so long, or until something has changed."""

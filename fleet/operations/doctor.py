@@ -37,6 +37,8 @@ class StationFacts:
     """The name by which others have to find it, for the file gives it no address; None where
     nobody reads it.
     """
+    not_kept: tuple[str, ...] = ()
+    """Instances that people have stopped and it cannot keep stopped."""
 
 
 @frozen

@@ -6,7 +6,7 @@ from typing import Annotated
 from attrs import frozen
 from msgspec import Meta
 
-from fleet.model import Roles
+from fleet.model import Roles, StopByHand
 from fleet.operations.plans import Change
 
 
@@ -55,7 +55,9 @@ class ShowArguments:
 
 @frozen
 class ShowResult:
-    """One revision. `text`: its roles as a conference file writes them."""
+    """One revision. `text`: its roles as a conference file writes them; `stops`: what people have
+    stopped of them, where it is the one wanted now.
+    """
 
     id: str
     name: str
@@ -68,6 +70,7 @@ class ShowResult:
     text: str
     timezone: str = "UTC"
     """The conference's."""
+    stops: tuple[StopByHand, ...] = ()
 
 
 @frozen

@@ -12,7 +12,7 @@ from fleet.agent.box.figures import AgentFigures, MachineFigures
 from fleet.agent.box.hardware import HardwareFigures
 from fleet.guard import Guard, LoopWatch
 from tests.board.page import Metric, metrics
-from tests.manager.station import apply
+from tests.manager.station import apply, ask
 from tests.processes import Mosquitto, Programs, free_port, until
 from tests.roles.mixing import own_address, two_ports
 from tests.schedule.publish import HOUR, event, published
@@ -42,6 +42,7 @@ def conference(port: int, mix: int, schedule: Path) -> str:
         roles.record.main = {{{_SOURCE}}}
         roles.stream.main = {{{_SOURCE}, target = {{type = "hls"}}}}
         roles.monitor.main = {{{_SOURCE}}}
+        roles.monitor.spare = {{{_SOURCE}}}
         roles.sync.main = {{target = {{type = "path", path = "/nowhere"}}}}
         roles.ingest.main = {device}, size = "160x90", rate = 5}}
         [stations.hall1-cam.roles.mix.main]
@@ -101,6 +102,7 @@ async def test_every_metric_is_listed_with_its_type_and_labels_and_no_other_is(
         published({"hall1": [event(n, now + n * HOUR) for n in (-2, 0, 1)]})
     )
     await apply(stranger, conference(free_port(), two_ports(), tmp_path / "schedule.json"))
+    await ask(stranger, "stop", station="hall1-cam", role="monitor", instance="spare")
     about = "fleet/v1/station/station1"
     stranger.publish(f"{about}/command/me/station/info", {}, retain=True)
     stranger.publish("fleet/v1/station/garbage/ack", b"not JSON")

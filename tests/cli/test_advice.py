@@ -210,6 +210,17 @@ def test_a_station_that_says_too_much_is_named_until_its_words_fit() -> None:
     assert list(fixes(evolve(loud, left_out=0), "1.0", AT, {})) == []
 
 
+@follows("StopNotKept")
+def test_a_box_that_cannot_keep_a_stop_is_named_until_it_can() -> None:
+    deaf = evolve(CAM, not_kept=("record/main",), reached_as=None)
+    (one,) = fixes(deaf, "1.0", AT, {})
+    assert "somebody stopped record/main, and it cannot keep that stopped" in one.message
+    assert "put mosquitto/stations.acl in its place" in one.fix
+    acl = (ROOT / "mosquitto/stations.acl").read_text()
+    assert "pattern read fleet/v1/station/%u/stops\n" in acl
+    assert list(fixes(evolve(deaf, not_kept=()), "1.0", AT, {})) == []
+
+
 @follows("TooManyStrangers")
 async def test_strangers_without_number_stay_out_of_a_broker_that_has_users(
     users: Users,  # noqa: F811

@@ -201,3 +201,22 @@ async def test_a_release_that_cannot_and_a_station_that_is_away_are_told_apart(
         await _stop(stranger, sure=True)
     told = await stranger.expect("fleet/v1/station/cam1/stops", lambda said: said["stops"])
     assert len(told["stops"]) == 1, "the last of an instance takes the place of the others"
+
+
+async def test_what_is_stopped_is_bounded(
+    broker: Mosquitto, stranger: Stranger, programs: Programs, boxes: Boxes
+) -> None:
+    programs.manager(broker)
+    await boxes.add("cam1")
+    many = "".join(f'r{n} = {{source = {{type = "test"}}}}\n' for n in range(101))
+    text = (
+        '[rooms.hall1]\n[stations.cam]\nid = "cam1"\nroom = "hall1"\n[stations.cam.roles.record]\n'
+        + many
+    )
+    await apply(stranger, text)
+    await boxes.stations["cam1"].presence("offline")
+    refused = await _stop(stranger, station="cam", sure=True)
+    assert "101 instances of cam would be stopped, 100 can be" in refused["error"]["message"]
+    long = await _stop(stranger, station="cam", instance="r1", sure=True, why="x" * 201)
+    assert long["error"]["type"] == "InvalidArguments"
+    assert not [one for one in stranger.heard if one.topic.endswith("/stops")]

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from fleet.manager.recordings.coverage import Kept, coverage
 from fleet.manager.recordings.receipts import receipt
-from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span
+from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span, StopByHand
 from fleet.operations import CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 
@@ -153,3 +153,21 @@ def test_it_speaks_in_the_time_zone_of_the_conference_though_summer_time_ends_me
     found = receipt("hall1", talk, [half], (), now)
     assert found.why.startswith("1800 s are missing (1800 s from 02:00:00 CET, the next file")
     assert found.coverage[0].missing == 1800
+
+
+def test_a_recording_that_somebody_stopped_says_who() -> None:
+    def stop(begin: float, end: float | None, by: str = "ann") -> tuple[str, StopByHand]:
+        until = None if end is None else at(end)
+        return "hall1-cam", StopByHand("record", "main", by, "fog", at(begin), until)
+
+    ended = [kept(-5, 10, ended="stopped"), kept(15, 31)]
+    found = receipt("hall1", TALK, ended, (), LATER, (stop(10.1, 15),))
+    assert [gap.why for gap in found.coverage[0].gaps] == ["stopped by ann (fog)"]
+    assert "300 s are missing" in found.why
+    assert "stopped by ann (fog)" in found.why
+    over = receipt("hall1", TALK, ended, (), LATER, (stop(-60, -30),))
+    assert [gap.why for gap in over.coverage[0].gaps] == ["it was stopped"], "not by that one"
+    nothing = receipt("hall1", TALK, (), (), LATER, (stop(-60, None),))
+    assert nothing.why == (
+        "nothing of it was recorded; hall1-cam record/main was stopped by ann (fog)"
+    )

@@ -301,10 +301,10 @@ async def test_every_message_of_a_station_is_as_the_page_says(boss: Boss) -> Non
     kinds = {
         "registration": {
             *("boot", "agent", "hostname", "mac", "addresses", "blocked_roles", "factories"),
-            *("broken_roles", "devices"),
+            *("broken_roles", "devices", "public_key"),
         },
         "presence": {"state", "boot", "epoch", "at", "interval"},
-        "status": {"boot", "at", "revision", "roles"},
+        "status": {"boot", "at", "revision", "roles", "stops"},
         "ack": ACK,
     }
     presence = boss.stranger.latest(boss.topic("presence"))

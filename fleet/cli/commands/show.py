@@ -1,5 +1,6 @@
 """`fleet show`: what is wanted of a station, or was."""
 
+from datetime import UTC
 from typing import Annotated, Final
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, print_json, put
-from fleet.cli.view import clean, moment
+from fleet.cli.view import clean, moment, zoned
 from fleet.operations import ShowArguments, ShowResult
 
 ABOUT: Final = COMMANDS["show"]
@@ -39,4 +40,7 @@ def run(
     name = found.name if found.name == found.id else f"{found.name} ({found.id})"
     at = moment(found.at, found.timezone)
     put(clean(f"# {name}: revision {found.revision} by {found.by} at {at}{why}"))
+    for one in found.stops:
+        text = one.text(zoned(one.at, found.timezone).tzinfo or UTC)
+        put(clean(f"# {one.role}/{one.instance} is {text}"))
     put(found.text, end="")

@@ -58,7 +58,7 @@ async def stop(desk: Desk, caller: str, asked: StopArguments) -> ActionResult:
             return ActionResult(name, (), until, question=question, timezone=desk.timezone)
         why = printable(asked.why).strip() or None if asked.why else None
         stops = [StopByHand(*key, caller, why, now, until) for key in keys]
-        kept = {one.key: one for one in _kept(desk, station, now)}
+        kept = {one.key: one for one in desk.stops(station)}
         both = {**kept, **{one.key: one for one in stops}}
         if len(both) > MAX_STOPS:
             raise InvalidArguments(
@@ -82,7 +82,7 @@ async def start(desk: Desk, caller: str, asked: StartArguments) -> ActionResult:
         name = desk.name(station)
         stopped = [
             one
-            for one in _kept(desk, station, now)
+            for one in desk.stops(station)
             if one.role == asked.role and asked.instance in (None, one.instance)
         ]
         if not stopped:
@@ -90,7 +90,7 @@ async def start(desk: Desk, caller: str, asked: StartArguments) -> ActionResult:
             _refuse_unstopped(desk, station, asked, keys)
         what = _named(asked.role, asked.instance)
         ended = {one.key: evolve(one, until=now) for one in stopped}
-        others = {one.key: one for one in _kept(desk, station, now)}
+        others = {one.key: one for one in desk.stops(station)}
         deed = _deed(station, caller, "start", what)
         await desk.ledger.stop(station, list({**others, **ended}.values()), deed)
     log.info("%s started %s on %s", caller, what, name)
@@ -214,12 +214,6 @@ def _refuse_unstopped(
         f"nobody has stopped {_named(asked.role, asked.instance)} on {desk.name(station)}"
         f"{f' ({said})' if said else ''}; fleet restart begins what runs, or waits, anew"
     )
-
-
-def _kept(desk: Desk, station: str, now: datetime) -> tuple[StopByHand, ...]:
-    heard = desk.inventory.get(station)
-    said = heard.status.stops if heard is not None and heard.status is not None else None
-    return desk.ledger.stops.shown(station, said, now)
 
 
 def _shown(

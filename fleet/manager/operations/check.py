@@ -9,7 +9,14 @@ from typing import Any, Final
 from attrs import evolve
 
 from fleet.manager.asking import NoAnswer
-from fleet.manager.checking import Around, CheckedStation, MixerAnswer, is_mere_note, judged
+from fleet.manager.checking import (
+    Around,
+    CheckedStation,
+    MixerAnswer,
+    is_mere_note,
+    judged,
+    without_stopped,
+)
 from fleet.manager.operations.desk import Desk
 from fleet.manager.stations.state import StationState
 from fleet.operations import CheckArguments, CheckResult
@@ -64,6 +71,8 @@ async def _examined(desk: Desk, state: StationState, use: Any) -> CheckedStation
         return one
     mixers = asyncio.gather(*(_mixed(desk, state, name) for name in state.wanted.get("mix", {})))
     looked, mixed = await asyncio.gather(_look(desk, one), mixers)
+    if looked.look is not None:
+        looked = evolve(looked, look=without_stopped(state, looked.look))
     return evolve(looked, mixers=dict(mixed))
 
 

@@ -1,6 +1,7 @@
 """What every operation works with, and how it finds the station or room that a person names."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
@@ -15,7 +16,14 @@ from fleet.manager.report import FleetReport, stations
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import InvalidArguments, PresenceState, State, meant_station_id, natural
+from fleet.model import (
+    InvalidArguments,
+    PresenceState,
+    State,
+    StopByHand,
+    meant_station_id,
+    natural,
+)
 from fleet.operations import RECORDING
 from fleet.strict import close_match
 
@@ -74,6 +82,12 @@ class Desk:
         if meant is not None and (meant in self.ledger or meant in self.inventory.stations):
             raise InvalidArguments(f"there is no station {text!r} (did you mean {meant!r}?)")
         raise InvalidArguments(f"there is no station {text!r}{_hint(text, names)}")
+
+    def stops(self, station: str) -> tuple[StopByHand, ...]:
+        """What people have stopped there, also what only the station knows of."""
+        heard = self.inventory.get(station)
+        said = heard.status.stops if heard is not None and heard.status is not None else None
+        return self.ledger.stops.shown(station, said, datetime.now(UTC))
 
     def rooms(self) -> set[str]:
         """Every room: of the file applied last, and where a station is."""

@@ -45,6 +45,8 @@ async def _resolve(name: str) -> tuple[str, tuple[str, ...]]:
 def _facts(desk: Desk, station: str, read: AbstractSet[str]) -> StationFacts:
     entry, heard = desk.ledger[station], desk.inventory.get(station)
     registration = heard.registration if heard else None
+    deaf = heard is not None and heard.status is not None and heard.status.stops is None
+    stops = desk.ledger.stops.of(station, datetime.now(UTC)) if deaf else ()
     hostnames: tuple[str, ...] = (registration.hostname,) if registration else ()
     by_name = f"{desk.name(station)}.local"
     return StationFacts(
@@ -62,5 +64,6 @@ def _facts(desk: Desk, station: str, read: AbstractSet[str]) -> StationFacts:
         clock_offset=heard.clock_offset if heard else None,
         left_out=desk.inventory.work.left_out.get(station, 0)
         + desk.ledger.history.left_out.get(station, 0),
+        not_kept=tuple(f"{one.role}/{one.instance}" for one in stops),
         reached_as=by_name if by_name in read and not entry.facts.address else None,
     )

@@ -73,6 +73,7 @@ async def show(desk: Desk, caller: str, asked: ShowArguments) -> ShowResult:  # 
         roles,
         export.roles_text(roles),
         desk.timezone,
+        desk.stops(station) if asked.revision is None else (),
     )
 
 

@@ -7,7 +7,7 @@ it comes online, and when its numbers have a hole.
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.state import SLIDES
 from fleet.manager.store import BadStore
 from fleet.manager.store.ledger import Ledger
-from fleet.model import PresenceState, Segment, SegmentList
+from fleet.model import PresenceState, Segment, SegmentList, StopByHand
 from fleet.operations import CutMark, Receipt
 from fleet.schedule import Schedule, ScheduledTalk
 from fleet.strict import Mistakes
@@ -245,8 +245,18 @@ class Recordings:
             min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
         )
         return tuple(
-            receipt(room, talk, found.kept.get(room, ()), found.marks, now) for room, talk in wanted
+            receipt(
+                room, talk, found.kept.get(room, ()), found.marks, now, tuple(self._stops(room))
+            )
+            for room, talk in wanted
         )
+
+    def _stops(self, room: str) -> Iterator[tuple[str, StopByHand]]:
+        """The last stop of each instance in a room, with the name of its station."""
+        for station, one in self._ledger.stops.all():
+            facts = self._ledger[station].facts
+            if facts.room == room:
+                yield facts.name or station, one
 
     async def of_time(self, begin: datetime, end: datetime) -> RecordedTime:
         """All that has to do with that time.

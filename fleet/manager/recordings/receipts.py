@@ -4,23 +4,38 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
+from attrs import evolve
+
 from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
-from fleet.model import counted
+from fleet.model import StopByHand, counted, printable
 from fleet.operations import Coverage, CutMark, Gap, Receipt, Verdict
 from fleet.schedule import ScheduledTalk
 
 _WAIT: Final = timedelta(minutes=31)
 """After a talk's end, for the segment to be closed that has it: half an hour is the longest."""
+_CLOSING: Final = timedelta(seconds=15)
+"""What the end of a file may be before the stop that ended it."""
 _MARKED: Final = timedelta(minutes=30)
 """What before and after a talk its marks may lie."""
 
 
+RoomStops = Sequence[tuple[str, StopByHand]]
+"""The last stop of each instance in a room, with the name of its station."""
+
+
 def receipt(
-    room: str, talk: ScheduledTalk, kept: Iterable[Kept], marks: Sequence[CutMark], now: datetime
+    room: str,
+    talk: ScheduledTalk,
+    kept: Iterable[Kept],
+    marks: Sequence[CutMark],
+    now: datetime,
+    stops: RoomStops = (),
 ) -> Receipt:
     """What is known of a talk at `now`, told in its time zone; `kept`: recorded in its room."""
     of_room = list(kept)
-    found = coverage(talk.begin, talk.end, of_room, now.tzinfo)
+    found = tuple(
+        _by_whom(one, stops) for one in coverage(talk.begin, talk.end, of_room, now.tzinfo)
+    )
     own = tuple(
         one
         for one in marks
@@ -29,7 +44,38 @@ def receipt(
     slides = {one.station for one in of_room if one.is_slides}
     shown = [one for one in found if one.station not in slides]
     verdict, why = _judged(talk, shown or found, of_room, now)
+    held = [
+        f"{station} {one.role}/{one.instance} was {_who(one)}"
+        for station, one in stops
+        if one.role == "record" and _was_stopped(one, talk.begin)
+    ]
+    if verdict == "red" and not found and held:
+        why = f"{why}; {', '.join(held)}"
     return Receipt(talk, room, verdict, why, found, own)
+
+
+def _by_whom(one: Coverage, stops: RoomStops) -> Coverage:
+    """With who stopped it, for each gap that began so."""
+    own = [
+        stop
+        for station, stop in stops
+        if (station, f"{stop.role}/{stop.instance}") == (one.station, one.instance)
+    ]
+    gaps = tuple(
+        evolve(gap, why=next((_who(it) for it in own if _was_stopped(it, gap.begin)), gap.why))
+        for gap in one.gaps
+    )
+    return evolve(one, gaps=gaps)
+
+
+def _who(stop: StopByHand) -> str:
+    why = f" ({printable(stop.why)})" if stop.why else ""
+    return f"stopped by {printable(stop.by)}{why}"
+
+
+def _was_stopped(stop: StopByHand, at: datetime) -> bool:
+    """Whether a stop held at that time; a file ends a little before it is said to."""
+    return stop.at - _CLOSING <= at and (stop.until is None or at < stop.until)
 
 
 def _judged(

@@ -33,6 +33,12 @@ class Stops:
         """Nothing is to be known of a station."""
         self._of.pop(station, None)
 
+    def all(self) -> Iterator[tuple[str, StopByHand]]:
+        """(station, stop): the last of each instance, also where it is over."""
+        for station, held in self._of.items():
+            for one in held.values():
+                yield station, one
+
     def knows(self, station: str, key: StopKey) -> bool:
         """Whether the store has ever heard of a stop of this instance."""
         return key in self._of.get(station, {})
