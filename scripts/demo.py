@@ -25,10 +25,12 @@ from rich.text import Text
 
 from fleet.cli import view
 from fleet.cli.connection import Access, Manager, Unreachable, converse
+from fleet.cli.passwords import made
 from fleet.cli.sync import standing_text, wanted
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
-from fleet.operations import StatusResult
+from fleet.operations import StatusResult, UserAddArguments, UserListResult, UserResult
+from fleet.sealed import seal
 from fleet.topics import Topics
 from scripts.demo_parts import PartFailed, Parts, Recording, claim, scraping
 
@@ -52,6 +54,15 @@ PLAIN_PACE = 5.0
 """Seconds between two tables where there is no terminal and nothing changes."""
 
 
+async def _with_somebody(manager: Manager) -> str:
+    """Put somebody into the list of people who can sign in on the page; their password."""
+    password = made()
+    key = (await manager.ask("user_list", {}, UserListResult)).key
+    somebody = UserAddArguments("demo", "operator", seal(key, password.encode()))
+    await manager.ask("user_add", somebody, UserResult)
+    return password
+
+
 class Demo:
     """One run: its parts, its recordings and what is shown of them."""
 
@@ -71,9 +82,11 @@ class Demo:
         """Start all, apply the file, show what happens."""
         self._claims = claim(ROOT / FILE)
         broker, http, prometheus = await self._start()
-        access = Access(Broker.parse(broker), "demo", Topics())
+        access = Access(Broker.parse(broker), "anonymous", Topics())  # as the line below asks
         await self._all_online(access)
+        password = await converse(access, _with_somebody)
         self.console.print(f"page        http://{http}/")
+        self.console.print(f"sign in     as demo, password {password}")
         self.console.print(f"Prometheus  http://{prometheus}/")
         self.console.print(f"fleet       export FLEET_BROKER={broker}; .venv/bin/fleet status\n")
         await self._apply(broker)

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -132,7 +133,12 @@ async def test_page_and_prometheus_are_there_until_ctrl_c_and_no_other_demo_besi
     prometheus = await run.comes_to(lambda: run.address("Prometheus"), "Prometheus' address")
     page = run.address("page")
     assert page is not None
-    assert "<title>" in get(page)
+    said = re.search(r"sign in +as demo, password (\S+)", run.said)
+    assert said
+    form = urllib.parse.urlencode({"name": "demo", "password": said[1], "next": ""}).encode()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(f"{page}signin", form, timeout=10) as reply:
+        assert "<title>fleet</title>" in reply.read().decode()
     assert "<title>Prometheus" in get(prometheus)
 
     def ask(what: str) -> Any:
