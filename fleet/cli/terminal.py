@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -50,7 +51,23 @@ class Exit(IntEnum):
 
 
 class ToldCommand(TyperCommand):
-    """A command that says to the person, in one way for all, why it cannot be done."""
+    """A command that says to the person, in one way for all, what it takes, and why it cannot be
+    done.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the line that begins with Usage: braces are for a choice alone."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^\{([^|]*)\}", r"\1", one) for one in pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """What it takes, in words that are no programmer's."""
+        for kind, title in (("argument", "Arguments"), ("option", "Options")):
+            of_kind = [one for one in self.get_params(ctx) if one.param_type_name == kind]
+            records = [record for one in of_kind if (record := one.get_help_record(ctx))]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl([_in_words(*record) for record in records])
 
     def invoke(self, ctx: Any) -> Any:
         """Run it; what the manager or a station refuses ends it with a message."""
@@ -69,6 +86,18 @@ class ToldCommand(TyperCommand):
             stop(clean(str(error)), Exit.UNKNOWN)
         except (BadOptions, NoSuchStation) as error:
             stop(str(error))
+
+
+def _in_words(name: str, about: str) -> tuple[str, str]:
+    """What is said of an argument or option; types and formulas are Typer's.
+
+    >>> _in_words("STATION <str>", "Its name.  [required]")
+    ('STATION', 'Its name.  [required]')
+    >>> _in_words("--timeout S", "Seconds.  [default: 30; 1<=x<=86400]")
+    ('--timeout S', 'Seconds.  [default: 30; 1 to 86400]')
+    """
+    about = re.sub(r"(\S+)<=x<=(\S+?)(?=[;\]])", r"\1 to \2", about)
+    return re.sub(r" <[^>]*>$", "", name), re.sub(r"x>=(\S+?)(?=[;\]])", r"\1 or more", about)
 
 
 def ask(ctx: typer.Context, work: Callable[[Manager], Awaitable[T]]) -> T:

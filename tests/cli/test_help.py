@@ -1,6 +1,7 @@
 """What the programs say of themselves."""
 
 import pkgutil
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -83,3 +84,11 @@ def test_help_waits_for_no_import() -> None:
     assert "Stations:" in found.stdout
     assert "typer" in found.stderr
     assert [name for name in HEAVY if f"'{name}'" in found.stderr] == []
+
+
+def test_help_shows_neither_types_nor_formulas() -> None:
+    for name in COMMANDS:
+        text = said("fleet", name, "--help")
+        odd = r"<(?:str|int|float|list)|[<>]=|\{[^|}]*\}|\]\.\.\.\]"
+        assert re.findall(odd, text) == [], text
+        assert not re.search(r"^  \S+ +\[required\]$", text, re.MULTILINE), "what is it?"

@@ -30,7 +30,7 @@ def run(
     ctx: typer.Context,
     talks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TALK]...", help="Guid, id, code or slug in the schedule."),
+        typer.Argument(metavar="TALK", help="Guid, id, code or slug in the schedule."),
     ] = None,
     form: Annotated[
         Literal["json", "ffconcat", "edl"],

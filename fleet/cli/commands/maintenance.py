@@ -30,7 +30,9 @@ def run(
             autocompletion=rooms_and_stations,
         ),
     ],
-    state: Annotated[Literal["on", "off"], typer.Argument(metavar="on|off")],
+    state: Annotated[
+        Literal["on", "off"], typer.Argument(metavar="on|off", help="Whether somebody works there.")
+    ],
     length: Annotated[
         float | None,
         typer.Option("--for", metavar="TIME", parser=seconds, help="Such as 30m, 2h or 1d."),

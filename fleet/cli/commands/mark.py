@@ -25,8 +25,13 @@ HELP: Final = with_examples(
 def run(
     ctx: typer.Context,
     room: Annotated[str, typer.Argument(metavar="ROOM", help="The room.", autocompletion=rooms)],
-    kind: Annotated[Literal["start", "end", "cut"], typer.Argument(metavar="start|end|cut")],
-    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="When; now.")] = None,
+    kind: Annotated[
+        Literal["start", "end", "cut"],
+        typer.Argument(metavar="start|end|cut", help="What is to be done there."),
+    ],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="When; now unless given.")
+    ] = None,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -24,7 +24,10 @@ HELP: Final = with_examples(
 def run(
     ctx: typer.Context,
     room: Annotated[str, typer.Argument(metavar="ROOM", help="The room.", autocompletion=rooms)],
-    talk: Annotated[Literal["on", "off", "auto"], typer.Argument(metavar="on|off|auto")],
+    talk: Annotated[
+        Literal["on", "off", "auto"],
+        typer.Argument(metavar="on|off|auto", help="Whether one is on; auto: by the schedule."),
+    ],
     length: Annotated[
         float | None,
         typer.Option("--for", metavar="TIME", parser=seconds, help="Such as 30m, 2h or 1d."),
