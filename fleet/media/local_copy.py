@@ -16,7 +16,7 @@ from msgspec import Meta
 from prometheus_client import Counter, Gauge
 
 from fleet.media.disk import DiskWork
-from fleet.media.segments import Segments, short_of
+from fleet.media.segments import FLUSHED, Segments, short_of
 from fleet.media.sources import below, reading
 from fleet.role import Child, Failed, Host
 
@@ -127,7 +127,7 @@ class LocalCopy:
             *("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning"),
             *(*reading(self._url), "-map", "0", "-c", "copy"),
             *("-f", "segment", "-segment_time", str(self._settings.segment_seconds)),
-            *("-segment_format", "mpegts", "-segment_format_options", "flush_packets=1"),
+            *("-segment_format", "mpegts", "-segment_format_options", FLUSHED),
             segments.pattern,
         ]
         child = await self._host.spawn(argv, name="copy", stop_signal=SIGINT, grace=10.0)

@@ -107,8 +107,9 @@ class Metrics:
             self._bitrate.set(self._rate(size))
 
     def _count(self, counter: Counter, total: int) -> bool:
-        """Bring a counter up to `total`; True if it grew."""
-        grown = total - self._counted.get(counter, 0)
+        """Bring a counter up to `total`; True if it grew. Less than before: counted from zero."""
+        counted = self._counted.get(counter, 0)
+        grown = total - (counted if total >= counted else 0)
         if grown > 0:
             counter.inc(grown)
             self._counted[counter] = total

@@ -36,6 +36,7 @@ from fleet.role import Failed, Host
 _RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.py")))
 EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
 """Encode each picture at its own time: what ffmpeg takes for the rate is a guess with many."""
+_NO_RATE = ("-fpsprobesize", "0")
 _NOTED_SECONDS = 60.0
 """How long it is said that a clock jumped or something changed."""
 _NEW_TRACK = re.compile(r"New (?:audio|video) stream \d")
@@ -68,7 +69,8 @@ class SourceRole(FfmpegRole[S]):
         self._known = host.state / "read-by-itself"
         self._by_itself = self._is_known()
         """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
-        self._jumps = 0
+        self._jumps = self._others = 0
+        """How often its clock jumped, and its pictures became others, in this running."""
         self._changes: deque[float] = deque(maxlen=_CHANGES)
         """When it was begun anew of late."""
         self._ended_list = EndedList(settings.source, host.state / "ended-list")
@@ -83,9 +85,14 @@ class SourceRole(FfmpegRole[S]):
         )
         self._changed = Counter(
             "fleet_source_changes_total",
-            "How often it was begun anew for a track that came or another codec.",
+            "How often a file was begun for a track that came, other pictures or another codec.",
             registry=host.registry,
         )
+
+    @property
+    def retimed(self) -> bool:
+        """Whether a program stands between two ffmpegs."""
+        return not (self.settings.source.own_clock or self._by_itself)
 
     def source(self) -> str:
         """What it reads, as messages name it; a file by its whole path."""
@@ -105,7 +112,7 @@ class SourceRole(FfmpegRole[S]):
         source = self.settings.source
         since = time.monotonic() - _NOTED_SECONDS
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
-        if source.own_clock or self._by_itself:
+        if not self.retimed:
             maps = [] if source.raw else self.streams()
             reading = [*QUIET, *REPORTING, *source.inputs(self.host), *maps, *self.arguments()]
             return [*discreetly(source), *reading]
@@ -115,10 +122,13 @@ class SourceRole(FfmpegRole[S]):
             how = ["--paced", *(["--loop"] if source.loop else [])]
         if self._whatever_comes:
             how.append("--whatever-comes")
-        writer = [*QUIET, *REPORTING, "-f", "matroska", "-i", "pipe:0", *EVERY_STREAM]
+        arguments = self.arguments()
+        # Only an encoder asks for the rate, and to guess it takes a second or two.
+        guess = [] if "copy" not in arguments[arguments.index("-c:v") :][:2] else _NO_RATE
+        writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
         return [
-            *(*_RETIME, *how, *QUIET, "-copyts", *inputs, "--"),
-            *(*writer, *self.arguments()),
+            *(*_RETIME, *how, *QUIET, "-copyts", *_NO_RATE, *inputs, "--"),
+            *(*writer, *arguments),
         ]
 
     async def choose_encoder(self, wanted: str, codec: str) -> None:
@@ -146,9 +156,7 @@ class SourceRole(FfmpegRole[S]):
 
         A transport stream that is read has them already, and nothing else is known of it.
         """
-        if self.settings.source.own_clock or self._by_itself:
-            return []
-        return ["-bsf:v", "{heads}"]
+        return ["-bsf:v", "{heads}"] if self.retimed else []
 
     async def start(self) -> None:
         """Start, unless it has ended."""
@@ -203,7 +211,7 @@ class SourceRole(FfmpegRole[S]):
     async def spawned(self) -> None:
         """The child runs."""
         await super().spawned()
-        self._jumps, self._looked = 0, time.monotonic()
+        self._jumps, self._others, self._looked = 0, 0, time.monotonic()
 
     def tick(self) -> None:
         """See what was done, and what the source's clock did."""
@@ -217,6 +225,13 @@ class SourceRole(FfmpegRole[S]):
                 "ClockJumped",
                 f"the clock of {self.source()} jumped by {values.get('jumped')} s: its picture and "
                 "sound go on by the station's clock",
+            )
+        others = whole(values.get("changes"))
+        if others > self._others:
+            self._changed.inc(others - self._others)
+            self._others = others
+            self._note(
+                "SourceChanged", f"{self.source()} sends other pictures than before: in a new file"
             )
         if self._started and self._anew is None:
             self._see_changes()

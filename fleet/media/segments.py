@@ -32,6 +32,9 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 _LEAST = 4 * 1024 * 1024
 """Bytes that must be free to begin: a full disk is not to be littered with tiny recordings."""
 _GIB = 1024**3
+FLUSHED = "flush_packets=1:pes_payload_size=0"
+"""How ffmpeg's transport stream has each packet on disk at once, and each at its own time: of
+several that it puts together only the first has one."""
 LAST_SEGMENT = "last"
 """In the run's directory: the name of the segment published last."""
 _NAME_BYTES = 255

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 SECOND = 1000
-"""All times are in milliseconds, as Matroska has them, unless they say seconds."""
+"""All times are in milliseconds, unless they say seconds."""
 BEGIN = 10 * SECOND
 """Where a line begins: a track may turn out to have begun before the first packet."""
 REORDERED = SECOND
@@ -32,6 +32,12 @@ class Block:
     """When it came, in seconds of our clock."""
     late: float = 0.0
     """For how many seconds it had been on the station by then."""
+    timed: bool = True
+    """Whether `raw` is when it is shown; else it is when it is decoded."""
+    decoded: int | None = None
+    """When it is decoded, as the source has it."""
+    private: bytes = b""
+    """What a decoder is to know from it on, where that is something else than before."""
 
 
 @dataclass
@@ -42,6 +48,8 @@ class _Track:
     """The highest time so far, the source's."""
     raw: int
     at: float
+    decoded: int | None = None
+    """When the last one was decoded, the source's."""
     steps: deque[int] = field(default_factory=lambda: deque(maxlen=16))
 
     @property
@@ -51,7 +59,7 @@ class _Track:
 
     def move(self, raw: int, offset: int) -> None:
         """Go on at another time of the source."""
-        self.offset, self.top, self.raw = offset, raw, raw
+        self.offset, self.top, self.raw, self.decoded = offset, raw, raw, None
 
 
 class Continuity:
@@ -107,7 +115,7 @@ class Continuity:
             paused = not self._expected and all(at < first for at in missing)
             self._begin_anew(waiting, paused)
             for index, block in enumerate(waiting):
-                if self._jumps(block):
+                if index and self._jumps(block):  # the first is where it goes on
                     self._waiting = waiting[index:]
                     break
                 yield self._placed(block), block
@@ -128,6 +136,9 @@ class Continuity:
             other.offset == track.offset and abs(block.raw - other.top) < AHEAD for other in others
         )
         in_order = back <= REORDERED if unsorted else behind <= SLACK
+        if unsorted and block.decoded is not None and track.decoded is not None:
+            # Shown in another order they are still sent in that in which they are decoded.
+            in_order = in_order and track.decoded - block.decoded <= SLACK // 2
         if in_order and (ahead <= usual or with_others):
             return False
         for other in others:  # which jumped before, and this one follows
@@ -159,7 +170,9 @@ class Continuity:
         head = waiting[0]
         firsts: dict[int, int] = {}
         for block in waiting:
-            firsts[block.track] = min(block.raw, firsts.get(block.track, block.raw))
+            least = firsts.setdefault(block.track, block.raw)
+            if least - block.raw < REORDERED:  # else its clock was set once more
+                firsts[block.track] = min(block.raw, least)
         now = BEGIN + round((head.at - self._begun) * SECOND) if paused else 0
         offsets = {n: max(self._tracks[n].due, now) - raw for n, raw in firsts.items()}
         together = [n for n, raw in firsts.items() if abs(raw - head.raw) < NEAR]
@@ -175,4 +188,5 @@ class Continuity:
         if block.raw != track.raw:
             track.steps.append(min(abs(block.raw - track.raw), SECOND))
         track.top, track.raw, track.at = max(track.top, block.raw), block.raw, block.at
+        track.decoded = block.decoded
         return block.raw + track.offset

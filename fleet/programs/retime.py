@@ -4,17 +4,18 @@ A publisher comes back and counts from zero, a sender loops, a camera is set to 
 ffmpeg, which goes by the times in the packets, then drops pictures, squeezes them or cuts a file
 a second. So one ffmpeg reads and leaves all times as they come, this program puts each track's
 packets behind one another, writes into key frames when they came, and a second ffmpeg does what
-is to be done with them.
+is to be done with them. Where the pictures become others, another one goes on with those.
 
 Run as `python3 retime.py READER -- WRITER`, two command lines. READER ends where its outputs
 would stand; before it may stand `--paced`, to read a file no faster than it plays, `--loop`, to
 read it over and over, and `--whatever-comes`, to go on with what can be passed on. WRITER reads
-Matroska from standard input and may name in any argument `{begun}`, the Unix time of the first
-packet in seconds, and `{heads}`, the bitstream filters with which every segment of a transport
-stream can be read by itself. Between the reports of WRITER, standard output has lines `jumps=…`
-and `jumped=…` (by how many seconds the last time). What cannot be passed on ends it, with one of
-the words in `ENDS` as the last on standard error. READER's standard input is this program's; asked
-to end, it asks READER alone, so that WRITER has all.
+NUT from standard input and may name in any argument `{begun}`, the Unix time of the first packet
+in seconds, `{heads}`, the bitstream filters with which every segment of a transport stream can be
+read by itself, and `{first}`, a number from which it may count files; without that it cannot
+follow another one. Between the reports of WRITER, standard output has lines `jumps=…` and
+`jumped=…` (by how many seconds the last time), and `changes=…` of the pictures. What
+cannot be passed on ends it, with one of the words in `ENDS` as the last on standard error. READER's
+standard input is this program's; asked to end, it asks READER alone, so that WRITER has all.
 """
 
 import contextlib
@@ -32,32 +33,27 @@ from pathlib import Path
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(str(Path(__file__).parents[2]))
+from fleet.programs.announced import Announced
 from fleet.programs.continuity import BEGIN, SECOND, TOGETHER, Block, Continuity
 from fleet.programs.discreet import without_login
-from fleet.programs.matroska import MARK, SHIFT, Matroska, changed, cluster
-from fleet.programs.stamp import Arrivals, in_units
+from fleet.programs.heads import Head, filters
+from fleet.programs.nut import BLOCKS, MARK, SHIFT, Nut
+from fleet.programs.stamp import Arrivals
 
 UNCARRIED = "cannot pass this codec on"
 UNTIMED = "pictures come without times"
 CHANGED = "begins anew"
+_ANOTHER = f"the codec changed: the recording {CHANGED}"
 ENDS = (UNCARRIED, UNTIMED, CHANGED)
-_WITHOUT_TIMES = {"V_MS/VFW/FOURCC"}
-"""Are stored with the times at which they are decoded, and those we do not get."""
-_REPEAT = "dump_extra=freq=keyframe"
-_HEADS = {
-    "V_MPEG4/ISO/AVC": f"h264_mp4toannexb,{_REPEAT}",
-    "V_MPEG4/ISO/ASP": _REPEAT,
-    "V_MPEG2": _REPEAT,
-    "V_MPEG1": _REPEAT,
-}
-"""How the head of the codec comes before each picture at which one may begin."""
 _UNTIMED = 8
 """So many packets of a track may be without a time, or one of twenty."""
-_ANNOUNCED, _HELD = 1000, 1.0
-"""Packets whose times are kept until they are here, and seconds they may take for the way."""
 _PATIENCE = 1.0
 """Seconds a reader may take to end."""
 _USUAL_STEP = SECOND // 25
+_FILES = 1_000_000
+"""Files that one writer may count."""
+_CHANGES, _WITHIN = 3, 60.0
+"""After so many changes of the pictures in so many seconds they go where those before them go."""
 
 
 class _End(Exception):
@@ -65,21 +61,27 @@ class _End(Exception):
 
 
 def _outputs(announced: int, begun: int) -> tuple[list[str], list[str]]:
-    """What the reader is to write: packets to us, and apart from them what tells of each.
+    """What the reader is to write: before each packet when it came and is decoded, and then it.
 
-    That is when it came, and when a codec changes. The muxer wants one time of each packet that
-    only grows: that is when it came, since `begun`. The other one is the source's own, whatever
-    it is.
+    A muxer wants one time of each packet that only grows: that is when it came, since `begun`, or
+    its number. The other one is the source's own, whatever it is: that of decoding, and that of
+    showing. Nothing is put in another order by the one that grows: it may be in other units.
     """
-    shown = f"if(eq(PTS,NOPTS),DTS+{MARK},PTS)+{SHIFT}"
     came = f"max((time(0)-{begun})/TB,if(N,PREV_OUTDTS+1,0))"
-    times = f"setts=pts='{shown}':dts='{came}'"
-    plain = f"setts=ts='{came}'"
-    matroska = ("-f", "matroska", "-live", "1", "-cluster_time_limit", "1")
+    decoded = f"if(eq(DTS,NOPTS),PTS,DTS)+{SHIFT}"
+    shown = f"if(eq(PTS,NOPTS),DTS+{MARK},PTS)+{SHIFT}"
     hashes = ("-f", "framehash", "-hash", "crc32")
+    nut = ("-strict", "experimental", "-syncpoints", "none", "-write_index", "0", "-f", "nut")
+    at_once = ("-max_interleave_delta", "1", "-flush_packets", "1")
     return (
-        ["-c", "copy", "-bsf", times, *matroska, "-flush_packets", "1", "pipe:1"],
-        ["-c", "copy", "-bsf", plain, *hashes, "-flush_packets", "1", f"pipe:{announced}"],
+        [
+            *("-c", "copy", "-bsf", f"setts=pts='{decoded}':dts='{came}'"),
+            *(*hashes, *at_once, f"pipe:{announced}"),
+        ],
+        [
+            *("-c", "copy", "-bsf", f"setts=pts='{shown}':dts=N"),
+            *(*nut, *at_once, "pipe:1"),
+        ],
     )
 
 
@@ -100,28 +102,28 @@ class Retimer:
         self._begun = 0.0
         self._told = 0
         self._words = b""
-        self._first: dict[bytes, bytes] = {}
-        self._announced = b""
+        self._form = Nut()
+        """How it goes on: as the first reader wrote it."""
+        self._heads: dict[int, Head] = {}
+        """What is known of each track."""
+        self._written = 0
+        """How many writers there were."""
+        self._changes: deque[float] = deque(maxlen=_CHANGES)
         self._selector = selectors.DefaultSelector()
         self._reader_argv = reader
-        self._units: dict[bytes, float] = {}
-        """Of each stream, how many seconds the unit of its times is."""
-        self._came_at: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_ANNOUNCED))
-        """Of each track, when the packets came that are not here yet, in seconds of `_since`."""
-        self._unannounced: dict[int, int] = defaultdict(int)
-        """Of each track, how many are here before it was said when they came."""
         self._loop = "--loop" in how
         self._came = 0
         self._read()
 
     def _read(self) -> None:
         """Start the reader."""
-        self._matroska, self._seen, self._since = Matroska(), self._came, int(time.time())
+        since = int(time.time())
+        self._nut, self._seen, self._announced = Nut(), self._came, Announced(since)
         reader = self._reader_argv
         announced, far_end = os.pipe()
         maps = list(reader[reader.index("-map") :]) if "-map" in reader else []
-        passed_on, looked_at = _outputs(far_end, self._since)
-        argv = [*reader, *passed_on, *maps, *looked_at]
+        told, passed_on = _outputs(far_end, since)
+        argv = [*reader, *told, *maps, *passed_on]
         self._reader = subprocess.Popen(
             argv,
             stdout=subprocess.PIPE,
@@ -135,7 +137,7 @@ class Retimer:
         for number, handle in (
             (self._packets, self._read_packets),
             (self._reader.stderr.fileno(), self._read_words),
-            (announced, self._read_announced),
+            (announced, self._announced.feed),
         ):
             os.set_blocking(number, False)
             self._selector.register(number, selectors.EVENT_READ, handle)
@@ -217,13 +219,33 @@ class Retimer:
     def _pass(self, at: int, block: Block) -> None:
         now = time.monotonic()
         self._arrivals.came(at, round((now - block.late) * SECOND))
-        codec, length = self._matroska.units.get(block.track, ("", 0))
-        if codec and block.key:
+        head = self._heads[block.track]
+        if head.changes(block) and self._written and not self._too_many(now):
+            if not head.picture or not self._follows:
+                self._end(_ANOTHER)
+            else:
+                print(f"changes={self._written}", flush=True)
+                _say("warning", "the pictures are others: they go on in another file")
+                self._end_writer()
+        if block.key:
             came = (at + (self._arrivals.late or 0)) / SECOND + time.time() - now
-            block = changed(block, lambda data: in_units(codec, data, length, came))
+            block = replace(block, data=head.stamped(block.data, came))
+        if self._writer is None:
+            self._begin_writer()
         if self._writer is not None and self._writer.stdin is not None:
-            self._writer.stdin.write(cluster(at, block))
+            self._writer.stdin.write(self._form.packed(at, block))
             self._writer.stdin.flush()
+
+    def _too_many(self, now: float) -> bool:
+        """Whether there were more changes than files are begun for."""
+        many = len(self._changes) == _CHANGES and now - self._changes[0] < _WITHIN
+        if not many:
+            self._changes.append(now)
+        return many
+
+    def _end(self, why: str) -> None:
+        if self._ends:
+            raise _End(why)
 
     def _read_packets(self, data: bytes) -> None:
         now = time.monotonic()
@@ -232,37 +254,29 @@ class Retimer:
             self._line.begins_again()
             self._read()
             return
-        for block in self._matroska.feed(data):
-            block.at, block.late = now, self._late(block.track)
+        for block in self._nut.feed(data):
+            block.at = now
+            self._announced.tell(block)
+            block.late = 0.0 if self._paced else block.late
             self._came += 1
-            if self._writer is None:
+            if not self._heads:
                 self._begin(now)
+            others = (head for track, head in self._heads.items() if track != block.track)
+            if self._heads[block.track].strange(block) or any(it.swallowed(now) for it in others):
+                self._end(_ANOTHER)
             for timed in self._timed(block):
                 self._place(self._line.put(timed))
-
-    def _late(self, track: int) -> float:
-        """How many seconds ago the next packet of a track came, as the reader says."""
-        announced = self._came_at[track]
-        if not announced:
-            self._unannounced[track] += 1
-            return 0.0
-        late = time.time() - self._since - announced.popleft()
-        return late if 0 < late < _HELD and not self._paced else 0.0
-
-    def _learn_came(self, track: int, came: float) -> None:
-        if self._unannounced[track]:
-            self._unannounced[track] -= 1
-        else:
-            self._came_at[track].append(came)
 
     def _timed(self, block: Block) -> Iterator[Block]:
         """A packet, and before it those that had no time and waited for one that has."""
         waiting, count = self._untimed[block.track], self._counts[block.track]
         count[0] += 1
-        if block.raw >= MARK // 2:
+        if not block.timed:
             waiting.append(block)
             count[1] += 1
             if count[1] > max(_UNTIMED, count[0] // 20):
+                if self._heads[block.track].doubtful:
+                    self._end(_ANOTHER)
                 raise _End(UNTIMED)
             return
         while waiting:
@@ -271,49 +285,54 @@ class Retimer:
 
     def _begin(self, now: float) -> None:
         self._begun = now
-        kinds = self._matroska.tracks
-        codecs = {codec for _, codec in kinds.values()}
-        if _WITHOUT_TIMES & codecs:
+        if any(stream.codec == BLOCKS for stream in self._nut.streams.values()):
             raise _End(UNCARRIED)
-        self._line = Continuity(frozenset(n for n, (kind, _) in kinds.items() if kind == 1))
-        begun = f"{time.time():.3f}"
-        repeat = next((_HEADS[codec] for codec in codecs if codec in _HEADS), "null")
-        argv = [part.replace("{begun}", begun) for part in self._writer_argv]
-        argv = [part.replace("{heads}", repeat) for part in argv]
+        self._form = self._nut
+        self._heads = {number: Head(stream) for number, stream in self._nut.streams.items()}
+        pictures = (number for number, head in self._heads.items() if head.picture)
+        self._line = Continuity(frozenset(pictures))
+
+    @property
+    def _follows(self) -> bool:
+        """Whether a writer can go on where another has ended."""
+        return any("{first}" in part for part in self._writer_argv)
+
+    def _begin_writer(self) -> None:
+        pictures = [head for head in self._heads.values() if head.picture]
+        values = {
+            "{begun}": f"{time.time():.3f}",
+            "{heads}": filters(pictures[0]) if pictures else "null",
+            "{first}": str(self._written * _FILES),
+        }
+        argv = list(self._writer_argv)
+        for name, value in values.items():
+            argv = [part.replace(name, value) for part in argv]
         # What proxy the reader has is none of the writer's.
         others = {name: value for name, value in os.environ.items() if name != "http_proxy"}
         self._writer = subprocess.Popen(argv, stdin=subprocess.PIPE, env=others)
+        self._written += 1
+        known = {number: head.private for number, head in self._heads.items()}
+        told = {n: its for n, its in known.items() if its != self._form.streams[n].private}
         if self._writer.stdin is not None:
-            self._writer.stdin.write(self._matroska.header)
+            self._writer.stdin.write(self._form.header(told))
+
+    def _end_writer(self) -> None:
+        """Have the writer end its last file."""
+        writer, self._writer = self._writer, None
+        if writer is not None and writer.stdin is not None:
+            writer.stdin.close()
+            if writer.wait():
+                raise BrokenPipeError
 
     def _read_words(self, data: bytes) -> None:
         *lines, self._words = (self._words + data).split(b"\n")
         for line in lines:
             if not _USUAL.search(line):
                 os.write(2, without_login(line) + b"\n")
-            if _NOT_CARRIED.search(line) and self._writer is None:
+            if _NOT_CARRIED.search(line) and not self._heads:
                 raise _End(UNCARRIED)
-            if _NEW_TRACK.search(line) and self._ends:
-                raise _End(f"a track came: the recording {CHANGED}")
-
-    def _read_announced(self, data: bytes) -> None:
-        *lines, self._announced = (self._announced + data).split(b"\n")
-        for line in lines:
-            first, unit, packet = _FIRST.match(line), _UNIT.match(line), _PACKET.match(line)
-            if first:
-                self._first[first[1]] = first[2]
-            if unit:
-                self._units[unit[1]] = int(unit[2]) / int(unit[3])
-            if packet:
-                came = int(packet[2]) * self._units.get(packet[1], 0.0)
-                self._learn_came(int(packet[1]) + 1, came)
-            changed = _SIDE_DATA.match(line)
-            if not changed or not self._ends:
-                continue
-            _, codec = self._matroska.tracks.get(int(changed[1]) + 1, (0, ""))
-            new = self._first.get(changed[1], changed[3]) != changed[3]
-            if new and int(changed[2]) in _HEADERS.get(codec, range(0)):
-                raise _End(f"the codec changed: the recording {CHANGED}")
+            if _NEW_TRACK.search(line):
+                self._end(f"a track came: the recording {CHANGED}")
 
 
 _USUAL = re.compile(
@@ -326,20 +345,6 @@ _NOT_CARRIED = re.compile(
     rb"|Only audio, video, and subtitles are supported"
 )
 _NEW_TRACK = re.compile(rb"New (?:audio|video) stream \d")
-_HEADERS = {
-    "V_MPEG4/ISO/AVC": range(20, 1 << 16),
-    "V_MPEGH/ISO/HEVC": range(24, 1 << 16),
-    "V_AV1": range(17, 1 << 16),
-    "V_THEORA": range(512, 1 << 20),
-    "A_AAC": range(2, 10),
-    "A_VORBIS": range(512, 1 << 20),
-    "A_FLAC": range(34, 35),
-}
-"""Codec -> how many bytes its header may have: what else comes beside a packet has fewer."""
-_FIRST = re.compile(rb"#extradata (\d+), +\d+, (\w+)")
-_UNIT = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
-_PACKET = re.compile(rb"(\d+), *(\d+), ")
-_SIDE_DATA = re.compile(rb"(\d+),.*, S=\d+, +(\d+), (\w+)")
 
 
 def _say(level: str, text: str) -> None:

@@ -39,7 +39,7 @@ def written(data: bytes) -> float | None:
     return int.from_bytes(data[1:3] + data[4:6] + data[7:9] + data[10:], "big") / 1e6
 
 
-def _of_picture(codec: str, first: int) -> bool:
+def picture_in(codec: str, first: int) -> bool:
     """Whether a unit that begins with this byte holds a part of the picture itself."""
     return 1 <= first & 0x1F <= 5 if codec == "h264" else first >> 1 & 0x3F < 32
 
@@ -48,7 +48,7 @@ def in_bytes(codec: str, data: bytes, at: float) -> bytes:
     """A picture as a byte stream, with its time; as it was where it holds no picture."""
     begin = data.find(b"\0\0\1")
     while begin >= 0 and begin + 3 < len(data):
-        if _of_picture(codec, data[begin + 3]):
+        if picture_in(codec, data[begin + 3]):
             return data[:begin] + b"\0\0\1" + message(codec, at) + data[begin:]
         begin = data.find(b"\0\0\1", begin + 3)
     return data
@@ -58,7 +58,7 @@ def in_units(codec: str, data: bytes, length: int, at: float) -> bytes:
     """The same of a picture whose units come after their lengths, of so many bytes each."""
     begin = 0
     while begin + length < len(data):
-        if _of_picture(codec, data[begin + length]):
+        if picture_in(codec, data[begin + length]):
             said = message(codec, at)
             return data[:begin] + len(said).to_bytes(length, "big") + said + data[begin:]
         begin += length + int.from_bytes(data[begin : begin + length], "big")

@@ -19,7 +19,7 @@ from fleet.media.disk import DiskWork
 from fleet.media.encoders import Encoder
 from fleet.media.ffmpeg import FILTERS, PICTURE
 from fleet.media.reading import EVERY_PICTURE, SourceRole
-from fleet.media.segments import Segments, publish_left, short_of
+from fleet.media.segments import FLUSHED, Segments, publish_left, short_of
 from fleet.media.sources import (
     AudioBitrate,
     FileSource,
@@ -124,9 +124,9 @@ class Record(SourceRole[RecordSettings]):
     def arguments(self) -> list[str]:
         """From the source to numbered segments."""
         settings = self.settings
-        options, made = "flush_packets=1", []
+        options, made = FLUSHED, []
         if settings.container == "matroska":
-            options += ":cluster_time_limit=1000:write_crc32=0"
+            options = "flush_packets=1:cluster_time_limit=1000:write_crc32=0"
             made = creation_time(datetime.now(UTC))
         return [
             *self._video(),
@@ -136,6 +136,7 @@ class Record(SourceRole[RecordSettings]):
             *("-f", "segment", "-segment_time", str(settings.segment_seconds)),
             *("-segment_format", settings.container, "-segment_format_options", options),
             *("-reset_timestamps", "1" if settings.container == "matroska" else "0"),
+            *(["-segment_start_number", "{first}"] if self.retimed else []),
             self._segments.pattern,
         ]
 

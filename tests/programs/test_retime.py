@@ -8,14 +8,18 @@ import sys
 import time
 from pathlib import Path
 
-from hypothesis import example, given
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fleet import programs
 from fleet.programs.continuity import BEGIN, SECOND, Block, Continuity
-from fleet.programs.matroska import MARK, Matroska, cluster
+from fleet.programs.nut import Nut
+from fleet.programs.retime import _outputs
 
 PICTURE, SOUND = 1, 2
+_QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error")
+_PICTURES = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
 
 
 class Source:
@@ -138,59 +142,89 @@ def test_sound_that_pauses_is_no_jump_where_the_picture_went_on() -> None:
     assert line.jumps == 0
 
 
+SENT = (80, 200, 120, 160, 320, 240, 280)
+"""When pictures are shown, in the order in which they are decoded: every 40 ms."""
+
+
+def reordered(line: Continuity, by: int = 0, begun: int = 0) -> list[int]:
+    """Where pictures go that are sent in another order, by a clock that was set."""
+    out = []
+    for number, shown in enumerate(SENT):
+        decoded, first = begun + number * 40, number == 0 and not begun
+        block = Block(PICTURE, begun + shown + by, first, b"", 100 + decoded / SECOND)
+        block.decoded = decoded + by
+        out += [at - BEGIN + SENT[0] for at, _ in line.put(block)]
+    return out
+
+
 def test_pictures_sent_in_another_order_are_left_in_it() -> None:
     line = Continuity(frozenset({PICTURE}))
-    sent = [80, 200, 120, 160, 320, 240, 280]
-    out = [
-        at - BEGIN + 80
-        for number, raw in enumerate(sent)
-        for at, _ in line.put(Block(PICTURE, raw, number == 0, b"", 100 + number / 25))
-    ]
-    assert out == sent
+    assert reordered(line) == list(SENT)
     assert line.jumps == 0
 
 
-def _element(kind: str, content: bytes) -> bytes:
-    return bytes.fromhex(kind) + (len(content) | 1 << 56).to_bytes(8, "big") + content
+@pytest.mark.parametrize("back", [120, 400, 1000])
+def test_a_clock_that_is_set_back_a_little_is_no_other_order(back: int) -> None:
+    line = Continuity(frozenset({PICTURE}))
+    before, after = reordered(line), reordered(line, -back, 280)
+    assert line.jumps == 1
+    assert len(after) == len(SENT), "all of them, and at once: nothing else is waited for"
+    assert min(after) >= max(before), "none is where one was"
+    assert [at - after[0] for at in after] == [raw - SENT[0] for raw in SENT]
 
 
-@given(st.integers(1, 40), st.integers(0, MARK), st.binary(max_size=40))
-def test_packets_come_out_of_pieces_of_any_size_as_they_went_in(
-    size: int, at: int, payload: bytes
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the reader makes of files of a kind, five pictures of H.264 with their sound."""
+    directory, made = tmp_path_factory.mktemp("streams"), {}
+    inputs = (*_PICTURES, "-f", "lavfi", "-i", "sine=sample_rate=48000")
+    encoded = ("-c:v", "libx264", "-bf", "2", "-c:a", "aac", "-t", "0.2")
+    files = [directory / f"film.{kind}" for kind in ("ts", "flv", "avi")]
+    outputs = (part for file in files for part in (*encoded, str(file)))
+    subprocess.run([*_QUIET, *inputs, *outputs], check=True)
+    for file in files:
+        _, out = _outputs(9, 0)
+        reading = [*_QUIET, "-copyts", "-i", str(file), "-map", "0", *out]
+        made[file.suffix[1:]] = subprocess.run(reading, capture_output=True, check=True).stdout
+    return made
+
+
+@pytest.mark.parametrize("kind", ["ts", "flv", "avi"])
+@settings(max_examples=20)
+@given(size=st.integers(1, 5000))
+def test_packets_come_out_of_pieces_of_any_size_and_go_back_as_they_were(
+    streams: dict[str, bytes], kind: str, size: int
 ) -> None:
-    entry = _element("d7", b"\x01") + _element("83", b"\x01") + _element("86", b"V_VP8")
-    header = _element("1a45dfa3", b"matroska") + bytes.fromhex("1853806701ffffffffffffff")
-    header += _element("1654ae6b", _element("ae", entry))
-    packets = [
-        _element("a3", b"\x81\x00\x00\x80" + payload),
-        _element("a0", _element("a1", b"\x81\0\0\0")),
-    ]
-    stream = header + b"".join(cluster(at, Block(1, 0, True, packet)) for packet in packets)
-    reader = Matroska()
-    found = [
-        block
-        for begin in range(0, len(stream), size)
-        for block in reader.feed(stream[begin : begin + size])
-    ]
-    assert reader.header == header
-    assert reader.tracks == {1: (1, "V_VP8")}
-    assert [block.data for block in found] == packets
-    assert {block.raw + 2**48 for block in found} == {at}
+    stream, whole, reader = streams[kind], Nut(), Nut()
+    pieces = (stream[begin : begin + size] for begin in range(0, len(stream), size))
+    blocks = [block for piece in pieces for block in reader.feed(piece)]
+    assert blocks == list(whole.feed(stream))
+    assert [one.timed for one in blocks if one.track == 0] == [kind != "avi"] * 5
+    assert len([one for one in blocks if one.track == 1]) >= 9
+    again = Nut()
+    packed = [reader.packed(one.raw + BEGIN, one) for one in blocks]
+    back = list(again.feed(reader.header({}) + b"".join(packed)))
+    assert again.streams == reader.streams
+    for before, after in zip(blocks, back, strict=True):
+        assert (after.track, after.key, after.data) == (before.track, before.key, before.data)
+    for track in (0, 1):
+        was, now = ([one.raw for one in some if one.track == track] for some in (blocks, back))
+        apart = [after - before for before, after in zip(was, now, strict=True)]
+        assert max(apart) - min(apart) <= 1, "in milliseconds"
 
 
 def test_asked_alone_it_ends_at_once_also_where_its_reader_waits_for_the_network(
     tmp_path: Path,
 ) -> None:
     retime = str(Path(programs.__file__).with_name("retime.py"))
-    quiet = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error")
-    pictures = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "3", "-c:v", "libx264")
-    stream = [*quiet, *pictures, "-preset", "ultrafast", "-g", "25", "-f", "flv", "-"]
+    pictures = (*_PICTURES, "-t", "3", "-c:v", "libx264")
+    stream = [*_QUIET, *pictures, "-preset", "ultrafast", "-g", "25", "-f", "flv", "-"]
     sent = subprocess.run(stream, capture_output=True, check=True).stdout
     out = tmp_path / "out.ts"
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         reader = [
-            *quiet,
+            *_QUIET,
             "-copyts",
             "-analyzeduration",
             "500000",
@@ -201,7 +235,7 @@ def test_asked_alone_it_ends_at_once_also_where_its_reader_waits_for_the_network
             "-map",
             "0:v",
         ]
-        writer = [*quiet, "-f", "matroska", "-i", "pipe:0", "-c", "copy", "-flush_packets", "1"]
+        writer = [*_QUIET, "-f", "nut", "-i", "pipe:0", "-c", "copy", "-flush_packets", "1"]
         argv = [sys.executable, retime, *reader, "--", *writer, "-f", "mpegts", str(out)]
         program = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
         try:

@@ -50,8 +50,9 @@ def shown(file: Path) -> tuple[set[str], int]:
         ("flv", 13, f"{SMALL} -an", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
         ("flv", 13, "-vn -c:a aac", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
         ("ts", 0, f"{SMALL} -c:a aac", f"{MPEG2} -c:a aac", {"mpeg2video-320", "aac-48000"}),
+        ("ts", 0, f"{MPEG2} -c:a aac", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
     ],
-    ids=["size", "sound-rate", "sound-late", "picture-late", "codec"],
+    ids=["size", "sound-rate", "sound-late", "picture-late", "codec", "codec-and-back"],
 )
 async def test_what_changes_is_recorded_from_then_on_and_said(
     make_host: MakeHost,
@@ -73,6 +74,33 @@ async def test_what_changes_is_recorded_from_then_on_and_said(
         await until(lambda: tracks(host) == last, role)
         await role.stop()
     assert tracks(host) == last, "to the end"
+    assert host.failed is None
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+async def test_pictures_of_another_size_go_on_in_a_new_file_without_a_new_connection(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    container: str,
+) -> None:
+    host = make_host()
+    sizes = (SMALL, LARGE)
+    files = [made(tmp_path, n, f"{codecs} -c:a aac", "ts") for n, codecs in enumerate(sizes)]
+    with Looping(files, SECONDS) as sender:
+        source = {"type": "url", "url": sender.url}
+        role = Record(host, record_settings(source=source, container=container))
+        await role.start()
+        child = role.child
+        await until(lambda: tracks(host) == {"h264-320", "aac-48000"}, role)
+        await role.stop()
+    assert role.child is child
+    found = [shown(file) for file in public(host.recordings)]
+    assert [it for it, _ in found] == [{"h264-160", "aac-48000"}, {"h264-320", "aac-48000"}]
+    assert found[0][1] >= SECONDS * 25 - 5, "all of what came before"
+    assert host.registry.get_sample_value("fleet_source_changes_total") == 1
+    assert host.noted[0] in ("SourceChanged", "ClockJumped")
     assert host.failed is None
 
 

@@ -29,6 +29,7 @@ KINDS = {
     "open-gop-h265.mp4": "-c:v libx265 -x265-params log-level=none:open-gop=1:keyint=25 -c:a aac",
     "bare.h264": f"{_H264} -an",
     "transport.ts": f"{_H264} -c:a aac",
+    "open-gop-mpeg2.ts": "-c:v mpeg2video -bf 2 -g 25 -c:a ac3",
 }
 
 
@@ -110,7 +111,7 @@ async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
 async def test_what_cannot_be_passed_on_is_found_out_once(
     make_host: MakeHost, record_settings: Settings, sources: Callable[[str], Path]
 ) -> None:
-    source = {"type": "file", "path": str(sources("transport.ts"))}  # with AAC as ADTS
+    source = {"type": "file", "path": str(sources("windows.wmv"))}
     programs: list[str] = []
     for _ in range(2):
         host = make_host()

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fleet.media.began import began
 from fleet.roles.record import Record, RecordSettings
 from tests.processes import free_port
 from tests.roles.host import RealHost
@@ -87,28 +88,38 @@ async def test_a_publisher_that_comes_back_is_recorded_on_in_step_with_our_clock
     assert host.failed is None
 
 
-async def test_a_file_that_is_sent_over_and_over_plays_on(
+@pytest.mark.parametrize("kind", ["flv", "ts"])
+async def test_a_file_that_is_sent_over_and_over_plays_on_and_is_said(
     make_host: MakeHost,
     record_settings: Settings,
     until: Until,
     tmp_path: Path,
     short_film: Path,
+    kind: str,
 ) -> None:
-    host = make_host()
-    with Looping([short_film], SECONDS, header=13) as sender:
+    host, file = make_host(), short_film
+    if kind == "ts":
+        file = tmp_path / "film.ts"
+        remuxed = (*QUIET, "-i", str(short_film), "-c", "copy", str(file))
+        with Peer(*remuxed) as remuxer:
+            await until(lambda: not remuxer.running)
+    with Looping([file], SECONDS, header=13 if kind == "flv" else 0) as sender:
         source = {"type": "url", "url": sender.url}
-        begun = time.monotonic()
+        begun, wall = time.monotonic(), time.time()
         role = Record(host, record_settings(source=source, segment_seconds=2))
         await role.start()
         await until(lambda: pictures(role) > 2.5 * SECONDS * RATE, role)
         took = time.monotonic() - begun
         await role.stop()
     whole = assert_even(public(host.recordings), tmp_path / "whole.ts")
+    assert abs(began(whole).timestamp() - wall) < 1, "the time of day is in it"
+    assert b"MISPmicrosectime" in whole.read_bytes()
     times = numbers(whole)
     span = max(times) - min(times) + 1
     assert span / RATE == pytest.approx(took, abs=1)
     assert span / len(times) == pytest.approx(1, abs=0.02), "as it was sent"
     assert (host.registry.get_sample_value("fleet_source_clock_jumps_total") or 0) >= 2
+    assert host.noted[0] == "ClockJumped"
     assert host.failed is None
 
 
