@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -367,21 +367,28 @@ class Programs:
                 program.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 program.kill()
-        for process in self.leftovers():
+        for process in self.leftovers() if self.started else []:
             with suppress(psutil.Error):
                 process.kill()
                 process.wait(5)
 
     def leftovers(self) -> list[psutil.Process]:
         """Processes that work in `directory`, such as children left for the next agent."""
-        ours = str(self.directory)
-        found = []
-        for process in psutil.process_iter():
-            if process.pid == os.getpid():
-                continue
+        ours, found = os.fsencode(self.directory), []
+        for pid in psutil.pids():
             with suppress(psutil.Error, OSError):
-                places = [process.cwd(), *process.cmdline()]
-                places += [file.path for file in process.open_files()]
-                if any(ours in place for place in places):
-                    found.append(process)
+                if pid != os.getpid() and any(ours in place for place in _places(pid)):
+                    found.append(psutil.Process(pid))
         return found
+
+
+def _places(pid: int) -> Iterator[bytes]:
+    """What a process names, where it works, what it has opened; OSError when it is gone.
+
+    As paths these would take several times as long, after each test.
+    """
+    process = os.fsencode(f"/proc/{pid}/")
+    yield Path(os.fsdecode(process), "cmdline").read_bytes()
+    yield os.readlink(process + b"cwd")  # noqa: PTH115
+    for name in os.listdir(process + b"fd"):  # noqa: PTH208
+        yield os.readlink(process + b"fd/" + name)  # noqa: PTH115
