@@ -85,6 +85,7 @@ class ManagerRun:
             lambda name: name in self._ledger or name in self._inventory.stations,
             accounts,
             _login(settings),
+            settings.admin,
         )
         self._notifications = Notifications(self._ledger, self._report, Carrier(settings.notify))
         self._session = ManagerSession(

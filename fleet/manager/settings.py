@@ -30,6 +30,9 @@ class ManagerSettings:
     """Of the CA that signed the broker's certificate, besides the system's."""
     accounts: bool = False
     """Whether the manager keeps the broker's accounts, with Mosquitto's dynamic security plugin."""
+    admin: str | None = None
+    """Who alone may do something while nobody is in the list of people; everybody whom the broker
+    lets in without it."""
     prefix: Annotated[str, valid_prefix] = "fleet"
     """What every topic starts with."""
     state_dir: str | None = None

@@ -361,5 +361,5 @@ def test_every_path_of_the_page_is_for_somebody() -> None:
     paths = {str(one.canonical) for one in app.router.resources()}
     files = {one for one in paths if one.startswith("/page/")}
     behind = {"/thumbnail/{station}/{role}/{instance}.jpg", "/do/{operation}"}
-    assert paths - files == (OPEN - {"/healthz", "/metrics"}) | PUBLIC | behind
+    assert paths - files == (OPEN - {"/alerts", "/healthz", "/metrics"}) | PUBLIC | behind
     assert {one for one in paths if one.endswith("events")} == STREAMS

@@ -145,7 +145,7 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
         CONF: _BROKER_CONF.format(directory=broker, plugin=plugin, port=port),
         **dict(zip(PAGE, (page.certificate, page.key), strict=True)),
         TOKEN: f"{secrets.token_urlsafe(24)}\n",
-        MANAGER_FILE: _settings(directory, url, port, prefix, hosts),
+        MANAGER_FILE: _settings(directory, url, port, prefix, hosts, operator),
     }
     last = MANAGER_FILE  # while it is missing, the next run begins anew
     try:
@@ -273,13 +273,16 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _settings(directory: Path, url: str, port: int, prefix: str, hosts: Sequence[str]) -> str:
+def _settings(
+    directory: Path, url: str, port: int, prefix: str, hosts: Sequence[str], operator: str
+) -> str:
     lines: dict[str, Any] = {
         "broker": f"mqtts://localhost:{port}",
         "join": url,
         "username": MANAGER,
         "password_file": PASSWORD,
         "ca_file": CA,
+        "admin": operator,
         "state_dir": _STATE if directory.is_relative_to("/etc") else "state",
         "http": f"0.0.0.0:{_HTTP}",
         "http_name": list(hosts),

@@ -1,7 +1,8 @@
 """Keeps the list of people, and judges by it who may do what.
 
-While nobody is in it, everybody whom the broker lets ask is an admin. Whoever puts the first one
-into it is in it too, so that there always is an admin.
+While nobody is in it, everybody whom the broker lets ask is an admin, or one alone whom the settings
+name: a store that is lost makes nobody more than they were. Whoever puts the first one into it is in
+it too, so that there always is an admin.
 """
 
 import asyncio
@@ -63,7 +64,8 @@ class BrokerPeople(Protocol):
 class People:
     """The list. `is_station`: whether a name is that of a box; `accounts`: the broker's own list,
     None where people are let in by files that somebody edits there; `login`: what people type to
-    be known from then on, but for their name.
+    be known from then on, but for their name; `admin`: who alone may begin the list, None for
+    everybody whom the broker lets ask.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class People:
         is_station: Callable[[str], bool],
         accounts: BrokerPeople | None = None,
         login: str | None = None,
+        admin: str | None = None,
     ) -> None:
         self._ledger = ledger
         self._is_station = is_station
         self._accounts = accounts
         self._login = login
+        self._admin = admin
         self._key = BoxKey.new()
         self._changing = asyncio.Lock()
         self._gate = asyncio.Semaphore(_AT_ONCE)
@@ -111,7 +115,7 @@ class People:
     def rights_of(self, name: str) -> Rights | None:
         """What somebody may do; None for who is not in the list."""
         if not self.begun:
-            return _ADMIN
+            return _ADMIN if self._admin in (None, name) else None
         one = self._ledger.people.get(name)
         try:
             return Rights.parse(one.rights) if one else None
@@ -160,7 +164,7 @@ class People:
         )
 
     def _who(self) -> str:
-        admins = self.admins()
+        admins = self.admins() or list(filter(None, [self._admin]))
         more = f" or {len(admins) - 3} more" if len(admins) > 3 else ""
         return " or ".join(admins[:3]) + more or "nobody that is left"
 

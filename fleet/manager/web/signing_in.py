@@ -115,9 +115,10 @@ class SigningIn:
         async def let_through(request: web.Request, handler: Handler) -> web.StreamResponse:
             name = self.caller_of(request)
             path = request.path
-            if request.method not in ("GET", "HEAD") and path not in ASKING_THEMSELVES:
-                if not _is_own(request):
-                    return _no(403, "this was asked by a page of another site")
+            sent = request.method not in ("GET", "HEAD")
+            if sent and not _is_own(request):
+                return _no(403, "this was asked by a page of another site")
+            if sent and path not in ASKING_THEMSELVES:
                 given = request.headers.get(PROOF, "")
                 if name is None:
                     return _no(401, self._why_not())
@@ -199,8 +200,6 @@ class SigningIn:
         return web.Response(text=text, content_type="text/html", headers=headers, status=status)
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        if not _is_own(request):
-            return _no(403, "this was asked by a page of another site")
         if (request.content_length or _MOST_SAID + 1) > _MOST_SAID:
             return _no(413, "that is no name and password")
         try:
