@@ -1,8 +1,8 @@
 """Keeps the list of people, and judges by it who may do what.
 
-While nobody is in it, everybody whom the broker lets ask is an admin, or one alone whom the settings
-name: a store that is lost makes nobody more than they were. Whoever puts the first one into it is in
-it too, so that there always is an admin.
+While nobody is in it, everybody whom the broker lets ask is an admin, or one alone whom the
+settings name: a store that is lost makes nobody more than they were. Whoever puts the first one
+into it is in it too, so that there always is an admin.
 """
 
 import asyncio
