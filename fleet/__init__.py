@@ -31,6 +31,9 @@ parts in `agent.run`, the manager's in `manager.run`. The manager's messages go 
 `manager.session`, what stations say on to `manager.hearing`. A change that goes to some stations at
 a time takes the way round by `manager.rollouts.model` (pure) and `manager.rollouts.engine`.
 
+Who may ask for what is judged in `manager.requests`, by `manager.people`; on the page people sign
+in by `manager.web.signing_in`, and ask by `manager.web.doing`.
+
 Beside that way the manager keeps the schedule fresh (`manager.schedule`), blanks streams for talks
 that must not be streamed (`manager.optouts`), tells stations what people have stopped on them
 (`manager.stopping`; kept there by `agent.stopping`), knows of each recording and judges each talk

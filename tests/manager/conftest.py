@@ -25,6 +25,14 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a store with nothing in it, to be copied: making one takes a while."""
+    directory = tmp_path_factory.mktemp("store")
+    ManagerStore.in_directory(directory).close()
+    return directory / "manager.sqlite"
+
+
 @define
 class Place:
     """Where one test keeps its store. `url`: None for a file in `directory`."""

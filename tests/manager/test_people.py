@@ -1,6 +1,7 @@
 """The list of people: who begins it, who is left, and what is told of it."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+async def ledger(tmp_path: Path, new_store: Path) -> AsyncIterator[Ledger]:
+    shutil.copy(new_store, tmp_path)
     found = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
     yield found
     await found.close()
@@ -60,6 +62,19 @@ async def test_where_the_settings_name_an_admin_nobody_else_begins_the_list(
         ("ann", "admin"),
         ("bob", "viewer"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("caller", "said"),
+    [("ann", "ann is in it, as an admin"), ("anonymous", "everybody stays an admin")],
+)
+async def test_who_begins_the_list_is_in_it_and_told_what_that_means(
+    ledger: Ledger, caller: str, said: str
+) -> None:
+    people = People(ledger, lambda _: False)
+    notes = await people.add(caller, "bob", VIEWER, SAID)
+    assert [one for one in notes if said in one]
+    assert people.admins() == [caller]
 
 
 async def test_the_last_admin_stays_however_they_would_go(ledger: Ledger) -> None:

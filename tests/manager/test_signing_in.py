@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -66,6 +67,11 @@ class House:
     async def do(self, operation: str, arguments: Any, **headers: str) -> ClientResponse:
         headers = {"Content-Type": "application/json"} | headers
         return await self.post(f"/do/{operation}", json.dumps(arguments), **headers)
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path: Path, new_store: Path) -> None:
+    shutil.copy(new_store, tmp_path)
 
 
 async def build(directory: Path, public: bool = False, closed: bool = False) -> House:

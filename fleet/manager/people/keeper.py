@@ -34,8 +34,9 @@ MOST: Final = 2000
 _AT_ONCE: Final = 2
 """Passwords that are looked at: each takes 16 MiB and a core."""
 _WAITING: Final = 20
-_NOBODYS: Final = frozenset({"manager", "anonymous"})
-"""Names that are the manager's, and of who needs none."""
+_ANYBODY: Final = "anonymous"
+"""Who asks a broker that wants no name."""
+_NOBODYS: Final = frozenset({"manager", _ANYBODY})
 _OURS: Final = "manager-"
 _ADMIN: Final = Rights(Reach.ADMIN)
 
@@ -227,10 +228,7 @@ class People:
         if not self.begun and caller != name:
             put.append(KeptPerson(caller, str(_ADMIN), None, at, caller))
             deeds.append(Deed(at, "user", caller, f"{caller} is admin, who begins the list"))
-            notes.append(
-                f"the list begins, so {caller} is in it, as an admin; fleet user passwd {caller} "
-                "gives a password for the page"
-            )
+            notes.append(_begun(caller))
         self._keep_an_admin({one.name: one for one in put})
         out = [name] if password is not None else []
         await self._ledger.change_people(PeopleChange(put, [], out, deeds))
@@ -360,4 +358,16 @@ def _by_hand(line: str) -> str:
     return (
         "this broker's list of people is a file, so tell it too: "
         f"{line} && systemctl reload mosquitto"
+    )
+
+
+def _begun(caller: str) -> str:
+    if caller == _ANYBODY:
+        return (
+            "this broker proves nobody's name, so over MQTT everybody stays an admin: "
+            f"{_ANYBODY} is in the list too; on the page it holds"
+        )
+    return (
+        f"the list begins, so {caller} is in it, as an admin; fleet user passwd {caller} gives a "
+        "password for the page"
     )
