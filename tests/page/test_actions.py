@@ -22,6 +22,8 @@ from tests.processes import Mosquitto, Program, Programs
 from tests.stranger import Stranger
 
 PHONE = (390, 844)
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+AA = 4.5
 SAID = "korrekt-pferd"
 PEOPLE = {"olaf": "operator", "ann": "room:hall1", "vera": "viewer"}
 HOSTS = {"olaf": "localhost", "ann": "127.0.0.1", "vera": "fleet.localhost"}
@@ -162,10 +164,11 @@ class People:
         """Press what is called so, once it can be pressed."""
         found = (
             "[...document.querySelectorAll('button')].find((one) => one.checkVisibility() && "
-            f"!one.disabled && (one.getAttribute('aria-label') ?? one.textContent) === {label!r})"
+            "one.ariaDisabled !== 'true' && "
+            f"(one.getAttribute('aria-label') ?? one.textContent) === {label!r})"
         )
         await self.until(name, f"Boolean({found})")
-        await self.run(name, f"{found}.click()")
+        await self.run(name, f"const one = {found}; one.focus(); one.click()")
 
     async def watch(self, text: str) -> None:
         """From now on each window notes when hall1's card says this."""
@@ -336,6 +339,19 @@ async def test_three_people_act_at_once_and_see_what_really_happens(
     await people.until("ann", f"{said}.includes('whether it did so is not known')")
     mixer.silent = False
 
+    # Whoever sees to what is wrong says so, and all know it.
+    await people.watch("seen to by ann")
+    await people.press("ann", "I see to it, for 30 min")
+    delays = await people.seen_after(time.time())
+    assert max(delays) < 1.0, delays
+    assert await people.run("ann", "return document.activeElement.dataset.key") == "ack"
+    for theme in ("light", "dark"):
+        await people.run("ann", "return 1")
+        await asyncio.to_thread(windows.look_as, PHONE, theme, False)
+        (worst, *_) = await people.run("ann", CONTRAST)
+        assert worst[0] >= AA, worst
+        windows.screenshot(tmp_path / f"{theme}-phone.png")
+
     # By keyboard alone: Escape leaves, and what was opened from has the focus.
     await people.run("ann", "document.querySelector('.desk .close').focus()")
     driver = windows.driver
@@ -354,7 +370,7 @@ async def test_three_people_act_at_once_and_see_what_really_happens(
     did = [(one["kind"], one["by"]) for one in history if one["by"] in PEOPLE]
     assert did == [
         *(("stop", "ann"), ("start", "olaf"), ("blank", "olaf")),
-        *(("mark", "ann"), ("talk", "ann")),
+        *(("ack", "ann"), ("mark", "ann"), ("talk", "ann")),
     ]
     playing.cancel()
     assert not [one for one in windows.complaints() if "403" not in one and "409" not in one]

@@ -287,7 +287,7 @@ def test_what_somebody_stopped_is_no_alarm_and_stands_on_the_card_and_the_desk()
         station("hall1-cam"), status=evolve(station("hall1-cam").status, stops=(by_hand,))
     )
     for seen, is_so in ((one, True), (waits, False)):
-        said = controls([seen], {}, None, None, {}, NOW)
+        said = controls([seen], {}, {}, {}, NOW)
         shown = {(it.role, it.instance): it for it in said.stations[0].instances}
         main, copy = shown["record", "main"], shown["record", "copy"]
         assert (main.stopped, main.asked is None) == (is_so, is_so)

@@ -10,7 +10,8 @@ from tests.page.played import Play
 
 CUT = """
 const cut = [];
-const PARTS = '.title, .now, .line, .frame, .name, .trough, .loudness *, dd, dt';
+const SAID = '.title, .now, .line, .mixed, .held, .seen-to';
+const PARTS = `${SAID}, .frame, .name, .trough, .loudness *, dd, dt`;
 for (const card of document.querySelectorAll('.card')) {
   const all = card.getBoundingClientRect();
   for (const one of card.querySelectorAll(PARTS)) {

@@ -4,12 +4,14 @@
 
 const COMPOSITES = { fullscreen: "full screen", side_by_side: "side by side", picture_in_picture: "picture in picture" };
 const STOP_FOR = [["15 min", 900], ["45 min", 2700], ["2 hours", 7200], ["until it is started again", null]];
+const SAID_FOR = 10000; // milliseconds for which it is said what became of something
 const WORK_FOR = 3600; // seconds of maintenance, unless somebody ends it
 
 const desk = document.getElementById("desk");
 let deskRoom = null; // whose desk is open
 let deskBusy = false; // whether an answer is waited for
 let deskShown = ""; // what of the board is on it
+let deskFocus = null; // which of its buttons had the focus last
 
 function made(name, text, attributes = {}) {
   const element = document.createElement(name);
@@ -38,6 +40,9 @@ function controls(element, card) {
   held.hidden = !first;
   put(held, first ? first + (others.length ? `; and ${others.length} more` : "") : "");
   held.title = card.controls.stopped.join("\n");
+  const seen = element.querySelector(".seen-to");
+  seen.hidden = !card.controls.seen_to;
+  put(seen, card.controls.seen_to ? `seen to by ${card.controls.seen_to}` : "");
   const act = element.querySelector(".act");
   act.hidden = !mayIn(card.room);
   act.setAttribute("aria-label", `Control ${card.title}`);
@@ -77,8 +82,13 @@ desk.addEventListener("close", () => {
   if (card) card.querySelector(".act").focus();
 });
 
+document.getElementById("desk-room").addEventListener("click", (event) => {
+  deskFocus = event.target.closest("[data-key]")?.dataset.key ?? deskFocus;
+}, true); // before what is pressed draws the desk anew
+
 function openDesk(room) {
   deskRoom = room;
+  deskFocus = null;
   deskShown = "";
   say("");
   ask(null);
@@ -90,6 +100,8 @@ function say(text, bad = false) {
   const said = document.getElementById("desk-said");
   said.classList.toggle("bad", bad);
   put(said, text);
+  clearTimeout(say.timer);
+  if (!bad && !text.endsWith("…")) say.timer = setTimeout(() => say(""), SAID_FOR); // what is so stands below
 }
 
 function cardOf(room) {
@@ -105,13 +117,20 @@ function deskShows() {
   const shows = JSON.stringify([card.controls, card.talk, deskBusy]);
   if (shows === deskShown) return;
   deskShown = shows;
-  const focused = desk.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const room = document.getElementById("desk-room");
+  const had = room.contains(document.activeElement);
+  if (had) deskFocus = document.activeElement.dataset.key ?? deskFocus;
   room.replaceChildren(...sections(card));
-  if (focused) room.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  if (had) focusAgain();
+}
+
+function focusAgain() {
+  const key = deskFocus && CSS.escape(deskFocus);
+  (key && desk.querySelector(`[data-key="${key}"]`) || desk.querySelector(".close")).focus();
 }
 
 function* sections(card) {
+  if (card.room && (card.level !== "fine" || card.controls.seen_to)) yield ackSection(card);
   for (const mixer of card.controls.mixers) yield mixerSection(card, mixer);
   if (card.room) yield talkSection(card);
   if (card.room) yield markSection(card);
@@ -129,7 +148,7 @@ function section(title, text, ...children) {
 
 function choice(key, text, pressed, does, attributes = {}) {
   return button(text, does, {
-    "data-key": key, "aria-pressed": String(pressed), disabled: deskBusy, ...attributes,
+    "data-key": key, "aria-pressed": String(pressed), "aria-disabled": deskBusy && "true", ...attributes,
   });
 }
 
@@ -174,6 +193,16 @@ function mixerSaid(shown) {
   return `The mixer is ${shown.live ? "live" : "blank"}, shows ${COMPOSITES[shown.composite] ?? "another composite"} of ${cut}, sound of ${shown.audio}.`;
 }
 
+function ackSection(card) {
+  const by = card.controls.seen_to;
+  const said = by ? `Seen to by ${by}: nobody else is called for what was wrong then.`
+    : `${card.line ? card.line.text : "Something is wrong here"}. Nobody has said that they see to it.`;
+  return section("What is wrong here", said, button(by ? "See to it no more" : "I see to it, for 30 min",
+    () => perform("ack", { room: card.room, on: !by }, "Saying so",
+      (done) => (done.state === "on" ? "You see to it: nobody else is called." : "Nobody sees to it: it calls again.")),
+    { "data-key": "ack", "aria-disabled": deskBusy && "true" }));
+}
+
 function talkSection(card) {
   const { talk, talk_said: by } = card.controls;
   const does = (word) => () => perform("talk", { room: card.room, talk: word }, "Saying so",
@@ -197,7 +226,7 @@ function markSection(card) {
   });
   return section("Mark the recording", null, group("Mark",
     ...["start", "end", "cut"].map((kind) => button(kind[0].toUpperCase() + kind.slice(1), does(kind),
-      { "data-key": `mark ${kind}`, disabled: deskBusy }))));
+      { "data-key": `mark ${kind}`, "aria-disabled": deskBusy && "true" }))));
 }
 
 function maintenanceSection(card) {
@@ -211,7 +240,7 @@ function maintain(target, on, what) {
   return button(on ? "End maintenance" : "Maintenance for an hour",
     () => perform("maintenance", { target, on: !on, seconds }, "Saying so",
       (said) => `Maintenance of ${said.name} is ${said.state}.`),
-    { "data-key": `maintenance ${what} ${target}`, disabled: deskBusy });
+    { "data-key": `maintenance ${what} ${target}`, "aria-disabled": deskBusy && "true" });
 }
 
 function stationSection(card, station) {
@@ -236,9 +265,9 @@ function instanceItem(station, one) {
   const say = instanceSaid;
   const buttons = one.stopped || one.asked
     ? [button("Start", () => perform("start", asked, `Starting ${of}`, say),
-      { "data-key": key("go"), "aria-label": `Start ${of}`, disabled: deskBusy })]
+      { "data-key": key("go"), "aria-label": `Start ${of}`, "aria-disabled": deskBusy && "true" })]
     : [button("Restart", () => perform("restart", asked, `Restarting ${of}`, say),
-      { "data-key": key("restart"), "aria-label": `Restart ${of}`, disabled: deskBusy }),
+      { "data-key": key("restart"), "aria-label": `Restart ${of}`, "aria-disabled": deskBusy && "true" }),
     button("Stop…", () => ask({
       title: `Stop ${of}`,
       choices: STOP_FOR,
@@ -247,7 +276,7 @@ function instanceItem(station, one) {
       send: (given) => ["stop", { ...asked, seconds: given.seconds, why: given.note || null }],
       doing: `Stopping ${of}`,
       told: say,
-    }), { "data-key": key("go"), "aria-label": `Stop ${of}`, disabled: deskBusy })];
+    }), { "data-key": key("go"), "aria-label": `Stop ${of}`, "aria-disabled": deskBusy && "true" })];
   item.append(text, group(of, ...buttons));
   return item;
 }
@@ -286,8 +315,7 @@ function ask(wish) {
   }
   const back = button("Back", () => {
     ask(null);
-    deskShown = "";
-    deskShows();
+    focusAgain();
   });
   const go = made("button", wish.button, { type: "submit", class: wish.question ? "grave" : "go" });
   form.append(group("", ...(wish.question ? [back, go] : [go, back])));
@@ -297,6 +325,7 @@ function ask(wish) {
     const chosen = wish.choices ? wish.choices[Number(given.get("for"))][1] : undefined;
     const [operation, asked] = wish.send({ seconds: chosen, note: (given.get("note") ?? "").trim(), at: wish.at });
     ask(null);
+    focusAgain();
     perform(operation, asked, wish.doing, wish.told);
   };
   (wish.question ? back : form.querySelector("input, button")).focus();

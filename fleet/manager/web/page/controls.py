@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.manager.conference.hours import Override
+from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.mixers import MixerKey, MixerNow
 from fleet.manager.stations.state import StationState
 from fleet.manager.stations.stops import is_stopped
@@ -72,12 +72,14 @@ class MixerControl:
 class RoomControls:
     """All of a room. `talk`: `on` or `off` as somebody said (`talk_said`: who), else `auto`.
 
-    `maintenance`: who works in it; `stopped`: what people have stopped there, in words.
+    `maintenance`: who works in it; `seen_to`: who sees to what is wrong there, so that nobody else
+    is called; `stopped`: what people have stopped there, in words.
     """
 
     talk: str = "auto"
     talk_said: str | None = None
     maintenance: str | None = None
+    seen_to: str | None = None
     mixers: tuple[MixerControl, ...] = ()
     stations: tuple[StationControl, ...] = ()
     stopped: tuple[str, ...] = ()
@@ -86,20 +88,21 @@ class RoomControls:
 def controls(
     stations: Sequence[StationState],
     mixers: Mapping[MixerKey, MixerNow],
-    talk: Override | None,
-    room: Override | None,
+    said: Mapping[OverrideKind, Override],
     boxes: Mapping[str, Override],
     now: datetime,
 ) -> RoomControls:
-    """Of a room; `talk`, `room` and `boxes` (by id): what somebody said, as far as it holds.
+    """Of a room; `said` of it, and of its `boxes` (by id): what people did, as far as it holds.
 
     `mixers`: what those that are known show; `now` in the conference's time zone.
     """
     zone = now.tzinfo or UTC
+    talk = said.get("talk")
     return RoomControls(
         talk.state if talk else "auto",
         _said(talk, zone),
-        _said(room, zone),
+        _said(said.get("room"), zone),
+        _said(said.get("ack"), zone),
         tuple(_mixers(stations, mixers, zone)),
         tuple(
             StationControl(

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import evolve
 
+from fleet.manager.conference.hours import OverrideKind
 from fleet.manager.mixers import Mixers
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport, Overview
@@ -115,12 +116,15 @@ class Look:
             if (now := self._mixers.now(one.status.id, name)) is not None
         }
         boxes = {
-            one.status.id: said
+            one.status.id: works
             for one in there
-            if (said := rooms.holding("station", one.status.id, at)) is not None
+            if (works := rooms.holding("station", one.status.id, at)) is not None
         }
-        talk, works = rooms.holding("talk", room, at), rooms.holding("room", room, at)
-        return controls(there, known, talk, works, boxes, seen.at)
+        kinds: tuple[OverrideKind, ...] = ("talk", "room", "ack")
+        said = {
+            kind: found for kind in kinds if (found := rooms.holding(kind, room, at)) is not None
+        }
+        return controls(there, known, said, boxes, seen.at)
 
     def _pictures(self) -> Pictures:
         offset = self._report.offset
