@@ -174,7 +174,7 @@ def run(
 
         address = manager_broker(found)
         host, port = _host_port(found.http)
-        manager = ManagerRun(address, found, open_store, state)
+        manager = ManagerRun(address, found, open_store, state, directory)
         with asyncio.Runner(loop_factory=WatchedLoop) as runner:
             code = runner.run(manager.run(host, port))
     except (

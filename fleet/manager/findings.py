@@ -16,8 +16,8 @@ from attrs import frozen
 
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
 from fleet.manager.stations.state import BLANK, SLIDES, RoomUse, StationState, is_live
-from fleet.model import InstanceStatus, PresenceState, Roles, State
-from fleet.operations import HealthFinding, HealthLevel
+from fleet.model import InstanceStatus, PresenceState, Roles, State, counted
+from fleet.operations import HealthFinding, HealthLevel, WaitingBox
 
 
 class FindingKind(StrEnum):
@@ -58,6 +58,9 @@ class FindingKind(StrEnum):
     CLOCK = "Clock"
     SCHEDULE = "Schedule"
     NOT_NOTIFIED = "NotNotified"
+    CREDENTIAL = "CredentialEnds"
+    CERTIFICATE = "CertificateEnds"
+    WAITING = "BoxWaiting"
     UNWATCHED = "Unwatched"
     NOTICE = "Notice"
     UNKNOWN = "Unknown"
@@ -104,6 +107,8 @@ CLOCK_SECONDS: Final = 0.2
 LOAD_PER_CPU: Final = 2.0
 SLOW_SECONDS: Final = 15.0
 """What a start, a stop or an answer may take."""
+ENDS_SECONDS: Final = 14 * 86400.0
+"""A credential or a certificate that ends within that time should have been renewed."""
 _MACHINE_SECONDS: Final = 60.0
 _SLUGGISH_SECONDS: Final = 300.0
 """What heat and clocks may take to settle."""
@@ -160,6 +165,34 @@ def schedule_finding(place: str, trouble: str, since: datetime | None) -> Health
     )
 
 
+def certificate_finding(ends: datetime, now: datetime) -> Iterator[HealthFinding]:
+    """That the broker's certificate ends soon, if it does: then nobody gets in any more."""
+    left = (ends - now).total_seconds()
+    if left < ENDS_SECONDS:
+        text = f"the broker's certificate {_ending(left)}: renew it"
+        kind, command = FindingKind.CERTIFICATE, "fleet-manager renew"
+        detail = "on the server; the timer fleet-renew does it by itself, and did not"
+        yield HealthFinding(kind, HealthLevel.LOOK, None, None, None, None, text, command, detail)
+
+
+def waiting_finding(boxes: Sequence[WaitingBox]) -> Iterator[HealthFinding]:
+    """That boxes wait to be let in."""
+    if boxes:
+        text = f"{counted(len(boxes), 'box waits', 'boxes wait')} to be let in"
+        kind, command = FindingKind.WAITING, "fleet waiting"
+        who = ", ".join(f"{one.hostname} ({one.code})" for one in boxes[:5])
+        detail = f"{who}; let one in that you see: fleet approve CODE"
+        since = boxes[0].since
+        yield HealthFinding(
+            kind, HealthLevel.UNKNOWN, None, None, None, None, text, command, detail, since
+        )
+
+
+def _ending(left: float) -> str:
+    """`ends in 3 days`, `has ended`."""
+    return f"ends in {counted(int(left // 86400), 'day')}" if left > 0 else "has ended"
+
+
 def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> Iterator[Suspicion]:
     """What is wrong with a room as a whole."""
     if room and use.unscheduled:
@@ -198,6 +231,12 @@ def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iter
     if station.maintenance:
         return
     status = station.status
+    if station.credential_ends is not None:
+        left = (station.credential_ends - now).total_seconds()
+        if left < ENDS_SECONDS:
+            text = f"its credential {_ending(left)}"
+            level = HealthLevel.LOOK
+            yield _of(station, FindingKind.CREDENTIAL, level, text, dated=False)
     away = HealthLevel.FINE
     if use.in_use:
         away = HealthLevel.GO if station.captures else HealthLevel.LOOK
@@ -462,6 +501,8 @@ def _of(
 ) -> Suspicion:
     name, room = station.name, station.status.room
     command = f"fleet logs {name} {instance}" if instance else f"fleet status {name}"
+    if kind is FindingKind.CREDENTIAL:
+        command = f"fleet rotate {name}"
     if kind in _COMMANDS and room:
         command = f"fleet {_COMMANDS[kind]} {room}"
     finding = HealthFinding(

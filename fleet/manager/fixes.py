@@ -5,13 +5,14 @@
 
 import ipaddress
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from fleet.manager.findings import ENDS_SECONDS
 from fleet.manager.stations.inventory import MOST_STRANGERS
 from fleet.model import PresenceState, counted
-from fleet.operations import DoctorFinding, StationFacts
+from fleet.operations import DoctorFinding, HealthFinding, StationFacts
 
 DOCTOR_CLOCK_SECONDS: Final = 1.0
 """What a clock may differ from the manager's: what a message takes on its way counts too."""
@@ -28,6 +29,24 @@ def crowd(turned_away: int) -> Iterator[DoctorFinding]:
             f"{counted(turned_away, 'message')} of others left out since the manager began",
             "give the broker users and an ACL, as mosquitto/mosquitto.conf has it, then restart "
             "the broker and fleet-manager",
+        )
+
+
+def whole(findings: Iterable[HealthFinding]) -> Iterator[DoctorFinding]:
+    """What to do about what is wrong with no station."""
+    for one in findings:
+        yield DoctorFinding(one.kind, "the fleet", f"{one.text} ({one.detail})", one.command or "")
+
+
+def ending(one: StationFacts, ends: datetime | None, at: datetime) -> Iterator[DoctorFinding]:
+    """What to do about a credential that was not renewed in time; `ends`: None without one."""
+    if ends is not None and (ends - at).total_seconds() < ENDS_SECONDS:
+        yield DoctorFinding(
+            "CredentialEnds",
+            one.name,
+            f"what it comes in with ends {ends:%Y-%m-%d}, and could not be renewed by itself",
+            f"have it online, then: fleet rotate {shlex.quote(one.name)}; or let it join again: "
+            "fleet token prints the line",
         )
 
 

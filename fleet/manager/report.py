@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -81,12 +81,21 @@ class FleetReport:
         self, ledger: Ledger, inventory: Inventory, figures: Figures, schedule: ScheduleWatch
     ) -> None:
         self.schedule = schedule
+        self._more: list[Callable[[], Iterable[HealthFinding]]] = [schedule.findings]
         self._ledger = ledger
         self._inventory = inventory
         self._figures = figures
         self._judge = Judge()
         self._looking = asyncio.Lock()
         self._offset = time.time() - time.monotonic()
+
+    def also(self, findings: Callable[[], Iterable[HealthFinding]]) -> None:
+        """Tell from now on what these find, of no room or station."""
+        self._more.append(findings)
+
+    def whole(self) -> tuple[HealthFinding, ...]:
+        """What is wrong, or to be told, of no room or station."""
+        return tuple(one for of in self._more for one in of())
 
     @property
     def connected(self) -> bool:
@@ -140,7 +149,7 @@ class FleetReport:
             seen.at.astimezone(UTC),
             str(seen.at.tzinfo),
             tuple(RoomStatus(room, found) for room in of_rooms if (found := seen.findings[room])),
-            tuple(self.schedule.findings()),
+            self.whole(),
             tuple(
                 RoomTalk(
                     room,
@@ -196,6 +205,7 @@ class FleetReport:
             readings,
             working is not None,
             missing,
+            credential.ends if (credential := self._ledger.credentials.get(id_)) else None,
             {k: one.crashes(monotonic) for k, one in heard.instances.items() if one.rises}
             if heard
             else {},

@@ -9,16 +9,18 @@ import logging
 import secrets
 import signal
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
 
 from fleet import mqtt
 from fleet.guard import Guard, LoopWatch, TaskDied
 from fleet.joining import fingerprint
 from fleet.manager.access.broker import BrokerAccounts
+from fleet.manager.access.certificate import CertificateWatch
 from fleet.manager.notifications.carrier import Carrier
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.optouts import OptOuts
@@ -32,6 +34,7 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store import ManagerStore, StoreAway
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.access_metrics import access_metrics
 from fleet.manager.web.alerts import AlertReceiver
 from fleet.manager.web.certificate import PageCertificate
 from fleet.manager.web.doing import Doing
@@ -67,7 +70,9 @@ class ManagerRun:
         settings: ManagerSettings,
         open_store: Callable[[], ManagerStore],
         state_dir: Path,
+        directory: Path | None = None,
     ) -> None:
+        """`directory`: what `fleet-manager init` made."""
         self._broker = broker
         self._settings = settings
         token = settings.alerts_token_file
@@ -101,6 +106,10 @@ class ManagerRun:
             accounts,
             settings,
         )
+        self._certificate = CertificateWatch(broker, directory)
+        self._report.also(self._certificate.findings)
+        if self._session.joining is not None:
+            self._report.also(self._session.joining.findings)
         self._notifier = Notifier()
         self._watch = LoopWatch()
         self._ended = asyncio.Event()
@@ -175,6 +184,7 @@ class ManagerRun:
         optouts = OptOuts(self._ledger, self._inventory, self._session.asker)
         self._guard.keep("opt-outs", optouts.keep)
         self._guard.keep("recordings", self._session.recordings.keep)
+        self._guard.keep("the broker's certificate", self._certificate.keep)
         if self._session.joining is not None:
             self._guard.keep("boxes that join", self._session.joining.answer)
             self._guard.keep("what ends of tokens and credentials", self._session.joining.keep)
@@ -209,9 +219,19 @@ class ManagerRun:
                 self._session.recordings,
                 lambda: self._notifications.counts,
                 lambda: self._watch.lag,
+                self._access,
             )
         )
         return registry
+
+    def _access(self) -> Iterator[Metric]:
+        joining, ledger = self._session.joining, self._ledger
+        return access_metrics(
+            ledger.credentials.values(),
+            lambda station: ledger[station].facts.room or "",
+            len(joining.waiting) if joining else None,
+            self._certificate.ends,
+        )
 
     async def _ailing(self) -> str | None:
         """Why the manager cannot do its work."""

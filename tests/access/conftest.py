@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -102,6 +103,11 @@ class Server:
         state, settings = str(place / "state"), str(place / "agent.toml")
         words = ("run", "--state-dir", state, "--settings", settings)
         return self.programs.start("fleet-agent", *words, name=f"agent-{name}{which}")
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=5) as reply:
+            text: str = reply.read().decode()
+        return text
 
     def end(self) -> None:
         self.programs.end()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 
 from tests.access.conftest import Server, says
 from tests.processes import until
@@ -37,6 +38,14 @@ async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> Non
     recordings = server.box("b1") / "recordings"
     await until(lambda: list(recordings.glob("*.ts")), 20, "a recording")
     (recording,) = recordings.glob("*.ts")
+
+    # The broker shows a new certificate, and nobody notices.
+    place = ("127.0.0.1", server.port)
+    before = await asyncio.to_thread(ssl.get_server_certificate, place)
+    words = ("renew", "--now", "--dir", str(server.dir))
+    assert await server.programs.start("fleet-manager", *words, name="renew").ended() == 0
+    await until(lambda: ssl.get_server_certificate(place) != before, 5, "another certificate")
+    assert agent.log().count("connected, as station b1") == 1
 
     # Rotated: another password at the broker, and the recording is the same one.
     first = json.loads(kept.read_text())["credential"]["password"]
@@ -83,6 +92,11 @@ async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> Non
     waiting = (await server.ask("waiting"))["boxes"]
     assert {one["code"] for one in waiting} == set(codes)
     assert codes[0] in await server.says("waiting")
+    status = await asyncio.to_thread(server.fleet, "status")
+    assert "2 boxes wait to be let in" in status.stderr
+    shown = await asyncio.to_thread(server.metrics)
+    assert "\nfleet_boxes_waiting 2.0\n" in shown
+    assert "\nfleet_broker_certificate_ends_timestamp_seconds " in shown
     forged = await server.says("approve", "AAAA-AAAA", code=2)
     assert "no box shows the code AAAA-AAAA" in forged
     await server.says("approve", codes[0].lower().replace("-", ""), "--name", "hall2-cam")

@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleet.agent.box.figures import AgentFigures, MachineFigures
 from fleet.agent.box.hardware import HardwareFigures
 from fleet.guard import Guard, LoopWatch
+from fleet.manager.store import KeptCredential
+from fleet.manager.web.access_metrics import access_metrics
 from tests.board.page import Metric, metrics
 from tests.manager.station import apply, ask
 from tests.processes import Mosquitto, Programs, free_port, until
@@ -85,7 +87,15 @@ def _of_a_machine_that_tells_all(directory: Path) -> dict[str, tuple[str, frozen
             AgentFigures(Guard(), LoopWatch()),
         )
         for metric in collector.collect()
-    }
+    } | _of_a_fleet_that_was_joined()
+
+
+def _of_a_fleet_that_was_joined() -> dict[str, tuple[str, frozenset[str]]]:
+    """What depends on a broker with accounts and a certificate."""
+    at = datetime(2026, 2, 1, tzinfo=UTC)
+    kept = KeptCredential("station1", "key", at, at, None)
+    found = access_metrics([kept], lambda _: "hall1", 0, at)
+    return {one.name: (one.type, frozenset(one.samples[0].labels)) for one in found}
 
 
 @pytest.mark.timeout(120)

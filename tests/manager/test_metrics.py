@@ -21,6 +21,7 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import JPEG_BEGINS, Thumbnails
 from fleet.manager.store import ManagerStore, PublishedSchedule
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.web.access_metrics import access_metrics
 from fleet.manager.web.metrics import RESERVED, Counts, FleetCollector
 from fleet.model import (
     Ack,
@@ -66,6 +67,7 @@ class Shown:
                 Recordings(ledger, self.inventory, StationAsker(Topics(), "boot")),
                 lambda: {"sent": 2, "failed": 1},
                 lambda: 0.25,
+                lambda: access_metrics((), lambda _: "", 0, AT),
             )
         )
 

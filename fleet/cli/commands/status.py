@@ -107,6 +107,8 @@ def _chosen(found: StatusResult, unwell: bool) -> StatusResult:
 
 def _show(found: StatusResult, unwell: bool) -> None:
     if not found.stations:
+        for line in _besides(found):
+            say(line)
         say("no station has been heard from yet, and no file applied; start fleet-agent on a box")
         return
     shown, console = _chosen(found, unwell), data()

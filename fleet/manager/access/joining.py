@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from fleet.joining import (
 )
 from fleet.manager.access.broker import BrokerAccounts, StationAccount
 from fleet.manager.asking import NoAnswer, StationAsker
+from fleet.manager.findings import waiting_finding
 from fleet.manager.people.keeper import CannotAccount
 from fleet.manager.settings import ManagerSettings
 from fleet.manager.stations.allowances import Allowances
@@ -35,7 +36,7 @@ from fleet.manager.store import AccessChange, BadStore, Deed, KeptCredential, Ke
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CommandFailed, Error, InvalidArguments, Refusal, is_name
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused
-from fleet.operations import WaitingBox
+from fleet.operations import HealthFinding, WaitingBox
 from fleet.sealed import BadKey, seal
 from fleet.topics import Address, Topics
 from fleet.wire import Undecodable, decode, encode
@@ -264,6 +265,10 @@ class Joining:
             )
             for one in sorted(there, key=lambda one: one.since)
         ]
+
+    def findings(self) -> Iterator[HealthFinding]:
+        """That somebody waits."""
+        yield from waiting_finding(self.waiting)
 
     async def approve(self, by: str, code: str, name: str | None) -> WaitingBox:
         """Let the box in that shows this code.

@@ -1,6 +1,7 @@
 """What is known of one station at one moment: its desired and its reported state. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from attrs import field, frozen
@@ -126,6 +127,8 @@ class StationState:
     maintenance: bool = False
     missing: str | None = None
     """In words, that nothing was heard of it though it could be."""
+    credential_ends: datetime | None = None
+    """When what it comes in with is over; None where it did not join."""
     crashes: Mapping[tuple[str, str], int] = field(factory=dict)
     """Of the last five minutes, by role and instance; what did not crash may be left out."""
 

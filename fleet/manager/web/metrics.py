@@ -38,6 +38,9 @@ RESERVED: Final = frozenset(
         "station_up",
         "station_presence",
         "station_conflict",
+        "station_credential_ends_timestamp_seconds",
+        "boxes_waiting",
+        "broker_certificate_ends_timestamp_seconds",
         "station_in_sync",
         "station_wanted_revision",
         "station_running_revision",
@@ -91,6 +94,7 @@ class FleetCollector(Collector):
         recordings: Recordings,
         notifications: Callable[[], Mapping[str, int]],
         lag: Callable[[], float],
+        access: Callable[[], Iterable[Metric]],
     ) -> None:
         self._ledger = ledger
         self._inventory = inventory
@@ -101,6 +105,7 @@ class FleetCollector(Collector):
         self._recordings = recordings
         self._notifications = notifications
         self._lag = lag
+        self._access = access
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -120,6 +125,7 @@ class FleetCollector(Collector):
             self._lag(),
         )
         yield from self._stations()
+        yield from self._access()
         yield from self._instances()
         yield from _said(
             self._ledger, report.shown(self._ledger, self._inventory), datetime.now(UTC)

@@ -123,6 +123,8 @@ class Board:
     connected: bool
     line: Advice
     cards: tuple[Card, ...]
+    notes: tuple[Advice, ...] = ()
+    """What is to be told of no room: a box that waits, a certificate that ends."""
 
 
 def board(
@@ -132,8 +134,9 @@ def board(
     pictures: Pictures,
     connected: bool,
     now: datetime,
+    besides: Sequence[HealthFinding] = (),
 ) -> Board:
-    """The board; `now` in the conference's time zone.
+    """The board; `now` in the conference's time zone; `besides`: findings of no room.
 
     `rooms`: all there are, '' for stations without one.
     """
@@ -153,7 +156,9 @@ def board(
     line = _headline(
         cards, [found[name] for name in order], connected, [rooms[name].title for name in lost], now
     )
-    return Board(title, str(now.tzinfo or "UTC"), WRITE_SECONDS, connected, line, tuple(cards))
+    notes = tuple(Advice(one.level.value, one.text, one.command) for one in besides)
+    zone = str(now.tzinfo or "UTC")
+    return Board(title, zone, WRITE_SECONDS, connected, line, tuple(cards), notes)
 
 
 def _rank(findings: Sequence[HealthFinding], stations: Sequence[StationState]) -> tuple[int, ...]:

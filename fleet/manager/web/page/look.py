@@ -77,6 +77,7 @@ class Look:
             self._pictures(),
             self._report.connected,
             seen.at,
+            self._report.whole(),
         )
 
     def picture(self, station: str, role: str, instance: str) -> bytes | None:

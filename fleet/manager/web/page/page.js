@@ -119,11 +119,24 @@ function command(button, text) {
   }
 }
 
+// What is to be told of no room, each with what to type.
+function notes(all) {
+  $("notes").hidden = !all.length;
+  $("notes").replaceChildren(...all.map((one) => {
+    const item = document.createElement("li");
+    const typed = document.createElement("code");
+    put(typed, one.command);
+    item.append(`${one.text} `, typed);
+    return item;
+  }));
+}
+
 function show(next) {
   board = next;
   put($("title"), board.title);
   document.title = board.line.level === "fine" ? board.title : `${board.line.text} – ${board.title}`;
   tally();
+  notes(board.notes);
   const rooms = $("rooms");
   const known = new Set(board.cards.map((card) => card.room));
   for (const [room, element] of cards) {
