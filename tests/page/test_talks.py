@@ -14,7 +14,7 @@ from fleet.manager.recordings.coverage import Kept
 from fleet.manager.web.page.receipt_view import receipt_view
 from fleet.manager.web.page.recording_lines import RecordingLine, Spot, joined
 from fleet.manager.web.page.talks import DayFacts, RoomDay, TalksDay, day_at, day_of, talks_day
-from fleet.model import Segment, SegmentCheck, Span
+from fleet.model import GONE, Segment, SegmentCheck, Span
 from fleet.operations import Coverage, CutMark, Gap, Receipt
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 from fleet.wire import dumps
@@ -43,7 +43,11 @@ def kept(begin: datetime, end: datetime, seat: str = "cam", **more: Any) -> Kept
     values: dict[str, Any] = {"ended": "full", "check": FINE, "instance": "main"} | more
     segment = Segment(
         *("index", 1, f"{begin:%H%M}.ts", "hall1", "record", values["instance"], begin, end, 9, ()),
-        *(0, None, None, values["ended"], values["check"]),
+        frames=0,
+        checksum=None,
+        gap=None,
+        ended=values["ended"],
+        check=values["check"],
     )
     return Kept(f"hall1-{seat}", segment, True)
 
@@ -192,9 +196,21 @@ def test_what_the_read_back_found_is_on_the_line_once_over_the_ends_of_files() -
     found = line(drawn(talk(at("10:00"), 60), recorded=recorded))
     assert [(one.kind, one.text, clock(one.begin), clock(one.end)) for one in found.spots] == [
         ("finding", "silent (left)", "10:05:00", "10:11:00"),
-        ("broken", "does not decode: invalid data", "10:17:00", "10:20:00"),
+        ("broken", "does not decode", "10:17:00", "10:20:00"),
     ]
-    assert found.said.endswith("does not decode: invalid data 10:17:00 to 10:20:00")
+    assert found.said.endswith("does not decode 10:17:00 to 10:20:00")
+
+
+def test_a_file_that_nobody_has_any_more_is_missing_and_slides_may_be_silent() -> None:
+    silence = evolve(FINE, silences=(Span(at("10:05"), at("10:06"), "left"),))
+    whole = kept(at("09:55"), at("11:05"), check=silence)
+    gone = evolve(whole.segment, check=evolve(FINE, skipped=GONE))
+    lost = evolve(whole, copied=False, segment=gone)
+    found = line(drawn(talk(at("10:00"), 60), recorded=(kept(at("09:50"), at("10:01")), lost)))
+    assert [clock(one.end or 0) for one in found.stretches] == ["10:01:00"]
+    assert [one.kind for one in found.spots] == ["gap"]
+    slides = evolve(whole, is_slides=True)
+    assert line(drawn(talk(at("10:00"), 60), recorded=(slides,))).spots == ()
 
 
 def test_talks_at_the_same_time_stand_below_each_other_and_those_without_place_are_counted() -> (

@@ -135,8 +135,8 @@ async def test_it_changes_while_one_looks_and_nothing_moves(reader: Reader, day:
     await reader.until("document.getElementById('day').textContent == 'Sunday 15 November 2026'")
     await reader.run("document.getElementById('previous').click()")
     await reader.until("document.getElementById('day').textContent.startsWith('Saturday')")
-    assert await reader.run("return document.getElementById('today').hidden") is False
-    assert await reader.run("return document.getElementById('lines').dataset.now") == "false"
+    await reader.until("!document.getElementById('today').hidden")
+    await reader.until("document.getElementById('lines').dataset.now == 'false'")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

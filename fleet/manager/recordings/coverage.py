@@ -1,12 +1,12 @@
 """Segments and a talk -> what of it is covered, by which instance, and what is missing. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from attrs import frozen
 
-from fleet.model import Segment, SegmentCheck
+from fleet.model import Segment
 from fleet.operations import Coverage, Gap
 
 TOLERANCE: Final = timedelta(seconds=5)
@@ -41,6 +41,18 @@ class Kept:
     def is_lost(self) -> bool:
         """Whether nobody has it any more."""
         return self.segment.is_gone and not self.copied
+
+
+@frozen
+class Fault:
+    """Something that the read-back found, from when to when; `told`: as it is said of the file,
+    where it is somewhere in it and not all the time.
+    """
+
+    begin: datetime
+    end: datetime
+    what: str
+    told: str | None = None
 
 
 def coverage(
@@ -113,46 +125,55 @@ def _findings(
     begin: datetime, end: datetime, kept: Sequence[Kept], zone: tzinfo | None
 ) -> list[str]:
     """What the read-back found within the time."""
-    found = []
-    for one in kept:
-        check, name = one.segment.check, one.segment.file
-        if check is None:
-            continue
-        if check.error:
-            found.append(f"{name} does not decode: {check.error}")
-        elif check.skipped and not one.segment.is_gone:
-            found.append(f"{name} was not read back: {check.skipped}")
-        found += _spans(begin, end, name, check, zone, is_slides=one.is_slides)
-    return found
+    return [
+        _said(one, fault, begin, end, zone)
+        for one in kept
+        for fault in faults(one)
+        if fault.begin < end and fault.end > begin
+    ]
 
 
-def _spans(
-    begin: datetime,
-    end: datetime,
-    name: str,
-    check: SegmentCheck,
-    zone: tzinfo | None,
-    *,
-    is_slides: bool,
-) -> list[str]:
-    told = []
+def _said(of: Kept, fault: Fault, begin: datetime, end: datetime, zone: tzinfo | None) -> str:
+    if fault.told is not None:
+        return f"{of.segment.file} {fault.told}"
+    at = max(fault.begin, begin)
+    seconds = (min(fault.end, end) - at).total_seconds()
+    return f"{fault.what} for {seconds:.1f} s at {at.astimezone(zone):%H:%M:%S %Z}"
+
+
+def faults(of: Kept) -> Iterator[Fault]:
+    """What the read-back of a segment found."""
+    one, check = of.segment, of.segment.check
+    if check is None:
+        return
+    whole = [
+        (check.error, "does not decode", f"does not decode: {check.error}"),
+        (
+            check.skipped and not check.error and not one.is_gone,
+            "not read back",
+            f"was not read back: {check.skipped}",
+        ),
+        (check.missing, "pictures are missing", f"lacks {check.missing} pictures"),
+        (check.damaged, "pictures are damaged", f"has {check.damaged} damaged pictures"),
+        (
+            check.damaged_sound,
+            "sound is damaged",
+            f"has {check.damaged_sound} damaged packets of sound",
+        ),
+        (
+            abs(check.offset or 0) > _APART and not check.dropouts,
+            "sound and picture are apart",
+            f"has sound that ends {abs(check.offset or 0):.1f} s "
+            f"{'ahead of' if (check.offset or 0) > 0 else 'behind'} the picture",
+        ),
+    ]
+    for is_so, what, told in whole:
+        if is_so:
+            yield Fault(one.begin, one.end, what, told)
     kinds = [("a hole in the sound", check.dropouts), ("black", check.black)]
-    if not is_slides:
+    if not of.is_slides:
         kinds += [("silent", check.silences), ("frozen", check.frozen)]
     for what, spans in kinds:
         for span in spans:
-            if span.begin < end and span.end > begin:
-                seconds = (min(span.end, end) - max(span.begin, begin)).total_seconds()
-                about = f" ({span.what})" if span.what else ""
-                at = max(span.begin, begin).astimezone(zone)
-                told.append(f"{what}{about} for {seconds:.1f} s at {at:%H:%M:%S %Z}")
-    if check.missing:
-        told.append(f"{name} lacks {check.missing} pictures")
-    if check.damaged:
-        told.append(f"{name} has {check.damaged} damaged pictures")
-    if check.damaged_sound:
-        told.append(f"{name} has {check.damaged_sound} damaged packets of sound")
-    if check.offset is not None and abs(check.offset) > _APART and not check.dropouts:
-        where = "ahead of" if check.offset > 0 else "behind"
-        told.append(f"{name}: the sound ends {abs(check.offset):.1f} s {where} the picture")
-    return told
+            about = f" ({span.what})" if span.what else ""
+            yield Fault(span.begin, span.end, f"{what}{about}")

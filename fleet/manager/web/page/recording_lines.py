@@ -6,8 +6,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from fleet.manager.recordings.coverage import Kept
-from fleet.model import Segment, SegmentCheck
+from fleet.manager.recordings.coverage import Kept, faults
 from fleet.operations import Receipt
 
 AtWork = Mapping[tuple[str, str, str], datetime]
@@ -80,6 +79,7 @@ def line(
     """A line of what an instance recorded. `since`: since when it runs, None where it does not;
     `now` in the conference's time zone.
     """
+    kept = [one for one in kept if not one.is_lost]
     segments = [one.segment for one in kept]
     spans = (
         Spot(
@@ -97,7 +97,7 @@ def line(
     if since is not None and max(known, since) < now:
         whole.append(Stretch(max(known, since).timestamp(), None, "open"))
     lost = _gaps(station, instance, receipts, known)
-    spots = [*lost, *joined(_findings(segments), _MOST_SPOTS)]
+    spots = [*lost, *joined(_findings(kept), _MOST_SPOTS)]
     name = f"{station} {instance}"
     told = [(one.begin, one.end or now.timestamp()) for one in whole]
     return RecordingLine(
@@ -151,39 +151,12 @@ def _gaps(station: str, instance: str, receipts: Iterable[Receipt], known: datet
     return joined(found, len(found))
 
 
-def _findings(segments: Iterable[Segment]) -> Iterator[Spot]:
+def _findings(kept: Iterable[Kept]) -> Iterator[Spot]:
     """What the read-back of these found."""
-    for one in segments:
-        if one.check is not None:
-            begin, end = one.begin.timestamp(), one.end.timestamp()
-            for kind, text in _of_all(one.check):
-                yield Spot(begin, end, kind, text)
-            yield from _of_some(one.check)
-
-
-def _of_all(check: SegmentCheck) -> Iterator[tuple[str, str]]:
-    """(kind, text) of what is so somewhere in a segment."""
-    if check.error:
-        yield "broken", f"does not decode: {check.error}"
-    if check.skipped:
-        yield "finding", f"not read back: {check.skipped}"
-    if check.missing:
-        yield "finding", "pictures are missing"
-    if check.damaged:
-        yield "finding", "pictures are damaged"
-
-
-def _of_some(check: SegmentCheck) -> Iterator[Spot]:
-    for what, spans in (
-        ("a hole in the sound", check.dropouts),
-        ("silent", check.silences),
-        ("black", check.black),
-        ("frozen", check.frozen),
-    ):
-        for span in spans:
-            about = f" ({span.what})" if span.what else ""
-            begin, end = span.begin.timestamp(), span.end.timestamp()
-            yield Spot(begin, end, "finding", f"{what}{about}")
+    for one in kept:
+        for fault in faults(one):
+            kind = "broken" if one.segment.check and one.segment.check.error else "finding"
+            yield Spot(fault.begin.timestamp(), fault.end.timestamp(), kind, fault.what)
 
 
 def summary(
