@@ -134,6 +134,8 @@ async def _run(listening: socket.socket, program: int, addresses: Sequence[str])
     loop.add_reader(program, ended.set)
     server = await asyncio.start_server(Proxy(known).serve, sock=listening, limit=MOST_HEAD)
     await ended.wait()
+    # What is cut off now is no error; told, it would bury the program's own last words.
+    loop.set_exception_handler(lambda *_: None)
     server.close()
 
 
