@@ -49,6 +49,8 @@ MAX_STOPS: Final = 100
 MAX_KEY_FRAMES: Final = 64
 """Groups of even key frames that are told of one segment."""
 MAX_LISTED: Final = 1000
+MAX_SECRETS: Final = 200
+"""Of a station."""
 """Addresses, devices, roles or problems that one message can list."""
 EXEC: Final = "exec"
 """The role that runs any program: a station blocks it unless its settings allow it."""
@@ -320,6 +322,17 @@ class Device:
 
 
 @frozen
+class KeptSecret:
+    """A secret that a station has. `at`: when it was sent, None where its owner keeps it; `allow`:
+    the hosts to which it may go, all where that is empty.
+    """
+
+    name: str
+    at: datetime | None
+    allow: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+
+
+@frozen
 class Registration:
     """What a station is and can do."""
 
@@ -334,6 +347,8 @@ class Registration:
     devices: Annotated[tuple[Device, ...], Meta(max_length=MAX_LISTED)]
     public_key: Annotated[str, Meta(max_length=100)] | None = None
     """What is meant for this box alone is sealed with it. Earlier releases leave it out."""
+    secrets: Annotated[tuple[KeptSecret, ...], Meta(max_length=MAX_SECRETS)] = ()
+    """By name; their values travel sealed, and to no one else. Earlier releases leave it out."""
 
 
 @frozen

@@ -52,6 +52,18 @@ class Secret:
     private = 'a secret by its name, {secret = "…"}: its value stands on the station alone'
 
 
+def named_secrets(settings: Any) -> set[str]:
+    """The secrets that settings name, as JSON has them."""
+    match settings:
+        case {"secret": str(name)} if len(settings) == 1:
+            return {name}
+        case dict():
+            return {name for one in settings.values() for name in named_secrets(one)}
+        case list():
+            return {name for one in settings for name in named_secrets(one)}
+    return set()
+
+
 @frozen
 class Offer:
     """What an instance lets others read: MPEG-TS over TCP, at `port` of the address `listen`.
@@ -192,11 +204,15 @@ class Host(ABC):
         """
 
     @abstractmethod
-    def secret(self, secret: Secret) -> str:
+    def secret(self, secret: Secret, to: str | None = None) -> str:
         """The value of a secret. Log lines and messages of this instance show `…` for it.
 
+        `to`: the host to which it goes. A secret that is bound to hosts is given for no other, and
+        to no role that does not say.
+
         Raises:
-            Failed: `SecretMissing`, it is not on this station or others can read it.
+            Failed: `SecretMissing`, it is not on this station or others can read it;
+                `SecretRefused`, it may not go there.
         """
 
     @abstractmethod

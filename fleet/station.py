@@ -16,6 +16,21 @@ STATION: Final = "station"
 """The role whose commands exist on every station; no role can have this name."""
 MAX_SEALED: Final = 8192
 """Characters of a credential that is sealed to a station."""
+MAX_SECRET: Final = 16_384
+"""Characters of a secret that is sent from afar."""
+AllowedHosts = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^(\*\.)?[A-Za-z0-9_:]([A-Za-z0-9._:-]{0,252})$",
+                title='a host such as "live.example.org" or "*.example.org"',
+            ),
+        ],
+        ...,
+    ],
+    Meta(max_length=100),
+]
 MOST_LINES: Final = 1000
 """Lines of an instance that can be asked for at once."""
 
@@ -170,6 +185,33 @@ class CredentialResult:
     ends: datetime
 
 
+@frozen
+class SentSecret:
+    """What is sealed to a station. `value`: None where it is to be forgotten; `allow`: the hosts to
+    which it may go, all where that is empty; `at`: by which an older one is known.
+    """
+
+    name: str
+    value: Annotated[str, Meta(min_length=1, max_length=MAX_SECRET)] | None
+    allow: AllowedHosts
+    at: datetime
+
+
+@frozen
+class SecretArguments:
+    """A secret that the station is to keep, or to forget, sealed to its key."""
+
+    sealed: Annotated[str, Meta(max_length=65_536)]
+
+
+@frozen
+class SecretResult:
+    """It is kept, or forgotten; `restarting`: the instances that name it, as `role/instance`."""
+
+    name: str
+    restarting: tuple[str, ...]
+
+
 COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
     "logs": (LogsArguments, LogsResult),
     "restart": (RestartArguments, RestartResult),
@@ -177,6 +219,7 @@ COMMANDS: Final[Mapping[str, tuple[type, type]]] = {
     "look": (LookArguments, LookResult),
     "segments": (SegmentsArguments, SegmentList),
     "credential": (CredentialArguments, CredentialResult),
+    "secret": (SecretArguments, SecretResult),
 }
 """Name -> classes of its arguments and result."""
 ABOUT: Final[Mapping[str, str]] = {
@@ -186,5 +229,6 @@ ABOUT: Final[Mapping[str, str]] = {
     "look": "What recordings and streams are like, decoded.",
     "segments": "What was recorded: the closed segments after one.",
     "credential": "What it comes in with from now on; fleet rotate sends it.",
+    "secret": "A secret to keep or to forget; fleet secret sends it.",
 }
 """Name -> what it does."""

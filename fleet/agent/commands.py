@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ from fleet.model import (
     plain,
 )
 from fleet.mqtt import Message
-from fleet.role import Command, Failed
+from fleet.role import Command, Failed, named_secrets
 from fleet.station import (
     COMMANDS,
     STATION,
@@ -61,12 +61,14 @@ from fleet.station import (
     LookResult,
     RestartArguments,
     RestartResult,
+    SecretArguments,
+    SecretResult,
     SegmentsArguments,
 )
 from fleet.strict import Mistakes, close_match, structure, unstructure
 from fleet.topics import Address
 from fleet.version import __version__
-from fleet.wire import Undecodable, decode, dumps, encode
+from fleet.wire import Undecodable, decode, dumps, encode, to_json
 
 log = logging.getLogger(__name__)
 
@@ -216,9 +218,15 @@ class StationCommands:
         in_force: Callable[[], Config | None],
         index: IndexKeeper,
         keep: Callable[[str], datetime],
+        unseal: Callable[[str], bytes],
+        news: Callable[[], Awaitable[None]],
     ) -> None:
-        """`keep` keeps another credential of this station's, sealed to it; until when it lasts."""
+        """`keep` keeps another credential of this station's, sealed to it; until when it lasts.
+        `news` tells what is new on this box.
+        """
         self._keep = keep
+        self._unseal = unseal
+        self._news = news
         self._place = place
         self._in_force = in_force
         self._index = index
@@ -287,6 +295,28 @@ class StationCommands:
             raise InvalidArguments(clip(f"it is no credential for this box: {error}")) from None
         except OSError as error:
             raise CommandFailed(clip(f"it cannot be kept: {plain(error)}")) from None
+
+    async def secret(self, asked: SecretArguments) -> SecretResult:
+        """Keep a secret, or forget it, and begin anew what names it."""
+        files = self._place.secrets
+        try:
+            sent = files.take(self._unseal(asked.sealed))
+        except (ValueError, Failed) as error:
+            raise InvalidArguments(clip(f"this secret is not taken: {error}")) from None
+        except OSError as error:
+            raise CommandFailed(clip(f"it cannot be kept: {plain(error)}")) from None
+        log.info("the secret %s was %s from afar", sent.name, "set" if sent.value else "removed")
+        config = self._in_force()
+        named = to_json(config.roles) if config else {}
+        keys = [
+            key
+            for key in self._keys()
+            if sent.name in named_secrets(named.get(key.role, {}).get(key.instance))
+        ]
+        for key in keys:
+            await self._supervisor.restart(key)
+        await self._news()
+        return SecretResult(sent.name, tuple(map(str, keys)))
 
     def _disks(self) -> list[Disk]:
         found = []

@@ -133,6 +133,8 @@ class Agent:
             lambda: self._session.configs.memory.in_force,
             self._index,
             lambda sealed: way.keep(key.unseal(sealed)),
+            key.unseal,
+            lambda: self._session.tell_what_is_new(),
         )
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
@@ -142,6 +144,7 @@ class Agent:
                 Topics(way.prefix),
                 settings.interval,
                 key.public,
+                self._place.secrets,
                 settings.name,
             ),
             store,

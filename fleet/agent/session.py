@@ -25,6 +25,7 @@ from fleet.agent.config.store import StateDirectory
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.overwritten import Overwritten
+from fleet.agent.secret_files import SecretFiles
 from fleet.agent.stopping import StopKeeper
 from fleet.guard import Guard, describe
 from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Segment, Status
@@ -60,6 +61,7 @@ class Identity:
     topics: Topics
     interval: float
     public_key: str
+    secrets: SecretFiles
     name: str | None = None
 
 
@@ -305,7 +307,7 @@ class StationSession:
 
     async def look_for_devices(self) -> None:
         """Tell for ever of devices that come and go; needs no broker."""
-        await self._devices.watch(self._tell_what_is_new)
+        await self._devices.watch(self.tell_what_is_new)
 
     async def reload(self) -> Catalogue:
         """Notice what is new on this box now; what it can run."""
@@ -314,10 +316,11 @@ class StationSession:
             await asyncio.to_thread(self._devices.look)
             self._known = known
             await self.configs.recover(known)
-            await self._tell_what_is_new()
+            await self.tell_what_is_new()
         return known
 
-    async def _tell_what_is_new(self) -> None:
+    async def tell_what_is_new(self) -> None:
+        """Say what this box is and can do, unless nothing is new."""
         with suppress(Disconnected):  # who talks hears of it too
             if self.link is not None:
                 await self._introduce(self.link)
@@ -325,7 +328,11 @@ class StationSession:
     async def _introduce(self, link: Link) -> None:
         """Publish the registration, unless nothing is new."""
         said = registration.registration(
-            self._me.boot, self._known, self._devices.found, self._me.public_key
+            self._me.boot,
+            self._known,
+            self._devices.found,
+            self._me.public_key,
+            tuple(self._me.secrets.there()),
         )
         if said == self._introduced:
             return

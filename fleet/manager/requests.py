@@ -24,6 +24,7 @@ from fleet.manager.operations import (
     people,
     recordings,
     schedule,
+    secrets,
     stations,
 )
 from fleet.manager.operations.desk import Desk
@@ -62,6 +63,7 @@ from fleet.operations import (
     RoomMixer,
     RotateArguments,
     ScheduleArguments,
+    SecretSetArguments,
     ShowArguments,
     StartArguments,
     StopArguments,
@@ -114,6 +116,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "audio": (AudioArguments, calling.audio),
     "live": (RoomMixer, calling.live),
     "blank": (RoomMixer, calling.blank),
+    "secrets": (_NoArguments, secrets.secrets),
+    "secret_set": (SecretSetArguments, secrets.secret_set),
     "doctor": (_NoArguments, doctor.doctor),
     "check": (CheckArguments, check.check),
     "token": (TokenArguments, joining.token),

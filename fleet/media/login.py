@@ -84,11 +84,11 @@ def login(one: HasLogin, host: Host) -> dict[str, str]:
     """
     found = {}
     if one.user is not None and one.password is not None:
-        found = {"user": one.user, "password": host.secret(one.password)}
+        found = {"user": one.user, "password": host.secret(one.password, _host(one))}
         if len(_userinfo(found)) > _MOST:
             raise Failed("SecretUnsuitable", f"user and password of {one.url} are too long")
     if one.passphrase is not None:
-        found["passphrase"] = host.secret(one.passphrase)
+        found["passphrase"] = host.secret(one.passphrase, _host(one))
         if not 10 <= len(found["passphrase"]) <= 64:
             raise Failed(
                 "SecretUnsuitable",
@@ -98,6 +98,10 @@ def login(one: HasLogin, host: Host) -> dict[str, str]:
     if any("\n" in value or not value for value in found.values()):
         raise Failed("SecretMissing", f"a secret of {one.url} is empty or has several lines")
     return found
+
+
+def _host(one: HasLogin) -> str | None:
+    return urlsplit(one.url).hostname
 
 
 def _userinfo(found: dict[str, str]) -> str:

@@ -96,6 +96,13 @@ from fleet.operations.rollouts import (
     TargetStatus,
 )
 from fleet.operations.schedule import RoomTalk, ScheduleArguments, ScheduleResult
+from fleet.operations.secrets import (
+    SecretSet,
+    SecretSetArguments,
+    SecretSetResult,
+    SecretsResult,
+    StationSecrets,
+)
 from fleet.operations.stations import (
     AdoptArguments,
     InstanceReport,
@@ -183,6 +190,10 @@ __all__ = [
     "SaidResult",
     "ScheduleArguments",
     "ScheduleResult",
+    "SecretSet",
+    "SecretSetArguments",
+    "SecretSetResult",
+    "SecretsResult",
     "ShowArguments",
     "ShowResult",
     "Standing",
@@ -190,6 +201,7 @@ __all__ = [
     "StationChange",
     "StationFacts",
     "StationResult",
+    "StationSecrets",
     "StationStatus",
     "StatusResult",
     "StopArguments",

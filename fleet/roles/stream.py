@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from prometheus_client import Gauge
@@ -168,7 +169,8 @@ class Stream(SourceRole[StreamSettings]):
             except OSError as error:
                 raise refused(error, directory) from None
         self._secrets = {
-            option: self.host.secret(secret) for option, secret in target.secrets().items()
+            option: self.host.secret(secret, urlsplit(target.url).hostname)
+            for option, secret in target.secrets().items()
         }
         passphrase = self._secrets.get("passphrase")
         if passphrase is not None and not 10 <= len(passphrase) <= 64:

@@ -89,7 +89,7 @@ async def test_introduces_itself_in_order_with_online_last(
     registration = stranger.latest(REGISTRATION)
     assert list(registration) == [
         *("boot", "agent", "hostname", "mac", "addresses", "blocked_roles", "factories"),
-        *("broken_roles", "devices", "public_key"),
+        *("broken_roles", "devices", "public_key", "secrets"),
     ]
     assert registration["factories"]["echo"]["instances"] == 3
     assert set(registration["factories"]["echo"]["commands"]["say"]) == {"arguments", "result"}

@@ -53,6 +53,8 @@ MAY = {
     "audio": ROOM,
     "live": ROOM,
     "blank": ROOM,
+    "secrets": EVERYBODY,
+    "secret_set": OPERATORS,
     "doctor": EVERYBODY,
     "check": EVERYBODY,
     "user_list": EVERYBODY,

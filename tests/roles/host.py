@@ -89,6 +89,8 @@ class RealHost(Host):
         self.thumbnails: list[bytes] = []
         self.lines: list[str] = []
         self.secrets: dict[str, str] = {}
+        self.sent: list[tuple[str, str | None]] = []
+        """Secrets that were asked for, and the hosts to which they go."""
 
     async def spawn(
         self,
@@ -141,7 +143,8 @@ class RealHost(Host):
     def records(self) -> None:
         pass
 
-    def secret(self, secret: Secret) -> str:
+    def secret(self, secret: Secret, to: str | None = None) -> str:
+        self.sent.append((secret.secret, to))
         if secret.secret not in self.secrets:
             raise Failed("SecretMissing", secret.secret)
         return self.secrets[secret.secret]

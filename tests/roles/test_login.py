@@ -14,6 +14,8 @@ from fleet.roles import Failed, Role
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.monitor import Monitor, MonitorSettings
 from fleet.roles.record import Record, RecordSettings
+from fleet.roles.stream import Stream, StreamSettings
+from fleet.roles.sync import Sync, SyncSettings
 from fleet.strict import Mistakes, structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
@@ -166,3 +168,62 @@ def test_what_a_program_says_of_a_login_is_left_out() -> None:
     assert b"abc" not in without_login(b"option passphrase=abc")
     plain = b"mail a@b.example, udp://239.1.1.1:5004 and rtsp://camera/1"
     assert without_login(plain) == plain
+
+
+LOGIN = {"user": "me", "password": {"secret": "key"}}
+SSH = {
+    "type": "ssh",
+    "host": "storage.example.org",
+    "user": "fleet",
+    "path": "/srv",
+    "key": {"secret": "key"},
+    "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "values", "to"),
+    [
+        (Record, {"source": {"type": "url", "url": "rtsp://Cam.example.org/1", **LOGIN}}, "cam"),
+        (
+            Ingest,
+            {"picture": {"type": "url", "url": "http://cam.example.org:8/a", **LOGIN}},
+            "cam",
+        ),
+        (
+            Record,
+            {
+                "source": {
+                    "type": "url",
+                    "url": "srt://cam.example.org:9",
+                    "passphrase": LOGIN["password"],
+                }
+            },
+            "cam",
+        ),
+        (
+            Stream,
+            {"target": {"type": "icecast", "host": "live.example.org", "mount": "/a"}},
+            "live",
+        ),
+        (Stream, {"target": {"type": "rtmp", "url": "rtmps://live.example.org/app"}}, "live"),
+        (Stream, {"target": {"type": "srt", "url": "srt://live.example.org:9"}}, "live"),
+        (Sync, {"target": SSH}, "storage"),
+    ],
+)
+async def test_whatever_takes_a_secret_says_to_which_host_it_goes(
+    make_host: MakeHost, make: Any, values: dict[str, Any], to: str
+) -> None:
+    kinds = {Record: RecordSettings, Ingest: IngestSettings, Stream: StreamSettings}
+    if make is Stream:
+        named = {"icecast": "password", "rtmp": "key", "srt": "passphrase"}
+        target = values["target"] | {named[values["target"]["type"]]: {"secret": "key"}}
+        values = {"source": {"type": "test"}, "target": target}
+    if make is Ingest:
+        values = values | {"port": free_port()}
+    host = make_host()
+    role = make(host, structure(values, kinds.get(make, SyncSettings)))
+    with pytest.raises(Failed) as failed:
+        await role.start()
+    assert failed.value.reason == "SecretMissing"
+    assert host.sent == [("key", f"{to}.example.org")]

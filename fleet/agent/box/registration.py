@@ -17,6 +17,7 @@ from fleet.model import (
     Device,
     Factory,
     JsonSchema,
+    KeptSecret,
     Registration,
 )
 from fleet.version import __version__
@@ -26,7 +27,11 @@ _ANYTHING: Final[JsonSchema] = {}
 
 
 def registration(
-    boot: Boot, known: Catalogue, devices: tuple[Device, ...], public_key: str
+    boot: Boot,
+    known: Catalogue,
+    devices: tuple[Device, ...],
+    public_key: str,
+    secrets: tuple[KeptSecret, ...] = (),
 ) -> Registration:
     """All that is known now."""
     return Registration(
@@ -40,6 +45,7 @@ def registration(
         known.broken,
         devices,
         public_key,
+        secrets,
     )
 
 

@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-import os
 import random
 import signal
-import stat
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from attrs import define, frozen
@@ -32,7 +29,6 @@ T = TypeVar("T")
 
 _LOOK_SECONDS: Final = 0.5
 """Seconds all roles may have to wait for a look at the disk of recordings."""
-CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 """The variable by which systemd says where a service's credentials are."""
 
 
@@ -179,9 +175,9 @@ class InstanceHost(Host):
             raise Failed(self._disk.trouble.reason, self._disk.trouble.message)
         self._show()
 
-    def secret(self, secret: Secret) -> str:
-        """From the station's secrets directory, or systemd's credentials; nothing shows it."""
-        value = read_secret(self._place.secrets_dir, secret.secret)
+    def secret(self, secret: Secret, to: str | None = None) -> str:
+        """From the station's secrets, or systemd's credentials; nothing shows it."""
+        value = self._place.secrets.read(secret.secret, to)
         self._logs.hide(value)
         return value
 
@@ -321,46 +317,9 @@ class InstanceHost(Host):
             task.cancel()
 
 
-def read_secret(directory: Path, name: str) -> str:
-    """The value of the secret `name` in `directory`, else in systemd's credentials.
-
-    Raises:
-        Failed: `SecretMissing`, it is not there, or others can read it.
-    """
-    if not is_name(name):
-        raise Failed("SecretMissing", f"{name!r} cannot be the name of a secret")
-    own, credentials = directory / name, os.environ.get(CREDENTIALS)
-    if not os.path.exists(own) and credentials:  # noqa: PTH110 (a Path raises without rights)
-        return _read(Path(credentials) / name, own)
-    return _read_private(own)
-
-
 def _text(said: object) -> str:
     """What a role said, as text: it may have given an exception, or bytes."""
     try:
         return str(said)
     except Exception:
         return f"(a {type(said).__name__} without words)"
-
-
-def _read_private(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise Failed(
-            "SecretMissing", f"the secret {path.name!r} is not on this station: put it in {path}"
-        ) from None
-    except OSError as error:
-        raise Failed("SecretMissing", f"{path} cannot be read: {error.strerror}") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise Failed("SecretMissing", f"{path} can be read by others: chmod 600 it")
-    return _read(path, path)
-
-
-def _read(path: Path, advised: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        raise Failed(
-            "SecretMissing", f"the secret {path.name!r} cannot be read: put it in {advised}"
-        ) from None

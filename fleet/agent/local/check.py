@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from attrs import evolve, frozen
 
@@ -24,10 +24,10 @@ from fleet.agent.config import catalogue
 from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import holder, kept_id, saved
 from fleet.agent.credential import WayIn
-from fleet.agent.engine.host import read_secret
 from fleet.agent.engine.recordings import mount_of
 from fleet.agent.local import socket as local
 from fleet.agent.local.service import AgentService
+from fleet.agent.secret_files import SecretFiles
 from fleet.agent.settings import AgentSettings
 from fleet.broker import ca_file
 from fleet.model import Device, Log, Roles, plain
@@ -41,7 +41,7 @@ from fleet.mqtt import (
     Will,
     connect_once,
 )
-from fleet.role import Failed
+from fleet.role import Failed, named_secrets
 from fleet.settings import AGENT_FILE, BadSettings
 from fleet.topics import Topics
 from fleet.wire import Undecodable, encode, to_json
@@ -105,7 +105,7 @@ def findings(
         yield Finding("ok", "station", station)
     yield from _broker(settings, station)
     wanted: Roles = memory.in_force.roles if memory.in_force else {}
-    yield from _secrets(settings.secrets, wanted)
+    yield from _secrets(SecretFiles(settings.secrets, settings.state / "secrets"), wanted)
     yield disks()
     words = json.dumps(to_json(wanted))
     yield from devices(needed=lambda one: service is not None or one.id in words)
@@ -255,36 +255,23 @@ def _recordings(settings: AgentSettings, service: AgentService | None) -> Findin
     return Finding("ok", "recordings", f"{directory}, {free:.1f} GiB are free")
 
 
-def _secrets(directory: Path, wanted: Roles) -> Iterator[Finding]:
+def _secrets(files: SecretFiles, wanted: Roles) -> Iterator[Finding]:
     """Each secret that the config in force names; else those that nobody needs yet."""
-    needed = sorted(_named_secrets(to_json(wanted)))
-    try:
-        there = {one.name for one in directory.iterdir() if one.is_file()}
-    except FileNotFoundError:
-        there = set()
-    except OSError as error:
-        why = f"{directory} cannot be read by {_name()}: {error.strerror}"
+    needed = sorted(named_secrets(to_json(wanted)))
+    if files.own.exists() and not os.access(files.own, os.R_OK | os.X_OK):
+        why = f"{files.own} cannot be read by {_name()}: Permission denied"
         yield Finding("missing" if needed else "unused", "secrets", why)
-        there = set()
-    for name in sorted({*needed, *there}):
+    bound = {one.name: one.allow for one in files.there()}
+    for name in sorted({*needed, *bound}):
+        allow = bound.get(name, ())
         try:
-            read_secret(directory, name)
+            files.value(name)
         except Failed as failed:
             verdict: Literal["missing", "unused"] = "missing" if name in needed else "unused"
             yield Finding(verdict, f"secret {name}", failed.message)
         else:
-            yield Finding("ok", f"secret {name}", str(directory / name))
-
-
-def _named_secrets(value: Any) -> set[str]:
-    match value:
-        case {"secret": str(name)} if len(value) == 1:
-            return {name}
-        case dict():
-            return {name for one in value.values() for name in _named_secrets(one)}
-        case list():
-            return {name for one in value for name in _named_secrets(one)}
-    return set()
+            where = f", for {' and '.join(allow)}" if allow else ""
+            yield Finding("ok", f"secret {name}", f"{files.file(name)}{where}")
 
 
 def _station(settings: AgentSettings) -> str | None:

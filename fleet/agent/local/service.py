@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.agent.engine.host import CREDENTIALS
+from fleet.agent.secret_files import CREDENTIALS
 
 NAME: Final = "fleet-agent.service"
 _PLACES: Final = (

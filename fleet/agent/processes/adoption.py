@@ -17,6 +17,7 @@ from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes import cgroups
 from fleet.agent.processes.left_behind import Marked, leaders_and_orphans, mark_of, pids, scan
 from fleet.agent.processes.process import Process, kill
+from fleet.agent.secret_files import SecretFiles
 from fleet.model import counted, plain
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,11 @@ class Place:
     """Whether children an earlier agent left are taken over (else they are stopped)."""
     media: tuple[Path, ...] = ()
     """Directories besides the recordings whose files may be a source."""
+
+    @property
+    def secrets(self) -> SecretFiles:
+        """Its owner's secrets, and those that were sent here."""
+        return SecretFiles(self.secrets_dir, self.state_dir / "secrets")
 
 
 class Adoption:

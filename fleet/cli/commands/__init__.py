@@ -53,6 +53,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "start": "Let run again what somebody has stopped.",
         "restart": "Stop what runs on a station and start it again.",
         "roles": "Explain what stations can run: settings, types, defaults.",
+        "secret": "Set the keys and passwords of stations; show which there are.",
         "devices": "Show the capture devices of stations, as the file names them.",
         "adopt": "Want of a station what it runs; for a retired one that is back.",
         "retire": "Want nothing more of stations, and forget them.",

@@ -31,12 +31,18 @@ from fleet.operations import (
     MixerShown,
     RoomMixer,
 )
+from fleet.station import STATION
 from fleet.strict import Mistakes
 from fleet.wire import dumps, encode, from_json
 
 log = logging.getLogger(__name__)
 
 MIX: Final = "mix"
+_BY_OTHERS: Final[Mapping[str, str]] = {
+    "credential": "fleet rotate STATION",
+    "secret": "fleet secret set NAME",
+}
+"""Commands of every station that need more rights than a call, and the way to ask for them."""
 _PATIENCE: Final = 8.0
 """Seconds a mixer may take."""
 _SHOWN: Final = 300
@@ -49,6 +55,8 @@ _REFUSALS: Final[Mapping[str, type[Refusal]]] = {
 async def call(desk: Desk, caller: str, asked: CallArguments) -> CallResult:
     """What a station answers to a command; one that may change something is in its history."""
     station = desk.find(asked.station)
+    if asked.role == STATION and asked.command in _BY_OTHERS:
+        raise InvalidArguments(f"that is asked with: {_BY_OTHERS[asked.command]}")
     if len(encode(CommandRequest(asked.instance, asked.arguments))) > MAX_PAYLOAD:
         raise InvalidArguments(f"a station takes {MAX_PAYLOAD} bytes of arguments at most")
     if asked.command not in READ_COMMANDS:

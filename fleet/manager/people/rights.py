@@ -145,6 +145,8 @@ NEEDS: Final[Mapping[str, Reach | Callable[[str, Any], Reach]]] = {
     "audio": Reach.ROOM,
     "live": Reach.ROOM,
     "blank": Reach.ROOM,
+    "secrets": Reach.READ,
+    "secret_set": Reach.ANYWHERE,
     "doctor": Reach.READ,
     "check": Reach.READ,
     "token": Reach.ADMIN,

@@ -1,0 +1,194 @@
+"""The secrets of a station: files of its owner's, and those that were sent to it from afar.
+
+Beside a secret `NAME` its owner may put `NAME.toml` with `allow = ["live.example.org"]`: it then
+goes to these hosts alone. One that the owner keeps is never changed from afar.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import tomlkit
+from attrs import frozen
+
+from fleet import kept
+from fleet.model import MAX_SECRETS, KeptSecret, is_name, plain
+from fleet.role import Failed
+from fleet.station import AllowedHosts, SentSecret
+from fleet.strict import Mistakes, structure
+from fleet.wire import Undecodable, decode, to_json
+
+CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+_MOST_BOUND: Final = 65_536
+
+
+@frozen
+class SecretBinding:
+    """What stands beside a secret. `allow`: where it may go, anywhere where that is empty; `at`:
+    when it was sent, None of one that its owner keeps.
+    """
+
+    allow: AllowedHosts = ()
+    at: datetime | None = None
+
+
+@frozen
+class SecretFiles:
+    """`own`: the owner's directory; `sent`: where those from afar are."""
+
+    own: Path
+    sent: Path
+
+    def read(self, name: str, to: str | None = None) -> str:
+        """The value of a secret that goes to the host `to`; None: its role does not say where.
+
+        Raises:
+            Failed: `SecretMissing`, it is not there, or others can read it; `SecretRefused`, it may
+                not go there.
+        """
+        file = self.file(name)
+        allow = self._binding(file).allow if is_name(name) else ()
+        if allow and not any(_fits(to, one) for one in allow):
+            where = f"not to {to}" if to else "and this role does not say where it sends it"
+            raise Failed(
+                "SecretRefused",
+                f"the secret {name!r} may go to {' and '.join(allow)} alone, {where}: {file}.toml",
+            )
+        return self.value(name)
+
+    def value(self, name: str) -> str:
+        """The value, wherever it may go.
+
+        Raises:
+            Failed: `SecretMissing`, it is not there, or others can read it.
+        """
+        if not is_name(name):
+            raise Failed("SecretMissing", f"{name!r} cannot be the name of a secret")
+        file = self.file(name)
+        if file.parent == self.own and not os.path.exists(file):  # noqa: PTH110 (a Path raises without rights)
+            credentials = os.environ.get(CREDENTIALS)
+            if credentials:
+                return _read(Path(credentials) / name, file)
+        return _read_private(file)
+
+    def file(self, name: str) -> Path:
+        """Where a secret is, or is to be put."""
+        own, sent = self.own / name, self.sent / name
+        return sent if not self._is_own(name) and os.path.lexists(sent) else own
+
+    def _is_own(self, name: str) -> bool:
+        return os.path.lexists(self.own / name) or os.path.lexists(self.own / f"{name}.toml")
+
+    def take(self, sealed: bytes) -> SentSecret:
+        """Keep, or forget, what was sealed to this box.
+
+        Raises:
+            ValueError: it makes no sense, is older than what is here, or the owner keeps it.
+            OSError: it cannot be kept.
+        """
+        try:
+            said = decode(sealed, SentSecret)
+        except Undecodable as error:
+            raise ValueError(f"it cannot be read: {error}") from None
+        if not is_name(said.name):
+            raise ValueError("its name is none")
+        if self._is_own(said.name):
+            raise ValueError(f"its owner keeps it in {self.own / said.name}: change it there")
+        file = self.sent / said.name
+        before = self._binding(file).at if os.path.lexists(file.with_suffix(".toml")) else None
+        if before is not None and said.at <= before:
+            raise ValueError("it is older than what is here: check the clock where it was set")
+        kept.make_directory(self.sent, 0o700)
+        names = {one.name for one in self.there()}
+        if said.value is not None and said.name not in names and len(names) >= MAX_SECRETS:
+            raise ValueError(f"a station keeps {MAX_SECRETS} secrets at most")
+        binding = tomlkit.dumps(to_json(SecretBinding(said.allow, said.at)))
+        # What is forgotten leaves its time, so that nobody brings it back.
+        kept.replace(file.with_suffix(".toml"), binding.encode(), mode=0o600)
+        if said.value is not None:
+            kept.replace(file, said.value.encode(), mode=0o600)
+        elif os.path.lexists(file):
+            file.unlink()
+        return said
+
+    def there(self) -> Iterator[KeptSecret]:
+        """Each that this station has, by name."""
+        found = dict.fromkeys(_names(self.own))
+        for name in sorted({*found, *_names(self.sent)}):
+            try:
+                binding = self._binding(self.file(name))
+            except Failed:
+                binding = SecretBinding()
+            yield KeptSecret(name, None if name in found else binding.at, binding.allow)
+
+    def _binding(self, file: Path) -> SecretBinding:
+        beside = file.with_name(f"{file.name}.toml")
+        try:
+            text = kept.read(beside, lambda read: read.decode("utf-8-sig"), _MOST_BOUND)
+            if text is None:
+                return SecretBinding()
+            return structure(_plain(tomllib.loads(text)), SecretBinding)
+        except (OSError, ValueError, Mistakes) as error:
+            # Where it may go is not known, so it goes nowhere.
+            raise Failed("SecretRefused", f"{beside} cannot be used: {_why(error)}") from None
+
+
+def _plain(value: dict[str, object]) -> dict[str, object]:
+    """With a time as it is written in JSON."""
+    return {
+        key: one.isoformat().replace("+00:00", "Z") if isinstance(one, datetime) else one
+        for key, one in value.items()
+    }
+
+
+def _why(error: Exception) -> str:
+    return plain(error) if isinstance(error, OSError) else str(error)
+
+
+def _fits(host: str | None, allowed: str) -> bool:
+    """Whether a host is one of those.
+
+    >>> [_fits(host, "*.example.org") for host in ("a.Example.org.", "example.org", None)]
+    [True, False, False]
+    """
+    if host is None:
+        return False
+    host, allowed = host.casefold().rstrip("."), allowed.casefold().rstrip(".")
+    return host.endswith(allowed[1:]) if allowed.startswith("*.") else host == allowed
+
+
+def _names(directory: Path) -> Iterator[str]:
+    try:
+        found = sorted(
+            one.name for one in os.scandir(directory) if is_name(one.name) and one.is_file()
+        )
+    except OSError:
+        return
+    yield from found[:MAX_SECRETS]
+
+
+def _read_private(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise Failed(
+            "SecretMissing", f"the secret {path.name!r} is not on this station: put it in {path}"
+        ) from None
+    except OSError as error:
+        raise Failed("SecretMissing", f"{path} cannot be read: {error.strerror}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Failed("SecretMissing", f"{path} can be read by others: chmod 600 it")
+    return _read(path, path)
+
+
+def _read(path: Path, advised: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise Failed(
+            "SecretMissing", f"the secret {path.name!r} cannot be read: put it in {advised}"
+        ) from None

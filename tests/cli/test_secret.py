@@ -1,0 +1,169 @@
+"""A secret is set from afar, reaches the box it is for, and is to be seen nowhere else."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.cli.conftest import Fleet
+from tests.manager.station import PretendStation, apply, ask
+from tests.processes import ROOT, Mosquitto, Program, Programs
+from tests.stranger import Stranger
+
+CANARY = "a-bird-in-a-mine-4711"
+ROLES = """
+from attrs import frozen
+from fleet.roles import ChildRole, RoleFactory, Secret, register_factory
+
+@frozen
+class KeyedSettings:
+    key: Secret
+
+class Keyed(ChildRole[KeyedSettings]):
+    def argv(self) -> list[str]:
+        self.host.log("goes out with " + self.host.secret(self.settings.key, "live.example.org"))
+        return ["sleep", "1000"]
+
+class KeyedFactory(RoleFactory[KeyedSettings]):
+    role = Keyed
+    settings = KeyedSettings
+
+register_factory("keyed", KeyedFactory())
+"""
+FILE = """
+[rooms.hall1]
+[stations.cam]
+id = "cam1"
+room = "hall1"
+roles.keyed.main = {key = {secret = "stream-key"}}
+roles.keyed.other = {key = {secret = "another"}}
+"""
+
+
+def told(texts: dict[str, str]) -> list[str]:
+    return [where for where, text in texts.items() if CANARY in text]
+
+
+def of_processes(programs: Programs) -> dict[str, str]:
+    found = {}
+    for process in [*programs.leftovers(), *map(psutil.Process, _pids(programs))]:
+        for one in [process, *process.children(recursive=True)]:
+            found[f"argv {one.pid}"] = " ".join(one.cmdline())
+            found[f"environ {one.pid}"] = str(one.environ())
+    return found
+
+
+def _pids(programs: Programs) -> list[int]:
+    return [one.pid for one in programs.started if one.running]
+
+
+def of_files(directory: Path, besides: Path) -> dict[str, str]:
+    return {
+        str(path): path.read_bytes().decode(errors="replace")
+        for path in directory.rglob("*")
+        if path.is_file() and path != besides
+    }
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+        text: str = answer.read().decode()
+    return text
+
+
+async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
+    fleet: Fleet, broker: Mosquitto, programs: Programs, stranger: Stranger, manager: Program
+) -> None:
+    roles = programs.directory / "roles"
+    roles.mkdir()
+    (roles / "keyed.py").write_text(ROLES)
+    own = f'roles_dir = "{roles}"\nsecrets_dir = "{programs.directory}/own"\ninterval = 1.0\n'
+    programs.agent(broker, "cam1", own)
+    await stranger.expect(
+        "fleet/v1/station/cam1/presence", lambda said: said and said["state"] == "online"
+    )
+    old = PretendStation(stranger, "old1")  # of a release that knows of none
+    await old.come_online(interval=60)
+    await apply(stranger, FILE)
+
+    missing = await fleet("secret", "list")
+    assert missing.code == 3
+    assert [line.split()[:2] for line in missing.lines[1:]] == [
+        ["another", "cam"],
+        ["stream-key", "cam"],
+    ]
+    assert "fleet secret set stream-key --station cam" in missing.err
+
+    wrong = await fleet("secret", "set", "stream-key", "--allow", "a b", stdin=CANARY)
+    assert wrong.code == 2
+    assert "live.example.org" in wrong.err
+    hosts = ("--allow", "live.example.org")
+    done = await fleet("secret", "set", "stream-key", *hosts, stdin=f"{CANARY}\n")
+    assert done.code == 3, "one of the two could not"
+    assert done.lines == [
+        "cam: done; begins anew: keyed/main",
+        "old1: its agent is an earlier release, which takes none from afar",
+    ]
+    status: Any = await stranger.expect(
+        "fleet/v1/station/cam1/status",
+        lambda said: said["roles"].get("keyed", {}).get("main", {}).get("state") == "running",
+        30,
+    )
+    assert status["roles"]["keyed"]["other"]["reason"] == "SecretMissing"
+    kept = programs.directory / "cam1" / "state" / "secrets" / "stream-key"
+    assert kept.read_text() == CANARY
+    logs = await fleet("logs", "cam", "keyed/main")
+    assert "goes out with …" in logs.out
+
+    shown = json.loads((await fleet("secret", "list", "stream-key", "--json")).out)
+    (box,) = shown["stations"]
+    (one,) = (one for one in box["secrets"] if one["name"] == "stream-key")
+    assert one["allow"] == ["live.example.org"]
+    assert one["at"] is not None
+
+    here = ("secret", "set", "stream-key", "--station", "cam")
+    bound = await fleet(*here, "--allow", "x.org", stdin="k")
+    assert bound.code == 0
+    await stranger.expect(
+        "fleet/v1/station/cam1/status",
+        lambda said: (
+            said["roles"].get("keyed", {}).get("main", {}).get("reason") == "SecretRefused"
+        ),
+        30,
+    )
+    again = await fleet(*here, *hosts, stdin=CANARY)
+    assert again.code == 0
+
+    address = manager.log().partition("serving ")[2].split("/metrics")[0]
+    questions: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("status", {}),
+        ("secrets", {}),
+        ("show", {"station": "cam"}),
+        ("history", {"station": "cam"}),
+        ("export", {}),
+        ("doctor", {}),
+        ("plan", {"text": FILE, "name": "conference.toml"}),
+    )
+    asked = {
+        what: json.dumps(await ask(stranger, what, **arguments)) for what, arguments in questions
+    }
+    assert "secret stream-key set" in asked["history"]
+    heard = {
+        f"{one.topic} {n}": one.payload.decode(errors="replace")
+        for n, one in enumerate(stranger.heard)
+    }
+    pages = {path: read(f"{address}{path}") for path in ("/metrics", "/rooms.json", "/")}
+    assert told(asked | heard | pages) == []
+    assert told(of_processes(programs)) == []
+    assert told(of_files(programs.directory, kept)) == []
+
+    gone = await fleet("secret", "remove", "stream-key", "--station", "cam")
+    assert gone.code == 0
+    assert not kept.exists()
+
+
+def test_no_unit_leaves_a_core_with_secrets_in_it() -> None:
+    for name in ("fleet-agent", "fleet-manager"):
+        assert "\nLimitCORE=0\n" in (ROOT / f"systemd/{name}.service").read_text()
