@@ -121,10 +121,15 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False, markup=False, force_terminal=sys.stderr.isatty())
 
 
-def say(text: str, style: str | None = None) -> None:
-    """A message for the person: one line; a terminal gets its words whole."""
+def say(text: str, style: str | None = None, *, to_type: bool = False) -> None:
+    """A message for the person: one line; a terminal gets its words whole.
+
+    `to_type`: whether something in it is to be typed: that can be copied only where no line is
+    broken.
+    """
     console = messages()
-    console.print(printable(text, _LINES), style=style, soft_wrap=not console.is_terminal)
+    soft_wrap = to_type or not console.is_terminal
+    console.print(printable(text, _LINES), style=style, soft_wrap=soft_wrap)
 
 
 def put(text: str, end: str = "\n") -> None:

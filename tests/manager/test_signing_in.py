@@ -156,6 +156,30 @@ async def test_with_somebody_in_it_nothing_is_shown_without_signing_in(house: Ho
     assert (await house.who())["must_sign_in"] is True
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/../rooms.json",
+        "/page/%2e%2e/rooms.json",
+        "/page/..%2frooms.json",
+        "//rooms.json",
+        "/./rooms.json",
+        "/rooms.json%20",
+        "/%72ooms.json",
+        "/healthz/../rooms.json",
+        "http://127.0.0.1/rooms.json",
+        "/page//thumbnail/a/b/c.jpg",
+    ],
+)
+async def test_no_other_way_to_write_a_path_leads_behind_the_door(house: House, path: str) -> None:
+    reader, writer = await asyncio.open_connection(house.server.host, house.server.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    assert int(answer.split()[1]) in (400, 401, 404), answer
+    assert "a room" not in answer
+
+
 async def test_who_signs_in_sees_and_acts_under_their_name(house: House) -> None:
     came = await house.sign_in(next_="new?day=2")
     assert (came.status, came.headers["Location"]) == (303, "new?day=2")

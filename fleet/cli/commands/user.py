@@ -139,7 +139,7 @@ def _told(found: UserResult, made: str | None, json: bool) -> None:
     else:
         say(clean(f"{found.name} has the rights {found.rights}"))
     for note in found.notes:
-        say(clean(note))
+        say(clean(note), to_type=True)
     if made is not None:
         say(f"the password of {found.name}, said only this once:")
         put(made)

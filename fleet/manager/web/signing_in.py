@@ -224,7 +224,7 @@ class SigningIn:
             return self._page(leads_to, f"The manager cannot keep this: {error}", name, 503, 5)
         if not fits:
             log.warning(
-                "%s from %s said a wrong password", printable(name[:64]) or "-", request.remote
+                "%s from %s said a wrong password", printable(name[:64]) or "-", address(request)
             )
             said = (
                 "Name and password do not fit. Mind capital letters; an admin gives you another "
