@@ -1,4 +1,4 @@
-"""Measures, and prints tables: `make bench`, or `python -m bench [push] [agent] [room]`."""
+"""Measures, and prints tables: `make bench`, or a part: `python -m bench recordings`."""
 
 import argparse
 import asyncio
@@ -11,10 +11,16 @@ from rich.console import Console
 
 import bench.agent
 import bench.pushing
+import bench.recordings
 import bench.room
 from tests.processes import Mosquitto, Programs
 
-PARTS = {"push": bench.pushing.measure, "agent": bench.agent.measure, "room": bench.room.measure}
+PARTS = {
+    "push": bench.pushing.measure,
+    "agent": bench.agent.measure,
+    "room": bench.room.measure,
+    "recordings": bench.recordings.measure,
+}
 
 
 async def main(parts: list[str]) -> None:

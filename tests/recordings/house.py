@@ -63,6 +63,7 @@ class Boxes:
     def __init__(self, boxes: Iterable[Box]) -> None:
         self.boxes = {one.name: one for one in boxes}
         self.asked: list[tuple[str, Any]] = []
+        self.asked_of: list[tuple[str, str]] = []
 
     async def ask(
         self, station: str, role: str, command: str, arguments: Mapping[str, Any], *_: Any
@@ -71,6 +72,7 @@ class Boxes:
         if box is None:
             raise NoAnswer(f"{station} is away")
         self.asked.append((f"{role} {command}", arguments))
+        self.asked_of.append((station, f"{role} {command}"))
         if command == "list":
             later = sorted(one for one in box.copied if one > arguments["after"])
             files = [{"path": one} for one in later[:500]]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from fleet.manager.stations.allowances import Allowances
 from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span
 from fleet.operations import Receipt
 from fleet.schedule import Schedule, ScheduledRoom, ScheduledTalk
@@ -149,3 +150,19 @@ async def test_an_index_that_was_deleted_and_made_anew_counts_nothing_twice(
         assert await ends(one, box) == heard_all
     async with house(tmp_path / "store", [box], SCHEDULE, TEXT) as one:
         assert await ends(one, box) == heard_all
+
+
+async def test_a_station_that_tells_too_much_is_not_written_down_and_others_are(
+    tmp_path: Path,
+) -> None:
+    loud, other = station(), Box("hall1", "cam")
+    async with house(tmp_path / "store", [loud, other], SCHEDULE, TEXT) as one:
+        one.recordings.allowances = Allowances(30.0, 0.0)
+        for number in range(1, 51):
+            tell(one, loud, number)
+        tell(one, other, 1)
+        (found,) = (await one.recordings.of_time(BEGIN, NOW)).kept.values()
+        there = [it.station for it in found]
+        assert (there.count(loud.name) < 31, there.count(other.name)) == (True, 1)
+        assert one.recordings.allowances.left_out[loud.name] > 50
+        assert other.name not in one.recordings.allowances.left_out

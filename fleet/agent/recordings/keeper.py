@@ -49,6 +49,8 @@ _EVERY: Final = 10
 """Each such look is at all files, whatever their directories say."""
 _MOST_GONE: Final = 50
 """Files that are said to be gone at once."""
+_MOST_HELD: Final = 10
+"""New files of which is remembered what their packets told: they are read back next."""
 _SETTLE: Final = 1.0
 """Seconds in which a file is closed whose instance has just ended."""
 SAID_SECONDS: Final = 45.0
@@ -153,6 +155,8 @@ class IndexKeeper:
         self._added = asyncio.Event()
         self._found: dict[int, float] = {}
         """When those were found that were not looked at yet."""
+        self._held: dict[int, Probe] = {}
+        """What the packets of some of them told."""
         self._trouble: str | None = None
         self._busy_before = _busy()
         self._begun = time.time()
@@ -211,6 +215,9 @@ class IndexKeeper:
                 continue
             added = await self._disk.do(partial(self._index.add, self._segment(one, held)))
             self._found[added.number] = time.monotonic()
+            self._held[added.number] = held
+            if len(self._held) > _MOST_HELD:
+                del self._held[min(self._held)]
             self._added.set()
             self._tell(added)
         return bool(closed)
@@ -332,7 +339,9 @@ class IndexKeeper:
         file = self._root / segment.file
         if not await self._files.do(file.exists):
             return SegmentCheck(datetime.now(UTC), skipped=GONE)
-        held = await self._files.do(partial(probe, file), _PATIENCE)
+        held = self._held.pop(segment.number, None)
+        if held is None or held.checksum != segment.checksum:
+            held = await self._files.do(partial(probe, file), _PATIENCE)
         check = await read_back(file, held)
         if held.checksum != segment.checksum and check.error is None:
             check = evolve(check, error="it has changed since it was closed")

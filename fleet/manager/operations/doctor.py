@@ -65,7 +65,8 @@ def _facts(desk: Desk, station: str, read: AbstractSet[str]) -> StationFacts:
         said_at=heard.said_at if heard else None,
         clock_offset=heard.clock_offset if heard else None,
         left_out=desk.inventory.work.left_out.get(station, 0)
-        + desk.ledger.history.left_out.get(station, 0),
+        + desk.ledger.history.left_out.get(station, 0)
+        + desk.recordings.allowances.left_out.get(station, 0),
         not_kept=tuple(f"{one.role}/{one.instance}" for one in stops),
         reached_as=by_name if by_name in read and not entry.facts.address else None,
     )

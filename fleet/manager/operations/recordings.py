@@ -1,5 +1,6 @@
 """What was recorded of the talks, and marks, as people ask for them."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -99,7 +100,7 @@ async def cutlist(desk: Desk, caller: str, asked: CutListArguments) -> CutListRe
     programs = {
         (desk.name(one.id), f"{one.role}/{one.instance}") for one in readers.programs(configs)
     }
-    found = cut_lists(talks, of_time.kept, of_time.marks, programs)
+    found = await asyncio.to_thread(cut_lists, talks, of_time.kept, of_time.marks, programs)
     guids = {talk.guid for talk in wanted}
     lists = [one for one in found if one.talk.guid in guids and (asked.talks or one.end <= now)]
     return CutListResult(tuple(lists), now, desk.timezone)

@@ -1,5 +1,6 @@
 """Segments and a talk -> what of it is covered, by which instance, and what is missing. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
@@ -11,6 +12,8 @@ from fleet.operations import Coverage, Gap
 
 TOLERANCE: Final = timedelta(seconds=5)
 """A talk of which less is missing is covered, as SReview and others count it."""
+LONGEST: Final = timedelta(hours=24)
+"""Of one segment: what began earlier has nothing to do with a talk."""
 _JOINED: Final = timedelta(seconds=1)
 """Files that follow each other within this have no gap between them."""
 _APART: Final = 0.1
@@ -53,6 +56,13 @@ class Fault:
     end: datetime
     what: str
     told: str | None = None
+
+
+def near(
+    kept: Sequence[Kept], begins: Sequence[datetime], begin: datetime, end: datetime
+) -> Sequence[Kept]:
+    """What may have something of that time; `kept` by begin, and `begins` of each."""
+    return kept[bisect_left(begins, begin - LONGEST) : bisect_left(begins, end)]
 
 
 def coverage(

@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
+from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage, near
 from fleet.model import KeyFrames, Segment
 from fleet.operations import Coverage, CutFile, CutList, CutMark, CutPiece, Gap
 from fleet.schedule import ScheduledTalk
@@ -55,7 +55,7 @@ def cut_lists(
 ) -> tuple[CutList, ...]:
     """One for each (room, talk), by time, but for those that must not be recorded.
 
-    `talks`: all of their rooms, so that a mark finds the right one; `kept`: by room.
+    `talks`: all of their rooms, so that a mark finds the right one; `kept`: by room, then begin.
     """
     of_room: dict[str, list[ScheduledTalk]] = defaultdict(list)
     for room, talk in talks:
@@ -63,8 +63,14 @@ def cut_lists(
     said: dict[str, list[CutMark]] = defaultdict(list)
     for mark in marks:
         said[mark.room].append(mark)
+    begins = {room: [one.segment.begin for one in several] for room, several in kept.items()}
+
+    def of(room: str, takes: Takes) -> Sequence[Kept]:
+        begin, end = takes.takes[0].begin, takes.takes[-1].end
+        return near(kept.get(room, ()), begins.get(room, ()), begin, end)
+
     found = [
-        _list(room, talk, takes, kept.get(room, ()), programs)
+        _list(room, talk, takes, of(room, takes), programs)
         for room, several in of_room.items()
         for talk, takes in takes_of(several, said[room])
         if not talk.do_not_record

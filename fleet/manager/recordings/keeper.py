@@ -5,10 +5,12 @@ it comes online, and when its numbers have a hole.
 """
 
 import asyncio
+import gc
 import logging
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -16,9 +18,10 @@ from zoneinfo import ZoneInfo
 from attrs import define, field, frozen
 
 from fleet.manager.asking import NoAnswer, StationAsker
-from fleet.manager.recordings.coverage import Kept
+from fleet.manager.recordings.coverage import LONGEST, Kept, near
 from fleet.manager.recordings.receipts import receipt
 from fleet.manager.recordings.timeline import on_one_clock
+from fleet.manager.stations.allowances import RECORDED_BURST, RECORDED_PER_SECOND, Allowances
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.state import SLIDES
 from fleet.manager.store import BadStore
@@ -27,7 +30,7 @@ from fleet.model import PresenceState, Segment, SegmentList, StopByHand
 from fleet.operations import CutMark, Receipt
 from fleet.schedule import Schedule, ScheduledTalk
 from fleet.strict import Mistakes
-from fleet.wire import from_json
+from fleet.wire import encode, from_json
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,16 @@ _RETRY: Final = 5.0
 """And to one that did not answer, or of which something is missing still."""
 _COPIES_AGAIN: Final = 30.0
 _PATIENCE: Final = 10.0
-_LONGEST: Final = timedelta(hours=24)
-"""Of one segment: what began earlier has nothing to do with a talk."""
+_LATER: Final = timedelta(hours=1)
+"""After a talk, what still has to do with it."""
+_AT_ONCE: Final = timedelta(hours=12)
+"""Of what was recorded is read from the store at once."""
 _MOST_WAITING: Final = 20_000
 """Segments that wait to be written; what is lost here is asked for again."""
 _FRESH: Final = 5.0
 """Seconds for which today's receipts are good, whatever is heard."""
+_SHARE: Final = 0.05
+"""Of the time is spent on them at most."""
 _OLD: Final = 30.0
 """And for which they are where nothing is."""
 _DAY: Final = timedelta(hours=18)
@@ -55,6 +62,36 @@ class RecordedTime:
 
     kept: Mapping[str, Sequence[Kept]]
     marks: Sequence[CutMark]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Have nobody look for garbage among many things that are none: that holds the loop."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+Stops = Mapping[str, tuple[tuple[str, StopByHand], ...]]
+"""Of each room."""
+
+
+def _receipts(
+    wanted: Sequence[tuple[str, ScheduledTalk]], found: RecordedTime, stops: Stops, now: datetime
+) -> tuple[Receipt, ...]:
+    begins = {room: [one.segment.begin for one in kept] for room, kept in found.kept.items()}
+
+    def of(room: str, talk: ScheduledTalk) -> Sequence[Kept]:
+        kept, at = found.kept.get(room, ()), begins.get(room, ())
+        return near(kept, at, talk.begin, talk.end + _LATER)
+
+    return tuple(
+        receipt(room, talk, of(room, talk), found.marks, now, stops[room]) for room, talk in wanted
+    )
 
 
 @define
@@ -103,20 +140,29 @@ class Recordings:
         self._inventory = inventory
         self._asker = asker
         self._stations: dict[str, _OfStation] = {}
+        self.allowances = Allowances(RECORDED_BURST, RECORDED_PER_SECOND)
+        """Kilobytes that each station may tell."""
         self._waiting: list[tuple[str, Segment]] = []
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._today: tuple[Receipt, ...] = ()
         self._today_at = -math.inf
         self._today_of: Schedule | None = None
+        self._today_took = 0.0
+        """Seconds to make them."""
         self.changes = 0
         """How many times what is known has changed."""
         self._today_changes = 0
         """How many times it had when today's receipts were made."""
 
-    def heard(self, station: str, segment: Segment) -> None:
-        """A station told of a segment."""
-        if len(self._waiting) < _MOST_WAITING:
-            self._waiting.append((station, segment))
+    def heard(self, station: str, segment: Segment) -> bool:
+        """A station told of a segment; whether that is kept, as far as it may tell so much."""
+        cost = max(1.0, len(encode(segment)) / 1000)
+        if len(self._waiting) >= _MOST_WAITING:
+            return False
+        if not self.allowances.take(station, time.monotonic(), cost):
+            return False
+        self._waiting.append((station, segment))
+        return True
 
     async def keep(self) -> None:
         """Write down and ask for ever."""
@@ -185,8 +231,9 @@ class Recordings:
                 of.next = loop.time() + _ASK_AGAIN
                 return
             found = from_json(reply.result, SegmentList)
-            for one in found.segments:
-                self.heard(station, one)
+            if not all(self.heard(station, one) for one in found.segments):
+                of.next = loop.time() + _ASK_AGAIN
+                return
             await self._write()
             reached = max((one.number for one in found.segments), default=0)
             more = found.more and (reached > number or found.index != (after or {}).get("index"))
@@ -241,15 +288,14 @@ class Recordings:
         wanted = sorted(talks, key=lambda one: (one[1].begin, one[0]))
         if not wanted:
             return ()
-        found = await self.of_time(
-            min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
-        )
-        return tuple(
-            receipt(
-                room, talk, found.kept.get(room, ()), found.marks, now, tuple(self._stops(room))
+        stops = {room: tuple(self._stops(room)) for room in {room for room, _ in wanted}}
+        with _uncollected():
+            found = await self.of_time(
+                min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
             )
-            for room, talk in wanted
-        )
+            made = await asyncio.to_thread(_receipts, wanted, found, stops, now)
+            del found
+        return made
 
     def _stops(self, room: str) -> Iterator[tuple[str, StopByHand]]:
         """The last stop of each instance in a room, with the name of its station."""
@@ -264,19 +310,32 @@ class Recordings:
         Raises:
             BadStore: the store cannot be read.
         """
-        begin, end = begin - _LONGEST, end + timedelta(hours=1)
+        begin, end = begin - LONGEST, end + _LATER
         await self._write()
         store = self._ledger.keeper
-        recorded = await store.run(store.opened.recorded, begin, end)
+        recorded: list[tuple[str, Segment]] = []
+        since = begin
+        while since < end:  # so that others have the store in between
+            until = min(since + _AT_ONCE, end)
+            with _uncollected():
+                recorded += await store.run(store.opened.recorded, since, until)
+            since = until
         marks = await store.run(store.opened.marks, begin, end)
-        of_room: dict[str, list[Kept]] = {}
-        for station, one in on_one_clock(recorded):
-            of, facts = self._of(station), self._ledger[station].facts
-            room = one.room or facts.room or ""
-            copied = one.file in of.copied if self._copiers(station) else None
-            kept = Kept(facts.name or station, one, copied, is_slides=facts.seat == SLIDES)
-            of_room.setdefault(room, []).append(kept)
-        return RecordedTime(of_room, marks)
+        stations = await asyncio.to_thread(lambda: {station for station, _ in recorded})
+        copiers = {station for station in stations if self._copiers(station)}
+        facts = {station: self._ledger[station].facts for station in stations}
+
+        def by_room() -> dict[str, list[Kept]]:
+            of_room: dict[str, list[Kept]] = {}
+            for station, one in on_one_clock(recorded):
+                of, said = self._stations.get(station), facts[station]
+                copied = (of is not None and one.file in of.copied) if station in copiers else None
+                kept = Kept(said.name or station, one, copied, is_slides=said.seat == SLIDES)
+                of_room.setdefault(one.room or said.room or "", []).append(kept)
+            return of_room
+
+        with _uncollected():
+            return RecordedTime(await asyncio.to_thread(by_room), marks)
 
     @property
     def decided(self) -> tuple[Receipt, ...]:
@@ -297,8 +356,10 @@ class Recordings:
         schedule = self._ledger.rooms.schedule
         age = loop.time() - self._today_at
         changed = self.changes != self._today_changes or schedule is not self._today_of
-        if age < (_FRESH if changed else _OLD):
+        fresh = min(_OLD, max(_FRESH, self._today_took / _SHARE))
+        if age < (fresh if changed else _OLD):
             return
+        began = loop.time()
         near = (
             (room, talk)
             for room, talk in self._ledger.rooms.all_talks()
@@ -307,3 +368,4 @@ class Recordings:
         self._today_changes = self.changes
         self._today = await self.receipts(near, now)
         self._today_at, self._today_of = loop.time(), schedule
+        self._today_took = self._today_at - began

@@ -18,6 +18,11 @@ WORK_SHARE: Final = 0.05
 HISTORY_BURST: Final = 100.0
 HISTORY_PER_SECOND: Final = 1 / 6
 """Answers, and changes of presence, that are written down."""
+RECORDED_BURST: Final = 50_000.0
+RECORDED_PER_SECOND: Final = RECORDED_BURST / 86_400
+"""Kilobytes of what a station recorded that are written down: of each file about one, and one more
+once it is read back. A box with ten recordings says 10,000 a day.
+"""
 
 
 class Allowances:

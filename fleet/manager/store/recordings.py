@@ -2,13 +2,32 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 
 from fleet.manager.store.tables import MARK, SEGMENT
 from fleet.model import SHORT_OF_CPU, Segment
 from fleet.operations import CutMark
-from fleet.wire import decode, dumps, encode, format_time, to_json
+from fleet.wire import dumps, encode, format_time, to_json
+
+_STORED: Final = msgspec.json.Decoder(Segment)
+"""Of what was checked before it was written: a tenth of the time that checking takes."""
+
+_STATION: Final = SEGMENT.c.station == sa.bindparam("its_station")
+_ITSELF: Final = sa.delete(SEGMENT).where(
+    _STATION,
+    SEGMENT.c.index == sa.bindparam("its_index"),
+    SEGMENT.c.number == sa.bindparam("its_number"),
+)
+_OF_BEFORE: Final = sa.delete(SEGMENT).where(
+    SEGMENT.c.begin == sa.bindparam("its_begin"),
+    _STATION,
+    SEGMENT.c.index != sa.bindparam("its_index"),
+    SEGMENT.c.payload.like(sa.bindparam("its_named"), escape="/"),
+)
+"""The same file in an index that the station has no more."""
 
 
 def save(connection: sa.Connection, told: Iterable[tuple[str, Segment]]) -> None:
@@ -17,21 +36,27 @@ def save(connection: sa.Connection, told: Iterable[tuple[str, Segment]]) -> None
     An index that a station began anew has the same files once more: they replace those of before.
     """
     latest = {(station, one.index, one.number): one for station, one in told}
-    for (station, index, number), one in latest.items():
-        begin, payload = format_time(one.begin), encode(one).decode()
-        same_file = SEGMENT.c.payload.contains(
-            f'"file":{dumps(one.file).decode()},', autoescape=True
-        )
-        itself = sa.and_(SEGMENT.c.index == index, SEGMENT.c.number == number)
-        before = sa.and_(SEGMENT.c.index != index, SEGMENT.c.begin == begin, same_file)
-        connection.execute(
-            sa.delete(SEGMENT).where(SEGMENT.c.station == station, sa.or_(itself, before))
-        )
-        connection.execute(
-            sa.insert(SEGMENT).values(
-                station=station, index=index, number=number, begin=begin, payload=payload
-            )
-        )
+    rows = [
+        {
+            "station": station,
+            "index": index,
+            "number": number,
+            "begin": format_time(one.begin),
+            "payload": encode(one).decode(),
+            "named": f'%"file":{_literally(dumps(one.file).decode())},%',
+        }
+        for (station, index, number), one in latest.items()
+    ]
+    if rows:
+        keys = [{f"its_{key}": value for key, value in row.items()} for row in rows]
+        connection.execute(_ITSELF, keys)
+        connection.execute(_OF_BEFORE, keys)
+        connection.execute(sa.insert(SEGMENT), [row for row in rows if row.pop("named")])
+
+
+def _literally(text: str) -> str:
+    """For a pattern."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[tuple[str, Segment]]:
@@ -41,7 +66,7 @@ def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[t
         .where(SEGMENT.c.begin >= format_time(begin), SEGMENT.c.begin < format_time(end))
         .order_by(SEGMENT.c.begin)
     )
-    return [(row.station, decode(row.payload.encode(), Segment)) for row in rows]
+    return [(row.station, _STORED.decode(row.payload)) for row in rows]
 
 
 def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int, bool]]:
