@@ -145,6 +145,13 @@ class TestFromReadme:
         assert "aiomqtt" in packages
         assert not re.search(r"^(_?pytest|mypy|selenium|hypothesis|ruff)$", packages, re.MULTILINE)
 
+    async def test_systemd_finds_that_they_may_do_little(self, boxes: dict[str, Box]) -> None:
+        for name, unit, most in (("server", "fleet-manager", 2.0), ("cam", "fleet-agent", 5.0)):
+            said = boxes[name].run(f"systemd-analyze security {unit} --no-pager")
+            level = re.search(rf"exposure level for {unit}.service: ([\d.]+)", said)
+            assert level is not None, said
+            assert float(level[1]) <= most
+
     async def test_it_ends_in_recordings(self, boxes: dict[str, Box]) -> None:
         (boxes["server"].root / "root/conference.toml").write_text(FILE)
         fleet(boxes, "fleet apply /root/conference.toml --yes")
