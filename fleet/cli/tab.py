@@ -13,13 +13,13 @@ from typing import Final, NoReturn
 from fleet.cli.commands import COMMANDS
 
 ROOMS: Final = frozenset(
-    {"blank", "check", "cut", "live", "mark", "recordings", "schedule", "talk"}
+    {"ack", "audio", "blank", "check", "cut", "live", "mark", "recordings", "schedule", "talk"}
 )
 """Commands whose first argument is a room."""
 STATIONS: Final = frozenset(
     {
         *("adopt", "call", "devices", "diff", "history", "logs", "restart", "retire", "rollback"),
-        *("show", "start", "stop"),
+        *("revoke", "rotate", "show", "start", "stop"),
     }
 )
 """Those whose first argument is a station."""
