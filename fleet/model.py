@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, Self
@@ -370,6 +370,8 @@ class Presence:
             )
 
 
+_SIX_DAYS: Final = timedelta(days=6)
+"""Within them a day of the week says which day is meant."""
 STOPPED_BY_HAND: Final = "Stopped"
 """The reason of an instance that somebody stopped."""
 
@@ -432,7 +434,10 @@ class StopByHand:
 
     def text(self, zone: tzinfo = UTC) -> str:
         """`stopped by ann until Thu 10:30 UTC: the beamer is being changed`."""
-        until = f" until {self.until.astimezone(zone):%a %H:%M %Z}" if self.until else ""
+        until = ""
+        if self.until:
+            form = "%a %H:%M %Z" if self.until - self.at < _SIX_DAYS else "%Y-%m-%d %H:%M %Z"
+            until = f" until {self.until.astimezone(zone):{form}}"
         why = f": {printable(self.why)}" if self.why else ""
         return f"stopped by {printable(self.by)}{until}{why}"
 

@@ -84,10 +84,14 @@ class StopPusher:
         """Keep what only the station knows of: the store is an older one, or another."""
         heard = self._inventory.get(station)
         said = heard.status.stops if heard is not None and heard.status is not None else None
+        config = self._ledger[station].config
         unknown = [
             one
             for one in said or ()
-            if one.holds(now) and not self._ledger.stops.knows(station, one.key)
+            if one.holds(now)
+            and not self._ledger.stops.knows(station, one.key)
+            and config is not None
+            and one.instance in config.roles.get(one.role, {})
         ]
         if unknown:
             try:

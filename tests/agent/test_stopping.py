@@ -178,5 +178,11 @@ async def test_what_is_no_list_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_person_wrote_cannot_steer_a_terminal() -> None:
+    assert (
+        stopped(until=AT + timedelta(days=2))
+        .text()
+        .startswith("stopped by ann until Tue 09:00 UTC:")
+    )
+    assert "until 2026-02-21 09:00 UTC" in stopped(until=AT + timedelta(days=20)).text()
     nasty = stopped(why="\x1b[2Jgone\n\u202efine", by="ann\x1b")
     assert nasty.text() == "stopped by ann?: ?[2Jgone??fine"

@@ -105,16 +105,18 @@ async def restart(desk: Desk, caller: str, asked: RestartByHand) -> ActionResult
     station = desk.find(asked.station)
     name, what = desk.name(station), _named(asked.role, asked.instance)
     keys = _keys(desk, station, asked.role, asked.instance)
-    await desk.ledger.do(_deed(station, caller, "restart", what))
     before = {key: _said(desk, station, key) for key in keys}
     for role, instance in keys:
         arguments = {"role": role, "instance": instance}
         try:
             reply = await desk.asker.ask(station, STATION, "restart", arguments, None, PATIENCE)
         except NoAnswer as error:
+            text = f"{role}/{instance}, no answer"
+            await desk.ledger.do(_deed(station, caller, "restart", text))
             raise DeadlineExceeded(f"{name}: {error}; whether it did so is not known") from None
         if reply.error is not None:
             raise CommandFailed(f"{role}/{instance}: {reply.error.message}")
+    await desk.ledger.do(_deed(station, caller, "restart", what))
     log.info("%s restarted %s on %s", caller, what, name)
 
     def begun(key: StopKey) -> bool:
