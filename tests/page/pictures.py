@@ -1,8 +1,7 @@
 """Draws docs/pictures/page-*.webp and talks-*.webp: `make pages`.
 
 The page is the real one, judged and served by the manager's own code and drawn by a real Chromium;
-the fleet that it shows is played, so that all that can go wrong is on one picture. Letters in
-emoji need a font that has them (fonts-noto-color-emoji).
+the fleet that it shows is played, so that all that can go wrong is on one picture.
 """
 
 import argparse

@@ -14,9 +14,14 @@ const SAID = '.title, .now, .line, .mixed, .held, .seen-to';
 const PARTS = `${SAID}, .frame, .name, .trough, .loudness *, dd, dt`;
 for (const card of document.querySelectorAll('.card')) {
   const all = card.getBoundingClientRect();
+  const done = card.querySelector('.do').getBoundingClientRect();
+  const few = document.documentElement.dataset.rooms === 'few' && done.height > 0;
   for (const one of card.querySelectorAll(PARTS)) {
     if (!one.checkVisibility({visibilityProperty: true})) continue;
     const its = one.getBoundingClientRect();
+    if (few && one.closest('.sound') && its.bottom > done.top + 8) {
+      cut.push([card.dataset.room, 'over what to type', one.textContent]);
+    }
     const box = one.closest('.view')?.getBoundingClientRect() ?? all;
     if (its.left < all.left || its.top < all.top || its.bottom > all.bottom + 1
         || its.right > box.right + 8) cut.push([card.dataset.room, one.className, one.textContent]);
