@@ -32,6 +32,17 @@ def crowd(turned_away: int) -> Iterator[DoctorFinding]:
         )
 
 
+def open_page(address: str | None) -> Iterator[DoctorFinding]:
+    """What to do about a page that whoever reaches `address` sees; None where nobody does."""
+    if address is not None:
+        yield DoctorFinding(
+            "OpenPage",
+            "the page",
+            f"whoever reaches {address} sees everything, for nobody is in the list of people",
+            "fleet user add NAME --rights admin: then it asks who they are",
+        )
+
+
 def whole(findings: Iterable[HealthFinding]) -> Iterator[DoctorFinding]:
     """What to do about what is wrong with no station."""
     for one in findings:

@@ -5,6 +5,7 @@ people look. Each part of the work is a guarded task of its own, so that none wa
 """
 
 import asyncio
+import ipaddress
 import logging
 import secrets
 import signal
@@ -91,6 +92,7 @@ class ManagerRun:
             accounts,
             _login(settings),
             settings.admin,
+            _reached_at(settings),
         )
         self._notifications = Notifications(self._ledger, self._report, Carrier(settings.notify))
         self._session = ManagerSession(
@@ -300,3 +302,14 @@ def _login(settings: ManagerSettings) -> str | None:
     except (OSError, ValueError):
         return line  # connecting says what is wrong with it
     return f"{line} --fingerprint {fingerprint(der).hex()}"
+
+
+def _reached_at(settings: ManagerSettings) -> str | None:
+    """Where others than this machine reach a page that nothing closes."""
+    host = settings.http.rpartition(":")[0].strip("[]")
+    if settings.accounts or settings.public_page or host in ("", "localhost"):
+        return None
+    try:
+        return None if ipaddress.ip_address(host).is_loopback else settings.http
+    except ValueError:
+        return settings.http

@@ -26,7 +26,11 @@ from attrs import evolve
 
 from fleet.cli.examine import BURST
 from fleet.cli.fixes import findings
-from fleet.manager.fixes import crowd, fixes
+from fleet.manager.fixes import crowd, fixes, open_page
+from fleet.manager.people.keeper import People
+from fleet.manager.people.rights import Rights
+from fleet.manager.store import ManagerStore
+from fleet.manager.store.ledger import Ledger
 from fleet.mqtt import Broker
 from fleet.operations import DoctorFinding
 from fleet.version import __version__
@@ -234,6 +238,20 @@ async def test_strangers_without_number_stay_out_of_a_broker_that_has_users(
         ):
             pass
     assert list(crowd(0)) == []
+
+
+@follows("OpenPage")
+async def test_a_page_for_everybody_asks_who_they_are_once_somebody_is_in_the_list(
+    tmp_path: Path,
+) -> None:
+    ledger = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
+    people = People(ledger, lambda _: False, reached_at="10.0.0.2:9700")
+    (one,) = open_page(people.open_at)
+    assert "whoever reaches 10.0.0.2:9700 sees everything" in one.message
+    assert one.fix.startswith("fleet user add NAME --rights admin")
+    await people.add("ann", "ann", Rights.parse("admin"), "korrekt-pferd")
+    assert list(open_page(people.open_at)) == []
+    await ledger.close()
 
 
 @follows("NotRunning", "Offline", "Lost")

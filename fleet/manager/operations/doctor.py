@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fleet.manager import report
 from fleet.manager.conference import readers
-from fleet.manager.fixes import crowd, ending, fixes, is_ip, whole
+from fleet.manager.fixes import crowd, ending, fixes, is_ip, open_page, whole
 from fleet.manager.operations.desk import Desk
 from fleet.operations import DoctorResult, StationFacts
 from fleet.version import __version__
@@ -27,7 +27,8 @@ async def doctor(desk: Desk, caller: str, asked: Any) -> DoctorResult:  # noqa: 
     names = {name for name in reached if name and not is_ip(name)}
     resolved = dict(await asyncio.gather(*map(_resolve, sorted(names))))
     at = datetime.now(UTC)
-    found = [*crowd(desk.inventory.turned_away), *whole(desk.report.whole())]
+    found = [*crowd(desk.inventory.turned_away), *open_page(desk.people.open_at)]
+    found += whole(desk.report.whole())
     ends = {one.station: one.ends for one in desk.ledger.credentials.values()}
     found += (fix for one in facts for fix in ending(one, ends.get(one.id), at))
     found += (fix for one in facts for fix in fixes(one, __version__, at, resolved))

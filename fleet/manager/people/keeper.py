@@ -66,7 +66,8 @@ class People:
     """The list. `is_station`: whether a name is that of a box; `accounts`: the broker's own list,
     None where people are let in by files that somebody edits there; `login`: what people type to
     be known from then on, but for their name; `admin`: who alone may begin the list, None for
-    everybody whom the broker lets ask.
+    everybody whom the broker lets ask; `reached_at`: where others reach the page that it shows to
+    everybody while the list is empty.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class People:
         accounts: BrokerPeople | None = None,
         login: str | None = None,
         admin: str | None = None,
+        reached_at: str | None = None,
     ) -> None:
         self._ledger = ledger
         self._is_station = is_station
         self._accounts = accounts
         self._login = login
         self._admin = admin
+        self._reached_at = reached_at
         self._key = BoxKey.new()
         self._changing = asyncio.Lock()
         self._gate = asyncio.Semaphore(_AT_ONCE)
@@ -102,6 +105,11 @@ class People:
     def everybody(self) -> Sequence[KeptPerson]:
         """All in the list, by name."""
         return sorted(self._ledger.people.values(), key=lambda one: natural(one.name))
+
+    @property
+    def open_at(self) -> str | None:
+        """Where the page shows everything to whoever reaches it; None where it does not."""
+        return None if self.begun else self._reached_at
 
     @property
     def at_broker(self) -> bool:
