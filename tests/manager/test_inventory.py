@@ -371,3 +371,14 @@ def test_strangers_are_heard_up_to_a_number_and_those_of_whom_something_is_wante
     known.forget("a")
     assert known.lets_in("d", wanted=False)
     assert not known.lets_in("a", wanted=False)
+
+
+def test_one_that_was_cut_off_is_lost_at_once_and_back_when_it_is_heard() -> None:
+    heard = HeardStation()
+    heard.hear(presence(ONLINE), False, 100)
+    heard.cut(105)
+    assert (heard.state, heard.since) == (LOST, 105)
+    heard.tick(106)
+    assert heard.state is LOST
+    heard.hear(presence(ONLINE, epoch=2), False, 110)
+    assert (heard.state, heard.since) == (ONLINE, 110)

@@ -1,6 +1,7 @@
 """Boxes that join, and those that shall not come in any more."""
 
 import asyncio
+import time
 from typing import Any
 
 from fleet.manager.access.joining import Joining
@@ -57,6 +58,8 @@ async def revoke(desk: Desk, caller: str, asked: RevokeArguments) -> StationResu
     )
     name = desk.name(station)
     await joining.revoke(caller, station, name)
+    if (heard := desk.inventory.get(station)) is not None:
+        heard.cut(time.monotonic())
     return StationResult(station, name, desk.ledger[station].highest)
 
 

@@ -85,7 +85,7 @@ async def _hand(desk: Desk, station: str, sealed: str) -> SecretSet:
             return SecretSet(name, (), reply.error.message)
         done = structure(reply.result, SecretResult)
     except NoAnswer as error:
-        return SecretSet(name, (), str(error))
+        return SecretSet(name, (), f"{error}: try it again")
     except Mistakes:
         return SecretSet(name, (), "its answer makes no sense here: is its agent a newer release?")
     return SecretSet(name, done.restarting, None)

@@ -240,6 +240,11 @@ class HeardStation:
             looks += [box.at + box.patience for box in boxes if box.at is not None]
         self._look = min(looks, default=math.inf)
 
+    def cut(self, now: float) -> None:
+        """It was cut off: it is lost, until it is heard again."""
+        if self.state is PresenceState.ONLINE:
+            self.state, self._silent, self.since, self._look = PresenceState.LOST, True, now, 0.0
+
     def restart_clock(self, now: float) -> None:
         """The broker was away: silence counts from now on."""
         self._heard_at, self._look = now, 0.0
