@@ -108,7 +108,7 @@ class Box:
 
     def journal(self) -> str:
         """What its services and systemd last said of them; it may be off."""
-        units = ("fleet-agent", "fleet-manager", "fleet-smart", "mosquitto")
+        units = ("fleet-agent", "fleet-manager", "fleet-smart", "fleet-renew", "mosquitto")
         command = ["journalctl", "--quiet", "--no-pager", "--output=short-precise", "--lines=200"]
         command += [f"--unit={unit}" for unit in units]
         command.append(f"--directory={self.root / 'var/log/journal'}")

@@ -46,7 +46,7 @@ def steps(title: str) -> list[str]:
     return [line for line in block[1].splitlines() if line and not line.startswith("#")]
 
 
-def type_in(box: Box, lines: list[str], *, station: str = "") -> str:
+def type_in(box: Box, lines: list[str], *, station: str = "", token: str = "") -> str:
     """What the box prints for `lines`, typed one after the other in one shell."""
     script = "\n".join(["set -e", *lines])
     for theirs, ours in (
@@ -55,7 +55,9 @@ def type_in(box: Box, lines: list[str], *, station: str = "") -> str:
             "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y ",
         ),
         ("<this repository>", "/repository"),
-        ("mqtt://10.0.0.2:1883", f"mqtt://127.0.0.1:1883 --station {station}"),
+        ("install station", f"install station --station {station}"),
+        ("--host av.example.org", "--host 127.0.0.1"),
+        ("fleet-agent join mqtts://av.example.org:8883 TOKEN", token),
     ):
         script = script.replace(theirs, ours)
     return box.run(script)
@@ -96,27 +98,23 @@ async def boxes(image: Path) -> AsyncIterator[dict[str, Box]]:
 
 
 def fleet(boxes: dict[str, Box], command: str, check: bool = True) -> str:
-    export = " ".join(steps("See it")[:1])
-    return boxes["server"].run(f"{export}\n{command}", check)
+    return boxes["server"].run(command, check)
 
 
 @pytest.mark.asyncio(loop_scope="module")
 class TestFromReadme:
     """One story, each test a chapter; a chapter needs those before it."""
 
-    async def test_a_server_and_two_boxes_take_twelve_steps_at_most(
-        self, boxes: dict[str, Box]
-    ) -> None:
-        server, station, admit = (
-            steps(it) for it in ("The server", "Each capture box", "Let it in")
-        )
-        assert len(server) + 2 * (len(station) + len(admit)) <= 12
-        type_in(boxes["server"], server)
+    async def test_a_server_takes_three_commands_and_a_box_two(self, boxes: dict[str, Box]) -> None:
+        server, station = (steps(it) for it in ("The server", "Each capture box"))
+        assert (len(server), len(station)) == (3, 2)
+        said = type_in(boxes["server"], server)
+        line = re.search(r"^fleet-agent join mqtts://127\.0\.0\.1:8883 \S+$", said, re.MULTILINE)
+        assert line is not None, said
         for name, id_ in IDS.items():
-            said = type_in(boxes[name], station, station=id_)
-            line = re.search(r"scripts/install (admit '.*')", said)
-            assert line is not None, said
-            type_in(boxes["server"], ["cd /opt/fleet-source", f"scripts/install {line[1]}"])
+            said = type_in(boxes[name], station, station=id_, token=line[0])
+            assert f"this box is let in as station {id_}" in said
+            assert "comes in with it by itself" in said
         await until(
             lambda: all(id_ in fleet(boxes, "fleet status", check=False) for id_ in IDS.values()),
             60,
@@ -127,11 +125,10 @@ class TestFromReadme:
             assert "missing" not in check
             assert "looked at as fleet, like the service\n" in check
             assert "/var/lib/fleet-agent, revision" in check
-            boxes[name].run("chown root /etc/fleet/agent.password")
-            boxes[name].run("chmod 600 /etc/fleet/agent.password")
-            shut = boxes[name].run("fleet-agent check", check=False)
-            assert "missing  broker  the password file /etc/fleet/agent.password cannot be" in shut
-            boxes[name].run("chmod 640 /etc/fleet/agent.password")
+            mode = "stat -c '%a %U' /var/lib/fleet-agent/credential.json"
+            assert boxes[name].run(mode).strip() == "600 fleet"
+        renewed = boxes["server"].run("systemctl start fleet-renew && journalctl -u fleet-renew")
+        assert "nothing has changed" in renewed
 
     async def test_a_second_run_changes_nothing(self, boxes: dict[str, Box]) -> None:
         for name, what in (("server", "server"), ("cam", "station")):

@@ -51,6 +51,8 @@ PAGE: Final = ("page.pem", "page.key")
 """The page's certificate and key: the broker's are the broker's alone."""
 TOKEN: Final = "metrics.token"  # noqa: S105 (a file's name)
 MANAGER: Final = "manager"
+_MANAGER_USER: Final = "fleet-manager"
+"""That of its service, which reads nothing of the authority's key."""
 _OPERATOR: Final = "operator"
 _CONTEXT: Final = "fleet"
 _PREFIX: Final = "fleet"
@@ -155,10 +157,13 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
             kept.replace(directory / name, files[name].encode(), mode=0o600)
         for one in (broker, *broker.iterdir()):
             give_to_broker(one)
+        for name in (CA, PASSWORD, *PAGE, TOKEN):
+            _give(directory / name, _MANAGER_USER)
         context = contexts.Context(url, operator, prefix=prefix if prefix != _PREFIX else None)
         password = passwords[operator]
         client = contexts.keep(_name_in(home), context, password, ca.certificate, home)
         kept.replace(directory / last, files[last].encode(), mode=0o600)
+        _give(directory / last, _MANAGER_USER)
     except OSError as error:
         raise CannotInit(
             f"{error.filename or directory} cannot be written: {plain(error)}"
@@ -337,9 +342,14 @@ def _hashed(password: str) -> dict[str, Any]:
 
 def give_to_broker(path: Path) -> None:
     """Make it the broker's, which gives up being root; run by anybody else it is theirs anyway."""
+    _give(path, BROKER)
+
+
+def _give(path: Path, name: str) -> None:
+    """Make it that user's, where there is one and we may."""
     if os.geteuid() == 0:
         try:
-            user = pwd.getpwnam(BROKER)
+            user = pwd.getpwnam(name)
         except KeyError:
             return
         os.chown(path, user.pw_uid, user.pw_gid)
