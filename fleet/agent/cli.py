@@ -275,49 +275,15 @@ def _join(given: argparse.Namespace) -> int:
     What it is given is kept in the state directory, where the agent finds it. Typed by root, it is
     done as the service, with its user.
     """
-    given = _as_service("join", given)
-    settings = _read(given)
-    from fleet.agent.box import machine
-    from fleet.agent.config.store import kept_id
-    from fleet.agent.joining import CannotJoin, join
-    from fleet.model import plain
+    settings = _read(_as_service("join", given))
+    from fleet.agent.joining import CannotJoin
+    from fleet.agent.local.belonging import join_here
 
-    state = settings.state
-    station = settings.station or kept_id(state) or machine.mac()
-    if station is None:
-        raise _CannotGoOn("this machine has no network card to be named after: give --station ID")
     try:
-        state.mkdir(0o750, parents=True, exist_ok=True)
-        found = join(given.url, given.token, station, settings.prefix or "fleet", state, _wait)
+        join_here(settings, given.url, given.token)
     except CannotJoin as error:
         raise _CannotGoOn(str(error)) from None
-    except OSError as error:
-        where = error.filename or state
-        raise _CannotGoOn(f"{where} cannot be used: {plain(error)}") from None
-    print(f"this box is let in as station {station}, until {found.credential.ends:%Y-%m-%d}")
-    if settings.broker is not None:
-        print(
-            f"its settings name another way, {settings.broker}, and that goes before it: take "
-            "broker, username and password_file out of them"
-        )
-    from fleet.agent.local import socket as local
-
-    try:
-        local.status(state)
-        print("the agent that runs here comes in with it by itself, within 15 s")
-    except local.NoAgent:
-        print("now start its agent: systemctl start fleet-agent")
     return 0
-
-
-def _wait(code: str) -> None:
-    """Show the code by which somebody lets this box in."""
-    import segno
-
-    approve = f"fleet approve {code}"
-    if sys.stdout.isatty():
-        segno.make(approve, micro=False).terminal(compact=True)
-    print(f"this box waits until somebody types: {approve}", flush=True)
 
 
 def _reset(given: argparse.Namespace) -> int:
@@ -325,35 +291,13 @@ def _reset(given: argparse.Namespace) -> int:
 
     Its id, its key, what it comes in with, what was wanted of it: all of that goes.
     """
-    given = _as_service("reset", given)
-    settings = _read(given)
-    from fleet.agent import credential
-    from fleet.agent.config.store import BadState, StateDirectory, StateInUse
-    from fleet.model import plain
+    settings = _read(_as_service("reset", given))
+    from fleet.agent.local.belonging import CannotReset, reset_here
 
-    if not settings.state.is_dir():
-        print(f"there is no {settings.state}: nothing has changed")
-        return 0
-    if not given.yes:
-        print(f"all in {settings.state} but recordings is removed; this box then has to join again")
-        try:
-            answer = input("Go on? [y/N]: ")
-        except EOFError:
-            answer = ""
-        if answer.strip().lower() not in ("y", "yes"):
-            raise _CannotGoOn("nothing was removed")
     try:
-        store = StateDirectory(settings.state)
-        try:
-            removed = credential.forget(settings.state)
-        finally:
-            store.close()
-    except (BadState, StateInUse) as error:
-        stop = "; first: systemctl stop fleet-agent" if isinstance(error, StateInUse) else ""
-        raise _CannotGoOn(f"{error}{stop}") from None
-    except OSError as error:
-        raise _CannotGoOn(f"{error.filename} cannot be removed: {plain(error)}") from None
-    print(f"removed: {', '.join(removed) or 'nothing'}")
+        reset_here(settings.state, asks=not given.yes)
+    except CannotReset as error:
+        raise _CannotGoOn(str(error)) from None
     return 0
 
 

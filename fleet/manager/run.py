@@ -189,7 +189,8 @@ class ManagerRun:
         self._guard.keep("the broker's certificate", self._certificate.keep)
         if self._session.joining is not None:
             self._guard.keep("boxes that join", self._session.joining.answer)
-            self._guard.keep("what ends of tokens and credentials", self._session.joining.keep)
+            self._guard.keep("tokens", self._session.joining.keep)
+            self._guard.keep("credentials", self._session.joining.credentials.keep)
         self._notifications.begin(self._guard)
         # Whoever knows a client id can push it off the broker: it is told to nobody.
         await mqtt.keep(self._broker, f"fleet-manager-{secrets.token_hex(8)}", self._session)

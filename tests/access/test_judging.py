@@ -6,7 +6,9 @@ import pytest
 from attrs import evolve
 
 from fleet.joining import JoinAnswer, JoinRequest
-from fleet.manager.access.joining import JoinGrant, JoinRefusal, JoinWaits, judge
+from fleet.manager.access.credentials import AGAIN, due
+from fleet.manager.access.judging import JoinGrant, JoinRefusal, JoinWaits, judge
+from fleet.manager.access.waiting import WaitingBoxes
 from fleet.manager.store import KeptCredential, KeptToken
 from fleet.model import Error
 from fleet.wire import to_json
@@ -44,6 +46,37 @@ def test_who_is_let_in(
 ) -> None:
     found = judge(ASKED, token, known, NOW, approved)
     assert (found.error.type if isinstance(found, JoinRefusal) else found) == expected
+
+
+def test_what_ends_within_a_month_is_renewed_once_an_hour() -> None:
+    kept = [evolve(KNOWN, station=str(days), ends=NOW + timedelta(days=days)) for days in (29, 31)]
+    assert due(kept, NOW, {}, now=0.0) == ["29"]
+    assert due(kept, NOW, {"29": 0.0}, now=AGAIN - 1) == []
+    assert due(kept, NOW, {"29": 0.0}, now=AGAIN) == ["29"]
+
+
+def test_a_box_that_waits_keeps_its_code_until_it_asks_no_more() -> None:
+    now = 0.0
+    boxes = WaitingBoxes(lambda: now)
+    first = boxes.hear(ASKED, "t", "box", NOW)
+    assert first is not None
+    assert set(first.code) <= set("ACDEFGHJKMNPQRTWXY-")
+    now = 20.0
+    again = boxes.hear(ASKED, "t", "other", NOW + timedelta(seconds=20))
+    assert again is not None
+    assert (again.code, again.since, again.box) == (first.code, NOW, "other")
+    assert boxes.find(first.code.lower().replace("-", " ")) == again
+    now = 51.0
+    assert list(boxes) == []
+    assert boxes.find(first.code) is None
+
+
+def test_a_crowd_that_waits_is_bounded() -> None:
+    boxes = WaitingBoxes(lambda: 0.0)
+    heard = [boxes.hear(evolve(ASKED, public_key=str(n)), "t", "b", NOW) for n in range(501)]
+    assert heard[-1] is None
+    codes = {one.code for one in heard if one}
+    assert len(codes) == 500, "no two show the same"
 
 
 def test_the_page_shows_what_travels() -> None:

@@ -57,7 +57,7 @@ async def revoke(desk: Desk, caller: str, asked: RevokeArguments) -> StationResu
         asked.station if asked.station in desk.ledger.credentials else desk.find(asked.station)
     )
     name = desk.name(station)
-    await joining.revoke(caller, station, name)
+    await joining.credentials.revoke(caller, station, name)
     if (heard := desk.inventory.get(station)) is not None:
         heard.cut(time.monotonic())
     return StationResult(station, name, desk.ledger[station].highest)
@@ -77,7 +77,9 @@ async def rotate(desk: Desk, caller: str, asked: RotateArguments) -> RotateResul
             return Rotated(station, name, None, "it cannot be reached, and keeps its old one")
         try:
             async with gate:
-                return Rotated(station, name, await joining.rotate(caller, station), None)
+                return Rotated(
+                    station, name, await joining.credentials.rotate(caller, station), None
+                )
         except Refusal as error:
             return Rotated(station, name, None, error.message)
         except BadStore as error:
