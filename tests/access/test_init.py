@@ -54,7 +54,7 @@ def test_manager_and_operator_find_all_they_need(tmp_path: Path, home: Path) -> 
     made = init(tmp_path / "fleet", ["av.example.org"], 18883)
     settings = read_manager(tmp_path / "fleet", None)
     broker = manager_broker(settings)
-    assert (str(broker), broker.username) == ("mqtts://localhost:18883", "manager")
+    assert (str(broker), broker.username) == ("mqtts://127.0.0.1:18883", "manager")
     assert settings.accounts
     assert settings.join == made.url
     assert (settings.http, settings.http_name) == ("0.0.0.0:9700", ("av.example.org",))

@@ -282,7 +282,7 @@ def _settings(
     directory: Path, url: str, port: int, prefix: str, hosts: Sequence[str], operator: str
 ) -> str:
     lines: dict[str, Any] = {
-        "broker": f"mqtts://localhost:{port}",
+        "broker": f"mqtts://127.0.0.1:{port}",  # the smallest systems know no localhost
         "join": url,
         "username": MANAGER,
         "password_file": PASSWORD,
