@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from fleet.agent.recordings.probing import probe
 from fleet.cli.cutlists import ffconcat
 from fleet.manager.recordings.coverage import Kept
 from fleet.manager.recordings.cutting import cut_lists
+from fleet.manager.recordings.timeline import on_one_clock
 from fleet.model import Segment
 from fleet.operations import CutList, CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
@@ -149,3 +151,21 @@ def test_what_is_left_out_is_not_seen_and_sound_stays_with_its_picture(
     apart = [apart for at, apart in shown(made).apart if abs(at - beep) < 0.5]
     assert len(apart) == 1
     assert abs(apart[0]) < 1 / RATE
+
+
+def test_real_files_of_a_clock_that_was_set_and_set_back_have_their_true_times(
+    copies: tuple[Path, list[Kept]],
+) -> None:
+    directory, several = copies
+    true = [one.segment for one in several]
+    hour = timedelta(hours=1)
+    told = [
+        evolve(one, begin=one.begin + hour, end=one.end + hour) if one.number == 2 else one
+        for one in true
+    ]
+    found = [one for _, one in on_one_clock([("b1", one) for one in told])]
+    if directory.name.endswith(".mkv"):  # each file begins at zero: nothing tells
+        assert found[-1].begin == true[1].begin + hour
+    else:
+        ahead = [abs(one.begin - of.begin) for one, of in zip(found, true, strict=True)]
+        assert max(ahead) < timedelta(seconds=0.1)

@@ -48,6 +48,12 @@ def test_a_clock_that_is_set_right_was_wrong_before() -> None:
     assert seconds(segment(0), segment(1, 3600), segment(2), segment(3)) == [0, 60, 120, 180]
 
 
+def test_what_another_instance_closed_in_between_is_no_gap() -> None:
+    of_another = evolve(segment(1), number=11, instance="again", start=1.4)
+    told = [evolve(segment(0, 3600), number=10), of_another, evolve(segment(1), number=12)]
+    assert seconds(*told) == [0, 60, 60]
+
+
 def test_what_was_found_in_a_file_moves_with_it() -> None:
     span = Span(BEGIN, BEGIN + timedelta(seconds=5), "channel 2")
     wrong = evolve(segment(0, -30), check=SegmentCheck(BEGIN, silences=(span,)))

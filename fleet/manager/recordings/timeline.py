@@ -35,23 +35,27 @@ def on_one_clock(told: Iterable[tuple[str, Segment]]) -> list[tuple[str, Segment
 def _settled(several: Sequence[Segment]) -> list[Segment]:
     """Of one instance, in the order in which they were closed."""
     found: list[Segment] = []
-    late, following = timedelta(), None
+    late = timedelta()
+    following: Segment | None = None
     for one in reversed(several):
-        if following is not None and _goes_on(one, following):
-            step = following.begin - one.end
-            late = step + late if abs(step) > _STEPPED else late
-        else:
+        apart = _apart(one, following) if following is not None else None
+        if apart is None or following is None:
             late = timedelta()
+        else:
+            step = following.begin - one.begin - apart
+            late += step if abs(step) > _STEPPED else timedelta()
         found.append(_moved(one, late) if late else one)
         following = one
     return found
 
 
-def _goes_on(one: Segment, following: Segment) -> bool:
-    if one.start is None or following.start is None or following.number != one.number + 1:
-        return False
+def _apart(one: Segment, following: Segment) -> timedelta | None:
+    """From begin to begin by the clock inside both; None where that does not go on."""
+    if one.start is None or following.start is None:
+        return None
+    apart = following.start - one.start
     lasts = (one.end - one.begin).total_seconds()
-    return following.start > one.start and abs(following.start - one.start - lasts) < _JOINED
+    return timedelta(seconds=apart) if apart > 0 and abs(apart - lasts) < _JOINED else None
 
 
 def _moved(one: Segment, by: timedelta) -> Segment:
