@@ -37,8 +37,20 @@ def clip(colour: str, path: Path, seconds: int = 60) -> Path:
     """A picture of one colour and a tone at -20 dBFS."""
     picture = ("-f", "lavfi", "-i", f"color={colour}:size={WIDTH}x{HEIGHT}:rate=25")
     tone = ("-f", "lavfi", "-i", f"sine={TONES[colour]}:sample_rate=48000,volume=-2dB")
-    codecs = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac")
-    argv = [*QUIET, *picture, *tone, "-t", str(seconds), *codecs, "-ac", "2", str(path)]
+    codecs = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le")
+    argv = [
+        *QUIET,
+        *picture,
+        *tone,
+        "-t",
+        str(seconds),
+        *codecs,
+        "-c:a",
+        "pcm_s16le",
+        "-ac",
+        "2",
+        str(path),
+    ]
     subprocess.run(argv, check=True)
     return path
 

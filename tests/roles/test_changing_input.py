@@ -59,7 +59,7 @@ def reading(role: Ingest) -> dict[str, Any]:
 async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_a_recording(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
-    wide, square = clip(tmp_path / "w.ts", "1920x1080", 50), clip(tmp_path / "s.ts", "1024x768", 60)
+    wide, square = clip(tmp_path / "w.ts", "640x360", 50), clip(tmp_path / "s.ts", "400x300", 60)
     feed = f"udp://127.0.0.1:{free_port()}"
     source = {"type": "url", "url": feed}
     captured, recorded = make_host(role="ingest"), make_host()
@@ -83,16 +83,16 @@ async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_
     with sending(wide, to):
         await capture.start()
         await record.start()
-        await until(lambda: comes("1920x1080", 50), *roles, seconds=40)
+        await until(lambda: comes("640x360", 50), *roles, seconds=40)
         await until(pictured(50), *roles)
     with sending(square, to):
-        await until(lambda: comes("1024x768", 60), *roles, seconds=40)
+        await until(lambda: comes("400x300", 60), *roles, seconds=40)
         await until(pictured(50), *roles)
     await until(lambda: captured.noted[0] == "NoSignal", *roles)
     assert captured.registry.get_sample_value("fleet_ingest_picture_present") == 0
     await until(pictured(50), *roles)
     with sending(wide, to):
-        await until(lambda: comes("1920x1080", 50), *roles, seconds=40)
+        await until(lambda: comes("640x360", 50), *roles, seconds=40)
         await until(pictured(150), *roles)  # the decoder's last old picture comes out with the new
     await record.stop()
     await capture.stop()
@@ -186,7 +186,7 @@ async def test_every_picture_and_its_sound_stay_together_over_segments(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
     file, recorded = tmp_path / "film.mkv", make_host()
-    await asyncio.to_thread(film, file, 60)
+    await asyncio.to_thread(film, file, 45)
     source = {"type": "file", "path": str(file)}
     capture = ingest(make_host(role="ingest"), picture=source, sound=source)
     await capture.start()

@@ -29,13 +29,13 @@ NEAR = 6
 
 
 def colours(*encoder: str, filters: str = "", size: str = f"{WIDTH}x{HEIGHT}") -> list[str]:
-    """ffmpeg's arguments for a film of the bars."""
+    """ffmpeg's arguments for a film of the bars, which is shown again and again."""
     bars = ";".join(
         f"color=0x{r:02x}{g:02x}{b:02x}:size=80x180:rate=25,format=gbrp[{n}]"
         for n, (r, g, b) in enumerate(COLOURS)
     )
     joined = f"{bars};[0][1][2][3]hstack=4,scale={size.replace('x', ':')}:flags=neighbor{filters}"
-    return ["-filter_complex", joined, "-t", "30", *encoder]
+    return ["-filter_complex", joined, "-t", "4", *encoder]
 
 
 def h264(matrix: str, range_: str) -> list[str]:
@@ -135,7 +135,7 @@ async def test_a_picture_that_is_to_be_turned_is_turned(
 async def test_interlaced_anamorphic_pictures_leave_progressive_and_as_wide_as_they_are_seen(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
-    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "10")
+    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "5")
     fields = "tinterlace=interleave_bottom,setfield=bff,format=yuv420p,setsar=64/45"
     source = await made(tmp_path / "in.mov", [*moving, "-vf", fields, "-c:v", "dvvideo"])
     size = {"size": "1024x576", "video_bitrate": 4_000_000}
@@ -196,7 +196,7 @@ async def test_colours_are_recorded_as_they_came(
 async def test_interlaced_pictures_are_recorded_progressive_where_they_are_encoded(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
-    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "10")
+    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "5")
     fields = "tinterlace=interleave_bottom,setfield=bff,format=yuv420p,setsar=64/45"
     source = await made(tmp_path / "in.mov", [*moving, "-vf", fields, "-c:v", "dvvideo"])
     host = make_host()

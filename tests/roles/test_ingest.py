@@ -105,11 +105,12 @@ async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
     make_host: MakeHost, until: Until, tmp_path: Path, rate: str
 ) -> None:
     film = tmp_path / "film.mkv"
-    picture = ("-f", "lavfi", "-i", f"testsrc2=size=320x180:rate={rate}", "-t", "30")
+    picture = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={rate}", "-t", "20")
     argv = [*QUIET, *picture, "-c:v", "libx264", "-preset", "ultrafast", str(film)]
     await asyncio.to_thread(subprocess.run, argv, check=True)
     source = {"type": "file", "path": str(film)}
-    host, wanted = make_host(role="ingest"), settings(picture=source, sound=NONE, rate=rate)
+    host = make_host(role="ingest")
+    wanted = settings(picture=source, sound=NONE, rate=rate, size="160x90")
     async with running(host, wanted) as role:
         await until(lambda: (metric(host, "fleet_ffmpeg_frames_total") or 0) > 30, role)
         with reader(url(wanted), tmp_path / "a.ts", 4) as one:
@@ -146,7 +147,7 @@ async def test_pictures_that_are_repeated_because_none_came_are_said_and_counted
 ) -> None:
     film = tmp_path / "film.mkv"
     gaps = ("-vf", r"select=mod(n\,10)", "-fps_mode", "passthrough", "-enc_time_base", "1:25")
-    picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-t", "60", *gaps)
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "30", *gaps)
     argv = [*QUIET, *picture, "-c:v", "libx264", "-preset", "ultrafast", str(film)]
     await asyncio.to_thread(subprocess.run, argv, check=True)
     source = {"type": "file", "path": str(film)}
