@@ -6,13 +6,14 @@ outside talks silence is no alarm, and outside its hours nobody is sent anywhere
 here, and nobody else.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from attrs import frozen
+from attrs import define, frozen
 
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
 from fleet.manager.stations.state import BLANK, SLIDES, RoomUse, StationState, is_live
@@ -155,6 +156,21 @@ class Suspicion:
     dated: bool = True
 
 
+@define
+class Look:
+    """A moment at which is judged. `until`: to when, in Unix seconds, the same would be found."""
+
+    at: datetime
+    until: float = math.inf
+
+    def is_past(self, moment: float) -> bool:
+        """Whether a moment, in Unix seconds, is over; as long as it is not, that may change."""
+        if self.at.timestamp() > moment:
+            return True
+        self.until = min(self.until, moment)
+        return False
+
+
 def schedule_finding(place: str, trouble: str, since: datetime | None) -> HealthFinding:
     """That the schedule published at `place` cannot be used; talks go by the last good one."""
     text = "the schedule cannot be used, the last good one holds"
@@ -226,15 +242,15 @@ def sound_watched(stations: Iterable[tuple[str | None, Roles]]) -> bool | None:
     return watched if heard else None
 
 
-def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iterator[Suspicion]:
+def station_findings(station: StationState, use: RoomUse, look: Look) -> Iterator[Suspicion]:
     """What is wrong with a station, what does not matter now (`FINE`) included."""
     if station.maintenance:
         return
     status = station.status
     if station.credential_ends is not None:
-        left = (station.credential_ends - now).total_seconds()
-        if left < ENDS_SECONDS:
-            text = f"its credential {_ending(left)}"
+        ends = station.credential_ends
+        if look.is_past(ends.timestamp() - ENDS_SECONDS):
+            text = f"its credential {_ending((ends - look.at).total_seconds())}"
             level = HealthLevel.LOOK
             yield _of(station, FindingKind.CREDENTIAL, level, text, dated=False)
     away = HealthLevel.FINE
@@ -250,7 +266,7 @@ def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iter
             detail = "it said goodbye"
             yield _of(station, FindingKind.OFFLINE, level, "switched off", detail, since=since)
         case PresenceState.ONLINE:
-            yield from _online(station, use, now)
+            yield from _online(station, use, look)
         case _ if station.missing and station.captures and use.in_use:
             text = station.missing
             yield _of(station, FindingKind.MISSING, HealthLevel.LOOK, text, dated=False)
@@ -259,7 +275,7 @@ def station_findings(station: StationState, use: RoomUse, now: datetime) -> Iter
             yield _of(station, FindingKind.UNKNOWN, HealthLevel.UNKNOWN, text, dated=False)
 
 
-def _online(station: StationState, use: RoomUse, now: datetime) -> Iterator[Suspicion]:
+def _online(station: StationState, use: RoomUse, look: Look) -> Iterator[Suspicion]:
     status = station.status
     if status.conflict:
         text = "two boxes use its id"
@@ -278,7 +294,7 @@ def _online(station: StationState, use: RoomUse, now: datetime) -> Iterator[Susp
         yield _of(station, FindingKind.LAGGING, level, text, after=SLOW_SECONDS)
     for role in station.wanted:
         for name, one in station.instances(role):
-            yield from _instance(station, use, role, name, one, now)
+            yield from _instance(station, use, role, name, one, look)
     yield from _machine(station, use)
 
 
@@ -288,7 +304,7 @@ def _instance(
     role: str,
     name: str,
     one: InstanceStatus,
-    now: datetime,
+    look: Look,
 ) -> Iterator[Suspicion]:
     instance = f"{role}/{name}"
 
@@ -323,7 +339,7 @@ def _instance(
                 if role == "sync":  # a link that is cut goes on by itself
                     kind, text, after = FindingKind.COPIES, f"copies: {text}", _MACHINE_SECONDS
                 yield of(kind, noted(kind, station.shows_slides(role, name), use), text, after)
-            yield from _figures(station, use, role, name, one, now)
+            yield from _figures(station, use, role, name, one, look)
         case State.STARTING | State.STOPPING:
             yield of(kind, level, f"{instance} is {one.state}", SLOW_SECONDS)
         case State.STOPPED if station.status.problems:
@@ -386,7 +402,7 @@ def _figures(
     role: str,
     name: str,
     one: InstanceStatus,
-    now: datetime,
+    look: Look,
 ) -> Iterator[Suspicion]:
     """What a running instance does not say, but its figures do."""
     readings, instance = station.readings, f"{role}/{name}"
@@ -396,7 +412,7 @@ def _figures(
     def silent(gauge: str, seconds: float) -> datetime | None:
         """Since when, where it is for longer than it may be."""
         moment = readings.moment(gauge, role, name)
-        if moment is None or now.timestamp() - moment <= seconds:
+        if moment is None or not look.is_past(moment + seconds):
             return None
         return datetime.fromtimestamp(moment, UTC)
 
@@ -424,8 +440,8 @@ def _figures(
                 return
             verified = readings.moment("fleet_sync_last_verified_timestamp_seconds", role, name)
             last = max(oldest.timestamp(), verified or 0.0)
-            level = use.in_hours if now.timestamp() - last > NO_COPY_SECONDS else HealthLevel.LOOK
-            text = f"copies {(now - oldest).total_seconds() / 60:.0f} min behind"
+            level = use.in_hours if look.is_past(last + NO_COPY_SECONDS) else HealthLevel.LOOK
+            text = f"copies {(look.at - oldest).total_seconds() / 60:.0f} min behind"
             detail = (
                 one.message or f"what waits: fleet call {station.name} sync list verified=false"
             )

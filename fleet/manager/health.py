@@ -17,6 +17,7 @@ from fleet.manager.findings import (
     LOW_LUFS,
     QUIET_LUFS,
     FindingKind,
+    Look,
     Suspicion,
     is_older,
     noted,
@@ -54,7 +55,7 @@ class Judge:
 
     def station(self, station: StationState, use: RoomUse, now: datetime) -> list[HealthFinding]:
         """What is wrong with a station, the worst first."""
-        return self._lasting(station_findings(station, use, now), now)
+        return self._lasting(station_findings(station, use, Look(now)), now)
 
     def room(
         self, room: str, stations: Sequence[StationState], use: RoomUse, now: datetime
@@ -77,6 +78,15 @@ class Judge:
             if (now - since).total_seconds() >= one.after:
                 found.append(evolve(one.finding, since=since if one.dated else None))
         return sorted(found, key=severity)
+
+
+def calm_until(station: StationState, use: RoomUse, now: datetime) -> float | None:
+    """To when, in Unix seconds, nothing is wrong with a station if it says nothing else.
+
+    None where something is suspected.
+    """
+    look = Look(now)
+    return look.until if next(station_findings(station, use, look), None) is None else None
 
 
 def _key(finding: HealthFinding) -> FindingKey:

@@ -4,16 +4,18 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 
 from fleet.manager.conference.hours import Override
 from fleet.manager.health import (
     NEVER,
     NOT_AGAIN,
     Judge,
+    calm_until,
     is_well,
     rejections,
     running_revision,
@@ -45,6 +47,8 @@ _CLOCK_OFF: Final = 1.0
 _NOT_OFF: Final = timedelta(0)
 _MOST_BYTES: Final = 2.0**63
 """A figure above is nonsense."""
+_WANTED: Final = attrgetter(*(one.name for one in fields(Entry)))
+_HEARD: Final = attrgetter(*(it.name for it in fields(HeardStation) if it.name[0] != "_"))
 _BREATH: Final = 100
 """Stations after which others get their turn."""
 
@@ -74,6 +78,16 @@ class Overview:
     """By room: those of the room as a whole."""
 
 
+@frozen
+class _Calm:
+    """A station with which nothing is wrong, `of` what was heard and wanted of it, `until` then."""
+
+    station: StationState
+    of: tuple[object, ...]
+    until: float
+    """In Unix seconds."""
+
+
 class FleetReport:
     """Reads ledger, inventory and figures; its judge remembers when each finding began."""
 
@@ -86,6 +100,9 @@ class FleetReport:
         self._inventory = inventory
         self._figures = figures
         self._judge = Judge()
+        self._calm: dict[str, _Calm] = {}
+        """By id: judged anew once something of it changes, or it is due."""
+        self._uses: dict[str, RoomUse] = {}
         self._looking = asyncio.Lock()
         self._offset = time.time() - time.monotonic()
 
@@ -120,6 +137,7 @@ class FleetReport:
         async with self._looking:
             now = self.now()
             uses = {name: self._use(name, now) for name in self._ledger.rooms.rooms}
+            calm: dict[str, _Calm] = {}
             found: list[StationState] = []
             in_room: dict[str, list[StationState]] = {}
             for number, id_ in enumerate(stations(self._ledger, self._inventory)):
@@ -128,7 +146,11 @@ class FleetReport:
                 room = self._ledger[id_].facts.room or ""
                 if room not in uses:
                     uses[room] = self._use(room, now)
-                one = self._judged(self._state(id_, now), uses[room], now)
+                still = self._still_calm(id_, uses[room], now)
+                if still is None:
+                    one = self._judged(self._state(id_, now), uses[room], now)
+                else:
+                    calm[id_], one = still, still.station
                 found.append(one)
                 in_room.setdefault(room, []).append(one)
             findings = {
@@ -136,6 +158,7 @@ class FleetReport:
                 for room, use in uses.items()
             }
             self._judge.looked()
+            self._calm, self._uses = calm, uses
         found.sort(key=_by_name)
         return Overview(now, tuple(found), uses, findings)
 
@@ -163,6 +186,11 @@ class FleetReport:
         )
 
     def _use(self, room: str, now: datetime) -> RoomUse:
+        """What happens there; the same object as at the last look, where it is the same."""
+        use, before = self._used(room, now), self._uses.get(room)
+        return before if before == use else use
+
+    def _used(self, room: str, now: datetime) -> RoomUse:
         if not room:
             return RoomUse(in_use=True, talk=False)
         rooms, at = self._ledger.rooms, now.astimezone(UTC)
@@ -172,6 +200,28 @@ class FleetReport:
         private = talks is not None and talks.private is not None
         blank = private and rooms.source is not None and rooms.source.blank_optouts
         return RoomUse(talk or rooms.in_use(room, at), talk, talks, unscheduled, blank)
+
+    def _still_calm(self, id_: str, use: RoomUse, now: datetime) -> _Calm | None:
+        """The station, where nothing is wrong with it; not judged again before it has to be."""
+        entry, heard = self._ledger[id_], self._inventory.get(id_)
+        if heard is None or heard.state is not PresenceState.ONLINE:
+            return None
+        if id_ in self._ledger.stops or (heard.status is not None and heard.status.stops):
+            return None
+        latest = self._figures.latest(id_, time.monotonic())
+        working = self._ledger.rooms.maintenance(id_, entry.facts.room, now.astimezone(UTC))
+        credential = self._ledger.credentials.get(id_)
+        around = (self._inventory.connected, working, credential, use, now.tzinfo, self._offset)
+        # All that `_state` is made of, but for the time.
+        of = (*_WANTED(entry), *_HEARD(heard), latest and latest[0], *around)
+        before = self._calm.get(id_)
+        if before is not None and now.timestamp() <= before.until and before.of == of:
+            return before
+        if any(one.rises for one in heard.instances.values()):
+            return None  # that wears off with time
+        one = self._state(id_, now)
+        until = calm_until(one, use, now)
+        return None if until is None else _Calm(one, of, until)
 
     def _judged(self, one: StationState, use: RoomUse, now: datetime) -> StationState:
         findings = tuple(self._judge.station(one, use, now))

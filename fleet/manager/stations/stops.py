@@ -19,6 +19,10 @@ class Stops:
         """The stations of which something was ever stopped: they have to be told what is now."""
         return iter(self._of)
 
+    def __contains__(self, station: str) -> bool:
+        """Whether anything of a station was ever stopped."""
+        return station in self._of
+
     def take_all(self, stops: Iterable[tuple[str, StopByHand]]) -> None:
         """(station, stop) of all there are; the others are forgotten."""
         self._of = {}
