@@ -157,7 +157,7 @@ class Suspicion:
 
 
 @define
-class Look:
+class Judgement:
     """A moment at which is judged. `until`: to when, in Unix seconds, the same would be found."""
 
     at: datetime
@@ -242,15 +242,15 @@ def sound_watched(stations: Iterable[tuple[str | None, Roles]]) -> bool | None:
     return watched if heard else None
 
 
-def station_findings(station: StationState, use: RoomUse, look: Look) -> Iterator[Suspicion]:
+def station_findings(station: StationState, use: RoomUse, judged: Judgement) -> Iterator[Suspicion]:
     """What is wrong with a station, what does not matter now (`FINE`) included."""
     if station.maintenance:
         return
     status = station.status
     if station.credential_ends is not None:
         ends = station.credential_ends
-        if look.is_past(ends.timestamp() - ENDS_SECONDS):
-            text = f"its credential {_ending((ends - look.at).total_seconds())}"
+        if judged.is_past(ends.timestamp() - ENDS_SECONDS):
+            text = f"its credential {_ending((ends - judged.at).total_seconds())}"
             level = HealthLevel.LOOK
             yield _of(station, FindingKind.CREDENTIAL, level, text, dated=False)
     away = HealthLevel.FINE
@@ -266,7 +266,7 @@ def station_findings(station: StationState, use: RoomUse, look: Look) -> Iterato
             detail = "it said goodbye"
             yield _of(station, FindingKind.OFFLINE, level, "switched off", detail, since=since)
         case PresenceState.ONLINE:
-            yield from _online(station, use, look)
+            yield from _online(station, use, judged)
         case _ if station.missing and station.captures and use.in_use:
             text = station.missing
             yield _of(station, FindingKind.MISSING, HealthLevel.LOOK, text, dated=False)
@@ -275,7 +275,7 @@ def station_findings(station: StationState, use: RoomUse, look: Look) -> Iterato
             yield _of(station, FindingKind.UNKNOWN, HealthLevel.UNKNOWN, text, dated=False)
 
 
-def _online(station: StationState, use: RoomUse, look: Look) -> Iterator[Suspicion]:
+def _online(station: StationState, use: RoomUse, judged: Judgement) -> Iterator[Suspicion]:
     status = station.status
     if status.conflict:
         text = "two boxes use its id"
@@ -294,7 +294,7 @@ def _online(station: StationState, use: RoomUse, look: Look) -> Iterator[Suspici
         yield _of(station, FindingKind.LAGGING, level, text, after=SLOW_SECONDS)
     for role in station.wanted:
         for name, one in station.instances(role):
-            yield from _instance(station, use, role, name, one, look)
+            yield from _instance(station, use, role, name, one, judged)
     yield from _machine(station, use)
 
 
@@ -304,7 +304,7 @@ def _instance(
     role: str,
     name: str,
     one: InstanceStatus,
-    look: Look,
+    judged: Judgement,
 ) -> Iterator[Suspicion]:
     instance = f"{role}/{name}"
 
@@ -339,7 +339,7 @@ def _instance(
                 if role == "sync":  # a link that is cut goes on by itself
                     kind, text, after = FindingKind.COPIES, f"copies: {text}", _MACHINE_SECONDS
                 yield of(kind, noted(kind, station.shows_slides(role, name), use), text, after)
-            yield from _figures(station, use, role, name, one, look)
+            yield from _figures(station, use, role, name, one, judged)
         case State.STARTING | State.STOPPING:
             yield of(kind, level, f"{instance} is {one.state}", SLOW_SECONDS)
         case State.STOPPED if station.status.problems:
@@ -402,7 +402,7 @@ def _figures(
     role: str,
     name: str,
     one: InstanceStatus,
-    look: Look,
+    judged: Judgement,
 ) -> Iterator[Suspicion]:
     """What a running instance does not say, but its figures do."""
     readings, instance = station.readings, f"{role}/{name}"
@@ -412,7 +412,7 @@ def _figures(
     def silent(gauge: str, seconds: float) -> datetime | None:
         """Since when, where it is for longer than it may be."""
         moment = readings.moment(gauge, role, name)
-        if moment is None or not look.is_past(moment + seconds):
+        if moment is None or not judged.is_past(moment + seconds):
             return None
         return datetime.fromtimestamp(moment, UTC)
 
@@ -440,8 +440,8 @@ def _figures(
                 return
             verified = readings.moment("fleet_sync_last_verified_timestamp_seconds", role, name)
             last = max(oldest.timestamp(), verified or 0.0)
-            level = use.in_hours if look.is_past(last + NO_COPY_SECONDS) else HealthLevel.LOOK
-            text = f"copies {(look.at - oldest).total_seconds() / 60:.0f} min behind"
+            level = use.in_hours if judged.is_past(last + NO_COPY_SECONDS) else HealthLevel.LOOK
+            text = f"copies {(judged.at - oldest).total_seconds() / 60:.0f} min behind"
             detail = (
                 one.message or f"what waits: fleet call {station.name} sync list verified=false"
             )

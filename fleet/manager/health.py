@@ -17,7 +17,7 @@ from fleet.manager.findings import (
     LOW_LUFS,
     QUIET_LUFS,
     FindingKind,
-    Look,
+    Judgement,
     Suspicion,
     is_older,
     noted,
@@ -55,7 +55,7 @@ class Judge:
 
     def station(self, station: StationState, use: RoomUse, now: datetime) -> list[HealthFinding]:
         """What is wrong with a station, the worst first."""
-        return self._lasting(station_findings(station, use, Look(now)), now)
+        return self._lasting(station_findings(station, use, Judgement(now)), now)
 
     def room(
         self, room: str, stations: Sequence[StationState], use: RoomUse, now: datetime
@@ -85,8 +85,8 @@ def calm_until(station: StationState, use: RoomUse, now: datetime) -> float | No
 
     None where something is suspected.
     """
-    look = Look(now)
-    return look.until if next(station_findings(station, use, look), None) is None else None
+    judged = Judgement(now)
+    return judged.until if next(station_findings(station, use, judged), None) is None else None
 
 
 def _key(finding: HealthFinding) -> FindingKey:

@@ -8,7 +8,7 @@ from attrs import evolve
 from fleet.manager.findings import (
     ENDS_SECONDS,
     FindingKind,
-    Look,
+    Judgement,
     certificate_finding,
     station_findings,
     waiting_finding,
@@ -29,7 +29,7 @@ FACTS = StationFacts(
 @pytest.mark.parametrize(("ends", "told"), [(SOON, 1), (LATER, 0)])
 def test_what_ends_within_14_days_is_told(ends: datetime, told: int) -> None:
     one = evolve(station("hall1-cam"), credential_ends=ends)
-    found = [s.finding for s in station_findings(one, RoomUse(True, False), Look(NOW))]
+    found = [s.finding for s in station_findings(one, RoomUse(True, False), Judgement(NOW))]
     about = [one for one in found if one.kind == FindingKind.CREDENTIAL]
     assert len(about) == told
     assert [one.command for one in about] == ["fleet rotate hall1-cam"][:told]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager import findings
-from fleet.manager.findings import FindingKind, Look, room_findings, station_findings
+from fleet.manager.findings import FindingKind, Judgement, room_findings, station_findings
 from fleet.manager.health import Judge, lost_at_once, severity, stand
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS, InstanceMemory, first
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
@@ -83,7 +83,7 @@ def seen(
 
 def find(station: StationState, use: RoomUse, at: datetime = AT) -> list[HealthFinding]:
     """All that matters now, the worst first, whether it has lasted or not."""
-    found = (one.finding for one in station_findings(station, use, Look(at)))
+    found = (one.finding for one in station_findings(station, use, Judgement(at)))
     return sorted((one for one in found if one.level is not HealthLevel.FINE), key=severity)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve
 
-from fleet.manager.findings import Look, station_findings
+from fleet.manager.findings import Judgement, station_findings
 from fleet.manager.health import stand
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
 from fleet.manager.stations.stops import Stops, to_run
@@ -52,11 +52,11 @@ def test_a_station_with_something_stopped_is_in_sync_and_nothing_is_wrong_with_i
     assert to_run(RECORDS, roles) == {"record": {"other": {}}}
     status = StationStatus("b", "cam", "hall1", PresenceState.ONLINE, 2, 2, True, (), roles)
     state = StationState(status, None, None, to_run(RECORDS, roles), Readings.none())
-    assert list(station_findings(state, BUSY, Look(AT))) == []
+    assert list(station_findings(state, BUSY, Judgement(AT))) == []
     # An agent that stopped for any other reason is an alarm, as ever.
     other = {"record": {"main": evolve(HELD, reason=None), "other": runs}}
     state = evolve(state, status=evolve(status, roles=other), wanted=to_run(RECORDS, other))
-    assert [one.finding.text for one in station_findings(state, BUSY, Look(AT))] == [
+    assert [one.finding.text for one in station_findings(state, BUSY, Judgement(AT))] == [
         "record/main does not run"
     ]
 
