@@ -55,6 +55,14 @@ class ToldCommand(TyperCommand):
     done.
     """
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed; of what is wrong with it Typer says also what Pydantic calls it."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the line that begins with Usage: braces are for a choice alone."""
         pieces = super().collect_usage_pieces(ctx)

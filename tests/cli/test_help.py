@@ -86,6 +86,13 @@ def test_help_waits_for_no_import() -> None:
     assert [name for name in HEAVY if f"'{name}'" in found.stderr] == []
 
 
+def test_a_word_that_is_none_of_a_choice_is_told_in_our_words() -> None:
+    found = CliRunner().invoke(fleet, ["mark", "hall1", "begin"])
+    assert found.stderr.splitlines()[-1] == (
+        "Error: Invalid value for 'start|end|cut': 'begin' is not one of 'start', 'end', 'cut'."
+    )
+
+
 def test_help_shows_neither_types_nor_formulas() -> None:
     for name in COMMANDS:
         text = said("fleet", name, "--help")

@@ -162,6 +162,7 @@ async def test_a_room_or_station_nobody_knows_is_refused(
     for operation, arguments, expected in (
         ("talk", {"room": "hall2", "talk": "on"}, "no room 'hall2' (did you mean 'hall1'?)"),
         ("maintenance", {"target": "x", "on": True}, "no room or station 'x'"),
+        ("maintenance", {"target": "hall1-cm", "on": True}, "(did you mean 'hall1-cam'?)"),
         ("maintenance", {"target": "hall1", "on": True, "seconds": -1}, "/seconds"),
         ("talk", {"room": "hall1", "talk": "maybe"}, "/talk"),
     ):

@@ -58,6 +58,8 @@ def _found(
     """
     talks = list(talks)
     found = [(room, one) for room, one in talks if text in _names(one)]
+    if not talks:
+        raise InvalidArguments("no talk is known there: fleet schedule says where they come from")
     if not found:
         known = {name for _, one in talks for name in _names(one) if name}
         hint = close_match(text, sorted(known)) or "; fleet schedule --json has them all"

@@ -25,6 +25,7 @@ from fleet.operations import (
     TalkArguments,
     TalkReceipt,
 )
+from fleet.strict import close_match
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,11 @@ async def maintenance(desk: Desk, caller: str, asked: MaintenanceArguments) -> S
         try:
             kind, name = "station", desk.find(asked.target)
         except InvalidArguments:
+            known = {*desk.rooms(), *(desk.name(id_) for id_ in desk.ledger)}
+            hint = close_match(asked.target, sorted(known))
             raise InvalidArguments(
-                f"there is no room or station {asked.target!r}; fleet status shows all there are"
+                f"there is no room or station {asked.target!r}"
+                f"{hint or '; fleet status shows all there are'}"
             ) from None
     said = _said(kind, name, "on", caller, asked.seconds) if asked.on else None
     shown = name if kind == "room" else desk.name(name)
