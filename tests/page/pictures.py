@@ -9,7 +9,7 @@ import asyncio
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -76,16 +76,21 @@ def drawn(directory: Path) -> dict[str, bytes]:
     return made
 
 
-async def nobody(_: web.Request) -> web.Response:
-    """Who looks: the played fleet knows no people."""
-    return web.json_response({"name": None, "pictures": True})
+Who = Mapping[str, object]
+NOBODY: Final[Who] = {"name": None, "pictures": True}
+"""Who looks: the played fleet knows no people."""
+OPERATOR: Final[Who] = {"name": "olaf", "rights": "operator", "pictures": True}
 
 
 @asynccontextmanager
-async def served(play: Play, day: PlayedDay | None = None) -> AsyncIterator[str]:
-    """Where the page shows what is played."""
+async def served(play: Play, day: PlayedDay | None = None, who: Who = NOBODY) -> AsyncIterator[str]:
+    """Where the page shows what is played, to this person."""
+
+    async def meet(_: web.Request) -> web.Response:
+        return web.json_response(who)
+
     app = web.Application()
-    app.router.add_get("/who", nobody)
+    app.router.add_get("/who", meet)
     Page(play, TalksPage(day or PlayedDay({}))).add_to(app)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
@@ -112,6 +117,11 @@ async def draw(only: str, directory: Path, to: Path) -> None:
                             theme = "light" if state == "good" and count == 5 else "dark"
                             path = to / f"{name}.webp"
                             await asyncio.to_thread(shoot, browser, url, SIZES[size], theme, path)
+        async with served(Play(5, True, pictures), who=OPERATOR) as url:
+            for size in TALKS:
+                if only in (name := f"page-desk-{size}"):
+                    path = to / f"{name}.webp"
+                    await asyncio.to_thread(shoot_desk, browser, url, SIZES[size], path)
         for count in (5, 15):
             async with served(Play(0, False, {}), PlayedDay(halls(count))) as url:
                 for name, size, query in (
@@ -126,6 +136,16 @@ async def draw(only: str, directory: Path, to: Path) -> None:
                         )
     finally:
         await asyncio.to_thread(browser.close)
+
+
+def shoot_desk(browser: Browser, url: str, size: tuple[int, int], path: Path) -> None:
+    """Draw the desk of a room with a mixer."""
+    browser.look_as(size, "light", motion=False)
+    show(browser, url)
+    act = "document.querySelector('[data-room=room2] .act')"
+    wait(browser, f"return !{act}.hidden")
+    browser.run(f"{act}.click()")
+    save(browser, path)
 
 
 def shoot_talks(browser: Browser, url: str, size: tuple[int, int], path: Path) -> None:

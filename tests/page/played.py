@@ -16,7 +16,12 @@ from fleet.manager.health import Judge
 from fleet.manager.stations.state import Readings, RoomUse, StationState
 from fleet.manager.stations.thumbnails import Thumbnail
 from fleet.manager.web.page.cards import Board, RoomView, board
-from fleet.manager.web.page.controls import MixerControl, RoomControls, SourceControl
+from fleet.manager.web.page.controls import (
+    MixerControl,
+    RoomControls,
+    SourceControl,
+    controls,
+)
 from fleet.manager.web.page.look import Look
 from fleet.model import Family, PresenceState, Problem, Roles, Sample, State, Telemetry
 from fleet.operations import InstanceReport, Receipt, StationStatus, Verdict
@@ -205,7 +210,7 @@ class Play(Look):
             found = tuple(self._judge.room(name, judged, use, now))
             until = now.replace(hour=12, minute=15 * (number % 3)) if use.talk else None
             told = tuple(self._receipts(name, number, now))
-            by_hand = self._by_hand(number)
+            by_hand = self._by_hand(number, controls(judged, {}, {}, {}, now))
             rooms[name] = RoomView(self._title(number), use, found, until, told, by_hand)
             stations += judged
             for one, picture in own:
@@ -222,16 +227,17 @@ class Play(Look):
         found = self._shown.get(station, {}).get((role, instance))
         return found.jpeg if found else None
 
-    def _by_hand(self, number: int) -> RoomControls:
+    def _by_hand(self, number: int, known: RoomControls) -> RoomControls:
         """What people did there: something in each of some rooms, all of it in some."""
-        said = f"room{number + 1}-mix stream/main stopped by ann until Sun 12:30 CET"
+        mix = f"room{number + 1}-mix"
+        said = f"{mix} stream/main stopped by ann until Sun 12:30 CET"
         mixers: tuple[MixerControl, ...] = ()
         if number % 3 == 1:
             sources = SourceControl("cam", True), SourceControl("slides", True)
-            where = f"room{number + 1}-mix", "main"
-            shown = (*where, number % 2 == 0, "side_by_side", "slides", "cam", "cam", sources)
+            shown = (mix, "main", number % 2 == 0, "side_by_side", "slides", "cam", "cam", sources)
             mixers = (MixerControl(*shown, "olaf, 11:31 CET"),)
-        return RoomControls(
+        return evolve(
+            known,
             seen_to="vera, until Sun 12:10 CET" if number % 4 == 1 else None,
             mixers=mixers,
             stopped=(f"{said}: the speaker asked for it, and the next one too",) * (number % 3),
