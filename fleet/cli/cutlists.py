@@ -22,8 +22,8 @@ _JOINED: Final = 1.0
 _FILTERS: Final = (
     "-vf select=concatdec_select -af aselect=concatdec_select,aresample=async=1:min_hard_comp=0.01"
 )
-_RATES: Final = (24, 25, 30, 50, 60)
-_RATE: Final = 25
+_RATES: Final = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+_RATE: Final = 25.0
 """Where nothing tells it."""
 
 
@@ -136,14 +136,15 @@ def edl(found: CutList) -> Iterator[str]:
             number += 1
             begin, end = (round(at * rate) for at in (one.in_point, one.out_point))
             into, clock = clock, clock + end - begin
-            times = " ".join(_timecode(at, rate) for at in (begin, end, into, clock))
+            times = " ".join(_timecode(at, round(rate)) for at in (begin, end, into, clock))
             yield ""
             yield f"{number:03d}  AX       AA/V  C        {times}"
             yield f"* FROM CLIP NAME: {PurePath(one.file).name}"
             yield f"* SOURCE FILE: {one.file}"
 
 
-def _rate(found: CutList) -> int:
+def _rate(found: CutList) -> float:
+    """Pictures a second; of 29.97 the time codes count 30, and drop none."""
     rates = [one.rate for piece in found.pieces for one in piece.files if one.rate]
     if not rates:
         return _RATE

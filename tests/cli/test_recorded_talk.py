@@ -29,7 +29,8 @@ async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
     place = tmp_path / "schedule.json"
     place.write_bytes(published({"hall1": [event(1, now - timedelta(minutes=1), title="Opening")]}))
     programs.manager(broker)
-    programs.agent(broker, "cam1")
+    copies = tmp_path / "copies"
+    programs.agent(broker, "cam1", f'recordings = "{copies / "hall1"}"\n')
     await apply(stranger, FILE.format(place=place))
     async with asyncio.timeout(60):
         while True:
@@ -47,3 +48,15 @@ async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
         "nothing was recorded yet",
         "the next file is missing",
     ]
+
+    said = await fleet("cutlist", "guid-1", "--format", "ffconcat", "--directory", copies)
+    assert said.code == 3
+    assert "are not in record/main of hall1-cam" in said.err
+    (written,) = await asyncio.to_thread(lambda: list(copies.glob("*.ffconcat")))
+    take = ("-f", "concat", "-safe", "0", "-i", str(written), "-c", "copy", "-f", "framecrc", "-")
+    ffmpeg = await asyncio.create_subprocess_exec(
+        *("ffmpeg", "-v", "error", *take), stdout=asyncio.subprocess.PIPE
+    )
+    packets, _ = await ffmpeg.communicate()
+    assert ffmpeg.returncode == 0
+    assert packets.count(b"\n0,") >= 20
