@@ -12,7 +12,17 @@ from fleet.manager.conference.hours import Override
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Outcome, Phase, Rollout, RolloutTarget
 from fleet.manager.rollouts.revisions import issue
-from fleet.manager.store import AppliedFile, BadStore, Issue, ManagerStore, Writing
+from fleet.manager.store import (
+    AppliedFile,
+    BadStore,
+    Deed,
+    Issue,
+    KeptPerson,
+    KeptSignIn,
+    ManagerStore,
+    PeopleChange,
+    Writing,
+)
 from fleet.manager.store.ledger import Ledger
 from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
 from fleet.wire import decode
@@ -143,6 +153,27 @@ async def test_the_ledger_is_in_step_with_its_store(place: Place) -> None:
     assert {station: again[station] for station in again} == before
     assert again["cam1"].answered
     assert again["nobody"].config is None
+    await again.close()
+
+
+async def test_people_and_who_is_signed_in_are_as_they_were_left(place: Place) -> None:
+    ledger = await Ledger.open(place.open)
+    ann = KeptPerson("ann", "admin", "scrypt$1", AT, "ann")
+    bob = KeptPerson("bob", "room:hall1", None, AT, "ann")
+    deeds = [Deed(AT, "user", "ann", "bob is room:hall1")]
+    await ledger.change_people(PeopleChange([ann, bob], [], [], deeds))
+    for token, name in (("a", "ann"), ("b", "bob"), ("c", "bob")):
+        await ledger.sign_in(KeptSignIn(token * 64, name, AT), [])
+    await ledger.sign_out("c" * 64)
+    await ledger.change_people(PeopleChange([evolve(ann, rights="viewer")], ["bob"], ["bob"], []))
+    then = (ledger.people, ledger.signed_in)
+    await ledger.close()
+    again = await Ledger.open(place.open)
+    assert (again.people, again.signed_in) == then
+    assert list(again.people.values()) == [evolve(ann, rights="viewer")]
+    assert set(again.signed_in) == {"a" * 64}
+    (told,) = await again.past(None, 10)
+    assert (told.kind, told.by, told.text) == ("user", "ann", "bob is room:hall1")
     await again.close()
 
 
