@@ -41,12 +41,12 @@ def fold(stations: Sequence[StationStatus]) -> FoldedStatus:
 
 
 def fold_well(folded: FoldedStatus) -> FoldedStatus:
-    """Fold also all that are well."""
-    well = [one for one in folded.stations if one.well]
+    """Fold also all that are well, but where somebody has stopped something."""
+    well = [one for one in folded.stations if one.well and not one.stops]
     if len(well) < 2:
         return folded
-    ill = tuple(one for one in folded.stations if not one.well)
-    return FoldedStatus(ill, (*folded.lines, f"{len(well)} stations are well: {_named(well)}"))
+    rest = tuple(one for one in folded.stations if one not in well)
+    return FoldedStatus(rest, (*folded.lines, f"{len(well)} stations are well: {_named(well)}"))
 
 
 def fold_rooms(found: StatusResult, most: int) -> tuple[str, ...]:

@@ -330,7 +330,9 @@ def summary(stations: Sequence[StationStatus]) -> str:
     """One sentence on how many need somebody."""
     ill = sum(not station.well for station in stations)
     count = counted(len(stations), "station")
-    return f"{count}, {ill} not well" if ill else f"{count}, all well"
+    stops = sum(len(station.stops) for station in stations)
+    stopped = f", {counted(stops, 'instance')} stopped by hand" if stops else ""
+    return f"{count}, {ill} not well{stopped}" if ill else f"{count}, all well{stopped}"
 
 
 def ending(said: SaidResult) -> str:

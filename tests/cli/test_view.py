@@ -8,7 +8,7 @@ from attrs import evolve
 from rich.console import Console
 
 from fleet.cli import folding, view
-from fleet.model import PresenceState, State
+from fleet.model import PresenceState, State, StopByHand
 from fleet.operations import HealthFinding, HealthLevel, InstanceReport, StationStatus, StatusResult
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
@@ -78,6 +78,11 @@ def test_where_there_is_no_place_what_is_well_is_one_line() -> None:
     folded = folding.fold_well(folding.FoldedStatus((ill, *well)))
     assert folded.stations == (ill,)
     assert folded.lines[0].startswith("30 stations are well: hall0-cam,")
+    by_hand = StopByHand("record", "main", "ann", None, AT, None)
+    stopped = evolve(well[0], stops=(by_hand,))
+    folded = folding.fold_well(folding.FoldedStatus((stopped, *well[1:])))
+    assert folded.stations == (stopped,), "who looks is told what somebody stopped"
+    assert view.summary([stopped, well[1]]) == "2 stations, all well, 1 instance stopped by hand"
     found = StatusResult(True, (ill, *well), AT)
     assert len(folding.fold_rooms(found, 31)) == 31
     first, second = folding.fold_rooms(found, 6)
