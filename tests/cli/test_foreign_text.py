@@ -10,6 +10,7 @@ import pytest
 
 from fleet import notify
 from fleet.cli import terminal
+from fleet.cli.names import fitting
 from fleet.model import printable
 from tests.cli.conftest import Fleet
 from tests.manager.station import PretendStation, apply
@@ -31,8 +32,12 @@ def test_only_one_place_prints_what_the_commands_say() -> None:
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         ]
-        allowed = {"terminal.py", "app.py", "view.py", "status.py", "watch.py"}
+        allowed = {"terminal.py", "app.py", "view.py", "status.py", "watch.py", "tab.py"}
         assert "print" not in calls or path.name in allowed, path
+
+
+def test_the_tab_key_offers_no_name_that_steers_a_terminal() -> None:
+    assert fitting({"hall1", f"hall1{STEERS}", "hall2\nrm -rf", None}, "hall") == ["hall1"]
 
 
 def test_json_is_the_same_to_a_reader_and_nothing_to_a_terminal(
