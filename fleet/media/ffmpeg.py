@@ -85,7 +85,7 @@ class FfmpegRole(ChildRole[S]):
         What may be copied is copied first: only the output tells whether it fits, and many a
         source does not bear being looked at before.
         """
-        deadline = time.monotonic() + self.start_seconds
+        begun = time.monotonic()
         while not self._started:
             try:
                 await self.begin()
@@ -95,13 +95,20 @@ class FfmpegRole(ChildRole[S]):
                 self._started = not unfit
             except Failed as failure:
                 unfit = self.otherwise(failure)
-                again = self.encoded and failure.reason.endswith("Unreachable")
-                if unfit is None and not (again and time.monotonic() < deadline):
+                waited = time.monotonic() - begun
+                again = failure.reason.endswith("Unreachable") and (
+                    (self.encoded and waited < self.start_seconds) or self.not_yet(waited)
+                )
+                if unfit is None and not again:
                     raise
                 await asyncio.sleep(_AGAIN_SECONDS)  # some serve one at a time, and begin anew
             self.encoded |= unfit or frozenset()
             if unfit:
                 await self.stop()
+
+    def not_yet(self, waited: float) -> bool:  # noqa: ARG002 (as others have it)
+        """Whether what it reads, which is not there after so many seconds, is about to be."""
+        return False
 
     def otherwise(self, failure: Failed) -> frozenset[str] | None:
         """What to encode instead of a copy that failed; None if nothing else is to be tried."""

@@ -50,6 +50,8 @@ _AHEAD = "queue max-size-buffers={max} max-size-bytes=0 max-size-time=0"
 """What is decoded while the one before waits for its time."""
 _QUEUED = "max-size-time=10000000000 max-size-bytes=33554432 max-size-buffers=1048576"
 """As `programs.capture` has it."""
+_BLOCK = "output-buffer-duration-fraction=16/375"
+"""Sound leaves a mixer in blocks of 2048 at 48 kHz: two of AAC's, and few to be waited for."""
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
     # No parser: it takes the frame after the first for a key frame, and both repeat their headers
@@ -165,21 +167,19 @@ def _language(code: str | None) -> str:
 
 def _always(picture: tuple[str, str] | None, sounds: Sequence[tuple[str, str]]) -> list[str]:
     """What comes, or black and silence, by way of what the last of each names, to `mux`."""
-    wait = f"latency={WAIT} ignore-inactive-pads=true"
+    wait = f"latency={WAIT} ignore-inactive-pads=true force-live=true"
     parts = []
     if picture:
         caps, then = picture
         parts += [
-            f"compositor name=pictures background=black {wait} ! {caps} ! {then} ! queue ! mux.",
-            f"videotestsrc is-live=true pattern=black ! {caps} ! pictures.sink_0",
-            f"appsrc name=picture {_FEED} caps={caps} ! pictures.sink_1",
+            f"compositor name=pictures background=black {wait} ! {caps} ! {then} ! mux.",
+            f"appsrc name=picture {_FEED} caps={caps} ! pictures.sink_0",
         ]
     for number, (caps, then) in enumerate(sounds):
         name = sink(number)
         parts += [
-            f"audiomixer name={name}-mix {wait} ! {caps} ! {_CONVERT} ! {then} ! queue ! mux.",
-            f"audiotestsrc is-live=true wave=silence ! {caps} ! {name}-mix.sink_0",
-            f"appsrc name={name} {_FEED} caps={caps} ! {name}-mix.sink_1",
+            f"audiomixer name={name}-mix {_BLOCK} {wait} ! {caps} ! {_CONVERT} ! {then} ! mux.",
+            f"appsrc name={name} {_FEED} caps={caps} ! {name}-mix.sink_0",
         ]
     return parts
 

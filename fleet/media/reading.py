@@ -25,6 +25,7 @@ from fleet.media.reach import webward, within
 from fleet.media.sources import (
     EVERY_STREAM,
     FileSource,
+    Reference,
     Source,
     UrlSource,
     discreetly,
@@ -62,8 +63,12 @@ S = TypeVar("S", bound=HasSource)
 class SourceRole(FfmpegRole[S]):
     """Does with a source what `arguments()`, without any input, tell ffmpeg to do with it."""
 
+    patience_seconds = 10.0
+    """How long a source of a station of ours may take to begin."""
+
     def __init__(self, host: Host, settings: S) -> None:
         super().__init__(host, settings)
+        self._waited = False
         self.chosen: Chosen | None = None
         """What encodes pictures, where they are encoded."""
         self._known = host.state / "read-by-itself"
@@ -158,10 +163,22 @@ class SourceRole(FfmpegRole[S]):
         """
         return ["-bsf:v", "{heads}"] if self.retimed else []
 
+    def not_yet(self, waited: float) -> bool:
+        """What a station of ours offers may begin after what reads it: that is no failure."""
+        if not isinstance(self.settings.source, Reference) or waited > self.patience_seconds:
+            return False
+        self.host.note("SourceNotYet", f"waits for {self.source()}, which offers nothing yet")
+        self.host.progress()
+        self._waited = True
+        return True
+
     async def start(self) -> None:
         """Start, unless it has ended."""
+        self._waited = False
         try:
             await super().start()
+            if self._waited:
+                self._quiet()
         except Failed as failure:
             if failure.reason == "SourceEnded":
                 await self._ended_list.keep()

@@ -13,7 +13,7 @@ a login: JSON with the pipelines as GStreamer writes them:
          "far": false}]}
 
 `output` has appsrc elements named `picture`, `sound`, `sound-2` and so on (any may lack), the first
-at `sink_1` of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key
+at `sink_0` of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key
 frames get their time of day (or an element `encoded` that leaves pictures as they are), and
 elements `server` and, where that does not take connections from the station itself, `loopback`. A
 source has appsinks with the names of what it feeds, and for pictures elements `seen` at their
@@ -298,7 +298,7 @@ class Capture:
         names = ("sound", *(f"sound-{number}" for number in range(2, MOST + 1)))
         sounds = {name: self._output.get_by_name(name) for name in names}
         return (
-            Pictures(picture, pictures.get_static_pad("sink_1"), tuple(specification["rate"]))
+            Pictures(picture, pictures.get_static_pad("sink_0"), tuple(specification["rate"]))
             if picture
             else None,
             [Sounds(appsrc, name) for name, appsrc in sounds.items() if appsrc],

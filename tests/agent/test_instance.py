@@ -156,6 +156,22 @@ async def test_a_start_that_hangs_is_cut_short_by_a_new_config(
     assert station.state(MAIN) is State.RUNNING
 
 
+async def test_what_it_waits_for_while_it_starts_is_shown_until_it_runs(
+    station: Station, factory: FakeFactory
+) -> None:
+    await station.supervisor.apply({MAIN: factory.wanted(hang="start")})
+    await settle()
+    factory.made[0].host.note("SourceNotYet", "waits for the mixer")
+    await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.reason) == (State.STARTING, "SourceNotYet")
+    factory.made[0].host.note(None)
+    factory.made[0].hold.set()
+    await settle()
+    status = station.status(MAIN)
+    assert (status.state, status.reason, status.restarts) == (State.RUNNING, None, 0)
+
+
 async def test_why_it_has_to_start_again_stays_in_view_until_it_runs(
     station: Station, factory: FakeFactory, clock: FakeClock
 ) -> None:

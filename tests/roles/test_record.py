@@ -1,5 +1,6 @@
 """The record role on a real ffmpeg: what it writes, and how it begins and ends."""
 
+import asyncio
 import contextlib
 import functools
 import http.server
@@ -211,6 +212,22 @@ async def test_a_stream_from_the_network_is_recorded_until_it_ends(
     assert frames(file) > 10
 
 
+async def test_a_recording_that_begins_before_its_source_waits_and_has_not_failed(
+    make_host: MakeHost, record_settings: Settings, until: Until
+) -> None:
+    host, port = make_host(), free_port()
+    role = Record(host, record_settings(source={"host": "127.0.0.1", "port": port}))
+    starting = asyncio.create_task(role.start())
+    await until(lambda: host.noted[0])
+    assert host.noted[0] == "SourceNotYet"
+    assert f"127.0.0.1:{port}" in str(host.noted[1])
+    with sender(port=port):
+        await starting
+        assert host.noted == (None, None)
+        await role.stop()
+    assert host.failed is None
+
+
 async def test_segments_that_come_in_a_burst_are_all_kept(
     make_host: MakeHost, record_settings: Settings, until: Until
 ) -> None:
@@ -226,9 +243,9 @@ async def test_segments_that_come_in_a_burst_are_all_kept(
 
 
 @contextlib.contextmanager
-def sender(*options: str) -> Iterator[str]:
+def sender(*options: str, port: int = 0) -> Iterator[str]:
     """Sends a picture to the first who connects, a key frame each second; its address."""
-    url = f"tcp://127.0.0.1:{free_port()}"
+    url = f"tcp://127.0.0.1:{port or free_port()}"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
     encoded = ("-c:v", "mpeg2video", "-g", "25", "-bf", "0", "-f", "mpegts")
     process = subprocess.Popen(

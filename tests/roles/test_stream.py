@@ -275,15 +275,17 @@ async def test_a_list_that_goes_on_after_a_stop_keeps_its_numbers_and_marks_the_
 
 
 async def test_what_another_role_offers_is_copied_when_it_comes(
-    host: RealHost, until: Until
+    host: RealHost, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
+    monkeypatch.setattr(Stream, "patience_seconds", 1.0)
     wanted = structure(
         {"source": {"host": "127.0.0.1", "port": port}, "target": {"type": "hls"}}, StreamSettings
     )
     with pytest.raises(Failed, match=f"127.0.0.1:{port}") as failed:
         await Stream(host, wanted).start()
     assert failed.value.reason == "SourceUnreachable"
+    assert host.noted[0] == "SourceNotYet", "and it waited for it"
     with sender(f"tcp://127.0.0.1:{port}?listen=1", "160x90", 25) as source:
         role = None
         while role is None:

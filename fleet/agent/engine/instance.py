@@ -348,8 +348,11 @@ class Instance:
             task.cancel()
 
     def _noted(self) -> None:
-        if self.status.state is State.RUNNING and self.host is not None:
-            self._show(State.RUNNING, *self.host.shown)
+        if self.host is None:
+            return
+        waits = self.status.state is State.STARTING and self.host.shown[0] is not None
+        if waits or self.status.state is State.RUNNING:
+            self._show(self.status.state, *self.host.shown)
 
     def _show(
         self,
