@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleet.manager.people import passwords
-from fleet.manager.people.keeper import CannotAccount, People, TooBusy
+from fleet.manager.people.keeper import CannotAccount, People
+from fleet.manager.people.passwords import TooBusy
 from fleet.manager.people.rights import Reach, Rights
 from fleet.manager.store import ManagerStore
 from fleet.manager.store.ledger import Ledger

@@ -7,12 +7,11 @@ into it is in it too, so that there always is an admin.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from fleet.manager.people import passwords
+from fleet.manager.people.passwords import BadPassword, PasswordWork, TooBusy, checked
 from fleet.manager.people.rights import BadRights, Reach, Rights, least, reach
 from fleet.manager.store import Deed, KeptPerson, PeopleChange
 from fleet.manager.store.ledger import Ledger
@@ -31,9 +30,6 @@ log = logging.getLogger(__name__)
 
 MOST: Final = 2000
 """People in the list."""
-_AT_ONCE: Final = 2
-"""Passwords that are looked at: each takes 16 MiB and a core."""
-_WAITING: Final = 20
 _ANYBODY: Final = "anonymous"
 """Who asks a broker that wants no name."""
 _NOBODYS: Final = frozenset({"manager", _ANYBODY})
@@ -42,10 +38,6 @@ _ADMIN: Final = Rights(Reach.ADMIN)
 
 Touched = Callable[[], Collection[str | None]]
 """Works out the rooms that are touched; None is what is in no room."""
-
-
-class TooBusy(Exception):
-    """So many sign in just now that nobody else can."""
 
 
 class CannotAccount(Exception):
@@ -87,9 +79,7 @@ class People:
         self._reached_at = reached_at
         self._key = BoxKey.new()
         self._changing = asyncio.Lock()
-        self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._waiting = 0
-        self._nobodys = ""
+        self._work = PasswordWork()
 
     @property
     def begun(self) -> bool:
@@ -184,13 +174,13 @@ class People:
             InvalidArguments: it was not, or cannot be used.
         """
         try:
-            return passwords.checked(self._key.unseal(password).decode())
+            return checked(self._key.unseal(password).decode())
         except (CannotUnseal, UnicodeDecodeError):
             raise InvalidArguments(
                 "the password was not sealed to this manager, which may have been restarted "
                 "meanwhile; say it once more"
             ) from None
-        except passwords.BadPassword as error:
+        except BadPassword as error:
             raise InvalidArguments(str(error)) from None
 
     async def check(self, name: str, password: str) -> bool:
@@ -200,15 +190,11 @@ class People:
             TooBusy: too many ask at the same time.
         """
         one = self._ledger.people.get(name)
-        if len(password) > passwords.MOST:
-            return False
-        if not self._nobodys:
-            self._nobodys = await self._work(lambda: passwords.hashed(secrets.token_hex()))
-        kept = (one and one.password) or self._nobodys
-        fits = await self._work(lambda: passwords.is_it(password, kept))
+        kept = one.password if one else None
+        fits = await self._work.fits(password, kept)
         # Whoever changed it meanwhile has signed everybody else out.
         now = self._ledger.people.get(name)
-        return fits and one is not None and now is not None and now.password == kept
+        return fits and now is not None and now.password == kept
 
     async def add(self, caller: str, name: str, rights: Rights, password: str | None) -> list[str]:
         """Put somebody into the list, or give them other rights; what the caller should know.
@@ -340,19 +326,9 @@ class People:
 
     async def _hashed(self, password: str) -> str:
         try:
-            return str(await self._work(lambda: passwords.hashed(password)))
+            return await self._work.hashed(password)
         except TooBusy as error:
             raise CommandFailed(str(error)) from None
-
-    async def _work(self, work: Callable[[], Any]) -> Any:
-        if self._waiting >= _WAITING:
-            raise TooBusy("too many sign in just now; try again in some seconds")
-        self._waiting += 1
-        try:
-            async with self._gate:
-                return await asyncio.to_thread(work)
-        finally:
-            self._waiting -= 1
 
 
 def _said(name: str, before: KeptPerson | None, rights: Rights, password: str | None) -> str:

@@ -9,6 +9,7 @@ import hmac
 import html
 import ipaddress
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -20,7 +21,8 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from fleet.manager.people.keeper import People, TooBusy
+from fleet.manager.people.keeper import People
+from fleet.manager.people.passwords import TooBusy
 from fleet.manager.people.tries import Tries
 from fleet.manager.store import BadStore
 from fleet.manager.web.door import HEADERS_SECONDS
@@ -182,7 +184,7 @@ class SigningIn:
         return self._page(_next(request.query.get("next", "")))
 
     def _page(
-        self, leads_to: str, said: str = "", name: str = "", status: int = 200, wait: float = 0.0
+        self, leads_to: str, said: str = "", name: str = "", status: int = 200, wait: int = 0
     ) -> web.Response:
         if not self._people.begun and not said:
             said = NOBODY
@@ -196,7 +198,7 @@ class SigningIn:
         )
         headers = dict(_HEADERS)
         if wait:
-            headers["Retry-After"] = f"{wait:.0f}"
+            headers["Retry-After"] = str(wait)
         return web.Response(text=text, content_type="text/html", headers=headers, status=status)
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
@@ -211,8 +213,9 @@ class SigningIn:
         name, leads_to = name.strip(), _next(leads_to)
         keys = (f"name {name.casefold()[:64]}", f"address {address(request)}")
         if wait := self._tries.wait(keys, self._now()):
-            said = f"That was wrong too often. Try again in {wait:.0f} s."
-            return self._page(leads_to, said, name[:64], 429, wait)
+            seconds = math.ceil(wait)
+            said = f"That was wrong too often. Try again in {seconds} s."
+            return self._page(leads_to, said, name[:64], 429, seconds)
         self._tries.count(keys, self._now())
         try:
             fits = is_name(name) and await self._people.check(name, password)
