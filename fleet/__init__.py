@@ -38,7 +38,8 @@ Beside that way the manager keeps the schedule fresh (`manager.schedule`), blank
 that must not be streamed (`manager.optouts`), tells stations what people have stopped on them
 (`manager.stopping`; kept there by `agent.stopping`), knows of each recording and judges each talk
 (`manager.recordings`), and looks at every box when somebody asks (`manager.checking`, pure); its
-own questions to stations go through `manager.asking`.
+own questions to stations go through `manager.asking`. `manager.access` lets boxes and people in;
+a new box asks by `agent.joining`.
 `manager.notifications` tells people who look at no screen.
 A station's index of what it recorded, each segment read back, is `agent.recordings.keeper`.
 

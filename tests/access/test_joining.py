@@ -6,6 +6,11 @@ import os
 import re
 import ssl
 
+import pytest
+
+from fleet.joining import JoinToken, token_user
+from fleet.manager.access.authority import KeyPair, new_certificate
+from fleet.mqtt import Broker, Disconnected, Filter, Link, Message, Refused, Will, connect_once
 from tests.access.conftest import Server, says
 from tests.processes import until
 
@@ -129,7 +134,67 @@ async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> Non
     assert os.listdir(state) == ["lock"]  # noqa: PTH208
 
 
-async def test_a_token_ends_and_another_fleets_token_is_told_nothing(server: Server) -> None:
+def forge(server: Server, other: Server) -> None:
+    """Give the other's broker a certificate with the server's authority in it, signed by nobody."""
+    true = KeyPair((server.dir / "ca.pem").read_text(), (other.dir / "ca.key").read_text())
+    forged = new_certificate(true, ["127.0.0.1"])
+    (other.dir / "mosquitto/broker.pem").write_text(forged.certificate)
+    (other.dir / "mosquitto/broker.key").write_text(forged.key)
+
+
+WRITES = (
+    *("fleet/v1/station/b1/status", "fleet/v1/station/b7/config", "fleet/v1/other"),
+    *("fleet/v1/station/b7/command/x/station/info", "fleet/v1/manager/request/x/status"),
+    *("fleet/v1/join/0000000000/request/x", "$CONTROL/dynamic-security/v1"),
+)
+LISTENS = ("#", "fleet/v1/#", "fleet/v1/station/b1/config", "fleet/v1/join/+/reply/+")
+
+
+class Attacker:
+    """Writes or listens where it may not, once."""
+
+    def __init__(self, topic: str, *, writes: bool) -> None:
+        self._topic = topic
+        self._writes = writes
+
+    def will(self) -> Will | None:
+        return None
+
+    def received(self, message: Message) -> None:
+        raise AssertionError(f"heard {message.topic}")
+
+    def disconnected(self, why: str) -> None:
+        raise AssertionError(why)
+
+    async def connected(self, link: Link) -> None:
+        if self._writes:
+            await link.publish(self._topic, b"{}")
+        else:
+            await link.subscribe(Filter(self._topic))
+
+
+async def attack(server: Server, good: str) -> None:
+    """Try all that neither a token nor a box may; each is refused, whatever it is."""
+    token = JoinToken.parse(good)
+    await says(server.join(good, "b7", "--station", "b7"), "let in as station b7")
+    state = server.box("b7") / "state"
+    given = json.loads((state / "credential.json").read_text())["credential"]
+    for user, password in (
+        (token_user(token.id), token.secret),
+        (given["username"], given["password"]),
+    ):
+        broker = Broker.parse(
+            server.url, user, password, str(state / "ca.pem"), trusts_only_ca_file=True
+        )
+        for topic in (*WRITES, *LISTENS):
+            attacker = Attacker(topic, writes=topic in WRITES)
+            with pytest.raises((Refused, Disconnected), match=r"Not authorized|not .*connected"):
+                await connect_once(broker, "an-attacker", attacker)
+
+
+async def test_who_has_a_token_or_stands_in_between_can_do_nothing_else(
+    server: Server,
+) -> None:
     await server.start()
     short = await server.token("--for", "2s", "--approve")
     late = server.join(short, "b6", "--station", "b6")
@@ -143,9 +208,19 @@ async def test_a_token_ends_and_another_fleets_token_is_told_nothing(server: Ser
         fooled = server.join(good, "b5", "--station", "b5", url=other.url)
         await says(fooled, "is not the fleet of this token, and was told nothing")
         assert await fooled.ended() == 1
+        # One that shows the right authority, and has not its key, is no better.
+        assert other.broker is not None
+        other.broker.kill()
+        await asyncio.to_thread(other.broker.wait)
+        forge(server, other)
+        other.start_broker()
+        fooled = server.join(good, "b5", "--station", "b5", url=other.url)
+        await says(fooled, "its certificate is not trusted")
+        assert await fooled.ended() == 1
         assert "client connected" not in (other.directory / "mosquitto.log").read_text()
     finally:
         other.end()
     assert not (server.box("b5") / "state/credential.json").exists()
     await says(late, "fleet token prints another line")
     assert await late.ended() == 1
+    await attack(server, good)
