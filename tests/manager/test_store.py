@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -24,7 +25,19 @@ from fleet.manager.store import (
     Writing,
 )
 from fleet.manager.store.ledger import Ledger
-from fleet.model import Ack, Config, Error, InForce, PresenceState, Result, Roles
+from fleet.model import (
+    SHORT_OF_CPU,
+    Ack,
+    Config,
+    Error,
+    InForce,
+    PresenceState,
+    Result,
+    Roles,
+    Segment,
+    SegmentCheck,
+    SegmentStream,
+)
 from fleet.wire import decode
 from tests.manager.conftest import Place
 from tests.manager.postgres import Postgres
@@ -319,3 +332,49 @@ def test_a_server_that_cannot_be_used_is_a_sentence_without_the_password(
     with pytest.raises(BadStore, match=why) as caught:
         ManagerStore.at(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_segment_is_one_row_however_often_it_is_told_and_of_the_last_index(
+    store: ManagerStore,
+) -> None:
+    def told(of: int, index: str = "old", **more: Any) -> tuple[str, Segment]:
+        begin = AT + timedelta(minutes=3 * of)
+        one = Segment(
+            index=index,
+            number=of,
+            file=f"hall_1/100%-{of}.ts",
+            room="hall1",
+            role="record",
+            instance="main",
+            begin=begin,
+            end=begin + timedelta(minutes=3),
+            bytes=1,
+            streams=(SegmentStream("video", "h264", None, None, 9),),
+            frames=9,
+            checksum=None,
+            gap=None,
+            ended="full",
+        )
+        return "cam1", evolve(one, **more)
+
+    checked, short = SegmentCheck(AT), SegmentCheck(AT, skipped=SHORT_OF_CPU)
+    store.record([told(1), told(2, check=short), told(3, check=checked), told(1, check=checked)])
+    store.record([told(3)])
+    everything = store.recorded(AT, AT + timedelta(days=1))
+    assert everything == [told(1, check=checked), told(2, check=short), told(3)]
+    assert list(store.recorded_of("cam1")) == [
+        ("old", 1, True),
+        ("old", 2, False),
+        ("old", 3, False),
+    ]
+    # The first is on the disk no more; the second has another number; another has the same begin.
+    same_begin = told(9, begin=told(3)[1].begin)
+    store.record([same_begin])
+    anew = [told(2, "anew", number=1), told(3, "anew", number=2)]
+    store.record(anew)
+    later = store.recorded(AT, AT + timedelta(days=1))
+    assert sorted(one.file for _, one in later) == sorted(
+        one.file for _, one in [told(1), *anew, same_begin]
+    )
+    assert {(one.file, one.index) for _, one in later} >= {(one.file, "anew") for _, one in anew}
+    assert store.recorded(AT + timedelta(minutes=4), AT + timedelta(minutes=7)) == [anew[0]]
