@@ -75,8 +75,9 @@ class Boxes:
         self.asked_of.append((station, f"{role} {command}"))
         if command == "list":
             later = sorted(one for one in box.copied if one > arguments["after"])
-            files = [{"path": one} for one in later[:500]]
-            return Reply({"files": files, "more": len(later) > 500}, None)
+            most = arguments.get("limit", 500)
+            files = [{"path": one} for one in later[:most]]
+            return Reply({"files": files, "more": len(later) > most}, None)
         after = arguments["after"]
         known = after["number"] if after and after["index"] == box.index else 0
         rest = box.segments[known:]

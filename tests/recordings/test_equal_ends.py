@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from fleet.manager.recordings import keeper
 from fleet.manager.stations.allowances import Allowances
 from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span
 from fleet.operations import Receipt
@@ -166,3 +167,24 @@ async def test_a_station_that_tells_too_much_is_not_written_down_and_others_are(
         assert (there.count(loud.name) < 31, there.count(other.name)) == (True, 1)
         assert one.recordings.allowances.left_out[loud.name] > 50
         assert other.name not in one.recordings.allowances.left_out
+
+
+async def test_a_copy_that_is_verified_later_is_asked_for_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_COPIES_AGAIN", 0.0)
+    box = station()
+    late = segment(12).file
+    box.copied.discard(late)
+    async with house(tmp_path / "store", [box], SCHEDULE, TEXT) as one:
+        for number in range(1, 15):
+            tell(one, box, number)
+        one.come_online()
+        await one.until(lambda: ("sync list", {"after": "", "verified": True}) in one.boxes.asked)
+        await one.recordings.of_time(BEGIN, NOW)
+        by_name = ("sync list", {"after": late[:-1], "verified": True, "limit": 1})
+        await one.until(lambda: by_name in one.boxes.asked)
+        box.copied.add(late)
+        assert len(await ends(one, box)) == len(TALKS)
+        whole = [it for it in one.boxes.asked if it[0] == "sync list" and "limit" not in it[1]]
+        assert len(whole) == 1

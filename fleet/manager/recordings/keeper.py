@@ -40,6 +40,11 @@ _ASK_AGAIN: Final = 60.0
 _RETRY: Final = 5.0
 """And to one that did not answer, or of which something is missing still."""
 _COPIES_AGAIN: Final = 30.0
+_ALL_COPIES_AGAIN: Final = 600.0
+"""A box may have ten thousand."""
+_FEW_COPIES: Final = 20
+"""Files that are asked for one by one in between."""
+_MOST_UNCOPIED: Final = 1000
 _PATIENCE: Final = 10.0
 _LATER: Final = timedelta(hours=1)
 """After a talk, what still has to do with it."""
@@ -109,6 +114,10 @@ class _OfStation:
     copied: set[str] = field(factory=set)
     copies_next: float = 0.0
     """When it is asked again which are copied."""
+    all_copies_next: float = 0.0
+    """And when of all that it has."""
+    uncopied: set[str] = field(factory=set)
+    """Files that somebody wanted to know of, and no copy was verified yet."""
     unread: set[int] = field(factory=set)
     """Numbers of those that are not read back yet, as far as is known."""
     was_away: bool = True
@@ -242,23 +251,40 @@ class Recordings:
         of.next = loop.time() + (_RETRY if of.numbers else _ASK_AGAIN)
 
     async def _ask_for_copies(self, station: str) -> None:
+        """All from time to time; in between those of which somebody wants to know."""
         loop, of = asyncio.get_running_loop(), self._of(station)
         if loop.time() < of.copies_next:
             return
         of.copies_next, before = loop.time() + _COPIES_AGAIN, len(of.copied)
+        wants_all = loop.time() >= of.all_copies_next
+        if wants_all:
+            of.all_copies_next = loop.time() + _ALL_COPIES_AGAIN
         for instance in self._copiers(station):
-            after, more = "", True
-            while more:
-                asked = {"after": after, "verified": True}
-                reply = await self._asker.ask(station, "sync", "list", asked, instance, _PATIENCE)
-                if reply.error is not None or not isinstance(reply.result, dict):
-                    break
-                files: Sequence[Any] = reply.result.get("files") or ()
-                paths = [one["path"] for one in files if isinstance(one, dict) and "path" in one]
-                of.copied.update(path for path in paths if isinstance(path, str))
-                more = bool(reply.result.get("more")) and bool(paths) and paths[-1] > after
-                after = paths[-1] if paths else after
+            if wants_all:
+                after, more = "", True
+                while more:
+                    paths, more = await self._copies(station, instance, after)
+                    more, after = more and max(paths, default="") > after, max(paths, default="")
+            else:
+                newest = sorted(of.uncopied, key=lambda one: one[-20:], reverse=True)
+                for path in newest[:_FEW_COPIES]:
+                    await self._copies(station, instance, path[:-1], limit=1)
+        of.uncopied -= of.copied
         self.changes += before != len(of.copied)
+
+    async def _copies(
+        self, station: str, instance: str, after: str, **limit: int
+    ) -> tuple[list[str], bool]:
+        """Learn which are verified, by path; and whether there are others."""
+        asked = {"after": after, "verified": True} | limit
+        reply = await self._asker.ask(station, "sync", "list", asked, instance, _PATIENCE)
+        if reply.error is not None or not isinstance(reply.result, dict):
+            return [], False
+        files: Sequence[Any] = reply.result.get("files") or ()
+        found = [one.get("path") for one in files if isinstance(one, dict)]
+        paths = [path for path in found if isinstance(path, str)]
+        self._of(station).copied.update(paths)
+        return paths, bool(reply.result.get("more"))
 
     def _copiers(self, station: str) -> list[str]:
         """The instances that are to copy what a station records."""
@@ -325,6 +351,8 @@ class Recordings:
         copiers = {station for station in stations if self._copiers(station)}
         facts = {station: self._ledger[station].facts for station in stations}
 
+        uncopied: list[tuple[str, str]] = []
+
         def by_room() -> dict[str, list[Kept]]:
             of_room: dict[str, list[Kept]] = {}
             for station, one in on_one_clock(recorded):
@@ -332,10 +360,16 @@ class Recordings:
                 copied = (of is not None and one.file in of.copied) if station in copiers else None
                 kept = Kept(said.name or station, one, copied, is_slides=said.seat == SLIDES)
                 of_room.setdefault(one.room or said.room or "", []).append(kept)
+                if copied is False and not one.is_gone:
+                    uncopied.append((station, one.file))
             return of_room
 
         with _uncollected():
-            return RecordedTime(await asyncio.to_thread(by_room), marks)
+            kept_of = await asyncio.to_thread(by_room)
+        for station, file in uncopied[-_MOST_UNCOPIED:]:
+            if len(of := self._of(station).uncopied) < _MOST_UNCOPIED:
+                of.add(file)
+        return RecordedTime(kept_of, marks)
 
     @property
     def decided(self) -> tuple[Receipt, ...]:
