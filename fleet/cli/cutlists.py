@@ -23,8 +23,9 @@ _FILTERS: Final = (
     "-vf select=concatdec_select -af aselect=concatdec_select,aresample=async=1:min_hard_comp=0.01"
 )
 _RATES: Final = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+_LEAST_RATE: Final = 20.0
 _RATE: Final = 25.0
-"""Where nothing tells it."""
+"""Where nothing tells it, or it is one that no editor knows."""
 
 
 def ffconcat(found: CutList, timezone: str) -> Iterator[str]:
@@ -145,7 +146,8 @@ def edl(found: CutList) -> Iterator[str]:
 
 def _rate(found: CutList) -> float:
     """Pictures a second; of 29.97 the time codes count 30, and drop none."""
-    rates = [one.rate for piece in found.pieces for one in piece.files if one.rate]
+    every = [one.rate for piece in found.pieces for one in piece.files]
+    rates = [one for one in every if one is not None and one > _LEAST_RATE]
     if not rates:
         return _RATE
     mean = sum(rates) / len(rates)
