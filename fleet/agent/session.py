@@ -195,6 +195,12 @@ class StationSession:
         self._epoch += 1
         self._queue = asyncio.Queue()  # what the last connection left is sent again
         topics, station = self._me.topics, self._me.station
+        self._hears_stops = False
+        try:
+            await link.subscribe(Filter(topics.stops(station)))
+            self._hears_stops = True
+        except Refused as error:  # the manager says whom to ask, once it is asked for a stop
+            log.warning("nothing can be stopped here by hand: %s", error)
         try:
             await link.subscribe(
                 Filter(topics.config(station)),
@@ -204,12 +210,6 @@ class StationSession:
             raise Disconnected(str(error)) from None
         with suppress(Refused):  # who may not hear this goes without
             await link.subscribe(*Overwritten.filters(topics, station))
-        self._hears_stops = False
-        try:
-            await link.subscribe(Filter(topics.stops(station)))
-            self._hears_stops = True
-        except Refused as error:  # the manager says whom to ask, once it is asked for a stop
-            log.warning("nothing can be stopped here by hand: %s", error)
         self._known = self._catalogue()
         self._introduced = None
         await self._introduce(link)

@@ -28,7 +28,7 @@ from fleet.manager.stations.state import Readings, ReportedState, RoomUse, Stati
 from fleet.manager.stations.stops import is_stopped, to_run
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import Config, InstanceStatus, PresenceState, State, StopByHand, natural
+from fleet.model import Config, InstanceStatus, PresenceState, Roles, State, StopByHand, natural
 from fleet.operations import (
     HealthFinding,
     InstanceReport,
@@ -251,7 +251,7 @@ class FleetReport:
             _with_recorded(status, readings),
             entry.facts.seat,
             entry.facts.where,
-            to_run(entry.config.roles, status.roles) if entry.config else {},
+            _wanted(entry.config, status),
             readings,
             working is not None,
             missing,
@@ -363,6 +363,13 @@ def _report(
     return InstanceReport(
         one.state, since - off, one.restarts, one.reason, one.message, one.revision, hour
     )
+
+
+def _wanted(config: Config | None, status: StationStatus) -> Roles:
+    """What is to run now."""
+    if config is None:
+        return {}
+    return to_run(config.roles, status.roles) if status.stops else config.roles
 
 
 def _with_stops(
