@@ -76,7 +76,9 @@ def fixes(
             f"two boxes, {' and '.join(one.hostnames)}, use the id {one.id}",
             "on the box that is the copy: rm /etc/fleet/agent.toml /etc/fleet/agent.password "
             "/var/lib/fleet-agent/station*; then: scripts/install station --broker URL, which "
-            "names it after its network card; installed otherwise: set FLEET_STATION there",
+            "names it after its network card; joined by a token: systemctl stop fleet-agent, "
+            "fleet-agent reset, then what fleet token prints; installed otherwise: set "
+            "FLEET_STATION there",
         )
     if one.left_out:
         yield DoctorFinding(

@@ -4,16 +4,21 @@ import asyncio
 import json
 import os
 import re
+import sqlite3
 import ssl
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fleet.joining import JoinToken, token_user
 from fleet.manager.access.authority import KeyPair, new_certificate
 from fleet.mqtt import Broker, Disconnected, Filter, Link, Message, Refused, Will, connect_once
+from fleet.wire import format_time
 from tests.access.conftest import Server, says
 from tests.processes import until
 
+DAY = timedelta(days=1)
 CONFERENCE = """
 [rooms.hall1]
 [stations.cam]
@@ -119,10 +124,15 @@ async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> Non
     await third.says("waits until somebody types")
     assert server.manager is not None
     server.manager.kill()
+    with closing(sqlite3.connect(server.dir / "state/manager.sqlite")) as store, store:
+        store.execute("UPDATE credential SET ends = ?", [format_time(datetime.now(UTC) + DAY)])
     await server.start_manager()
+    (one,) = (await server.ask("status"))["stations"]
+    assert "CredentialEnds" in [it["kind"] for it in one["findings"]]
     agent = server.agent("b2")
     await agent.says("connected, as station b2")
     assert "hall2-cam" in (await asyncio.to_thread(server.fleet, "status")).stdout
+    await until((server.box("b2") / "state/credential.next.json").exists, 20, "it to be renewed")
     await third.says(r"(?s)(waits until somebody.*){2}")  # at once, with a new code
 
     # Nobody else's: before it is imaged, a box forgets who it was.

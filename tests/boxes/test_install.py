@@ -204,3 +204,32 @@ class TestFromReadme:
         assert len(recordings(box)) > 2
         boxes["server"].run("cd /opt/fleet-source && scripts/install server --uninstall")
         assert boxes["server"].run("command -v fleet-manager || true") == ""
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_password_files_stay(image: Path, boxes: dict[str, Box]) -> None:
+    """The other way, on one machine for both; the server of before is gone by now."""
+    assert boxes["server"].run("command -v fleet-manager || true") == ""
+    box = Box("passwords", image, image.parent)
+    try:
+        await box.boot()
+        type_in(box, ["apt install git", "git clone <this repository> /opt/fleet-source"])
+        install = "cd /opt/fleet-source && scripts/install"
+        box.run(f"{install} server")
+        said = box.run(f"{install} station --broker mqtt://127.0.0.1:1883 --station old1")
+        line = re.search(r"scripts/install (admit '.*')", said)
+        assert line is not None, said
+        box.run(f"{install} {line[1]}")
+        await until(
+            lambda: "missing" not in box.run("fleet-agent check", check=False), 60, "to be let in"
+        )
+        file = "FLEET_PASSWORD_FILE=/etc/fleet/operator.password"
+        ask = f"FLEET_BROKER=mqtt://127.0.0.1:1884 FLEET_USERNAME=operator {file} fleet"
+        await until(lambda: "old1" in box.run(f"{ask} status", check=False), 60, "it in status")
+        refused = box.run(f"{ask} token", check=False)
+        assert "mosquitto_passwd does" in refused
+        box.run("chown root /etc/fleet/agent.password && chmod 600 /etc/fleet/agent.password")
+        shut = box.run("fleet-agent check", check=False)
+        assert "missing  broker  the password file /etc/fleet/agent.password cannot be" in shut
+    finally:
+        await box.switch_off()

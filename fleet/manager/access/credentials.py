@@ -29,7 +29,7 @@ LASTS: Final = timedelta(days=365)
 """How long a credential lets a station in."""
 RENEWED_BEFORE: Final = timedelta(days=30)
 """One that ends within that time is renewed by itself."""
-_TICK: Final = 60.0
+_TICK: Final = 5.0
 _ROTATE_SECONDS: Final = 10.0
 AGAIN: Final = 3600.0
 """Seconds between two tries to renew a credential by itself."""
@@ -130,13 +130,12 @@ class StationCredentials:
     async def keep(self) -> None:
         """Renew for ever what ends soon, and let nobody in with what is over."""
         while True:
-            if self._connected() is not None:
-                await self._renew(datetime.now(UTC))
-                try:
-                    await self._cut_off(datetime.now(UTC))
-                except CannotAccount as error:
-                    log.warning("who comes in with what is over is still let in: %s", error)
             await asyncio.sleep(_TICK)
+            await self._renew(datetime.now(UTC))
+            try:
+                await self._cut_off(datetime.now(UTC))
+            except CannotAccount as error:
+                log.warning("who comes in with what is over is still let in: %s", error)
 
     async def _renew(self, at: datetime) -> None:
         kept = list(self._ledger.credentials.values())
