@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from attrs import define, field
+from attrs import define, field, frozen
 from rich.console import Console
 from rich.table import Table
 
@@ -36,12 +36,14 @@ SOUND = 1024 / 48000
 """Seconds of sound in a packet."""
 SETTLED_SECONDS = 10.0
 """What is not looked at in the beginning."""
+BEFORE_SECONDS = 40.0
+"""What the film lasts longer than the run: it is shown from the moment the ingest begins."""
 APART = 0.040
 """Seconds that sound and picture may be apart."""
 GROWN_MIB = 10.0
 
 
-def _roles(file: Path, port: int) -> dict[str, object]:
+def _roles(file: Path, port: int, segment_seconds: int) -> dict[str, object]:
     source = {"host": "127.0.0.1", "port": port}
     given = {"type": "file", "path": str(file)}
     return {
@@ -56,7 +58,7 @@ def _roles(file: Path, port: int) -> dict[str, object]:
                 "local_copy": {"enabled": False},
             }
         },
-        "record": {"main": {"source": source, "segment_seconds": 60}},
+        "record": {"main": {"source": source, "segment_seconds": segment_seconds}},
         "monitor": {"main": {"source": source}},
     }
 
@@ -121,24 +123,83 @@ async def _gaps(file: Path) -> int:
     return _irregular(pictures, 1 / RATE) + _irregular(sounds, SOUND)
 
 
-async def soak(place: Path, minutes: float, console: Console) -> bool:
-    """The whole run; whether nothing was found."""
+@frozen
+class Soaked:
+    """What was found in what was recorded, and meanwhile."""
+
+    minutes: float
+    files: int
+    restarts: int
+    gaps: int
+    found: Shown
+    memory: Memory
+
+    @property
+    def far(self) -> list[tuple[float, float]]:
+        """The beeps that are too far from their picture."""
+        return [(at, one) for at, one in self.found.apart if abs(one) > APART]
+
+    @property
+    def well(self) -> bool:
+        """Whether all is as it is promised."""
+        grown = self.memory.grown().values()
+        return (
+            not self.gaps
+            and not self.restarts
+            and bool(self.found.apart)
+            and not self.far
+            and all(end - warm < GROWN_MIB for warm, end in grown)
+        )
+
+    def table(self) -> Table:
+        """All of it, for people."""
+        found, far = self.found, self.far
+        table = Table("", "", title=f"ingest, record and monitor for {self.minutes:g} minutes")
+        table.add_row("pictures recorded", f"{found.pictures} in {self.files} files")
+        table.add_row("gaps", str(self.gaps))
+        table.add_row("pictures of the input lost, repeated", f"{found.lost}, {found.repeated}")
+        table.add_row("restarts", str(self.restarts))
+        apart = [1000 * one for _, one in found.apart] or [float("nan")]
+        table.add_row("picture before sound", f"{min(apart):.1f} to {max(apart):.1f} ms")
+        table.add_row("beeps, their median", f"{len(apart)}, {statistics.median(apart):.1f} ms")
+        lines = [str(len(far)), *(f"{1000 * one:.0f} ms at {at:.1f} s" for at, one in far[:20])]
+        table.add_row(f"further apart than {1000 * APART:g} ms", "\n".join(lines))
+        first, last = statistics.median(apart[:30]), statistics.median(apart[-30:])
+        table.add_row("first and last minute", f"{first:.1f} and {last:.1f} ms")
+        for part, (warm, end) in self.memory.grown().items():
+            table.add_row(f"memory of {part}", f"{warm:.1f} -> {end:.1f} MiB")
+        return table
+
+
+async def soak(
+    place: Path,
+    minutes: float,
+    segment_seconds: int = 60,
+    settled: float = SETTLED_SECONDS,
+    every: float = SAMPLE_SECONDS,
+) -> Soaked:
+    """The whole run.
+
+    `settled`: seconds in the beginning that are not looked at; `every`: so many between two looks
+    at memory.
+    """
     broker, programs, memory = Mosquitto(place), Programs(place), Memory()
+    programs.cold = True  # a warm one shares its memory with others
     broker.start()
     file = place / "input.mkv"
-    await asyncio.to_thread(film, file, minutes * 60 + 120)
+    await asyncio.to_thread(film, file, minutes * 60 + BEFORE_SECONDS)
     try:
         agent = programs.agent(broker, STATION)
         async with Stranger(broker.port, "fleet/v1/#") as stranger:
             boss = Boss(stranger, STATION)
             await boss.online()
-            roles = _roles(file, free_port())
+            roles = _roles(file, free_port(), segment_seconds)
             await boss.push(1, roles)
             before = _restarts(await boss.runs(1, roles))
             begun = time.monotonic()
             while (at := time.monotonic() - begun) < minutes * 60:
                 memory.look(programs, at)
-                await asyncio.sleep(SAMPLE_SECONDS)
+                await asyncio.sleep(every)
             restarts = _restarts(stranger.latest(boss.topic("status"))) - before
             agent.terminate()
             await agent.ended(30)
@@ -147,45 +208,8 @@ async def soak(place: Path, minutes: float, console: Console) -> bool:
         broker.stop()
     recorded = [one for one in public(place / STATION / "recordings") if one.is_file()]
     whole = joined(recorded, place / "whole.ts")
-    gaps, seen = await _gaps(whole), await asyncio.to_thread(shown, whole, SETTLED_SECONDS)
-    return _show(console, minutes, len(recorded), restarts, gaps, seen, memory)
-
-
-def _show(
-    console: Console,
-    minutes: float,
-    files: int,
-    restarts: int,
-    gaps: int,
-    found: Shown,
-    memory: Memory,
-) -> bool:
-    table = Table("", "", title=f"ingest, record and monitor for {minutes:g} minutes")
-    table.add_row("pictures recorded", f"{found.pictures} in {files} files")
-    table.add_row("gaps", str(gaps))
-    table.add_row("pictures of the input lost, repeated", f"{found.lost}, {found.repeated}")
-    table.add_row("restarts", str(restarts))
-    apart = [1000 * one for _, one in found.apart] or [float("nan")]
-    table.add_row("picture before sound", f"{min(apart):.1f} to {max(apart):.1f} ms")
-    table.add_row("beeps, their median", f"{len(apart)}, {statistics.median(apart):.1f} ms")
-    far = [(at, one) for at, one in found.apart if abs(one) > APART]
-    table.add_row(
-        f"further apart than {1000 * APART:g} ms",
-        "\n".join([str(len(far)), *(f"{1000 * one:.0f} ms at {at:.1f} s" for at, one in far[:20])]),
-    )
-    first, last = statistics.median(apart[:30]), statistics.median(apart[-30:])
-    table.add_row("first and last minute", f"{first:.1f} and {last:.1f} ms")
-    grown = memory.grown()
-    for part, (warm, end) in grown.items():
-        table.add_row(f"memory of {part}", f"{warm:.1f} -> {end:.1f} MiB")
-    console.print(table)
-    return (
-        not gaps
-        and not restarts
-        and bool(found.apart)
-        and not far
-        and all(end - warm < GROWN_MIB for warm, end in grown.values())
-    )
+    gaps, seen = await _gaps(whole), await asyncio.to_thread(shown, whole, settled)
+    return Soaked(minutes, len(recorded), restarts, gaps, seen, memory)
 
 
 if __name__ == "__main__":
@@ -193,5 +217,6 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=60.0, metavar="N")
     minutes = parser.parse_args().minutes
     with tempfile.TemporaryDirectory(prefix="fleet-soak-") as directory:
-        well = asyncio.run(soak(Path(directory), minutes, Console()))
-    sys.exit(not well)
+        soaked = asyncio.run(soak(Path(directory), minutes))
+    Console().print(soaked.table())
+    sys.exit(not soaked.well)

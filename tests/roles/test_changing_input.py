@@ -180,24 +180,3 @@ def silent_seconds(file: Path) -> float:
     argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), *detect]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
     return sum(map(float, re.findall(r"silence_duration: ([\d.]+)", said)))
-
-
-async def test_every_picture_and_its_sound_stay_together_over_segments(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
-) -> None:
-    file, recorded = tmp_path / "film.mkv", make_host()
-    await asyncio.to_thread(film, file, 45)
-    source = {"type": "file", "path": str(file)}
-    capture = ingest(make_host(role="ingest"), picture=source, sound=source)
-    await capture.start()
-    record = Record(recorded, record_settings(source=reading(capture), segment_seconds=2))
-    await record.start()
-    await until(lambda: len(public(recorded.recordings)) > 8, capture, record, seconds=40)
-    await record.stop()
-    await capture.stop()
-    whole = joined(public(recorded.recordings), tmp_path / "whole.ts")
-    found = await asyncio.to_thread(shown, whole, 4.0)
-    assert found.pictures > 350
-    assert (found.lost, found.repeated) == (0, 0)
-    assert len(found.apart) > 4
-    assert all(abs(apart) < 0.040 for _, apart in found.apart), found.apart

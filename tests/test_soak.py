@@ -1,0 +1,18 @@
+"""`make soak` for a quarter of a minute: what is captured and recorded stays whole and together."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.soak import soak
+
+
+@pytest.mark.long
+async def test_an_agent_records_every_picture_with_its_sound_over_segments(tmp_path: Path) -> None:
+    soaked = await soak(tmp_path, 16 / 60, segment_seconds=2, settled=4.0, every=2.0)
+    assert soaked.well, soaked
+    assert soaked.files > 6
+    assert soaked.found.pictures > 350
+    assert (soaked.found.lost, soaked.found.repeated) == (0, 0)
+    assert len(soaked.found.apart) > 4
+    assert {"ingest", "record", "monitor", "agent"} <= soaked.memory.samples.keys()
