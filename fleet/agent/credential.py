@@ -131,6 +131,13 @@ class WayIn:
             self.broker = broker_of(evolve(self._settings, broker=NOWHERE))
         return self.broker
 
+    @property
+    def hint(self) -> str:
+        """What to do, where nobody said where to go."""
+        if self._settings.broker is not None or self._known:
+            return ""
+        return "; this box has not joined a fleet: type here what fleet token prints on the server"
+
     def try_next(self) -> Broker:
         """As `next`, for who tries for as long as it takes.
 

@@ -154,7 +154,7 @@ class Agent:
             commands.all(),
             self._guard,
             self._devices,
-            way.let_in,
+            way,
         )
         local = (
             Command("status", _Nothing, LocalStatus, self._status),

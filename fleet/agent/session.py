@@ -22,6 +22,7 @@ from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.received import Configs
 from fleet.agent.config.store import StateDirectory
+from fleet.agent.credential import WayIn
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.overwritten import Overwritten
@@ -98,10 +99,10 @@ class StationSession:
         commands: Mapping[str, Command],
         guard: Guard,
         devices: CaptureDevices,
-        let_in: Callable[[], None],
+        way: WayIn,
     ) -> None:
-        """`let_in` is called whenever a broker has taken us."""
-        self._let_in = let_in
+        """`way` is told whenever a broker has taken us."""
+        self._way = way
         self._me = identity
         self._supervisor = supervisor
         self._catalogue = catalogue
@@ -185,13 +186,14 @@ class StationSession:
 
     def disconnected(self, why: str) -> None:
         """The agent does its work on; only nobody hears of it."""
+        why += self._way.hint
         if why != self.trouble:  # said once, tried for as long as it takes
             log.warning("not connected: %s", why)
         self.trouble = why
 
     async def connected(self, link: Link) -> None:
         """Introduce the station, then talk until the agent ends."""
-        self._let_in()
+        self._way.let_in()
         self._epoch += 1
         self._queue = asyncio.Queue()  # what the last connection left is sent again
         topics, station = self._me.topics, self._me.station

@@ -48,10 +48,12 @@ def test_one_that_has_not_joined_looks_for_it_at_each_attempt(
     elsewhere.mkdir()
     way = WayIn(AgentSettings(state_dir=str(elsewhere)))
     assert str(way.next()) == "mqtt://127.0.0.1:1883"
+    assert "fleet token" in way.hint
     found = joined(tmp_path)
     assert found is not None
     keep_joined(elsewhere, found, new_authority().certificate)
     assert way.next().username == "station:b1"
+    assert way.hint == ""
 
 
 def test_both_are_tried_in_turn_and_what_was_taken_is_tried_first(settings: AgentSettings) -> None:

@@ -316,7 +316,8 @@ def _visited(settings: AgentSettings, way: WayIn, station: str | None) -> Findin
     except Refused as error:
         return Finding("missing", "broker", f"{error}: may this user speak for {station}?")
     except Disconnected as error:
-        return Finding("missing", "broker", f"{error}; is it running, is the address right?")
+        advice = way.hint or "; is it running, is the address right?"
+        return Finding("missing", "broker", f"{error}{advice}")
     return Finding("ok", "broker", str(way))
 
 
