@@ -5,25 +5,27 @@ it comes online, and when its numbers have a hole.
 """
 
 import asyncio
-import gc
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from fleet.manager.asking import NoAnswer, StationAsker
-from fleet.manager.recordings.coverage import LONGEST, Kept, near
-from fleet.manager.recordings.receipts import receipt
-from fleet.manager.recordings.timeline import on_one_clock
+from fleet.manager.recordings.times import (
+    RecordedTime,
+    RecordingStation,
+    read_time,
+    receipts_of,
+    uncollected,
+)
 from fleet.manager.stations.allowances import RECORDED_BURST, RECORDED_PER_SECOND, Allowances
 from fleet.manager.stations.inventory import Inventory
-from fleet.manager.stations.state import SLIDES
 from fleet.manager.store import BadStore
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, Segment, SegmentList, StopByHand
@@ -46,10 +48,6 @@ _FEW_COPIES: Final = 20
 """Files that are asked for one by one in between."""
 _MOST_UNCOPIED: Final = 1000
 _PATIENCE: Final = 10.0
-_LATER: Final = timedelta(hours=1)
-"""After a talk, what still has to do with it."""
-_AT_ONCE: Final = timedelta(hours=12)
-"""Of what was recorded is read from the store at once."""
 _MOST_WAITING: Final = 20_000
 """Segments that wait to be written; what is lost here is asked for again."""
 _FRESH: Final = 5.0
@@ -59,44 +57,6 @@ _SHARE: Final = 0.05
 _OLD: Final = 30.0
 """And for which they are where nothing is."""
 _DAY: Final = timedelta(hours=18)
-
-
-@frozen
-class RecordedTime:
-    """What was recorded and marked in a time. `kept`: by room, '' where none is known; by begin."""
-
-    kept: Mapping[str, Sequence[Kept]]
-    marks: Sequence[CutMark]
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Have nobody look for garbage among many things that are none: that holds the loop."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-Stops = Mapping[str, tuple[tuple[str, StopByHand], ...]]
-"""Of each room."""
-
-
-def _receipts(
-    wanted: Sequence[tuple[str, ScheduledTalk]], found: RecordedTime, stops: Stops, now: datetime
-) -> tuple[Receipt, ...]:
-    begins = {room: [one.segment.begin for one in kept] for room, kept in found.kept.items()}
-
-    def of(room: str, talk: ScheduledTalk) -> Sequence[Kept]:
-        kept, at = found.kept.get(room, ()), begins.get(room, ())
-        return near(kept, at, talk.begin, talk.end + _LATER)
-
-    return tuple(
-        receipt(room, talk, of(room, talk), found.marks, now, stops[room]) for room, talk in wanted
-    )
 
 
 @define
@@ -315,11 +275,11 @@ class Recordings:
         if not wanted:
             return ()
         stops = {room: tuple(self._stops(room)) for room in {room for room, _ in wanted}}
-        with _uncollected():
+        with uncollected():
             found = await self.of_time(
                 min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
             )
-            made = await asyncio.to_thread(_receipts, wanted, found, stops, now)
+            made = await receipts_of(wanted, found, stops, now)
             del found
         return made
 
@@ -336,40 +296,16 @@ class Recordings:
         Raises:
             BadStore: the store cannot be read.
         """
-        begin, end = begin - LONGEST, end + _LATER
         await self._write()
-        store = self._ledger.keeper
-        recorded: list[tuple[str, Segment]] = []
-        since = begin
-        while since < end:  # so that others have the store in between
-            until = min(since + _AT_ONCE, end)
-            with _uncollected():
-                recorded += await store.run(store.opened.recorded, since, until)
-            since = until
-        marks = await store.run(store.opened.marks, begin, end)
-        stations = await asyncio.to_thread(lambda: {station for station, _ in recorded})
-        copiers = {station for station in stations if self._copiers(station)}
-        facts = {station: self._ledger[station].facts for station in stations}
-
-        uncopied: list[tuple[str, str]] = []
-
-        def by_room() -> dict[str, list[Kept]]:
-            of_room: dict[str, list[Kept]] = {}
-            for station, one in on_one_clock(recorded):
-                of, said = self._stations.get(station), facts[station]
-                copied = (of is not None and one.file in of.copied) if station in copiers else None
-                kept = Kept(said.name or station, one, copied, is_slides=said.seat == SLIDES)
-                of_room.setdefault(one.room or said.room or "", []).append(kept)
-                if copied is False and not one.is_gone:
-                    uncopied.append((station, one.file))
-            return of_room
-
-        with _uncollected():
-            kept_of = await asyncio.to_thread(by_room)
-        for station, file in uncopied[-_MOST_UNCOPIED:]:
+        found = await read_time(self._ledger.keeper, begin, end, self._recording)
+        for station, file in found.uncopied[-_MOST_UNCOPIED:]:
             if len(of := self._of(station).uncopied) < _MOST_UNCOPIED:
                 of.add(file)
-        return RecordedTime(kept_of, marks)
+        return found
+
+    def _recording(self, station: str) -> RecordingStation:
+        copied = self._of(station).copied if self._copiers(station) else None
+        return RecordingStation(self._ledger[station].facts, copied)
 
     @property
     def decided(self) -> tuple[Receipt, ...]:
