@@ -25,13 +25,21 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("talk", {"room": "hall1", "talk": "on"}),
     ("maintenance", {"target": "hall1-cam", "on": True}),
     ("mark", {"room": "hall1", "kind": "cut"}),
+    ("stop", {"station": "hall1-cam", "role": "record"}),
     ("talk", {"room": "hall2", "talk": "on"}),
     ("maintenance", {"target": "hall2", "on": True}),
+    ("maintenance", {"target": "hall2-cam", "on": True}),
+    ("stop", {"station": "hall2-cam", "role": "record"}),
+    ("start", {"station": "b827eb000201", "role": "record"}),
     ("apply", {"text": conference(ROOMS), "name": "x"}),
     ("retire", {"station": "hall2-cam"}),
     ("user_remove", {"name": "nobody"}),
+    (
+        "call",
+        {"station": "hall1-cam", "role": "station", "command": "credential", "arguments": {}},
+    ),
 ]
-ALLOWED = {"eve": 0, "vera": 1, "ann": 4, "olaf": 8, "root": 9}
+ALLOWED = {"eve": 0, "vera": 1, "ann": 5, "olaf": 12, "root": 14}
 """How many of these each may ask for, in this order. eve is not in the list."""
 
 
