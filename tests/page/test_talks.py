@@ -168,6 +168,13 @@ def test_a_gap_in_a_talk_has_its_times_and_reason_and_one_between_talks_is_none(
     assert block.why.startswith("180 s are missing (180 s from 10:17:00 CET, it crashed)")
 
 
+def test_a_gap_at_the_beginning_of_a_talk_says_how_it_came_about() -> None:
+    crashed = kept(at("09:00"), at("09:30"), ended="crash")
+    recorded = (kept(at("08:00"), at("09:00")), crashed, kept(at("10:20"), at("11:30")))
+    found = line(drawn(talk(at("08:10"), 20, "first"), talk(at("10:00"), 60), recorded=recorded))
+    assert [one.text for one in found.spots] == ["missing: it crashed"]
+
+
 def test_what_is_being_written_is_neither_there_nor_missing() -> None:
     work = {("hall1", "hall1-cam", "record/main"): at("09:00")}
     one, now = talk(at("10:00"), 240), at("11:22")

@@ -93,7 +93,7 @@ async def test_a_click_opens_the_receipt_and_keys_go_from_talk_to_talk(reader: R
     told = await reader.run("return document.getElementById('receipt').innerText")
     assert "Who watches the watchers?" in told
     assert "not all there: 3060 s are missing (3060 s from 12:15:00 CET" in told
-    assert "missing 12:15:00 to 13:06:00: nothing was recorded yet" in told
+    assert "missing 12:15:00 to 13:06:00: the next file is missing" in told
     assert "fleet receipt room3-2" in told
     await reader.press(Keys.ESCAPE)
     await reader.until("document.activeElement.dataset.talk == 'room3-2'")

@@ -69,6 +69,12 @@ def test_what_is_missing_has_its_times_and_its_reason(
     assert f"{1 - missing / 1800:.0%} is in record/main of hall1-cam" in text
 
 
+def test_what_ended_before_the_talk_says_why_its_beginning_is_missing() -> None:
+    (found,) = coverage(BEGIN, END, [kept(-9, -5), kept(-5, -2, ended="crash"), kept(10, 31)])
+    assert [gap.why for gap in found.gaps] == ["it crashed"]
+    assert coverage(BEGIN, END, [kept(-9, -5)]) == ()
+
+
 def test_files_that_overlap_or_follow_within_a_second_have_no_gap() -> None:
     (found,) = coverage(BEGIN, END, [kept(-1, 10), kept(9, 20), kept(20.01, 31)])
     assert (found.share, found.gaps) == (1.0, ())

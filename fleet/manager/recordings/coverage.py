@@ -41,6 +41,11 @@ class Kept:
     is_slides: bool = False
 
     @property
+    def whose(self) -> tuple[str, str]:
+        """Station, and role and instance."""
+        return self.station, f"{self.segment.role}/{self.segment.instance}"
+
+    @property
     def is_lost(self) -> bool:
         """Whether nobody has it any more."""
         return self.segment.is_gone and not self.copied
@@ -73,13 +78,19 @@ def coverage(
     """
     slides: set[str] = set()
     of: dict[tuple[str, str], list[Kept]] = {}
+    before: dict[tuple[str, str], Segment] = {}
     for one in kept:
         segment = one.segment
-        if segment.begin < end and segment.end > begin:
-            name = f"{segment.role}/{segment.instance}"
-            of.setdefault((one.station, name), []).append(one)
+        if segment.end <= begin:
+            last = before.setdefault(one.whose, segment)
+            before[one.whose] = max(last, segment, key=lambda it: it.end)
+        elif segment.begin < end:
+            of.setdefault(one.whose, []).append(one)
             slides |= {one.station} if one.is_slides else set()
-    found = [_of_instance(*whose, begin, end, several, zone) for whose, several in of.items()]
+    found = [
+        _of_instance(*whose, begin, end, several, before.get(whose), zone)
+        for whose, several in of.items()
+    ]
     return tuple(sorted(found, key=lambda one: (one.station in slides, *_worth(one))))
 
 
@@ -93,11 +104,13 @@ def _of_instance(
     begin: datetime,
     end: datetime,
     several: Sequence[Kept],
+    last: Segment | None,
     zone: tzinfo | None,
 ) -> Coverage:
+    """`last`: of what it recorded before, which says why there may be nothing at `begin`."""
     ordered = sorted(several, key=lambda one: one.segment.begin)
     gaps: list[Gap] = []
-    reached, last = begin, None
+    reached = begin
     gone = False
     for one in ordered:
         segment = one.segment

@@ -59,8 +59,7 @@ def of_instances(
     """What each (station, instance) recorded; those that only begin to are there too."""
     of: dict[tuple[str, str], list[Kept]] = {}
     for one in ordered:
-        name = f"{one.segment.role}/{one.segment.instance}"
-        of.setdefault((one.station, name), []).append(one)
+        of.setdefault(one.whose, []).append(one)
     for where, station, instance in at_work:
         if where == room and instance.startswith("record/"):
             of.setdefault((station, instance), [])

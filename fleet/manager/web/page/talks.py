@@ -5,6 +5,7 @@ the morning, so that what runs past midnight stays on its day.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
@@ -276,13 +277,19 @@ def _receipts(
     marks: Sequence[CutMark],
     now: datetime,
 ) -> Iterator[Receipt]:
+    """One for each talk, of only those segments that have to do with it."""
     begins = [one.segment.begin for one in ordered]
     reached = list(accumulate((one.segment.end for one in ordered), max))
     last = max(ordered, key=lambda it: it.segment.end, default=None)
+    before: dict[tuple[str, str], Kept] = {}
+    over = deque(sorted(ordered, key=lambda it: it.segment.end))
     for talk in talks:
+        while over and over[0].segment.end <= talk.begin:
+            ended = over.popleft()
+            before[ended.whose] = ended
         near = ordered[bisect_right(reached, talk.begin) : bisect_left(begins, talk.end)]
         also = [last] if last is not None and last not in near[-1:] else []
-        yield receipt(room, talk, [*near, *also], marks, now)
+        yield receipt(room, talk, [*before.values(), *near, *also], marks, now)
 
 
 def _blocks(receipts: Sequence[Receipt], now: datetime) -> tuple[tuple[TalkBlock, ...], int]:
