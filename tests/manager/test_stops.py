@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from fleet.manager.findings import Judgement, station_findings
@@ -73,7 +74,9 @@ def test_of_each_instance_the_last_stop_counts_until_it_is_over() -> None:
     assert stops.shown("c", [stop("other"), stop("main")], AT) == (stop("main"),)
 
 
-def test_the_store_keeps_the_last_of_each_instance_and_who_did_it(place: Place) -> None:
+def test_the_store_keeps_the_last_of_each_instance_and_who_did_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, deed = place.open(), Deed(AT, "stop", "ann", "record/main", "b")
     store.stop("b", [stop(), stop("other", AT + MINUTE)], deed)
     store.stop("b", [stop(until=AT)], evolve(deed, kind="start", by="ben"))

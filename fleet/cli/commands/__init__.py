@@ -23,7 +23,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "recordings": "Show what was recorded of each talk, and what is missing.",
         "receipt": "Say of one talk whether it is there, and plays.",
         "cutlist": "List the files of each talk with in and out points, to cut from.",
-        "history": "Show the rollouts and retirements, or all of one station.",
+        "history": "Show who did and changed what, or all of one station.",
         "show": "Show what is wanted of a station, or once was.",
         "diff": "Show what changed from one revision of a station to another.",
         "export": "Print a conference file of what is wanted now.",

@@ -14,7 +14,8 @@ from fleet.operations import Event, HistoryArguments, HistoryResult
 
 ABOUT: Final = COMMANDS["history"]
 HELP: Final = with_examples(
-    f"{ABOUT} Revisions are kept for ever, answers and presence for 30 days.",
+    f"{ABOUT} Revisions are kept for ever, the last 100,000 things that people "
+    f"did, and answers and presence for 30 days.",
     "fleet history",
     "fleet history hall1-cam -n 20",
     "fleet history --json | jq '.events[-1]'",

@@ -88,7 +88,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _MARKER: Final = "manager.written"
-_MOST_DEEDS: Final = 100_000
+MOST_DEEDS: Final = 100_000
+"""What people did, of which the last are kept."""
 _AT_ONCE: Final = 5000
 """Old rows that are forgotten in one transaction."""
 
@@ -493,7 +494,7 @@ class ManagerStore:
         old = sa.select(ACK.c.number).where(ACK.c.at < time, ACK.c.number.not_in(last))
         gone = sa.select(PRESENCE.c.number).where(PRESENCE.c.at < time)
         latest = sa.select(sa.func.max(DEED.c.number)).scalar_subquery()
-        done = sa.select(DEED.c.number).where(DEED.c.number <= latest - _MOST_DEEDS)
+        done = sa.select(DEED.c.number).where(DEED.c.number <= latest - MOST_DEEDS)
         for table, which in ((ACK, old), (PRESENCE, gone), (DEED, done)):
             some = sa.delete(table).where(table.c.number.in_(which.limit(_AT_ONCE)))
             deleted = _AT_ONCE
