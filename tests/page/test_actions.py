@@ -312,6 +312,13 @@ async def test_three_people_act_at_once_and_see_what_really_happens(
         gone = "document.querySelector('[data-room=hall1] .held').hidden"
         await people.until(name, gone, started + 1.0 - time.time() + 0.5)
 
+    # A restart that costs a recording two seconds says so first.
+    await people.press("olaf", "Restart record/main of hall1-rec")
+    lost = "document.querySelector('.question').textContent.includes('a second or two are missing')"
+    assert await people.run("olaf", f"return {lost}")
+    await people.press("olaf", "Back")
+    await people.until("olaf", "document.getElementById('desk-ask').hidden")
+
     # The mixer: shown as it says, and by whom; a refusal and silence change nothing.
     await people.until(
         "vera", "document.querySelector('.mixed').innerText.includes('slides + cam')"

@@ -4,6 +4,11 @@
 
 const COMPOSITES = { fullscreen: "full screen", side_by_side: "side by side", picture_in_picture: "picture in picture" };
 const STOP_FOR = [["15 min", 900], ["45 min", 2700], ["2 hours", 7200], ["until it is started again", null]];
+const HOLES = { // what a restart of these roles costs
+  record: "The recording goes on in a new file; a second or two are missing between them.",
+  ingest: "Whoever records, mixes or watches this sees nothing for some seconds.",
+  mix: "The program is gone for some seconds, and what records it misses them.",
+};
 const SAID_FOR = 10000; // milliseconds for which it is said what became of something
 const WORK_FOR = 3600; // seconds of maintenance, unless somebody ends it
 
@@ -266,8 +271,15 @@ function instanceItem(station, one) {
   const buttons = one.stopped || one.asked
     ? [button("Start", () => perform("start", asked, `Starting ${of}`, say),
       { "data-key": key("go"), "aria-label": `Start ${of}`, "aria-disabled": deskBusy && "true" })]
-    : [button("Restart", () => perform("restart", asked, `Restarting ${of}`, say),
-      { "data-key": key("restart"), "aria-label": `Restart ${of}`, "aria-disabled": deskBusy && "true" }),
+    : [button(HOLES[one.role] ? "Restart…" : "Restart", () => (HOLES[one.role] ? ask({
+      title: `Restart ${of}`,
+      question: HOLES[one.role],
+      button: "Restart it",
+      send: () => ["restart", asked],
+      doing: `Restarting ${of}`,
+      told: say,
+    }) : perform("restart", asked, `Restarting ${of}`, say)),
+    { "data-key": key("restart"), "aria-label": `Restart ${of}`, "aria-disabled": deskBusy && "true" }),
     button("Stop…", () => ask({
       title: `Stop ${of}`,
       choices: STOP_FOR,
