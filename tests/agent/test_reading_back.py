@@ -33,6 +33,12 @@ def slower(file: Path, made: Path) -> Path:
     return made
 
 
+def as_matroska(file: Path) -> Path:
+    made = file.with_suffix(".mkv")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", file, "-c", "copy", made], check=True)
+    return made
+
+
 def without(check: SegmentCheck, *kinds: str) -> bool:
     """Whether nothing else was found."""
     found = {
@@ -154,6 +160,9 @@ async def test_how_far_sound_comes_from_its_picture_is_told(tmp_path: Path) -> N
     check = await checked(even)
     assert check.offset is not None
     assert abs(check.offset) < 0.01
+    (sound,) = probe(as_matroska(even)).of("audio")
+    assert sound.ahead is not None
+    assert abs(sound.ahead) < 0.03, "though its times are whole milliseconds"
     check = await checked(slower(even, tmp_path / "slow.ts"))
     assert check.offset == pytest.approx(0.2, abs=0.05)
     assert without(check)

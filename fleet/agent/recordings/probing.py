@@ -18,6 +18,10 @@ _HOLE: Final = 0.06
 """Seconds by which a packet is late where one is missing: sound of 48 kHz has one in 0.02 s."""
 _CHUNK: Final = 1 << 20
 _MOST_STREAMS: Final = 16
+_EVEN_PACKETS: Final = frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "opus"))
+_SAMPLES: Final = (480, 576, 960, 1024, 1152, 1536, 1920, 2048, 2880)
+"""A packet of those has as many."""
+_NEARLY: Final = 0.03
 _FIRST_LOOK: Final = 60.0
 _MOST_KEYS: Final = 10_000
 _EVEN: Final = 0.002
@@ -45,8 +49,10 @@ class PacketTrack:
     """Packets that should lie in the holes."""
     keys: list[float] = field(factory=list)
     """When its key frames are shown, as far as is told."""
+    rate: float = 0.0
+    """Of its samples."""
     whole: float | None = 0.0
-    """Seconds of all its packets; None where one does not say its length."""
+    """Seconds of all its packets, as exact as its clock; None where one does not say its length."""
     _dts: float = 0.0
 
     def packet(self, pts: float, dts: float, length: float, *, is_key: bool = False) -> None:
@@ -74,8 +80,18 @@ class PacketTrack:
 
     @property
     def ahead(self) -> float | None:
-        """Seconds by which it would end too early, played packet after packet."""
-        return None if self.whole is None else self.end - self.first - self.whole
+        """Seconds by which it would end too early, played packet after packet.
+
+        None of a codec whose packets are not of one length: times alone are too coarse, Matroska's
+        are whole milliseconds.
+        """
+        if self.codec not in _EVEN_PACKETS or not self.whole or not self.rate:
+            return None
+        about = self.whole / self.packets * self.rate
+        samples = min(_SAMPLES, key=lambda one: abs(one - about))
+        if abs(samples - about) > _NEARLY * samples:
+            return None
+        return self.end - self.first - self.packets * samples / self.rate
 
     @property
     def stream(self) -> SegmentStream:
@@ -154,7 +170,10 @@ def probe(file: Path) -> Probe:
 
 
 def _tracks(file: Path) -> list[PacketTrack]:
-    show = ("-show_entries", "stream=index,codec_type,codec_name:stream_tags=title,language")
+    show = (
+        "-show_entries",
+        "stream=index,codec_type,codec_name,sample_rate:stream_tags=title,language",
+    )
     argv = ["ffprobe", "-v", "quiet", *show, "-of", "json", f"file:{file}"]
     try:
         done = subprocess.run(argv, capture_output=True, timeout=_FIRST_LOOK, check=False)
@@ -171,6 +190,7 @@ def _tracks(file: Path) -> list[PacketTrack]:
                     _short(tags.get("title")),
                     _short(tags.get("language")),
                     int(one["index"]),
+                    rate=float(one.get("sample_rate", 0.0)),
                 )
     except (ValueError, KeyError, AttributeError):
         return []
