@@ -68,12 +68,13 @@ def recordings(box: Box) -> list[Path]:
 
 
 def recorder(box: Box) -> int:
-    """The process that records on `box`, 0 where none does."""
-    for process in psutil.process_iter(["name"]):
+    """The process that records on `box`, 0 where none does; what reads back is younger."""
+    found = []
+    for process in psutil.process_iter(["name", "create_time"]):
         root = Path(f"/proc/{process.pid}/root")
         if process.info["name"] == "ffmpeg" and root.samefile(box.root):
-            return process.pid
-    return 0
+            found.append((process.info["create_time"], process.pid))
+    return min(found)[1] if found else 0
 
 
 async def records_on(box: Box, before: int) -> None:

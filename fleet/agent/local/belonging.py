@@ -40,8 +40,10 @@ def join_here(settings: AgentSettings, url: str, token: str) -> None:
             "broker, username and password_file out of them"
         )
     try:
-        local.status(state)
-        print("the agent that runs here comes in with it by itself, within 15 s")
+        if local.status(state).connected:
+            print("now have its agent go there: systemctl restart fleet-agent; recordings go on")
+        else:
+            print("the agent that runs here comes in with it by itself, within 15 s")
     except local.NoAgent:
         print("now start its agent: systemctl start fleet-agent")
 
