@@ -160,7 +160,7 @@ async def test_everybody_can_read_it_on_a_phone_and_a_wall(reader: Reader, theme
     assert rows == 28, "all talks are in the table"
     # What differs, differs in shape too.
     assert len(set(await reader.run(SHAPES))) == 5
-    assert len(set(await reader.run(PATTERNS))) == 6
+    assert len(set(await reader.run(PATTERNS))) == 7
 
 
 async def test_foreign_text_is_text_nothing_comes_from_elsewhere_and_no_day_is_no_crash(
