@@ -67,12 +67,9 @@ def running(programs: Programs, station: str) -> list[int]:
     marker = str(programs.directory / station)
     found = []
     for process in psutil.process_iter():
-        try:
-            argv, environment = process.cmdline(), process.environ()
-        except (psutil.Error, OSError):
-            continue
-        if argv[:1] == ["sleep"] and marker in environment.get("FLEET_CHILD", ""):
-            found.append(int(argv[1]) - 1_000_000)
+        with suppress(psutil.Error, OSError):
+            if process.name() == "sleep" and marker in process.environ().get("FLEET_CHILD", ""):
+                found.append(int(process.cmdline()[1]) - 1_000_000)
     return sorted(found)
 
 
@@ -81,8 +78,8 @@ def recorders(programs: Programs, station: str) -> list[psutil.Process]:
     marker, found = str(programs.directory / station), []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            told = process.environ().get("FLEET_CHILD", "")
-            if marker in told and '"role":"record"' in told and process.name() == "ffmpeg":
+            told = process.environ().get("FLEET_CHILD", "") if process.name() == "ffmpeg" else ""
+            if marker in told and '"role":"record"' in told:
                 found.append(process)
     return found
 

@@ -13,18 +13,18 @@ OF_CONFIGS = {"BlockedRole", "MissingRoleFactory", "InvalidConfiguration"}
 
 def given() -> set[str]:
     """Every word in the code that is a reason: no class has its name, and a text is it alone."""
-    trees = {path: ast.parse(path.read_text()) for path in (ROOT / "fleet").rglob("*.py")}
-    nodes = [(path, node) for path, tree in trees.items() for node in ast.walk(tree)]
-    classes = {node.name for _, node in nodes if isinstance(node, ast.ClassDef)}
+    texts = {path: path.read_text() for path in (ROOT / "fleet").rglob("*.py")}
+    classes = set(re.findall(r"^ *class (\w+)", "\n".join(texts.values()), re.MULTILINE))
     places = tuple(ROOT / "fleet" / place for place in PLACES)
     files = {ROOT / "fleet" / file for file in FILES}
     words = {
         node.value
-        for path, node in nodes
+        for path, text in texts.items()
+        if path.name != "__init__.py"  # which answers words of other designs
+        and (path in files or any(place in path.parents for place in places))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
-        and path.name != "__init__.py"  # which answers words of other designs
-        and (path in files or any(place in path.parents for place in places))
         and re.fullmatch(r"(?:[A-Z][a-z]+)+", node.value)
         and len(node.value) > len("Meta")
     }
