@@ -1,6 +1,7 @@
 """Real parts for every test: broker, programs, a stranger's client. A missing one ends the run."""
 
 import fcntl
+import gc
 import os
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ _programs = pytest.StashKey[Programs]()
 
 settings.register_profile("fleet", deadline=None)  # the machine is shared; time is no promise
 settings.load_profile("fleet")
+gc.disable()  # what is collected stays: to look through it again and again finds nothing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     short = [item for item in items if not item.get_closest_marker("long")]
     items[:] = [item for pair in zip(long, short, strict=False) for item in pair]
     items += long[len(short) :] + short[len(long) :]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionstart() -> None:
