@@ -135,8 +135,9 @@ def say_stops(stations: Stations) -> None:
     for station in stations:
         for one in station.stops:
             said = station.roles.get(one.role, {}).get(one.instance)
-            text = said.text if said is not None and said.reason == STOPPED_BY_HAND else one.text()
-            say(clean(f"{station.name} {one.role}/{one.instance} stays {text}"))
+            is_so = said is not None and said.reason == STOPPED_BY_HAND
+            text = f"stays {said.text}" if said and is_so else f"is not yet {one.text()}"
+            say(clean(f"{station.name} {one.role}/{one.instance} {text}"))
 
 
 def _concerned(stations: Sequence[StationStatus], only: str | None) -> Sequence[StationStatus]:

@@ -330,7 +330,12 @@ def summary(stations: Sequence[StationStatus]) -> str:
     """One sentence on how many need somebody."""
     ill = sum(not station.well for station in stations)
     count = counted(len(stations), "station")
-    stops = sum(len(station.stops) for station in stations)
+    stops = sum(
+        one.reason == STOPPED_BY_HAND
+        for station in stations
+        for named in station.roles.values()
+        for one in named.values()
+    )
     stopped = f", {counted(stops, 'instance')} stopped by hand" if stops else ""
     return f"{count}, {ill} not well{stopped}" if ill else f"{count}, all well{stopped}"
 

@@ -56,7 +56,7 @@ async def test_a_recording_is_stopped_and_started_by_hand_and_everybody_is_told(
     said = json.loads((await fleet("status", "--json")).out)["stations"][0]
     assert [one["why"] for one in said["stops"]] == ["a fire drill"]
     wanted = await fleet("show", "hall1-cam")
-    assert "# record/main is stopped by ann until" in wanted.out
+    assert "# record/main: stopped by ann until" in wanted.out
     waited = await fleet("wait")
     assert waited.code == 0
     assert "hall1-cam record/main stays stopped by ann until" in waited.err

@@ -79,7 +79,8 @@ def test_where_there_is_no_place_what_is_well_is_one_line() -> None:
     assert folded.stations == (ill,)
     assert folded.lines[0].startswith("30 stations are well: hall0-cam,")
     by_hand = StopByHand("record", "main", "ann", None, AT, None)
-    stopped = evolve(well[0], stops=(by_hand,))
+    held = InstanceReport(State.STOPPED, AT, 0, "Stopped", by_hand.text())
+    stopped = evolve(well[0], stops=(by_hand,), roles={"record": {"main": held}})
     folded = folding.fold_well(folding.FoldedStatus((stopped, *well[1:])))
     assert folded.stations == (stopped,), "who looks is told what somebody stopped"
     assert view.summary([stopped, well[1]]) == "2 stations, all well, 1 instance stopped by hand"

@@ -289,7 +289,7 @@ async def test_three_people_act_at_once_and_see_what_really_happens(
     windows.screenshot(tmp_path / "question-phone.png")
     assert recording(stranger.latest(STATUS)), "nothing was done yet"
     mark = stranger.mark()
-    await people.watch("stopped by ann until")
+    await people.watch("record/main stopped by ann until")
     stopped = asyncio.create_task(_is(stranger, STATUS, held, mark))
     await people.press("ann", "Yes, end it")
     delays = await people.seen_after(await stopped)

@@ -42,5 +42,5 @@ def run(
     put(clean(f"# {name}: revision {found.revision} by {found.by} at {at}{why}"))
     for one in found.stops:
         text = one.text(zoned(one.at, found.timezone).tzinfo or UTC)
-        put(clean(f"# {one.role}/{one.instance} is {text}"))
+        put(clean(f"# {one.role}/{one.instance}: {text}"))
     put(found.text, end="")

@@ -113,12 +113,15 @@ def controls(
             )
             for one in stations
         ),
-        tuple(
-            f"{one.name} {stop.role}/{stop.instance} {stop.text(zone)}"
-            for one in stations
-            for stop in one.status.stops
-        ),
+        tuple(text for one in stations for text in _stopped(one, zone)),
     )
+
+
+def _stopped(one: StationState, zone: tzinfo) -> Iterator[str]:
+    for stop in one.status.stops:
+        said = one.status.roles.get(stop.role, {}).get(stop.instance)
+        yet = "" if said is not None and is_stopped(said) else "not yet "
+        yield f"{one.name} {stop.role}/{stop.instance} {yet}{stop.text(zone)}"
 
 
 def _said(said: Override | None, zone: tzinfo) -> str | None:
