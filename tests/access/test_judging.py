@@ -11,7 +11,7 @@ from fleet.manager.access.judging import JoinGrant, JoinRefusal, JoinWaits, judg
 from fleet.manager.access.waiting import WaitingBoxes
 from fleet.manager.store import KeptCredential, KeptToken
 from fleet.model import Error
-from fleet.wire import to_json
+from fleet.wire import Undecodable, decode, encode, to_json
 from tests.wire import page
 from tests.wire.test_protocol_page import shape
 
@@ -46,6 +46,12 @@ def test_who_is_let_in(
 ) -> None:
     found = judge(ASKED, token, known, NOW, approved)
     assert (found.error.type if isinstance(found, JoinRefusal) else found) == expected
+
+
+@pytest.mark.parametrize("station", ["", "+", "#", "a/b", "B1", "b1\n", "x" * 65, "station:b1"])
+def test_an_id_that_is_none_is_no_part_of_a_topic(station: str) -> None:
+    with pytest.raises(Undecodable, match="station"):
+        decode(encode(evolve(ASKED, station=station)), JoinRequest)
 
 
 def test_what_ends_within_a_month_is_renewed_once_an_hour() -> None:

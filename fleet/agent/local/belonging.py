@@ -30,7 +30,7 @@ def join_here(settings: AgentSettings, url: str, token: str) -> None:
         raise CannotJoin("this machine has no network card to be named after: give --station ID")
     try:
         state.mkdir(0o750, parents=True, exist_ok=True)
-        found = join(url, token, station, settings.prefix or _PREFIX, state, _wait)
+        found = join(url, token, station, settings.prefix or _PREFIX, state, show_code)
     except OSError as error:
         raise CannotJoin(f"{error.filename or state} cannot be used: {plain(error)}") from None
     print(f"this box is let in as station {station}, until {found.credential.ends:%Y-%m-%d}")
@@ -79,7 +79,7 @@ def reset_here(state: Path, *, asks: bool) -> None:
     print(f"removed: {', '.join(removed) or 'nothing'}")
 
 
-def _wait(code: str) -> None:
+def show_code(code: str) -> None:
     """Show the code by which somebody lets this box in."""
     import segno
 
