@@ -48,6 +48,14 @@ def test_a_clock_that_is_set_right_was_wrong_before() -> None:
     assert seconds(segment(0), segment(1, 3600), segment(2), segment(3)) == [0, 60, 120, 180]
 
 
+def test_of_a_clock_that_is_wrong_now_what_came_before_is_believed() -> None:
+    told = [("b1", segment(0)), ("b1", segment(1)), ("b1", segment(2, 3600))]
+    found = [one for _, one in on_one_clock(told, {"b1"})]
+    assert [(one.begin - BEGIN).total_seconds() for one in found] == [0, 60, 120]
+    found = [one for _, one in on_one_clock(told)]
+    assert [(one.begin - BEGIN).total_seconds() for one in found] == [3600, 3660, 3720]
+
+
 def test_what_another_instance_closed_in_between_is_no_gap() -> None:
     of_another = evolve(segment(1), number=11, instance="again", start=1.4)
     told = [evolve(segment(0, 3600), number=10), of_another, evolve(segment(1), number=12)]

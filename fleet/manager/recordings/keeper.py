@@ -57,6 +57,8 @@ _SHARE: Final = 0.05
 _OLD: Final = 30.0
 """And for which they are where nothing is."""
 _DAY: Final = timedelta(hours=18)
+_WRONG: Final = 2.0
+"""Seconds by which a station's clock is wrong, and not only its message late."""
 
 
 @define
@@ -305,7 +307,9 @@ class Recordings:
 
     def _recording(self, station: str) -> RecordingStation:
         copied = self._of(station).copied if self._copiers(station) else None
-        return RecordingStation(self._ledger[station].facts, copied)
+        heard = self._inventory.get(station)
+        ahead = (heard.clock_offset if heard else None) or 0.0
+        return RecordingStation(self._ledger[station].facts, copied, abs(ahead) > _WRONG)
 
     @property
     def decided(self) -> tuple[Receipt, ...]:

@@ -1,12 +1,14 @@
 """Segments of a station whose clock was set -> the times they really have. Pure.
 
 A recording goes on while the clock of its box is set: its files have times of before and after, but
-the clock inside the files goes on. What came later is believed, because a clock is set to be right.
+the clock inside the files goes on. What came later is believed, because a clock is set to be right;
+but of a box whose clock is known to be wrong now, what came before.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 from attrs import evolve
@@ -19,34 +21,46 @@ _STEPPED: Final = timedelta(seconds=1)
 """By less no clock was set: that is how exact times are."""
 
 
-def on_one_clock(told: Iterable[tuple[str, Segment]]) -> list[tuple[str, Segment]]:
-    """(station, segment) as they really were, by begin."""
+def on_one_clock(
+    told: Iterable[tuple[str, Segment]], wrong: Collection[str] = ()
+) -> list[tuple[str, Segment]]:
+    """(station, segment) as they really were, by begin; `wrong`: stations whose clock is so now."""
     runs: dict[tuple[str, str, str, str], list[Segment]] = defaultdict(list)
     for station, one in told:
         runs[station, one.index, one.role, one.instance].append(one)
     settled = [
         (station, one)
         for (station, *_), several in runs.items()
-        for one in _settled(sorted(several, key=lambda it: it.number))
+        for one in _settled(sorted(several, key=lambda it: it.number), station not in wrong)
     ]
     return sorted(settled, key=lambda one: one[1].begin)
 
 
-def _settled(several: Sequence[Segment]) -> list[Segment]:
+def _settled(several: Sequence[Segment], last_is_right: bool) -> list[Segment]:
     """Of one instance, in the order in which they were closed."""
-    found: list[Segment] = []
-    late = timedelta()
-    following: Segment | None = None
-    for one in reversed(several):
-        apart = _apart(one, following) if following is not None else None
-        if apart is None or following is None:
-            late = timedelta()
-        else:
-            step = following.begin - one.begin - apart
-            late += step if abs(step) > _STEPPED else timedelta()
-        found.append(_moved(one, late) if late else one)
-        following = one
-    return found
+    steps = [_step(one, following) for one, following in pairwise(several)]
+    until_now = list(_since(reversed(steps)))[::-1]
+    since_then = [-one for one in _since(steps)]
+    late = until_now if last_is_right else since_then
+    return [_moved(one, by) if by else one for one, by in zip(several, late, strict=True)]
+
+
+def _since(steps: Iterable[timedelta | None]) -> Iterator[timedelta]:
+    """How far the clock was set since the first; from the begin again where that is not known."""
+    whole = timedelta()
+    yield whole
+    for step in steps:
+        whole = timedelta() if step is None else whole + step
+        yield whole
+
+
+def _step(one: Segment, following: Segment) -> timedelta | None:
+    """How far the clock was set from one to the next; None where the clock inside began anew."""
+    apart = _apart(one, following)
+    if apart is None:
+        return None
+    step = following.begin - one.begin - apart
+    return step if abs(step) > _STEPPED else timedelta()
 
 
 def _apart(one: Segment, following: Segment) -> timedelta | None:

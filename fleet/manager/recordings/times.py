@@ -34,11 +34,12 @@ Stops = Mapping[str, tuple[tuple[str, StopByHand], ...]]
 @frozen
 class RecordingStation:
     """One of those that recorded. `copied`: files of which a copy is verified; None where nothing
-    copies them.
+    copies them. `clock_is_wrong`: now, as far as is known.
     """
 
     facts: Facts
     copied: Collection[str] | None
+    clock_is_wrong: bool = False
 
 
 @frozen
@@ -80,7 +81,8 @@ def _by_room(
 ) -> RecordedTime:
     of_room: dict[str, list[Kept]] = {}
     uncopied: list[tuple[str, str]] = []
-    for station, one in on_one_clock(recorded):
+    wrong = {name for name, one in stations.items() if one.clock_is_wrong}
+    for station, one in on_one_clock(recorded, wrong):
         facts, there = stations[station].facts, stations[station].copied
         copied = None if there is None else one.file in there
         kept = Kept(facts.name or station, one, copied, is_slides=facts.seat == SLIDES)
