@@ -4,6 +4,7 @@ The caller comes from the topic or from who is signed in on the page, never from
 they may do is judged here, once for both.
 """
 
+import asyncio
 import logging
 import math
 import time
@@ -131,6 +132,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user_remove": (UserRemoveArguments, people.user_remove),
 }
 
+_LONG: Final = frozenset({"recordings", "cutlist"})
+"""Answers that may have thousands of talks: to encode one would hold the event loop."""
+
 
 class OperatorRequests:
     """Answers requests at one desk."""
@@ -162,7 +166,10 @@ class OperatorRequests:
             asked = _arguments(payload, arguments)
             desk.people.allow(caller, operation, asked, lambda: desk.touched(asked))
             result = await work(desk, caller, asked)
-            reply = encode(Reply(to_json(result), None))
+            if operation in _LONG:
+                reply = await asyncio.to_thread(lambda: encode(Reply(to_json(result), None)))
+            else:
+                reply = encode(Reply(to_json(result), None))
         except Refusal as refusal:
             reply = encode(Reply(None, refusal.error))
         except BadStore as error:
