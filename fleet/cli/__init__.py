@@ -13,19 +13,21 @@ is imported.
 
 import os
 
-from fleet.cli.tab import COMPLETE, is_answered, leave
+from fleet.cli.tab import COMPLETE, answer, leave
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run `fleet`."""
-    if is_answered(os.environ):
-        leave()
+    code = answer(os.environ)
+    if code is not None:
+        leave(code)
     from fleet.cli.app import main as run
 
     try:
         run()
-    finally:
-        if COMPLETE in os.environ:
-            leave()
+    except SystemExit as end:
+        if os.environ.get(COMPLETE, "").startswith("complete_"):
+            leave(end.code if isinstance(end.code, int) else 0)
+        raise

@@ -5,6 +5,7 @@ the manager's answers are made of. What is more than that, `completion` answers 
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,28 +28,50 @@ BOTH: Final = frozenset({"maintenance", "status", "watch"})
 COMPLETE: Final = "_FLEET_COMPLETE"
 """What a shell sets to ask."""
 _QUOTES: Final = frozenset("'\"\\")
+_PLAIN: Final = re.compile(r"[\w.-]+")
+"""Names that no shell reads as anything else."""
 
 
-def is_answered(environment: Mapping[str, str]) -> bool:
-    """Whether a shell asked for what is known here, and was told."""
-    if environment.get(COMPLETE) != "complete_bash":
-        return False
-    line, number = environment.get("COMP_WORDS", ""), environment.get("COMP_CWORD", "")
-    words = line.split()
-    if not _QUOTES.isdisjoint(line) or any(word.startswith("-") for word in words):
-        return False  # Typer reads that better
-    if number == "1" and len(words) <= 2:
-        beginning = "".join(words[1:])
-        names = [name for name in COMMANDS if name.startswith(beginning)]
-    elif number == "2" and 2 <= len(words) <= 3 and words[1] in ROOMS | STATIONS | BOTH:
-        known = _known(environment, words[1], "".join(words[2:]))
-        if known is None:
-            return False
-        names = known
+def answer(environment: Mapping[str, str]) -> int | None:
+    """Tell a shell that asks for what is known here; what to end with, None where Typer answers."""
+    shell = environment.get(COMPLETE, "").removeprefix("complete_")
+    asked = _asked(shell, environment)
+    if asked is None:
+        return None
+    given, beginning = asked
+    if not given and shell == "bash":  # the others show what each is for
+        names: list[str] | None = [name for name in COMMANDS if name.startswith(beginning)]
+    elif len(given) == 1 and given[0] in ROOMS | STATIONS | BOTH:
+        names = _known(environment, given[0], beginning)
     else:
-        return False
-    print("\n".join(names))
-    return True
+        return None
+    if names is None or not all(map(_PLAIN.fullmatch, names)):
+        return None
+    if shell == "zsh":
+        quoted = "\n".join(f'"{name}"' for name in names)
+        print(f"_arguments '*: :(({quoted}))'" if names else "_files")
+    elif environment.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
+        return 0 if names else 1  # where there are none, fish offers files
+    else:
+        print("\n".join(names))
+    return 0
+
+
+def _asked(shell: str, environment: Mapping[str, str]) -> tuple[list[str], str] | None:
+    """The words after `fleet`, and how the one begins that is typed now."""
+    if shell == "bash":
+        line, number = environment.get("COMP_WORDS", ""), environment.get("COMP_CWORD", "")
+        words = line.split()
+        at = int(number) if number.isdecimal() else 0
+    elif shell in ("zsh", "fish"):
+        line = environment.get("_TYPER_COMPLETE_ARGS", "")
+        words = line.split()
+        at = len(words) - (not line.endswith(" "))
+    else:
+        return None
+    if not at or not _QUOTES.isdisjoint(line) or any(word.startswith("-") for word in words):
+        return None  # Typer reads that better
+    return words[1:at], "".join(words[at : at + 1])
 
 
 def _known(environment: Mapping[str, str], command: str, beginning: str) -> list[str] | None:
@@ -63,8 +86,8 @@ def _known(environment: Mapping[str, str], command: str, beginning: str) -> list
     return fitting(rooms | {one.name for one in found if command not in ROOMS}, beginning)
 
 
-def leave() -> NoReturn:
+def leave(code: int) -> NoReturn:
     """End now, whatever still looks for a broker."""
     with suppress(OSError):
         sys.stdout.flush()
-    os._exit(0)
+    os._exit(code)

@@ -9,16 +9,19 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from fleet.cli import names
 from fleet.cli.commands import COMMANDS
 from fleet.cli.completion import argument_words, rooms, rooms_and_stations, stations
-from fleet.cli.tab import BOTH, ROOMS, STATIONS
+from fleet.cli.tab import BOTH, ROOMS, STATIONS, answer
 from tests.cli.conftest import FLEET, Fleet, Play
 from tests.manager.station import apply, conference
 from tests.stranger import Stranger
@@ -149,16 +152,44 @@ def test_the_tab_key_is_answered_in_a_second_though_a_broker_hangs() -> None:
 
 def test_what_takes_long_is_not_imported_for_names() -> None:
     script = (
-        "import sys; from fleet.cli.tab import is_answered\n"
-        "assert is_answered({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '1',"
+        "import sys; from fleet.cli.tab import answer\n"
+        "assert 0 == answer({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '1',"
         " 'COMP_WORDS': 'fleet sta'})\n"
         "assert 'attrs' not in sys.modules\n"
-        "assert is_answered({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '2',"
+        "assert 0 == answer({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '2',"
         " 'COMP_WORDS': 'fleet status ', 'FLEET_BROKER': 'mqtt://127.0.0.1:1'})\n"
         "print(*sorted({'typer', 'pydantic', 'rich', 'fleet.operations'} & sys.modules.keys()))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (found.stdout.split(), found.stderr) == (["status", "start"], "")
+
+
+@pytest.mark.parametrize(
+    ("shell", "typed", "action", "told", "code"),
+    [
+        ("zsh", "fleet talk h", "", "_arguments '*: :((\"hall1\"))'\n", 0),
+        ("zsh", "fleet talk x", "", "_files\n", 0),
+        ("fish", "fleet talk h", "get-args", "hall1\n", 0),
+        ("fish", "fleet talk ", "is-args", "", 0),
+        ("fish", "fleet talk x", "is-args", "", 1),
+        ("fish", "fleet plan ", "is-args", "", 1),
+    ],
+)
+def test_each_shell_is_told_in_its_words_also_that_there_is_nothing(
+    monkeypatch: pytest.MonkeyPatch, shell: str, typed: str, action: str, told: str, code: int
+) -> None:
+    """`fleet plan` wants a file, which is for Typer and the shell."""
+    known = (names.NamedStation("hall1-cam", "hall1"),)
+    monkeypatch.setattr(names, "stations", lambda *_: known)
+    env = {"_FLEET_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": typed}
+    env |= {"_TYPER_COMPLETE_FISH_ACTION": action} if action else {}
+    if "plan" in typed:
+        run = subprocess.run([FLEET], env=os.environ | env, capture_output=True, text=True)
+        assert (run.stdout, run.returncode) == (told, code)
+        return
+    with redirect_stdout(StringIO()) as out:
+        assert answer(env) == code
+    assert out.getvalue() == told
 
 
 async def test_each_command_offers_what_it_takes(
