@@ -138,7 +138,8 @@ class Joining:
                 log.warning("a token that has expired stays for now: %s", error)
             self._made.clear()
             now = datetime.now(UTC)
-            left = [(one.until - now).total_seconds() for one in self._ledger.tokens.values()]
+            ends = (one.until for one in self._ledger.tokens.values())
+            left = [(until - now).total_seconds() for until in ends if until > now]
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(_AT_LEAST, min([_TICK, *left]))):
                     await self._made.wait()
