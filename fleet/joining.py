@@ -19,8 +19,12 @@ from attrs import field, frozen
 from fleet.model import Error, ShortText
 from fleet.strict import Meta
 
-AUTHORITY_OID: Final = "2.25.245125324545585713436214884019308060665"
-"""Of the extension of the broker's certificate that has the authority's own in it (DER)."""
+AUTHORITY_OID: Final = "1.3.6.1.4.1.32473.8883.1"
+"""Of the extension of the broker's certificate that has the authority's own in it (DER).
+
+Below the number that everybody may use (RFC 5612): programs in Go read no certificate with an arc
+as large as a UUID is.
+"""
 ID: Final = "[0-9a-f]{10}"
 """What a token is called; it is no secret."""
 _VERSION: Final = b"\x01"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,7 +17,8 @@ from fleet.manager.web import certificate as certificate_module
 from fleet.manager.web import door as door_module
 from fleet.manager.web.certificate import BadCertificate, PageCertificate
 from fleet.manager.web.door import Door
-from tests.processes import Mosquitto, Programs
+from tests.board.prometheus import Prometheus
+from tests.processes import ROOT, Mosquitto, Programs, until
 
 
 @frozen
@@ -25,17 +27,16 @@ class Files:
 
     certificate: Path
     key: Path
+    ca: Path
     trust: ssl.SSLContext
 
 
 def make(directory: Path) -> Files:
     ca = new_authority()
     made = new_certificate(ca, ["127.0.0.1"])
-    files = Files(
-        directory / "page.pem",
-        directory / "page.key",
-        ssl.create_default_context(cadata=ca.certificate),
-    )
+    page, key, above = (directory / name for name in ("page.pem", "page.key", "ca.pem"))
+    files = Files(page, key, above, ssl.create_default_context(cadata=ca.certificate))
+    files.ca.write_text(ca.certificate)
     files.certificate.write_text(made.certificate)
     files.key.write_text(made.key)
     return files
@@ -68,6 +69,21 @@ async def test_page_and_metrics_speak_https_and_metrics_want_their_token(
                 assert answer.status == status, header
         async with client.get(f"{url}/signin") as answer:
             assert answer.status == 200
+
+    # Prometheus, as docs/people.md has it.
+    found = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/people.md").read_text(), re.DOTALL)
+    assert found
+    config = found[1].replace("av.example.org:9700", url.removeprefix("https://"))
+    for said, here in (("ca.pem", files.ca), ("metrics.token", token)):
+        config = config.replace(f"/etc/fleet/{said}", str(here))
+    prometheus = Prometheus(tmp_path, "")
+    (tmp_path / "prometheus.yml").write_text("global: {scrape_interval: 1s}\n" + config)
+    prometheus.start()
+    try:
+        await prometheus.ready()
+        await until(lambda: prometheus.query("up == 1"), what="a scrape")
+    finally:
+        prometheus.stop()
 
 
 @pytest.fixture
