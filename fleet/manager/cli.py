@@ -252,7 +252,7 @@ def renew(
     """Renew the broker's certificate if it ends within 30 days; a timer does that every day."""
     from fleet.manager.access.authority import BadHost, checked_host
     from fleet.manager.access.init import CannotInit
-    from fleet.manager.access.init import renew as make
+    from fleet.manager.access.renewing import renew as make
 
     try:
         until = make(directory.absolute(), [checked_host(one) for one in host or ()], now=now)

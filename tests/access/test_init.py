@@ -13,7 +13,8 @@ from cryptography import x509
 from fleet import contexts
 from fleet.joining import AUTHORITY_OID, BadToken, JoinToken
 from fleet.manager.access import authority
-from fleet.manager.access.init import CannotInit, init, renew
+from fleet.manager.access.init import CannotInit, init
+from fleet.manager.access.renewing import renew
 from fleet.manager.settings import manager_broker, read_manager
 from fleet.manager.web.certificate import PageCertificate
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from fleet.manager.access.authority import ends
-from fleet.manager.access.init import CannotInit, can_renew, renew
+from fleet.manager.access.init import CannotInit
+from fleet.manager.access.renewing import can_renew, renew
 from fleet.manager.findings import certificate_finding
 from fleet.mqtt import Broker
 from fleet.operations import HealthFinding

@@ -11,10 +11,8 @@ import logging
 import os
 import pwd
 import secrets
-import signal
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +21,6 @@ from attrs import frozen
 from fleet import contexts, kept
 from fleet.manager.access import topics as access
 from fleet.manager.access.authority import (
-    RENEWED_BEFORE,
-    KeyPair,
-    ends,
     hosts_of,
     new_authority,
     new_certificate,
@@ -169,55 +164,6 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
             f"{error.filename or directory} cannot be written: {plain(error)}"
         ) from None
     return Made(directory, url, [directory / name for name in files], operator, client)
-
-
-def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> datetime | None:
-    """Make a new certificate of the broker's if it ends soon, is not for all `hosts`, or `now`.
-
-    The broker is told to show it. Returns when the new one ends; None where the old one stays.
-
-    Raises:
-        CannotInit: it cannot be made; the old one stays.
-    """
-    try:
-        ca = KeyPair((directory / CA).read_text(), (directory / CA_KEY).read_text())
-        old = (directory / CERTIFICATE).read_text()
-        known = hosts_of(old)
-        wanted = list(dict.fromkeys([*known, *hosts]))
-        soon = ends(old) - datetime.now(UTC) < RENEWED_BEFORE
-        if not (soon or now or len(wanted) > len(known)):
-            return None
-        made = new_certificate(ca, wanted)
-        # The broker reads both at once, when it is told to.
-        for name, text in ((KEY, made.key), (CERTIFICATE, made.certificate)):
-            kept.replace(directory / name, text.encode(), mode=0o600)
-            give_to_broker(directory / name)
-        page = new_certificate(ca, wanted)
-        for name, text in zip(PAGE, (page.certificate, page.key), strict=True):
-            kept.replace(directory / name, text.encode(), mode=0o600)
-            if os.geteuid() == 0:  # the manager's, whoever has it renewed
-                owner = (directory / MANAGER_FILE).stat()
-                os.chown(directory / name, owner.st_uid, owner.st_gid)
-    except (OSError, ValueError) as error:
-        raise CannotInit(f"no new certificate can be made in {directory}: {error}") from None
-    _have_broker_read(directory)
-    return ends(made.certificate)
-
-
-def can_renew(directory: Path) -> bool:
-    """Whether this process may."""
-    needed = (directory / CA_KEY, os.R_OK), (directory / BROKER, os.W_OK | os.X_OK)
-    return all(os.access(path, mode) for path, mode in needed)
-
-
-def _have_broker_read(directory: Path) -> None:
-    """Have a broker that runs read its certificate again; what it does goes on."""
-    try:
-        number = int((directory / PID).read_text())
-        if Path(f"/proc/{number}/comm").read_text().strip() == BROKER:
-            os.kill(number, signal.SIGHUP)
-    except (OSError, ValueError):
-        log.info("no broker of %s runs here: it reads its certificate when it starts", directory)
 
 
 def next_steps(made: Made) -> str:
