@@ -68,5 +68,11 @@ async def test_a_volunteer_signs_in_on_a_phone_and_out_again(
     await stage.until("location.pathname == '/signin'")
     await asyncio.to_thread(browser.open, stage.url + "/")
     await stage.until("location.pathname == '/signin'")
+    await stage.until("document.activeElement.id == 'name'")
+    await types(stage, "ann", Keys.TAB, SAID, Keys.ENTER)
+    await stage.until("document.querySelector('#who b')?.textContent == 'ann'")
+    removed = await ask(stranger, "user_remove", name="ann")
+    assert removed["error"] is None
+    await stage.until("location.pathname == '/signin'")  # the page leaves by itself
     unexpected = [one for one in browser.complaints() if "status of 40" not in one]
     assert unexpected == []
