@@ -51,6 +51,8 @@ HEALED = {
     "test_a_camera_that_refuses_is_recorded_with_its_password",
     "EncoderFallback": "media/test_encoders.py::test_a_recording_says_what_encodes_instead",
     "SourceUnreachable": HERE,
+    "PictureTurned": "roles/test_copy_or_encode.py::"
+    "test_a_copy_that_lies_on_its_side_is_said_and_auto_sets_it_upright",
     "SourceNotYet": "roles/test_record.py::"
     "test_a_recording_that_begins_before_its_source_waits_and_has_not_failed",
     "SourceUnreadable": HERE,

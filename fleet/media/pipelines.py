@@ -51,7 +51,8 @@ _AHEAD = "queue max-size-buffers={max} max-size-bytes=0 max-size-time=0"
 _QUEUED = "max-size-time=10000000000 max-size-bytes=33554432 max-size-buffers=1048576"
 """As `programs.capture` has it."""
 _BLOCK = "output-buffer-duration-fraction=16/375"
-"""Sound leaves a mixer in blocks of 2048 at 48 kHz: two of AAC's, and few to be waited for."""
+_LARGER = "audiobuffersplit output-buffer-duration=16/375 discont-wait=0"
+"""Sound goes in blocks of 2048 at 48 kHz, two of AAC's: each costs, whatever its size."""
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
     # No parser: it takes the frame after the first for a key frame, and both repeat their headers
@@ -257,7 +258,7 @@ def _tone(name: str, channels: Sequence[int] | None) -> str:
     """What makes sound of `channels`, which are picked afterwards, or stereo of all."""
     caps = _SAMPLES if channels else PCM
     return (
-        f"{_CONVERT} ! audioresample ! {caps} ! {_AHEAD.format(max=200)}"
+        f"{_CONVERT} ! audioresample ! {caps} ! {_LARGER} ! {_AHEAD.format(max=200)}"
         f" ! appsink name={name} max-buffers=100 {_TAKE}"
     )
 

@@ -69,6 +69,8 @@ class SourceRole(FfmpegRole[S]):
     def __init__(self, host: Host, settings: S) -> None:
         super().__init__(host, settings)
         self._waited = False
+        self._turned: tuple[str, str] | None = None
+        """What is said of pictures that lie on their side."""
         self.chosen: Chosen | None = None
         """What encodes pictures, where they are encoded."""
         self._known = host.state / "read-by-itself"
@@ -129,7 +131,7 @@ class SourceRole(FfmpegRole[S]):
             how.append("--whatever-comes")
         arguments = self.arguments()
         # Only an encoder asks for the rate, and to guess it takes a second or two.
-        guess = [] if "copy" not in arguments[arguments.index("-c:v") :][:2] else _NO_RATE
+        guess = _NO_RATE if _copies_pictures(arguments) else []
         writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
         return [
             *(*_RETIME, *how, *QUIET, "-copyts", *_NO_RATE, *inputs, "--"),
@@ -146,7 +148,7 @@ class SourceRole(FfmpegRole[S]):
     def _quiet(self) -> None:
         """Nothing but what is always so is to be said."""
         fallback = self.chosen.fallback if self.chosen else None
-        self.host.note(*(fallback or (None, None)))
+        self.host.note(*(self._turned or fallback or (None, None)))
 
     def stdin(self) -> bytes | None:
         """What opens the source, where somebody asks."""
@@ -195,21 +197,30 @@ class SourceRole(FfmpegRole[S]):
                 "SourceEnded",
                 f"{self.source()} came to its end: it is read again when its list goes on",
             )
-        if isinstance(self.settings.source, FileSource) and "video" in self.copied():
+        if isinstance(self.settings.source, FileSource) and _copies_pictures(self.arguments()):
             await self._see_turned(self.settings.source)
         await super().begin()
 
     async def _see_turned(self, source: FileSource) -> None:
-        """Whether its pictures are to be turned, which no copy would tell: then they are."""
+        """Turn pictures that are to be turned, which no copy would tell; else say that they are."""
         show = ("-select_streams", "v:0", "-show_entries", "stream_side_data=rotation")
         file = f"file:{self.host.readable(source.path)}"
         argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *within("file:"), file]
         looking = await self.host.spawn(argv, name="turned", report=True)
         await looking.wait()
         with contextlib.suppress(OSError):
-            if re.search(rb"[1-9]", looking.output.read_bytes()):
+            if not re.search(rb"[1-9]", looking.output.read_bytes()):
+                return
+            if "video" in self.copied():
                 self.encoded |= {"video"}
                 self._by_itself = True
+            else:
+                self._turned = (
+                    "PictureTurned",
+                    f"the pictures of {self.source()} are to be turned when they are shown, and a "
+                    'copy does not tell: set video_codec = "auto" to have them upright',
+                )
+                self._quiet()
 
     def otherwise(self, failure: Failed) -> frozenset[str] | None:
         """What to encode instead; what cannot be passed on is read by the one ffmpeg itself."""
@@ -343,3 +354,8 @@ class SourceRole(FfmpegRole[S]):
     def _note(self, reason: str, message: str) -> None:
         self._noted = time.monotonic()
         self.host.note(reason, message)
+
+
+def _copies_pictures(arguments: list[str]) -> bool:
+    """Whether ffmpeg is told to copy them."""
+    return "-c:v" in arguments and arguments[arguments.index("-c:v") + 1] == "copy"

@@ -34,6 +34,8 @@ _YOUNG_SECONDS = 10.0
 """So long is thrown away what turns out to be unreadable; later only the rest is written better."""
 _LOOKED_AT = 3.0
 """So many seconds at the end of a file are decoded where it is in doubt."""
+_SERVICE_NAME = 200
+"""Characters of what a transport stream is called."""
 _SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv"}
 
 
@@ -141,9 +143,13 @@ class Record(SourceRole[RecordSettings]):
         ]
 
     def _titles(self) -> Iterator[str]:
-        """The names of tracks, where the container has a place for them."""
+        """The names of tracks: of each, or where the container has no place for those, of all."""
         source = self.settings.source
-        for number, name in enumerate(source.tracks if isinstance(source, Reference) else ()):
+        names = source.tracks if isinstance(source, Reference) else ()
+        if names and self.settings.container == "mpegts":
+            yield from ("-metadata", f"service_name={', '.join(names)[:_SERVICE_NAME]}")
+            return
+        for number, name in enumerate(names):
             yield from (f"-metadata:s:a:{number}", f"title={name}")
 
     async def begin(self) -> None:

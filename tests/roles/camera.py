@@ -2,10 +2,12 @@
 
 Run as `camera.py PORT [USER PASSWORD]`; with a user it asks for the digest of a password.
 
+With B_FRAMES in its environment it sends so many pictures in another order than they are shown.
 Runs on the system's Python, which has the bindings. It says what time it is as the clock of its
 process does, so whoever moves that clock has a camera whose clock was set.
 """
 
+import os
 import sys
 
 import gi
@@ -15,9 +17,11 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
+B_FRAMES = os.environ.get("B_FRAMES")
+ENCODER = f"bframes={B_FRAMES} b-adapt=false" if B_FRAMES else "tune=zerolatency"
 PICTURE = (
     "videotestsrc is-live=true ! video/x-raw,width=160,height=90,framerate=25/1"
-    " ! timeoverlay ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25"
+    f" ! timeoverlay ! x264enc {ENCODER} speed-preset=ultrafast key-int-max=25"
     " ! rtph264pay name=pay0 pt=96"
 )
 SOUND = (

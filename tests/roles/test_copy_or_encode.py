@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,33 @@ async def test_a_copy_that_was_asked_for_and_cannot_be_is_told(
         role = Record(make_host(), record_settings(source=source, video_codec="auto"))
         await role.start()
         await role.stop()
+
+
+def on_its_side(directory: Path) -> Path:
+    """A second of a picture that is to be turned."""
+    flat, turned = directory / "flat.mov", directory / "turned.mov"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "1")
+    rotate = ("-c", "copy", "-metadata:s:v", "rotate=90", str(turned))
+    subprocess.run([*QUIET, *picture, "-c:v", "libx264", str(flat)], check=True)
+    subprocess.run([*QUIET, "-i", str(flat), *rotate], check=True)
+    return turned
+
+
+async def test_a_copy_that_lies_on_its_side_is_said_and_auto_sets_it_upright(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    source = {"type": "file", "path": str(on_its_side(tmp_path)), "loop": False}
+    for codec, said, width in (("copy", "PictureTurned", 160), ("auto", None, 90)):
+        host = make_host()
+        role = Record(host, record_settings(source=source, video_codec=codec))
+        await role.start()
+        assert host.noted[0] == said
+        assert codec == "auto" or 'video_codec = "auto"' in str(host.noted[1])
+        await until(lambda host=host: host.completed or host.failed, role)
+        await role.stop()
+        assert host.failed is None
+        newest = max(public(host.recordings), key=lambda file: file.stat().st_mtime_ns)
+        assert probe(newest)["streams"][0]["width"] == width
 
 
 async def test_a_recording_that_cannot_be_looked_at_goes_on(

@@ -94,6 +94,44 @@ async def test_every_picture_of_a_source_is_recorded_in_segments_that_decode(
     assert min(seen[:-1]) >= RATE - 3
 
 
+def cut_short(file: Path) -> Path:
+    """Two seconds of AC-3, and of a picture beside it in a transport stream, but for the end."""
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
+    sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "2", "-c:a", "ac3")
+    inputs = (*pictures, *sound) if file.suffix == ".ts" else sound
+    subprocess.run([*QUIET, *inputs, str(file)], check=True)
+    file.write_bytes(file.read_bytes()[:-300])
+    return file
+
+
+def packets_of_sound(file: Path) -> int:
+    show = ("-count_packets", "-select_streams", "a", "-show_entries", "stream=nb_read_packets")
+    argv = ["ffprobe", "-v", "error", *show, "-of", "csv=p=0", str(file)]
+    counted = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return int(counted.split()[0].strip(","))
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+@pytest.mark.parametrize("kind", ["ts", "ac3"])
+async def test_sound_whose_last_packet_is_cut_short_ends_as_a_source_that_ended(
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    kind: str,
+    container: str,
+) -> None:
+    host, file = make_host(), cut_short(tmp_path / f"cut.{kind}")
+    source = {"type": "file", "path": str(file), "loop": False}
+    role = Record(host, record_settings(source=source, container=container))
+    await role.start()
+    await until(lambda: host.completed or host.failed, role)
+    await role.stop()
+    assert host.failed is None
+    (recorded,) = public(host.recordings)
+    assert packets_of_sound(recorded) >= 60, "32 ms each"
+
+
 async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
     make_host: MakeHost, record_settings: Settings, until: Until, sources: Callable[[str], Path]
 ) -> None:

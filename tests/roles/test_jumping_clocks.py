@@ -127,13 +127,14 @@ CAMERA = Path(__file__).with_name("camera.py")
 
 
 @contextlib.contextmanager
-def camera(clock: Path) -> Iterator[str]:
+def camera(clock: Path, *more: str) -> Iterator[str]:
     """A camera whose clock is set by what stands in `clock`, such as `+3600`."""
     port = free_port()
     environment = (
         f"LD_PRELOAD={next(Path('/usr/lib').glob('*/faketime/libfaketimeMT.so.1'))}",
         *(f"FAKETIME_TIMESTAMP_FILE={clock}", "FAKETIME_NO_CACHE=1"),
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        *more,
     )
     with Peer("env", *environment, "/usr/bin/python3", str(CAMERA), str(port)) as server:
         while not takes_connections(port):
@@ -165,6 +166,23 @@ async def test_a_camera_whose_clock_is_set_is_recorded_on(
     assert host.registry.get_sample_value("fleet_source_clock_jumps_total") in (1, 2)
     ends = [float(s["start_time"]) + float(s["duration"]) for s in probe(whole)["streams"]]
     assert max(ends) - min(ends) < 0.3, "sound and picture are together"
+
+
+async def test_a_camera_that_sends_pictures_in_another_order_loses_none_and_jumps_never(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    host, clock = make_host(), tmp_path / "clock"
+    clock.write_text("+0")
+    with camera(clock, "B_FRAMES=2") as url:
+        source = {"type": "url", "url": url}
+        role = Record(host, record_settings(source=source))
+        await role.start()
+        await until(lambda: pictures(role) > 4 * RATE, role)
+        await role.stop()
+    (file,) = public(host.recordings)
+    times = sorted(numbers(file))[RATE:]  # the first report moves its times once
+    assert times == list(range(times[0], times[0] + len(times)))
+    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
 
 
 @pytest.mark.parametrize("sound", ["mp2", "aac"])

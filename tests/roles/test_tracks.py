@@ -54,6 +54,13 @@ def heard(file: Path, track: int) -> list[int]:
     return found
 
 
+def called(file: Path) -> str:
+    """What a transport stream says of its name, and of its tracks."""
+    show = ("-v", "error", "-show_entries", "program_tags=service_name:stream_tags=language")
+    argv = ["ffprobe", *show, str(file)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
 async def test_every_track_is_kept_apart_named_and_judged(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
@@ -80,7 +87,8 @@ async def test_every_track_is_kept_apart_named_and_judged(
     record = Record(make_host(), record_settings(source=source, container="matroska"))
     sent = {"source": source, "track": "german", "target": {"type": "hls", "segment_seconds": 1}}
     stream = Stream(make_host("sent", role="stream"), structure(sent, StreamSettings))
-    roles: list[Role[Any]] = [ingest, record, stream, monitor]
+    whole = Record(make_host("whole"), record_settings(source=source, directory="whole"))
+    roles: list[Role[Any]] = [ingest, record, whole, stream, monitor]
     for role in roles:
         await role.start()
     host = monitor.host
@@ -108,6 +116,10 @@ async def test_every_track_is_kept_apart_named_and_judged(
     assert [one["tags"].get("language") for one in streams] == ["eng", "ger", None]
     assert [one["channels"] for one in streams] == [1, 2, 2]
     assert [heard(recording, track) for track in range(3)] == [[500], [2000, 0], [450, 450]]
+    (transport,) = public(host.recordings / "whole")
+    said = called(transport)
+    assert "service_name=speaker, german, hall" in said
+    assert re.findall(r"language=(\w+)", said)[:2] == ["eng", "ger"]
     segment = sorted(hls.glob("sent-*.ts"))[1]
     assert len(probe(segment)["streams"]) == 1
     assert heard(segment, 0) == [2000, 0]
