@@ -519,6 +519,8 @@ ENDS = {
     "fleet schedule check URL": (1,),
     "fleet receipt TALK": (2,),
     **dict.fromkeys(("fleet cut", "fleet blank", "fleet live"), (2,)),
+    # For a broker whose accounts are the manager's, in tests/access; and with a secret to be set.
+    **dict.fromkeys(("fleet token", "fleet revoke", "fleet rotate", "fleet secret set"), (2,)),
     **dict.fromkeys(
         (f"fleet {what} hall1-cam {role}" for what in ("call", "logs") for role in ("mix", "sync")),
         (1,),
