@@ -58,6 +58,9 @@ async def test_a_volunteer_signs_in_on_a_phone_and_out_again(
     await stage.until("location.pathname == '/talks' && location.search == '?day=1'")
     await asyncio.to_thread(browser.open, stage.url + "/")
     await stage.until("document.querySelector('#who b')?.textContent == 'ann'")
+    out = "document.querySelector('#who button').getBoundingClientRect().height"
+    assert await stage.run(f"return {out}") >= 40, "fit for a thumb"
+    assert await stage.run("return document.documentElement.scrollWidth") <= PHONE[0]
     assert await stage.run("return document.cookie") == "", "no script reads who is signed in"
     reply = "return act('talk', {room: 'hall1', talk: 'on'}).then((one) => one.result.state)"
     assert await stage.run(reply) == "on"
