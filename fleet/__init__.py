@@ -50,8 +50,8 @@ and who holds the loop), `role` (what a role is and is given), `media` (what med
 JSON Schema), `explained` (that as people read it), `operations` (what `fleet` asks the manager),
 `schedule` (which talk is where and when, and how it is read),
 `station` (what everybody can ask a station), `strict` (JSON values -> classes, no coercion), `kept`
-(files that outlive a power cut), `sealed` (what is for one box alone),
-`contexts` (the operator's own file), `joining` (how a new box is let in).
+(files that outlive a power cut), `bound` (where a secret may go), `sealed` (what is for one box
+alone), `contexts` (the operator's own file), `joining` (how a new box is let in).
 """
 
 from fleet.version import __version__

@@ -16,6 +16,7 @@ import tomlkit
 from attrs import frozen
 
 from fleet import kept
+from fleet.bound import may_go, refusal
 from fleet.model import MAX_SECRETS, KeptSecret, is_name, plain
 from fleet.role import Failed
 from fleet.station import AllowedHosts, SentSecret
@@ -52,12 +53,8 @@ class SecretFiles:
         """
         file = self.file(name)
         allow = self._binding(file).allow if is_name(name) else ()
-        if allow and not any(_fits(to, one) for one in allow):
-            where = f"not to {to}" if to else "and this role does not say where it sends it"
-            raise Failed(
-                "SecretRefused",
-                f"the secret {name!r} may go to {' and '.join(allow)} alone, {where}: {file}.toml",
-            )
+        if allow and not may_go(to, allow):
+            raise Failed("SecretRefused", refusal(name, to, allow))
         return self.value(name)
 
     def value(self, name: str) -> str:
@@ -125,6 +122,10 @@ class SecretFiles:
                 binding = SecretBinding()
             yield KeptSecret(name, None if name in found else binding.at, binding.allow)
 
+    def bound(self) -> dict[str, tuple[str, ...]]:
+        """Secret -> the hosts to which it may go, of those that may not go everywhere."""
+        return {one.name: one.allow for one in self.there() if one.allow}
+
     def _binding(self, file: Path) -> SecretBinding:
         beside = file.with_name(f"{file.name}.toml")
         try:
@@ -147,18 +148,6 @@ def _plain(value: dict[str, object]) -> dict[str, object]:
 
 def _why(error: Exception) -> str:
     return plain(error) if isinstance(error, OSError) else str(error)
-
-
-def _fits(host: str | None, allowed: str) -> bool:
-    """Whether a host is one of those.
-
-    >>> [_fits(host, "*.example.org") for host in ("a.Example.org.", "example.org", None)]
-    [True, False, False]
-    """
-    if host is None:
-        return False
-    host, allowed = host.casefold().rstrip("."), allowed.casefold().rstrip(".")
-    return host.endswith(allowed[1:]) if allowed.startswith("*.") else host == allowed
 
 
 def _names(directory: Path) -> Iterator[str]:

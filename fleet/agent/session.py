@@ -118,7 +118,9 @@ class StationSession:
         self._lines = asyncio.Event()
         self._known = catalogue()
         self.configs = Configs(
-            identity.boot, identity.name, store, supervisor, answer=self._publish_ack
+            *(identity.boot, identity.name, store, supervisor),
+            answer=self._publish_ack,
+            bound=identity.secrets.bound,
         )
         self._stopping = StopKeeper(store, supervisor.keep_stopped)
         self._looking = asyncio.Lock()

@@ -41,7 +41,7 @@ class Copier:
         """
         if not isinstance(self._storage, SshStorage):
             return ""
-        key = self._host.secret(self._storage.key, self._storage.host)
+        key = self._host.secret(self._storage.key, self._storage.secrets_to)
         check_private_key(self._storage.key.secret, key)
         return key
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 from msgspec import Meta
 
+from fleet.bound import SendsSecrets
 from fleet.media import login
 from fleet.media.devices import (
     ANY_WORDS,
@@ -72,7 +73,7 @@ def _url(url: str) -> None:
 
 
 @frozen
-class UrlInput:
+class UrlInput(SendsSecrets):
     """What another machine sends, read once where picture and sound name the same."""
 
     type: Literal["url"]
@@ -87,6 +88,11 @@ class UrlInput:
 
     def __attrs_post_init__(self) -> None:
         login.check(self)
+
+    @property
+    def secrets_to(self) -> str | None:
+        """Where they go."""
+        return urlsplit(self.url).hostname
 
     def properties(self, host: Host) -> Properties:  # noqa: ARG002 (as its siblings)
         """Where it is, and for how long it is kept."""

@@ -45,6 +45,10 @@ class HasLogin(Protocol):
     def passphrase(self) -> Secret | None:
         """Of SRT."""
 
+    @property
+    def secrets_to(self) -> str | None:
+        """The host to which these go."""
+
 
 def no_secret(url: str) -> None:
     """Check that an address's query names nothing that others are not to read.
@@ -84,11 +88,11 @@ def login(one: HasLogin, host: Host) -> dict[str, str]:
     """
     found = {}
     if one.user is not None and one.password is not None:
-        found = {"user": one.user, "password": host.secret(one.password, _host(one))}
+        found = {"user": one.user, "password": host.secret(one.password, one.secrets_to)}
         if len(_userinfo(found)) > _MOST:
             raise Failed("SecretUnsuitable", f"user and password of {one.url} are too long")
     if one.passphrase is not None:
-        found["passphrase"] = host.secret(one.passphrase, _host(one))
+        found["passphrase"] = host.secret(one.passphrase, one.secrets_to)
         if not 10 <= len(found["passphrase"]) <= 64:
             raise Failed(
                 "SecretUnsuitable",
@@ -98,10 +102,6 @@ def login(one: HasLogin, host: Host) -> dict[str, str]:
     if any("\n" in value or not value for value in found.values()):
         raise Failed("SecretMissing", f"a secret of {one.url} is empty or has several lines")
     return found
-
-
-def _host(one: HasLogin) -> str | None:
-    return urlsplit(one.url).hostname
 
 
 def _userinfo(found: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from fleet import programs
+from fleet.bound import SendsSecrets
 from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
 from fleet.media.reach import OFFERED, within
@@ -224,7 +225,7 @@ class DeviceSource:
 
 
 @frozen
-class UrlSource:
+class UrlSource(SendsSecrets):
     """What another machine sends."""
 
     type: Literal["url"]
@@ -245,6 +246,11 @@ class UrlSource:
         if self.url.startswith("rtsp"):
             return {"rtsp_transport": "tcp", "timeout": str(TIMEOUT)}
         return {"rw_timeout": str(TIMEOUT)}
+
+    @property
+    def secrets_to(self) -> str | None:
+        """Where they go."""
+        return urlsplit(self.url).hostname
 
     @property
     def has_login(self) -> bool:

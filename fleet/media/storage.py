@@ -16,6 +16,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from fleet import kept
+from fleet.bound import SendsSecrets
 from fleet.role import Failed, Secret
 
 _ALIAS: Final = "fleet-target"
@@ -53,7 +54,7 @@ def _host_key(text: str) -> None:
 
 
 @frozen
-class SshStorage:
+class SshStorage(SendsSecrets):
     """A directory at a host where `user` may run rsync."""
 
     type: Literal["ssh"]
@@ -89,6 +90,11 @@ class SshStorage:
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.path}"
+
+    @property
+    def secrets_to(self) -> str | None:
+        """Where they go."""
+        return self.host
 
     @property
     def place(self) -> str:

@@ -5,12 +5,13 @@ in a file that only ffmpeg reads.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
 from msgspec import Meta
 
+from fleet.bound import SendsSecrets
 from fleet.media.sources import address, below
 from fleet.role import Host, Secret
 
@@ -33,7 +34,7 @@ def _srt(url: str) -> None:
 
 
 @frozen
-class IcecastTarget:
+class IcecastTarget(SendsSecrets):
     """A mount of an icecast server: `webm` with a picture, `ogg` with sound alone."""
 
     type: Literal["icecast"]
@@ -56,13 +57,18 @@ class IcecastTarget:
         kind = "video/webm" if self.format == "webm" else "application/ogg"
         return [*_PATIENCE, "-content_type", kind, "-f", self.format, self.url]
 
+    @property
+    def secrets_to(self) -> str | None:
+        """Where they go."""
+        return self.host
+
     def secrets(self) -> dict[str, Secret]:
         """ffmpeg's option -> what it is set to."""
         return {"password": self.password}
 
 
 @frozen
-class RtmpTarget:
+class RtmpTarget(SendsSecrets):
     """An RTMP server; with a key, `url` ends with the application."""
 
     type: Literal["rtmp"]
@@ -74,13 +80,18 @@ class RtmpTarget:
         application = ["-rtmp_app", urlsplit(self.url).path.strip("/")] if self.key else []
         return [*_PATIENCE, *application, "-f", "flv", self.url]
 
+    @property
+    def secrets_to(self) -> str | None:
+        """Where they go."""
+        return urlsplit(self.url).hostname
+
     def secrets(self) -> dict[str, Secret]:
         """ffmpeg's option -> what it is set to."""
         return {"rtmp_playpath": self.key} if self.key else {}
 
 
 @frozen
-class SrtTarget:
+class SrtTarget(SendsSecrets):
     """An SRT listener."""
 
     type: Literal["srt"]
@@ -91,6 +102,11 @@ class SrtTarget:
     def outputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg gets there."""
         return [*_PATIENCE, "-pkt_size", "1316", "-f", "mpegts", self.url]
+
+    @property
+    def secrets_to(self) -> str | None:
+        """Where they go."""
+        return urlsplit(self.url).hostname
 
     def secrets(self) -> dict[str, Secret]:
         """ffmpeg's option -> what it is set to."""
@@ -137,6 +153,8 @@ class HlsTarget:
             *("-hls_flags", "delete_segments+append_list+omit_endlist+temp_file"),
             *("-hls_segment_filename", f"{stem}-%09d.ts", str(playlist)),
         ]
+
+    secrets_to: ClassVar[None] = None
 
     def secrets(self) -> dict[str, Secret]:
         """None."""

@@ -34,12 +34,14 @@ import threading
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 try:
     import gi
 
     gi.require_version("Gst", "1.0")
-    from gi.repository import GLib, Gst
+    gi.require_version("GstRtsp", "1.0")
+    from gi.repository import GLib, Gst, GstRtsp  # noqa: F401 (else its messages are opaque)
 except (ImportError, ValueError) as missing:
     GLib = Gst = None
     unavailable = str(missing)
@@ -267,8 +269,26 @@ def _set_up(decoder: Any, source: Any, login: dict[str, str]) -> None:
     for name, value in login.items():
         if source.find_property(LOGIN[name]):
             source.set_property(LOGIN[name], value)
-    for name, value in SOURCES.get(source.get_factory().get_name(), {}).items():
+    kind = source.get_factory().get_name()
+    for name, value in SOURCES.get(kind, {}).items():
         Gst.util_set_object_arg(source, name, value)
+    # A redirection would have it say the login to whomever that names.
+    if login and source.find_property("automatic-redirect"):
+        source.set_property("automatic-redirect", False)
+    if login and kind == "rtspsrc":
+        source.connect(
+            "before-send", _tell_only, urlsplit(source.get_property("location")).hostname
+        )
+
+
+def _tell_only(source: Any, message: Any, host: str) -> bool:
+    """Forget the login before anything is asked of another host; true: it is asked."""
+    asked = urlsplit(message.parse_request()[2] or "").hostname
+    if asked != host:
+        for name in LOGIN.values():
+            if source.find_property(name):
+                source.set_property(name, None)
+    return True
 
 
 class Capture:

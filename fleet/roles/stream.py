@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from attrs import frozen
 from prometheus_client import Gauge
@@ -169,7 +168,7 @@ class Stream(SourceRole[StreamSettings]):
             except OSError as error:
                 raise refused(error, directory) from None
         self._secrets = {
-            option: self.host.secret(secret, urlsplit(target.url).hostname)
+            option: self.host.secret(secret, target.secrets_to)
             for option, secret in target.secrets().items()
         }
         passphrase = self._secrets.get("passphrase")

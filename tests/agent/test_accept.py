@@ -17,6 +17,7 @@ from fleet.agent.config.validate import examine
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.model import MAX_INSTANCES, MAX_PAYLOAD, MAX_REVISION, Ack, Problem, Result
 from fleet.roles import Meta, Role, RoleFactory
+from fleet.roles.stream import StreamFactory
 from fleet.wire import decode, encode, to_json
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
@@ -100,6 +101,25 @@ def accepted(revision: int, roles: Any = None) -> Memory:
 
 
 INVALID = "InvalidConfiguration"
+
+
+def test_a_secret_that_may_not_go_where_it_is_sent_is_a_problem_at_its_path() -> None:
+    catalogue = Catalogue({"stream": StreamFactory()}, {}, {})
+    target = {"type": "rtmp", "url": "rtmps://evil.example.net/app", "key": {"secret": "key"}}
+    settings = {"source": {"type": "test"}, "target": target}
+    payload = config(1, {"stream": {"main": settings}})
+    allow = {"key": ("live.example.org", "*.example.com")}
+    decision = decide(Memory(), payload, catalogue, "boot", AT, allow)
+    assert decision is not None
+    assert decision.ack.error is not None
+    (problem,) = decision.ack.error.problems
+    assert (problem.type, problem.path) == (INVALID, "/target/key")
+    assert "may go to live.example.org and *.example.com alone" in problem.message
+    assert "not to evil.example.net" in problem.message
+    for bound in ({"key": ("EVIL.example.net",)}, {"key": ()}, {"other": ("live.example.org",)}):
+        taken = decide(Memory(), payload, catalogue, "boot", AT, bound)
+        assert taken is not None
+        assert taken.ack.result is Result.ACCEPTED
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ from fleet.agent.config.validate import examine
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import HIDDEN, without_secrets
 from fleet.manager.conference.schemas import problems
-from fleet.model import MAX_INSTANCES, Factory, Problem, Registration, Roles
+from fleet.model import MAX_INSTANCES, Factory, KeptSecret, Problem, Registration, Roles
 from fleet.roles import Secret
 from fleet.schema import json_schema
 from fleet.wire import decode, dumps, encode
@@ -183,6 +183,17 @@ def test_of_a_station_that_was_never_heard_only_what_is_known_here_is_judged() -
     roles: Roles = {"record": {"main": {"source": TEST}}, "hoist": {"main": {"any": 1}}}
     assert list(problems(roles, None)) == []
     assert len(list(problems({"record": {"main": {}}}, None))) == 1
+
+
+def test_a_secret_that_may_not_go_where_it_is_sent_is_told_before_the_station_is() -> None:
+    target = RTMP | {"key": {"secret": "stream-key"}}
+    roles = {"stream": {"main": {"source": TEST, "target": target}}}
+    kept = KeptSecret("stream-key", None, ("*.example.net",))
+    (problem,) = problems(roles, evolve(own(), secrets=(kept,)))
+    assert (problem.instance, problem.path) == ("main", "/target/key")
+    assert "may go to *.example.net alone, not to live.example.org" in problem.message
+    for allow in ((), ("live.example.org",)):
+        assert not list(problems(roles, evolve(own(), secrets=(evolve(kept, allow=allow),))))
 
 
 def test_more_instances_than_a_station_can_have_are_a_problem() -> None:

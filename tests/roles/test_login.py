@@ -9,6 +9,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from fleet.bound import misled
 from fleet.programs.discreet import without_login
 from fleet.roles import Failed, Role
 from fleet.roles.ingest import Ingest, IngestSettings
@@ -221,8 +222,13 @@ async def test_whatever_takes_a_secret_says_to_which_host_it_goes(
         values = {"source": {"type": "test"}, "target": target}
     if make is Ingest:
         values = values | {"port": free_port()}
+    settings: Any = structure(values, kinds.get(make, SyncSettings))
+    ((path, message),) = misled(settings, {"key": ("elsewhere.example.org",)})
+    assert path.rpartition("/")[2] in ("password", "passphrase", "key")
+    assert f"not to {to}.example.org" in message
+    assert list(misled(settings, {"key": ("*.example.org",)})) == []
     host = make_host()
-    role = make(host, structure(values, kinds.get(make, SyncSettings)))
+    role = make(host, settings)
     with pytest.raises(Failed) as failed:
         await role.start()
     assert failed.value.reason == "SecretMissing"

@@ -5,8 +5,9 @@ applied; a higher one is always validated, and every problem named. The answer t
 the last decision: the rejection of a higher revision, else `accepted` for the one in force.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import Factory, asdict, evolve, field, frozen
@@ -14,6 +15,7 @@ from attrs import Factory, asdict, evolve, field, frozen
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.validate import Examined, clip, examine, invalid
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
+from fleet.bound import misled
 from fleet.model import (
     CONFIG_ERRORS,
     MAX_PAYLOAD,
@@ -86,9 +88,17 @@ class _Envelope:
 
 
 def decide(
-    memory: Memory, payload: bytes, catalogue: Catalogue, boot: Boot, at: datetime
+    memory: Memory,
+    payload: bytes,
+    catalogue: Catalogue,
+    boot: Boot,
+    at: datetime,
+    bound: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Decision | None:
-    """What to do about a payload of the config topic; None: nothing (the broker holds none)."""
+    """What to do about a payload of the config topic; None: nothing (the broker holds none).
+
+    `bound`: the station's secrets that may not go everywhere, and where they may.
+    """
     if not payload:
         return None
     try:
@@ -107,8 +117,8 @@ def decide(
         own = [invalid(f"{m.pointer or '/'} {m.message}") for m in mistakes.mistakes]
         return reject(memory, revision, (*own, *examined.problems), boot, at)
     examined = examine(envelope.roles, catalogue)
-    if examined.problems:
-        return reject(memory, revision, examined.problems, boot, at)
+    if problems := (*examined.problems, *_misled(examined, bound)):
+        return reject(memory, revision, problems, boot, at)
     return _accept(memory, envelope, examined, boot, at)
 
 
@@ -130,6 +140,13 @@ def current_ack(memory: Memory, boot: Boot, at: datetime) -> Ack:
         return Ack(rejection.revision, boot, at, Result.REJECTED, rejection.error, in_force)
     result = Result.ACCEPTED if memory.in_force else None
     return Ack(memory.revision, boot, at, result, None, in_force)
+
+
+def _misled(examined: Examined, bound: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    for key, found in examined.instances.items():
+        if isinstance(found, Wanted):
+            for path, message in misled(found.settings, bound):
+                yield invalid(message, key.role, key.instance, path)
 
 
 def _accept(

@@ -5,7 +5,7 @@ One config after the other, and each to its end, whatever becomes of the connect
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class Configs:
     """What is in force on this station.
 
     `answer` publishes an encoded ack where there is a broker. `name` is what the station
-    is called while no config names it.
+    is called while no config names it. `bound` tells which secrets may go where.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class Configs:
         store: StateDirectory,
         supervisor: Supervisor,
         answer: Callable[[bytes], None],
+        bound: Callable[[], Mapping[str, Sequence[str]]],
     ) -> None:
         self._boot = boot
         self._name = name
         self._store = store
         self._supervisor = supervisor
         self._answer = answer
+        self._bound = bound
         self.memory = Memory()
         """What was decided last."""
         self.turn = asyncio.Lock()
@@ -134,7 +136,8 @@ class Configs:
     async def _deal_with(self, payload: bytes, catalogue: Catalogue) -> None:
         async with self.turn:
             now = datetime.now(UTC)
-            decision = decide(self.memory, payload, catalogue, self._boot, now)
+            bound = await asyncio.to_thread(self._bound)
+            decision = decide(self.memory, payload, catalogue, self._boot, now, bound)
             if decision is None or self._closing:
                 return
             before, decision = self.memory, await self._saved(decision, payload, catalogue)

@@ -9,6 +9,7 @@ from typing import Any
 
 from jsonschema.exceptions import best_match
 
+from fleet.bound import misled
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import mask, masked
 from fleet.model import (
@@ -27,6 +28,8 @@ from fleet.wire import dumps
 
 Found = tuple[tuple[str | None, str], ...]
 """(path, message) of all that is wrong with some settings."""
+Bindings = tuple[tuple[str, tuple[str, ...]], ...]
+"""Secrets that may not go everywhere, and the hosts to which they may."""
 
 
 def problems(roles: Roles, said: Registration | None) -> Iterator[Problem]:
@@ -41,13 +44,14 @@ def problems(roles: Roles, said: Registration | None) -> Iterator[Problem]:
         yield Problem("InvalidConfiguration", None, None, None, message)
     for role, instances in roles.items():
         factory = said.factories.get(role) if said else None
+        bound = tuple((one.name, one.allow) for one in said.secrets if one.allow) if said else ()
         if said is None:
             yield from _of_role(role, instances, None)
         elif role in said.blocked_roles:
             advice = f", which runs any program: {ALLOW_EXEC}" if role == EXEC else ""
             yield Problem("BlockedRole", role, None, None, f"blocks the role {role!r}{advice}")
         elif factory is not None:
-            yield from _of_role(role, instances, factory)
+            yield from _of_role(role, instances, factory, bound)
         elif role in said.broken_roles:
             message = f"cannot run the role {role!r}: {said.broken_roles[role]}"
             yield Problem("MissingRoleFactory", role, None, None, message)
@@ -59,7 +63,10 @@ def problems(roles: Roles, said: Registration | None) -> Iterator[Problem]:
 
 
 def _of_role(
-    role: str, instances: Mapping[str, Settings], factory: Factory | None
+    role: str,
+    instances: Mapping[str, Settings],
+    factory: Factory | None,
+    bound: Bindings = (),
 ) -> Iterator[Problem]:
     own = known.factories().get(role)
     limit = factory.instances if factory else own.instances if own else 0
@@ -70,7 +77,7 @@ def _of_role(
     is_known = own is not None and schema in (b"{}", _own_schema(role))
     for name, settings in instances.items():
         text = dumps(settings)
-        found = _refused(role, text) if is_known else _unfit(schema, text)
+        found = _refused(role, text, bound) if is_known else _unfit(schema, text)
         shown = masked(role, settings, factory.settings if factory else None) if found else settings
         for path, message in found:
             told = mask(message, settings, shown)
@@ -83,13 +90,13 @@ def _own_schema(role: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _refused(role: str, settings: bytes) -> Found:
-    """What the code of a role that is known here does not take."""
+def _refused(role: str, settings: bytes, bound: Bindings) -> Found:
+    """What the code of a role that is known here does not take, and secrets it would mislead."""
     try:
-        structure(json.loads(settings), known.factories()[role].settings)
+        made = structure(json.loads(settings), known.factories()[role].settings)
     except Mistakes as mistakes:
         return tuple((one.pointer or None, one.message) for one in mistakes.mistakes)
-    return ()
+    return tuple(misled(made, dict(bound)))
 
 
 @lru_cache(maxsize=4096)
