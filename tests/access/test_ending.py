@@ -15,6 +15,7 @@ from fleet.manager.findings import (
 )
 from fleet.manager.fixes import ending, whole
 from fleet.manager.stations.state import RoomUse
+from fleet.manager.web.page.cards import board
 from fleet.model import PresenceState
 from fleet.operations import HealthLevel, StationFacts, WaitingBox
 from tests.page.test_cards import NOW, station
@@ -52,3 +53,6 @@ def test_a_box_that_waits_is_told_and_calls_nobody() -> None:
     assert found.text == "1 box waits to be let in"
     assert "fleet approve" in str(found.detail)
     assert "ACDE-FGHK" in str(found.detail)
+    shown = board("DemoCon", {}, [], {}, True, NOW, [found])
+    (note,) = shown.notes
+    assert (note.text, note.command) == ("1 box waits to be let in", "fleet waiting")
