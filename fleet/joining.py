@@ -97,12 +97,17 @@ class JoinRequest:
     addresses: Annotated[tuple[ShortText, ...], Meta(max_length=64)]
     agent: ShortText
     public_key: Annotated[str, Meta(max_length=100)]
+    proof: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    """What the `challenge` said: that it has the key."""
 
 
 @frozen
 class JoinAnswer:
-    """What it is told: the code it is approved by, its credential (sealed), or why it has none."""
+    """What it is told: what it has to prove its key by (sealed to it), the code it is approved by,
+    its credential (sealed), or why it has none.
+    """
 
+    challenge: str | None = None
     code: ShortText | None = None
     sealed: str | None = None
     error: Error | None = None

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from attrs import evolve
+
 from fleet.agent.box import machine
 from fleet.agent.credential import Joined, keep_joined
 from fleet.joining import (
@@ -115,7 +117,8 @@ class _Asking:
         self._news = asyncio.Event()
         """An answer that ends it came, or a manager that is to be asked anew."""
         self._given: StationCredential | CannotJoin | None = None
-        asked = JoinRequest(
+        self._proof: str | None = None
+        self._asked = JoinRequest(
             station,
             machine.hostname(),
             machine.mac(),
@@ -123,7 +126,6 @@ class _Asking:
             __version__,
             key.public,
         )
-        self._payload = encode(asked)
 
     async def ask(self, broker: Broker) -> StationCredential:
         """Raises: CannotJoin."""
@@ -162,10 +164,15 @@ class _Asking:
             return
         try:
             answer = decode(message.payload, JoinAnswer, MAX_ASKED)
+            if answer.challenge is not None:
+                proof = self._key.unseal(answer.challenge).decode()
+                if proof != self._proof:
+                    self._proof = proof
+                    self._news.set()
             if answer.sealed is not None:
                 payload = self._key.unseal(answer.sealed)
                 self._given = decode(payload, StationCredential)
-        except (Undecodable, CannotUnseal) as error:
+        except (Undecodable, CannotUnseal, UnicodeDecodeError) as error:
             self._given = CannotJoin(f"the manager's answer makes no sense here: {error}")
         else:
             if answer.error is not None and answer.error.type != "TryAgain":
@@ -180,7 +187,8 @@ class _Asking:
         await link.subscribe(Filter(self._reply), Filter(self._presence))
         while self._given is None:
             self._news.clear()
-            await link.publish(self._request, self._payload)
+            asked = evolve(self._asked, proof=self._proof)
+            await link.publish(self._request, encode(asked))
             with suppress(TimeoutError):  # whoever hears nothing asks again
                 async with asyncio.timeout(ASK_AGAIN):
                     await self._news.wait()

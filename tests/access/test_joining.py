@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleet.joining import JoinToken, token_user
+from fleet.joining import JoinAnswer, JoinRequest, JoinToken, token_user
 from fleet.manager.access.authority import KeyPair, new_certificate
 from fleet.mqtt import Broker, Disconnected, Filter, Link, Message, Refused, Will, connect_once
-from fleet.wire import format_time
+from fleet.sealed import BoxKey
+from fleet.topics import Topics
+from fleet.wire import decode, encode, format_time
 from tests.access.conftest import Server, says
 from tests.processes import until
 
@@ -183,6 +185,31 @@ class Attacker:
             await link.subscribe(Filter(self._topic))
 
 
+class Pretender:
+    """Asks in a box's name, whose key everybody knows."""
+
+    def __init__(self, token: str, asked: JoinRequest) -> None:
+        self._topics = Topics()
+        self._token = token
+        self._asked = asked
+        self.answer: asyncio.Future[JoinAnswer] = asyncio.get_running_loop().create_future()
+
+    def will(self) -> Will | None:
+        return None
+
+    def received(self, message: Message) -> None:
+        self.answer.set_result(decode(message.payload, JoinAnswer))
+
+    def disconnected(self, why: str) -> None:
+        raise AssertionError(why)
+
+    async def connected(self, link: Link) -> None:
+        await link.subscribe(Filter(self._topics.join(self._token, "reply", "x")))
+        asked = encode(self._asked)
+        await link.publish(self._topics.join(self._token, "request", "x"), asked)
+        await self.answer
+
+
 async def attack(server: Server, good: str) -> None:
     """Try all that neither a token nor a box may; each is refused, whatever it is."""
     token = JoinToken.parse(good)
@@ -200,6 +227,24 @@ async def attack(server: Server, good: str) -> None:
             attacker = Attacker(topic, writes=topic in WRITES)
             with pytest.raises((Refused, Disconnected), match=r"Not authorized|not .*connected"):
                 await connect_once(broker, "an-attacker", attacker)
+    # The key of a box is no secret; who has not the other half changes nothing with it.
+    agent = server.agent("b7")
+    await agent.says("connected, as station b7")
+    public = BoxKey.kept(state / "key").public
+    asked = JoinRequest("b7", "b7", None, (), "1", public, proof="0" * 64)
+    broker = Broker.parse(
+        server.url,
+        token_user(token.id),
+        token.secret,
+        str(state / "ca.pem"),
+        trusts_only_ca_file=True,
+    )
+    pretender = Pretender(token.id, asked)
+    await connect_once(broker, "a-pretender", pretender)
+    answer = await pretender.answer
+    assert answer.challenge is not None
+    assert (answer.sealed, answer.code, answer.error) == (None, None, None)
+    assert "Administrative action" not in agent.log()
 
 
 async def test_who_has_a_token_or_stands_in_between_can_do_nothing_else(

@@ -72,6 +72,10 @@ def test_a_box_that_waits_keeps_its_code_until_it_asks_no_more() -> None:
     assert again is not None
     assert (again.code, again.since, again.box) == (first.code, NOW, "other")
     assert boxes.find(first.code.lower().replace("-", " ")) == again
+    other = boxes.hear(evolve(ASKED, station="b9", proof=None), "t", "box", NOW)
+    assert other is not None
+    assert other.code != first.code, "what somebody says yes to is what they were shown"
+    again = other
     now = 51.0
     assert list(boxes) == []
     assert boxes.find(first.code) is None
@@ -87,7 +91,7 @@ def test_a_crowd_that_waits_is_bounded() -> None:
 
 def test_the_page_shows_what_travels() -> None:
     shown = page.payloads()
-    answer = JoinAnswer("ACDE-FGHK", None, None)
+    answer = JoinAnswer(code="ACDE-FGHK")
     assert shape(shown["join/<token>/request/<box>"]) == shape(to_json(ASKED))
     assert shape(shown["join/<token>/reply/<box>"]) == shape(to_json(answer))
     refused = to_json(JoinAnswer(error=Error("IdTaken", "it is another box's")))

@@ -5,7 +5,9 @@ box asks until it has it: so whatever breaks in between is healed by its next wo
 """
 
 import asyncio
+import hmac
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -77,6 +79,7 @@ class Joining:
         """Whether somebody can be answered."""
         self._made = asyncio.Event()
         """There is a token that may end before the next look."""
+        self._secret = secrets.token_bytes(32)
         self._waiting = WaitingBoxes()
         self._turn = asyncio.Lock()
         """Held while somebody is let in or cut off."""
@@ -235,13 +238,19 @@ class Joining:
     # What boxes ask.
 
     async def _answer(self, token_id: str, box: str, payload: bytes) -> None:
+        answer: JoinAnswer | None
         try:
             asked = decode(payload, JoinRequest)
-            async with self._turn:
-                answer = await self._decide(token_id, box, asked)
-        except Undecodable as error:
+            proof = self._proof(asked.public_key, box)
+            if asked.proof is None or not hmac.compare_digest(asked.proof, proof):
+                # Its key everybody knows: who has it is asked before anything changes.
+                answer = JoinAnswer(challenge=seal(asked.public_key, proof.encode()))
+            else:
+                async with self._turn:
+                    answer = await self._decide(token_id, box, asked)
+        except (Undecodable, BadKey) as error:
             answer = JoinAnswer(error=Error("InvalidArguments", f"it cannot be read: {error}"))
-        except (BadStore, CannotAccount, BadKey) as error:
+        except (BadStore, CannotAccount) as error:
             log.error("a box that asked to join cannot be let in: %s", error)
             answer = JoinAnswer(
                 error=Error("TryAgain", f"the manager cannot let anybody in just now: {error}")
@@ -249,12 +258,15 @@ class Joining:
         if answer is not None:
             await self._say(token_id, box, answer)
 
+    def _proof(self, public_key: str, box: str) -> str:
+        """What only who has the key can know of a box that asks under this name."""
+        return hmac.new(self._secret, f"{public_key} {box}".encode(), "sha256").hexdigest()
+
     async def _decide(self, token_id: str, box: str, asked: JoinRequest) -> JoinAnswer | None:
         token = self._ledger.tokens.get(token_id)
         if token is None:
             return None
         at, known = datetime.now(UTC), self._ledger.credentials.get(asked.station)
-        seal(asked.public_key, b"")  # a key that is none is refused before anybody says yes
         match judge(asked, token, known, at, approved=False):
             case JoinRefusal(error):
                 self._waiting.forget(asked.public_key)
@@ -276,7 +288,7 @@ class Joining:
         *,
         counts: bool,
     ) -> None:
-        """Raises: BadStore, CannotAccount, BadKey."""
+        """Raises: BadStore, CannotAccount."""
         at = datetime.now(UTC)
         given = new_credential(asked.station, at)
         sealed = seal(asked.public_key, encode(given))

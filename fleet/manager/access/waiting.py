@@ -54,7 +54,9 @@ class WaitingBoxes:
         for key in [k for k, one in self._boxes.items() if now - one.heard > _FORGOTTEN]:
             del self._boxes[key]
         before = self._boxes.get(asked.public_key)
-        if before is None and len(self._boxes) >= _MOST:
+        if before is not None and _who(before.asked) != _who(asked):
+            before = None  # what somebody says yes to is what they were shown
+        if asked.public_key not in self._boxes and len(self._boxes) >= _MOST:
             return None
         found = HeardBox(self._new_code(), asked, token, box, at, now)
         if before is not None:
@@ -77,6 +79,10 @@ class WaitingBoxes:
             letters = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE))
             if (code := f"{letters[:4]}-{letters[4:]}") not in taken:
                 return code
+
+
+def _who(asked: JoinRequest) -> tuple[str, str]:
+    return asked.station, asked.hostname
 
 
 def shown(one: HeardBox, room: str | None) -> WaitingBox:
