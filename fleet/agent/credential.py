@@ -4,7 +4,6 @@ After a rotation there are two, because the broker changes a moment after the st
 one: the newer is tried first, and where it is not taken, the other.
 """
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -136,7 +135,7 @@ class WayIn:
         """What to do, where nobody said where to go."""
         if self._settings.broker is not None or self._known:
             return ""
-        return "; this box has not joined a fleet: type here what fleet token prints on the server"
+        return " (this box has not joined a fleet: type here what fleet token prints on the server)"
 
     def try_next(self) -> Broker:
         """As `next`, for who tries for as long as it takes.
@@ -183,7 +182,7 @@ def forget(state: Path) -> list[str]:
     """
     removed = []
     for path in sorted(state.iterdir()):
-        if path.name in ("recordings", "lock") or os.path.ismount(path):  # noqa: PTH
+        if path.name in ("recordings", "lock") or path.is_mount():
             continue
         kept.remove(path)
         removed.append(path.name)
