@@ -324,12 +324,13 @@ class Device:
 @frozen
 class KeptSecret:
     """A secret that a station has. `at`: when it was sent, None where its owner keeps it; `allow`:
-    the hosts to which it may go, all where that is empty.
+    the hosts to which it may go, all where that is empty; `problem`: why it goes nowhere.
     """
 
     name: str
     at: datetime | None
     allow: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    problem: Annotated[str, Meta(max_length=1000)] | None = None
 
 
 @frozen

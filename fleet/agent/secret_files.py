@@ -25,6 +25,8 @@ from fleet.wire import Undecodable, decode, to_json
 
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 _MOST_BOUND: Final = 65_536
+_LONGEST_PROBLEM: Final = 300
+"""Characters of why a secret goes nowhere."""
 
 
 @frozen
@@ -116,11 +118,12 @@ class SecretFiles:
         """Each that this station has, by name."""
         found = dict.fromkeys(_names(self.own))
         for name in sorted({*found, *_names(self.sent)}):
+            binding, problem = SecretBinding(), None
             try:
                 binding = self._binding(self.file(name))
-            except Failed:
-                binding = SecretBinding()
-            yield KeptSecret(name, None if name in found else binding.at, binding.allow)
+            except Failed as failed:
+                problem = failed.message[:_LONGEST_PROBLEM]
+            yield KeptSecret(name, None if name in found else binding.at, binding.allow, problem)
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """Secret -> the hosts to which it may go, of those that may not go everywhere."""

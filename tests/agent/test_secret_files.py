@@ -63,6 +63,9 @@ def test_one_whose_hosts_cannot_be_read_goes_nowhere(
     own("key", "hunter2")
     own("key.toml", text)
     assert "key.toml cannot be used" in refused(files, "live.example.org")
+    (one,) = files.there()
+    assert one.problem is not None, "nobody is told that it goes anywhere"
+    assert "key.toml cannot be used" in one.problem
 
 
 def test_one_that_is_sent_is_kept_for_its_hosts_and_for_nobody_else_to_read(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from fleet.manager.notifications.carrier import Recipient
+from fleet.manager.notifications.carrier import Carrier, Recipient
 from fleet.manager.notifications.concerns import AlertGroup, Alerts
+from fleet.manager.notifications.keeper import Notifications
 from fleet.settings import BadSettings
 from fleet.wire import decode
 from tests.manager.station import PretendStation, apply, ask, conference
-from tests.processes import Mosquitto, Programs, free_port
+from tests.processes import Mosquitto, Programs, free_port, until
 from tests.stranger import Stranger
 
 TOKEN = "of this test"  # noqa: S105
@@ -109,8 +111,37 @@ async def test_a_lost_box_calls_people_until_somebody_sees_to_it(
     seen = await ask(stranger, "ack", room="hall1")
     assert seen["error"] is None
     (shown,) = (await ask(stranger, "status"))["result"]["acknowledged"]
+    told_later = json.dumps(await ask(stranger, "history"))
+    assert "sees to hall1 until" in told_later
     assert (shown["room"], shown["by"]) == ("hall1", "tester")
     assert "hunter2" not in manager.log()
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+async def test_an_address_that_takes_nothing_for_a_minute_is_a_finding_until_it_does(
+    receiver: Receiver,
+) -> None:
+    carrier = Carrier([receiver.url])
+    notifications = Notifications(None, None, carrier)  # type: ignore[arg-type] # looks at no room
+    (address,) = carrier.addresses
+    receiver.well = False
+    counts: Counter[str] = Counter()
+    keeping = asyncio.create_task(address.keep(counts))
+    notifications.say("ann", "is anybody there?")
+    await until(lambda: counts["failed"] >= 1, 20)
+    assert list(notifications.findings()) == [], "it may come in a moment"
+    assert address.failing_since is not None
+    address.failing_since -= timedelta(minutes=2)
+    (finding,) = notifications.findings()
+    assert finding.kind == "NotNotified"
+    assert "hunter2" not in str(finding)
+    assert f"127.0.0.1:{receiver.port}" in finding.text
+    receiver.well = True
+    assert (await receiver.next())["message"] == "is anybody there?"
+    await until(lambda: counts["sent"] == 1, 20)
+    assert list(notifications.findings()) == []
+    keeping.cancel()
+    carrier.close()
 
 
 async def test_alertmanager_calls_through_the_manager_and_its_own_findings_rest(

@@ -261,17 +261,21 @@ def _secrets(files: SecretFiles, wanted: Roles) -> Iterator[Finding]:
     if files.own.exists() and not os.access(files.own, os.R_OK | os.X_OK):
         why = f"{files.own} cannot be read by {_name()}: Permission denied"
         yield Finding("missing" if needed else "unused", "secrets", why)
-    bound = {one.name: one.allow for one in files.there()}
-    for name in sorted({*needed, *bound}):
-        allow = bound.get(name, ())
+    there = {one.name: one for one in files.there()}
+    for name in sorted({*needed, *there}):
+        verdict: Literal["missing", "unused"] = "missing" if name in needed else "unused"
+        one = there.get(name)
         try:
             files.value(name)
         except Failed as failed:
-            verdict: Literal["missing", "unused"] = "missing" if name in needed else "unused"
             yield Finding(verdict, f"secret {name}", failed.message)
-        else:
-            where = f", for {' and '.join(allow)}" if allow else ""
-            yield Finding("ok", f"secret {name}", f"{files.file(name)}{where}")
+            continue
+        if one is not None and one.problem is not None:
+            yield Finding(verdict, f"secret {name}", one.problem)
+            continue
+        hosts = " and ".join(one.allow) if one else ""
+        where = f"for {hosts}" if hosts else "goes wherever a config sends it"
+        yield Finding("ok", f"secret {name}", f"{files.file(name)}, {where}")
 
 
 def _station(settings: AgentSettings) -> str | None:

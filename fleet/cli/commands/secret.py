@@ -30,6 +30,7 @@ HELP: Final = with_examples(
     "fleet secret remove stream-key --station hall1-cam",
 )
 _HEADER: Final = ("SECRET", "STATION", "ROOM", "SET", "GOES TO", "")
+_MISSING: Final = "missing"
 
 Action = Literal["set", "remove", "list"]
 
@@ -155,11 +156,12 @@ def _show(
     for one in chosen:
         for kept in one.secrets:
             since = view.stamp(kept.at, found.timezone) if kept.at else "by its owner"
-            goes = " ".join(kept.allow) or "anywhere"
-            rows.append((kept.name, one.name, one.room or "", since, goes, ""))
-        rows += [(miss, one.name, one.room or "", "", "", "missing") for miss in one.missing]
+            goes = "nowhere" if kept.problem else " ".join(kept.allow) or "anywhere"
+            row = (kept.name, one.name, one.room or "", since, goes, kept.problem or "")
+            rows.append(row)
+        rows += [(miss, one.name, one.room or "", "", "", _MISSING) for miss in one.missing]
     rows = sorted(row for row in rows if name in (None, row[0]))
-    missing = [row for row in rows if row[-1]]
+    missing = [row for row in rows if row[-1] == _MISSING]
     if json:
         print_json({"stations": [one for one in chosen if name is None or name in _all(one)]})
     elif rows:
@@ -169,7 +171,7 @@ def _show(
             say(clean(f"fleet secret set {row[0]} --station {row[1]}"), "yellow")
     else:
         say("no station has a secret, and none is named")
-    if missing:
+    if any(row[-1] for row in rows):
         raise typer.Exit(Exit.UNHEALTHY)
 
 
