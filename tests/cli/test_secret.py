@@ -164,6 +164,55 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
     assert not kept.exists()
 
 
+SENT_ELSEWHERE = """
+[rooms.hall1]
+[stations.cam]
+id = "cam1"
+room = "hall1"
+[stations.cam.roles.stream.main]
+source = {type = "test"}
+target = {type = "rtmp", url = "rtmp://127.0.0.1:9/app", key = {secret = "stream-key"}}
+"""
+
+
+async def test_a_config_that_sends_a_bound_secret_elsewhere_is_refused_until_it_is_bound_anew(
+    fleet: Fleet, broker: Mosquitto, programs: Programs, stranger: Stranger, manager: Program
+) -> None:
+    programs.agent(broker, "cam1", f'secrets_dir = "{programs.directory}/own"\ninterval = 1.0\n')
+    await stranger.expect(
+        "fleet/v1/station/cam1/presence", lambda said: said and said["state"] == "online"
+    )
+    file = programs.directory / "conference.toml"
+    file.write_text(SENT_ELSEWHERE)
+    bound = await fleet(
+        *("secret", "set", "stream-key", "--allow", "live.example.org"), stdin=CANARY
+    )
+    assert bound.code == 0, bound.err
+    await stranger.expect(
+        "fleet/v1/station/cam1/registration", lambda said: said and said["secrets"]
+    )
+    where = "may go to live.example.org alone, not to 127.0.0.1"
+    plan = await fleet("plan", str(file))
+    assert where in plan.out + plan.err
+    unforced = await fleet("apply", str(file), "--yes")
+    assert unforced.code == 2
+    assert where in unforced.out + unforced.err
+    forced = await fleet("apply", str(file), "--force", "--yes")
+    assert forced.code == 1, "the station refuses it all the same"
+    ack: Any = await stranger.expect(
+        "fleet/v1/station/cam1/ack", lambda said: said["result"] == "rejected"
+    )
+    (problem,) = ack["error"]["problems"]
+    assert (problem["type"], problem["path"]) == ("InvalidConfiguration", "/target/key")
+    assert where in problem["message"]
+    anew = await fleet("secret", "set", "stream-key", "--allow", "127.0.0.1", stdin=CANARY)
+    assert anew.code == 0, anew.err
+    taken: Any = await stranger.expect(
+        "fleet/v1/station/cam1/ack", lambda said: said["result"] == "accepted", 20
+    )
+    assert taken["revision"] == ack["revision"], "it is the same one, asked again"
+
+
 def test_no_unit_leaves_a_core_with_secrets_in_it() -> None:
     for name in ("fleet-agent", "fleet-manager"):
         assert "\nLimitCORE=0\n" in (ROOT / f"systemd/{name}.service").read_text()
