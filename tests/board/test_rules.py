@@ -38,6 +38,7 @@ def test_prometheus_takes_its_configuration_and_rules() -> None:
     run("promtool", "check", "rules", "--lint=all", "--lint-fatal", "fleet.rules.yml")
 
 
+@pytest.mark.long
 def test_the_unit_tests_of_the_rules_pass() -> None:
     run("promtool", "test", "rules", *UNIT_TESTS)
 

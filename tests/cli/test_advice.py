@@ -264,6 +264,7 @@ async def test_a_page_for_everybody_asks_who_they_are_once_somebody_is_in_the_li
 
 
 @follows("NotRunning", "Offline", "Lost")
+@pytest.mark.long
 async def test_a_box_that_is_ill_off_or_lost_is_mended_without_a_manager(
     hands: Hands, broker: Mosquitto, stranger: Stranger
 ) -> None:
@@ -467,6 +468,7 @@ source = {role = "ingest"}
 """
 
 
+@pytest.mark.long
 async def test_whatever_the_runbook_or_a_finding_has_typed_does_something(
     hands: Hands, manager: Program, broker: Mosquitto, stranger: Stranger, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.cli.conftest import Fleet, Play
 from tests.manager.station import apply
@@ -33,6 +34,7 @@ def looks(found: Any) -> dict[str, tuple[int, int]]:
     return {one["name"]: (one["well"], one["of"]) for one in found["looks"]}
 
 
+@pytest.mark.long
 async def test_a_box_decodes_what_it_recorded_and_a_recorder_that_hangs_is_found(
     fleet: Fleet, manager: Program, broker: Mosquitto, stranger: Stranger, programs: Programs
 ) -> None:

@@ -118,6 +118,7 @@ def contains(long: list[list[str]], short: list[list[str]]) -> bool:
     return all(one in rest for one in short)
 
 
+@pytest.mark.long
 async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
     assert host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total") == 0
 
 
+@pytest.mark.long
 async def test_pictures_more_than_a_second_apart_leave_the_sound_alone(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:

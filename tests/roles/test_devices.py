@@ -37,6 +37,7 @@ def metric(host: RealHost, name: str) -> float | None:
     return host.registry.get_sample_value(f"fleet_ingest_{name}")
 
 
+@pytest.mark.long
 async def test_an_ingest_captures_a_screen_and_a_sound_device(
     make_host: MakeHost, until: Until, tmp_path: Path, home: Path
 ) -> None:
@@ -77,6 +78,7 @@ async def test_an_ingest_captures_a_screen_and_a_sound_device(
     assert host.failed is None
 
 
+@pytest.mark.long
 async def test_an_unplugged_device_is_missing_until_it_is_back(
     make_host: MakeHost, until: Until
 ) -> None:

@@ -83,6 +83,7 @@ def child(host: RealHost, name: str) -> psutil.Process:
     return psutil.Process(pids[-1])
 
 
+@pytest.mark.long
 async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mixer_was_killed(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def called(file: Path) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.long
 async def test_every_track_is_kept_apart_named_and_judged(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
