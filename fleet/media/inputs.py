@@ -22,8 +22,9 @@ from fleet.media.devices import (
 from fleet.media.sources import address, file
 from fleet.role import Host
 
-_HELD = 500_000_000
-"""Nanoseconds for which what comes by a connection is kept, to be even where that is not."""
+_HELD = 1_000_000_000
+"""Nanoseconds for which what comes by a connection is kept, to be even where that is not: one that
+stands for most of a second loses nothing."""
 _EVEN = ("udp", "rtp", "rtsp", "rtsps")
 """Ways for which GStreamer does so by itself."""
 _SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps", "http", "https", "udp", "rtp")

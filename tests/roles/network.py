@@ -81,11 +81,18 @@ class Looping(threading.Thread):
     """A web server that sends files as fast as they play, and the last of them over and over.
 
     All are as long; each but for its first `header` bytes, which come once. Who connects again
-    gets the last alone.
+    gets the last alone. `stands`: when it sends nothing for how long, and then all of that at once.
     """
 
-    def __init__(self, files: list[Path], seconds: float, header: int = 0) -> None:
+    def __init__(
+        self,
+        files: list[Path],
+        seconds: float,
+        header: int = 0,
+        stands: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         super().__init__(daemon=True)
+        self._stands = stands
         self._files = [file.read_bytes() for file in files]
         self._seconds, self._header = seconds, header
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -109,7 +116,9 @@ class Looping(threading.Thread):
             turn, piece = divmod(count, pieces)
             body = self._files[min(turn, len(self._files) - 1)][self._header :]
             client.sendall(body[len(body) * piece // pieces : len(body) * (piece + 1) // pieces])
-            if self._done.wait(max(0.0, begun + count / RATE - time.monotonic())):
+            at, stood = self._stands
+            until = at + stood if at <= count / RATE < at + stood else count / RATE
+            if self._done.wait(max(0.0, begun + until - time.monotonic())):
                 return
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import re
 import subprocess
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from fleet.strict import structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import BARS, bars, joined, pictures, probe, public, unbroken
-from tests.roles.network import QUIET, Peer, reader
+from tests.roles.network import QUIET, Looping, Peer, reader
 from tests.roles.numbered import film, shown
 
 MakeHost = Callable[..., RealHost]
@@ -36,6 +37,12 @@ def clip(file: Path, size: str, rate: int) -> Path:
     argv = [*QUIET, *picture, *sound, "-t", "2", *h264, "-c:a", "aac", str(file)]
     subprocess.run(argv, check=True)
     return file
+
+
+def film_as_flv(file: Path, seconds: float) -> None:
+    film(file.with_suffix(".mkv"), seconds)
+    encoded = ("-c:v", "copy", "-c:a", "aac", str(file))
+    subprocess.run([*QUIET, "-i", str(file.with_suffix(".mkv")), *encoded], check=True)
 
 
 def sending(file: Path, url: str) -> Peer:
@@ -148,6 +155,30 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
     assert host.noted == (None, None)
     assert host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total") == 0
     assert host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total") == 0
+
+
+async def test_a_connection_that_stands_for_most_of_a_second_loses_nothing(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    host, file = make_host(role="ingest"), tmp_path / "film.flv"
+    await asyncio.to_thread(film_as_flv, file, 9)
+    with Looping([file], 9, header=13, stands=(5.0, 0.8)) as sender:
+        url = {"type": "url", "url": sender.url}
+        capture = ingest(host, picture=url, sound=url)
+        await capture.start()
+
+        def lost() -> tuple[float, float]:
+            repeated = host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total")
+            missing = host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total")
+            return repeated or 0, missing or 0
+
+        begun = time.monotonic()
+        await until(lambda: time.monotonic() - begun > 2.5, capture)
+        before = lost()
+        await until(lambda: time.monotonic() - begun > 6.0, capture)
+        await capture.stop()
+    assert lost() == before
+    assert host.noted == (None, None)
 
 
 @pytest.mark.long
