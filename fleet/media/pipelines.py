@@ -51,7 +51,9 @@ _AHEAD = "queue max-size-buffers={max} max-size-bytes=0 max-size-time=0"
 _QUEUED = "max-size-time=10000000000 max-size-bytes=33554432 max-size-buffers=1048576"
 """As `programs.capture` has it."""
 _BLOCK = "output-buffer-duration-fraction=16/375"
-_LARGER = "audiobuffersplit output-buffer-duration=16/375 discont-wait=0"
+_LARGER = (
+    "audiobuffersplit output-buffer-duration=16/375 discont-wait=0 alignment-threshold=10000000"
+)
 """Sound goes in blocks of 2048 at 48 kHz, two of AAC's: each costs, whatever its size."""
 _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {

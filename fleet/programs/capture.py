@@ -82,6 +82,8 @@ class Source:
         self._pipeline: Any = None
         self._timeline: Timeline | None = None
         self._arrivals = Arrivals(Gst.SECOND)
+        self._offsets: dict[str, int] = {}
+        """What was added to the time of the last sample of each feed."""
         self._lock = threading.Lock()
         self._begun = 0.0
         self._retry_at = 0.0
@@ -133,6 +135,7 @@ class Source:
         bus.connect("message::eos", self._ended)
         bus.connect("message::latency", _has_latency, pipeline)
         self._pipeline, self._timeline, self._arrivals = pipeline, None, Arrivals(Gst.SECOND)
+        self._offsets = {}
         self._begun = monotonic()
         pipeline.set_state(Gst.State.PLAYING)
 
@@ -191,7 +194,7 @@ class Source:
             if self._timeline is None:
                 self._timeline = Timeline(pipeline.get_base_time() - base)
             time = self._timeline.place(feed.kind, running, now)
-            settled = self._timeline.settled
+            settled, offset = self._timeline.settled, self._timeline.offset
         if time is not None:
             late = self._arrivals.late
             came = time if late is None else running + pipeline.get_base_time() - base + late
@@ -202,7 +205,9 @@ class Source:
                     self.error = f"it has {there} channels, none with the number {max(wanted)}"
                     return Gst.FlowReturn.OK
                 buffer = of_channels(buffer, there, wanted)
-            feed.take(buffer, time, settled, time - came)
+            moved = self._offsets.get(feed.kind, offset) != offset
+            self._offsets[feed.kind] = offset
+            feed.take(buffer, time, settled, time - came, moved)
         return Gst.FlowReturn.OK
 
     def _set_up_inside(self, decoder: Any, inner: Any, element: Any, pipeline: Any) -> None:

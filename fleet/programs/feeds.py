@@ -93,7 +93,7 @@ class Pictures(Feed):
         self._kept = time
         return Gst.PadProbeReturn.OK
 
-    def take(self, buffer: Any, time: int, settled: bool, held: int) -> None:
+    def take(self, buffer: Any, time: int, settled: bool, held: int, moved: bool) -> None:
         """Show it from the frame it falls into, and keep in mind that it came `held` before."""
         self.held = held
         before, last = (self._frames.dropped, self._frames.repeated), self.last
@@ -143,13 +143,13 @@ class Sounds(Feed):
         self.missing = 0
         """Nanoseconds left out, or silent between two that were heard."""
 
-    def take(self, buffer: Any, time: int, settled: bool, held: int) -> None:
-        """Hear it from its time on."""
+    def take(self, buffer: Any, time: int, settled: bool, held: int, moved: bool) -> None:
+        """Hear it from its time on, also where all of its source has `moved` by a little."""
         off = 0 if self._end is None else abs(time - self._end)
-        if off > GAP:
+        if off > GAP or moved:
             buffer = buffer.copy()
             buffer.set_flags(Gst.BufferFlags.DISCONT)  # else the mixer takes it up a second later
-            self.missing += off if settled and self.present else 0
+            self.missing += off if off > GAP and settled and self.present else 0
         if self.push(buffer, max(time, 0)):
             self.missing += buffer.duration
         self._end = time + buffer.duration

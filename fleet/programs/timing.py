@@ -27,7 +27,8 @@ class Timeline:
     """
 
     def __init__(self, offset: int) -> None:
-        self._offset = offset
+        self.offset = offset
+        """From the source's time to that of the output."""
         self._first: int | None = None
         self._foreign = False
         """Whether its clock is not ours; then it may begin so that nothing at all is late."""
@@ -41,12 +42,12 @@ class Timeline:
         if self._first is None:
             self._first = now
         self.settled = now - self._first > SETTLING
-        late = now - running - self._offset
+        late = now - running - self.offset
         if late < -EARLY or (not self.settled and late > (0 if self._foreign else LATE)):
             return self._move(late, running)
         if late <= LATE:
             self._late.pop(kind, None)
-            return running + self._offset
+            return running + self.offset
         since, count, least = self._late.pop(kind, (now, 0, late))
         if now - since < SETTLING:
             self._late[kind] = since, count + 1, min(least, late)
@@ -56,9 +57,9 @@ class Timeline:
 
     def _move(self, late: int, running: int) -> int:
         self._foreign = True
-        self._offset += late
+        self.offset += late
         self._late.clear()
-        return running + self._offset
+        return running + self.offset
 
 
 class Frames:

@@ -151,7 +151,7 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
     assert found.pictures > 200
     assert (found.lost, found.repeated) == (0, 0)
     assert len(found.apart) >= 4
-    assert all(abs(apart) < 0.050 for _, apart in found.apart), found.apart
+    assert all(abs(apart) < 0.040 for _, apart in found.apart), found.apart
     assert host.noted == (None, None)
     assert host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total") == 0
     assert host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total") == 0
