@@ -520,6 +520,9 @@ ENDS = {
     "fleet status": (0, 3),
     "fleet schedule check URL": (1,),
     "fleet receipt TALK": (2,),
+    "fleet-agent reset": (1,),  # it asks first, and nobody says yes here
+    "fleet start": (2,),  # nobody has stopped anything
+    "fleet retire": (2,),  # it is online
     **dict.fromkeys(("fleet cut", "fleet blank", "fleet live"), (2,)),
     # For a broker whose accounts are the manager's, in tests/access; and with a secret to be set.
     **dict.fromkeys(("fleet token", "fleet revoke", "fleet rotate", "fleet secret set"), (2,)),

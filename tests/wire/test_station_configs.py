@@ -301,7 +301,7 @@ async def test_every_message_of_a_station_is_as_the_page_says(boss: Boss) -> Non
     kinds = {
         "registration": {
             *("boot", "agent", "hostname", "mac", "addresses", "blocked_roles", "factories"),
-            *("broken_roles", "devices", "public_key"),
+            *("broken_roles", "devices", "public_key", "secrets"),
         },
         "presence": {"state", "boot", "epoch", "at", "interval"},
         "status": {"boot", "at", "revision", "roles", "stops"},
