@@ -24,22 +24,23 @@ def said(whose: str) -> str:
     """The password that somebody has."""
     if not sys.stdin.isatty():
         return _line()
-    return _hidden(f"password of {whose}: ")
+    return hidden(f"password of {whose}: ")
 
 
 def chosen(whose: str) -> tuple[str, bool]:
     """A new password, and whether it was made here: the person typed none."""
     if not sys.stdin.isatty():
         return _line(), False
-    first = _hidden(f"new password for {whose} (Enter alone has one made): ")
+    first = hidden(f"new password for {whose} (Enter alone has one made): ")
     if not first:
         return made(), True
-    if _hidden("once more: ") != first:
+    if hidden("once more: ") != first:
         stop("the two are not the same; nothing was changed")
     return first, False
 
 
-def _hidden(prompt: str) -> str:
+def hidden(prompt: str) -> str:
+    """What is typed without being shown."""
     try:
         return getpass.getpass(prompt, stream=sys.stderr)
     except (EOFError, KeyboardInterrupt):

@@ -87,7 +87,7 @@ class Fleet:
             async with asyncio.timeout(30):
                 while chunk := await asyncio.to_thread(_read, ours):
                     seen += chunk
-                    if types and seen.rstrip().endswith(b"[y/N]:"):
+                    if types and seen.rstrip().endswith((b"[y/N]:", b"(hidden):")):
                         os.write(ours, types.encode())
                         types = ""
                 code = await asyncio.to_thread(process.wait)

@@ -41,7 +41,7 @@ from tests.cli.test_doctor import DEFAULTS, FINE, NOW
 from tests.manager.station import NOW as NOW_TEXT
 from tests.manager.station import PretendStation, ask, conference, presence
 from tests.manager.test_fixes import AT, CAM
-from tests.processes import ROOT, Mosquitto, Program, Programs, until
+from tests.processes import ROOT, Mosquitto, Program, Programs, free_port, until
 from tests.stranger import Stranger
 from tests.test_broker import ANN, MANAGER, Users, login, passwords, users  # noqa: F401 (fixtures)
 
@@ -452,19 +452,20 @@ async def test_a_copied_box_forgets_who_it_was_by_what_doctor_says(
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 IN_TEXT = [" ".join(one.split()) for one in re.findall(r"`(fleet(?:-agent)? [^`]+)`", RUNBOOK)]
 TYPED = {*IN_TEXT, *re.findall(r"^    (fleet(?:-agent)? .+)$", RUNBOOK, re.MULTILINE)}
-CAMERA = """
+CAMERA = f"""
 [stations.hall1-cam]
 id = "b1"
 room = "hall1"
 seat = "cam"
 [stations.hall1-cam.roles.ingest.main]
-picture = {type = "test"}
+picture = {{type = "test"}}
 size = "160x90"
 rate = 5
+port = {free_port()}
 [stations.hall1-cam.roles.record.main]
-source = {role = "ingest"}
+source = {{role = "ingest"}}
 [stations.hall1-cam.roles.monitor.main]
-source = {role = "ingest"}
+source = {{role = "ingest"}}
 """
 
 
@@ -524,8 +525,8 @@ ENDS = {
     "fleet start": (2,),  # nobody has stopped anything
     "fleet retire": (2,),  # it is online
     **dict.fromkeys(("fleet cut", "fleet blank", "fleet live"), (2,)),
-    # For a broker whose accounts are the manager's, in tests/access; and with a secret to be set.
-    **dict.fromkeys(("fleet token", "fleet revoke", "fleet rotate", "fleet secret set"), (2,)),
+    # For a broker whose accounts are the manager's, in tests/access.
+    **dict.fromkeys(("fleet token", "fleet revoke", "fleet rotate"), (2,)),
     **dict.fromkeys(
         (f"fleet {what} hall1-cam {role}" for what in ("call", "logs") for role in ("mix", "sync")),
         (1,),

@@ -96,7 +96,7 @@ def _chosen(
 
 def _value(name: str) -> str:
     if sys.stdin.isatty():
-        return passwords.said(f"the secret {name}")
+        return passwords.hidden(f"value of {name} (hidden): ")
     value = sys.stdin.read(MAX_SECRET + 2).rstrip("\r\n")
     if not value:
         stop("nothing came on standard input; nothing was changed")
