@@ -15,6 +15,7 @@ from aiohttp import web
 from fleet.manager.notifications.carrier import Carrier, Recipient
 from fleet.manager.notifications.concerns import AlertGroup, Alerts
 from fleet.manager.notifications.keeper import Notifications
+from fleet.manager.web.alerts import AlertReceiver
 from fleet.settings import BadSettings
 from fleet.wire import decode
 from tests.manager.station import PretendStation, apply, ask, conference
@@ -175,6 +176,29 @@ async def test_alertmanager_calls_through_the_manager_and_its_own_findings_rest(
         gone = {"alerts": [alert("StationLost", "resolved", room="hall1", name="cam")]}
         assert await post(gone) == 200
         assert (await receiver.next())["title"] == "hall1 is well again"
+
+
+@pytest.mark.parametrize("by", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+async def test_without_a_token_alerts_are_heard_from_this_machine_and_through_no_proxy(
+    by: str,
+) -> None:
+    heard: list[AlertGroup] = []
+    app = web.Application()
+    AlertReceiver(heard.append, None).add_to(app)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port := free_port())
+    await site.start()
+    url, fire = f"http://127.0.0.1:{port}/alerts", {"alerts": [alert("StationLost", room="hall1")]}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(url, json=fire, headers={by: "203.0.113.9"}) as refused:
+            assert refused.status == 401
+            assert "alerts_token_file" in await refused.text()
+        assert heard == []
+        async with session.post(url, json=fire) as taken:
+            assert taken.status == 200
+        assert len(heard) == 1
+    await runner.cleanup()
 
 
 def said(*alerts: Any) -> AlertGroup:

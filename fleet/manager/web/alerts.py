@@ -16,6 +16,9 @@ PATH: Final = "/alerts"
 _MOST: Final = 1024 * 1024
 """Bytes of one post."""
 
+_BY_PROXY: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+"""With one of these it comes from elsewhere, through a proxy on this machine."""
+
 
 class AlertReceiver:
     """`POST /alerts` in the form of Alertmanager's webhook. `token`: None where none is set."""
@@ -53,6 +56,6 @@ class AlertReceiver:
             here = ipaddress.ip_address(request.remote or "").is_loopback
         except ValueError:
             here = False
-        if here and "X-Forwarded-For" not in request.headers:
+        if here and not any(one in request.headers for one in _BY_PROXY):
             return None
         return "from another machine it takes a token: set alerts_token_file for the manager"
