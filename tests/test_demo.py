@@ -110,7 +110,7 @@ async def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Async
 
 
 async def test_it_ends_by_itself_and_all_recordings_are_whole(run: Run) -> None:
-    demo = await run.start("--duration", "1")
+    demo = await run.start("--duration", "8")
     assert await asyncio.wait_for(demo.wait(), 180) == 0, run.said
     assert "\x1b" not in run.said
     assert BLOCKED in run.said
