@@ -1,0 +1,85 @@
+"""Names and numbers, as people write and read them."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_STATION = re.compile(r"[a-z0-9-]{1,64}")
+_ADDRESS = re.compile(
+    r"[0-9a-f]{2}([:. -]?)(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}"
+)
+"""A network card's, as people write them."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_RULE: Final = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+STATION_RULE: Final = "1 to 64 of a-z, 0-9 and '-'"
+
+
+def is_station_id(text: str) -> bool:
+    """Whether `text` can be a station's id."""
+    return _STATION.fullmatch(text) is not None
+
+
+def meant_station_id(text: str) -> str | None:
+    """The id that `text`, which is none, stands for; None where there is no telling.
+
+    >>> meant_station_id("B8:27:EB:00:00:A1")
+    'b827eb0000a1'
+    >>> meant_station_id("Hall1_cam.local")
+    'hall1-cam-local'
+    """
+    text = text.strip().lower()
+    if _ADDRESS.fullmatch(text):
+        return re.sub(r"[^0-9a-f]", "", text)
+    meant = re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+    return meant if is_station_id(meant) else None
+
+
+def no_station_id(text: str) -> str:
+    """Why `text` cannot be a station's id, and which one is meant."""
+    meant = meant_station_id(text)
+    hint = f" (did you mean {meant!r}?)" if meant else ""
+    return f"cannot be a station's id: expected {STATION_RULE}{hint}"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a role, an instance, a command or a caller."""
+    return _NAME.fullmatch(text) is not None
+
+
+def counted(number: int, what: str, several: str | None = None) -> str:
+    """`1 station`, `2 stations`; `several`: the plural where it is not made with an s."""
+    return f"{number} {what if number == 1 else several or f'{what}s'}"
+
+
+@lru_cache(maxsize=2**14)
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """How people order names, as a key to sort by.
+
+    >>> sorted(["room10", "room3", "Foyer", "attic"], key=natural)
+    ['attic', 'Foyer', 'room3', 'room10']
+    """
+    parts = re.split(r"(\d+)", text)
+    ordered = [
+        (int(part), "") if number % 2 else (-1, part.casefold())
+        for number, part in enumerate(parts)
+    ]
+    return (*ordered, (-1, text))
+
+
+def printable(text: str, besides: str = "") -> str:
+    """`text` with `?` for each character that a terminal or log would obey instead of showing it.
+
+    Such are escape, C1 and bidi controls, and a newline that begins a line of its own; those in
+    `besides` stay. The one way out for what strangers wrote.
+
+    >>> printable("a\\x1b[2Jb\\nc\\u202ed"), printable("a\\nb", besides="\\n") == "a\\nb"
+    ('a?[2Jb?c?d', True)
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in besides else "?" for one in text)
+
+
+def plain(error: BaseException) -> str:
+    """What went wrong, without the system's number of it: `No such file or directory`."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
