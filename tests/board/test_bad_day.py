@@ -18,6 +18,17 @@ from tests.processes import Mosquitto, Programs, free_port, until
 from tests.stranger import Stranger
 
 NEEDS_NOBODY_LEFT = {"ManagerSilent", "BrokerUnreachable"}
+OF_ONE_THAT_BOXES_JOINED = {"CredentialEnds", "CertificateEnds"}
+"""Of a broker with TLS and accounts of the manager's, which this day has not: the rules' own tests
+have them.
+"""
+_NOT_TODAY = {
+    "fleet_boxes_waiting",
+    "fleet_broker_certificate_ends_timestamp_seconds",
+    "fleet_instance_stopped_by_hand",
+    "fleet_station_credential_ends_timestamp_seconds",
+}
+"""Metrics of such a broker, and of what somebody stops: see test_metrics_page."""
 ALERTS = {rule["alert"] for rule in rules() if "alert" in rule}
 _STATION = next(one.id for one in CAST if one.name == "hall2-mix")
 
@@ -53,7 +64,7 @@ async def test_on_a_bad_day_every_alert_fires_and_no_panel_is_empty(
     async with Day(stranger, tmp_path) as day:
         await until(lambda: server.query("fleet_station_up == 1"), what="stations in Prometheus")
         await day.goes_wrong()
-        wanted = ALERTS - NEEDS_NOBODY_LEFT
+        wanted = ALERTS - NEEDS_NOBODY_LEFT - OF_ONE_THAT_BOXES_JOINED
         try:
             await until(lambda: wanted <= server.firing(), 60)
         except AssertionError:
@@ -83,7 +94,7 @@ async def test_on_a_bad_day_every_alert_fires_and_no_panel_is_empty(
 
 def every_rule_has_data(server: Prometheus) -> None:
     for rule in rules():
-        if rule.get("alert") not in NEEDS_NOBODY_LEFT:
+        if rule.get("alert") not in NEEDS_NOBODY_LEFT | OF_ONE_THAT_BOXES_JOINED:
             assert server.query(rule["expr"]), f"{rule.get('alert', rule.get('record'))} is empty"
 
 
@@ -148,7 +159,7 @@ def every_metric_is_listed(server: Prometheus) -> None:
     series = server.query('{__name__=~"fleet_.+|.+:fleet_.+|fleet:.+"}')
     listed = metrics()
     shown = {one["metric"]["__name__"] for one in series}
-    assert shown == listed.keys() | recorded()
+    assert shown == (listed.keys() - _NOT_TODAY) | recorded()
     own = {"__name__", "instance", "job"}
     for one in series:
         if metric := listed.get(one["metric"]["__name__"]):
