@@ -55,10 +55,10 @@ def clip(colour: str, path: Path, seconds: int = 60) -> Path:
     return path
 
 
-def tone(recording: Path, colour: str, scratch: Path) -> float:
-    """How loud the tone of a colour is in a recording, in LUFS."""
+def tone(recording: Path, colour: str, scratch: Path, after: float = 0.0) -> float:
+    """How loud the tone of a colour is in a recording, in LUFS, from so many seconds on."""
     band = f"bandpass=f={TONES[colour]}:width_type=h:w=50"
-    argv = [*QUIET, "-i", str(recording), "-vn", "-af", band, str(scratch)]
+    argv = [*QUIET, "-ss", str(after), "-i", str(recording), "-vn", "-af", band, str(scratch)]
     subprocess.run(argv, check=True)
     return loudness(scratch)
 

@@ -109,7 +109,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             assert metric(host, "source_present", source="cam") == 1
             assert metric(host, "audio_source", source="cam") == 1
             assert metric(host, "composite", composite="side_by_side") == 1
-            with reader(f"tcp://127.0.0.1:{program}", tmp_path / "heard.ts", 2) as ears:
+            with reader(f"tcp://127.0.0.1:{program}", tmp_path / "heard.ts", 3) as ears:
                 await until(lambda: not ears.running, role)
 
             late = []
@@ -152,7 +152,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             assert {picture for picture, _ in after} == {"black"}
             assert {sound for _, sound in after} - {"?"} == {"black"}
             await role.cut(CutTo(a="slides"))
-            with reader(f"tcp://127.0.0.1:{program}", tmp_path / "after.ts", 2) as ears:
+            with reader(f"tcp://127.0.0.1:{program}", tmp_path / "after.ts", 3) as ears:
                 await until(lambda: not ears.running, role)
             await role.live(Nothing())
             await until(lambda: audience.now == ("blue", "blue"), role)
@@ -179,7 +179,9 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
     scratch = tmp_path / "tone.wav"
     for recording, heard, other in ("heard.ts", "red", "blue"), ("after.ts", "blue", "red"):
         loud = tone(tmp_path / f"{heard}.mkv", heard, scratch)
-        assert tone(tmp_path / recording, heard, scratch) == pytest.approx(loud, abs=1)
+        # The sound of a mixer that was begun anew is back up to a second after its picture.
+        again = tone(tmp_path / recording, heard, scratch, 1.5)
+        assert again == pytest.approx(loud, abs=0.5)
         assert tone(tmp_path / recording, other, scratch) < loud - 25
     assert host.failed is None
 
