@@ -31,6 +31,7 @@ test: check ## everything that is promised, with real parts
 
 long: parts ## the tests that kill at random, for as long as it takes to trust them
 	$(BIN)/pytest --numprocesses $(WORKERS) --durations 20 -m long --long --rounds $(ROUNDS)
+	$(BIN)/pytest -s -m whole
 
 check: parts ## style, types and the import contract
 	$(BIN)/ruff check
