@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from fleet.programs.stamp import in_bytes
-from fleet.programs.timing import Frames, Share, unplanned
+from fleet.programs.timing import Frames, Share, following, unplanned
 
 with contextlib.suppress(ImportError, ValueError):  # the program says what lacks
     import gi
@@ -63,6 +63,8 @@ class Pictures(Feed):
         super().__init__(appsrc, "picture")
         self._pad = pad
         self._rate = rate[0] / rate[1]
+        self.frame = 1e9 / self._rate
+        """Nanoseconds of one."""
         self._frames = Frames(*rate)
         self._least = int(0.55e9 / self._rate)
         self._kept = -self._least
@@ -200,7 +202,8 @@ class Encoded:
         caps, segment, buffer = sample.get_caps(), sample.get_segment(), sample.get_buffer()
         if self.frames == 0:
             self._appsrc.set_property("caps", caps)
-        shown = segment.to_running_time(Gst.Format.TIME, buffer.pts)
+        time = segment.to_running_time(Gst.Format.TIME, buffer.pts)
+        shown = following(time, self.reached if self.frames else None, self._pictures.frame)
         dated = buffer.copy()
         if not buffer.has_flags(Gst.BufferFlags.DELTA_UNIT):
             codec = caps.get_structure(0).get_name().removeprefix("video/x-")
@@ -209,7 +212,8 @@ class Encoded:
             kept = Gst.BufferCopyFlags.FLAGS | Gst.BufferCopyFlags.META
             dated.copy_into(buffer, kept, 0, buffer.get_size())
             dated.duration = buffer.duration
-        dated.pts, dated.dts = shown, segment.to_running_time(Gst.Format.TIME, buffer.dts)
+        dated.pts = shown
+        dated.dts = segment.to_running_time(Gst.Format.TIME, buffer.dts) + shown - time
         self.frames += 1
         self.reached = shown
         return self._appsrc.emit("push-buffer", dated)

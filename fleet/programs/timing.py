@@ -90,6 +90,19 @@ class Frames:
         return frame * under // over
 
 
+def following(time: int, last: int | None, frame: float) -> int:
+    """The time of a picture after one at `last`, where each has a frame of its own.
+
+    A mixer of pictures that has just begun gives two the same time, and leaves out the next.
+
+    >>> [following(time, 40, 40) for time in (80, 40, 41, 120)], following(0, None, 40)
+    ([80, 80, 80, 120], 0)
+    """
+    if last is None or time - last > frame / 2:
+        return time
+    return last + round(frame)
+
+
 class Share:
     """How much of what there was to be shown or heard in the last `WINDOW` seconds was lost."""
 
