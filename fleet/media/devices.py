@@ -111,7 +111,9 @@ class ScreenInput:
 
     def inputs(self) -> list[str]:
         """How ffmpeg reads it."""
-        return ["-f", "x11grab", "-framerate", "25", *QUEUE, "-i", self.display]
+        # Guessed from times, the rate of a busy machine's first pictures is another.
+        rate = ("-framerate", "25", "-fpsprobesize", "0")
+        return ["-f", "x11grab", *rate, *QUEUE, "-i", self.display]
 
     def __str__(self) -> str:
         return f"the screen {self.display}"
