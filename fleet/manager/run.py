@@ -76,8 +76,7 @@ class ManagerRun:
         """`directory`: what `fleet-manager init` made."""
         self._broker = broker
         self._settings = settings
-        token = settings.alerts_token_file
-        self._alerts_token = read_password(Path(token) if token else None)
+        self._alerts_token = _token(settings.alerts_token_file)
         self._open_store = open_store
         self._ledger = Ledger()
         self._inventory, self._figures = Inventory(), Figures(RESERVED)
@@ -129,7 +128,7 @@ class ManagerRun:
             TaskDied: a part that the manager relies on has died.
         """
         certificate = _certificate(self._settings)
-        token = _token(self._settings)
+        token = _token(self._settings.metrics_token_file)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -286,8 +285,7 @@ def _certificate(settings: ManagerSettings) -> PageCertificate | None:
     return PageCertificate(certificate, key)
 
 
-def _token(settings: ManagerSettings) -> str | None:
-    file = settings.metrics_token_file
+def _token(file: str | None) -> str | None:
     return read_password(Path(file).expanduser() if file else None)
 
 

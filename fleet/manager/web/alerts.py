@@ -1,7 +1,6 @@
 """Takes what Alertmanager posts, from this machine or with a token, and from nobody else."""
 
 import asyncio
-import hmac
 import ipaddress
 from collections.abc import Callable
 from typing import Final
@@ -9,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from fleet.manager.notifications.concerns import AlertGroup
-from fleet.manager.web.door import HEADERS_SECONDS
+from fleet.manager.web.door import HEADERS_SECONDS, shows
 from fleet.wire import Undecodable, decode
 
 PATH: Final = "/alerts"
@@ -48,8 +47,7 @@ class AlertReceiver:
 
     def _why_not(self, request: web.Request) -> str | None:
         if self._token is not None:
-            given = request.headers.get("Authorization", "")
-            if hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            if shows(request, self._token):
                 return None
             return "the token is another than in alerts_token_file"
         try:

@@ -5,6 +5,7 @@ says half a request or none is let go, and no address takes all connections.
 """
 
 import asyncio
+import hmac
 import ipaddress
 import socket
 import ssl
@@ -26,6 +27,12 @@ _OURS: Final = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 """Ends of names that nobody outside can have point here."""
 
 Handler = Callable[[web.Request], Any]
+
+
+def shows(request: web.Request, token: str) -> bool:
+    """Whether a program shows this token, as a bearer does."""
+    said = request.headers.get("Authorization", "")
+    return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
 
 
 class Door:

@@ -1,7 +1,6 @@
 """What the manager serves over HTTP: the page, `/metrics` for Prometheus, `/healthz`."""
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from fleet.manager.web.alerts import AlertReceiver
 from fleet.manager.web.certificate import PageCertificate
 from fleet.manager.web.doing import Doing
-from fleet.manager.web.door import Door
+from fleet.manager.web.door import Door, shows
 from fleet.manager.web.page.routes import Page
 from fleet.manager.web.signing_in import SigningIn
 
@@ -46,8 +45,7 @@ async def serve(
     """
 
     async def metrics(request: web.Request) -> web.Response:
-        said = request.headers.get("Authorization", "")
-        if token is not None and not hmac.compare_digest(said.encode(), f"Bearer {token}".encode()):
+        if token is not None and not shows(request, token):
             return web.Response(
                 status=401,
                 text="the metrics are for those who have their token\n",
