@@ -10,13 +10,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from fleet.manager.findings import (
-    BEHIND_SECONDS,
-    CLOCK_SECONDS,
-    DAY_SECONDS,
-    LOW_LUFS,
-    FindingKind,
-)
+from fleet.manager.findings import BEHIND_SECONDS, CLOCK_SECONDS, DAY_SECONDS, LOW_LUFS, FindingKind
 from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.model import PresenceState, State

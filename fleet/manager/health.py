@@ -19,11 +19,10 @@ from fleet.manager.findings import (
     FindingKind,
     Judgement,
     Suspicion,
-    is_older,
-    noted,
-    room_findings,
-    station_findings,
 )
+from fleet.manager.findings.instance import is_older, noted
+from fleet.manager.findings.station import station_findings
+from fleet.manager.findings.whole import room_findings
 from fleet.manager.stations.state import ReportedState, RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.model import Ack, PresenceState, Problem, Result, Roles, State

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet.manager.conference.wanted import ScheduleSource
-from fleet.manager.findings import schedule_finding
+from fleet.manager.findings.whole import schedule_finding
 from fleet.manager.store import BadStore, PublishedSchedule
 from fleet.manager.store.ledger import Ledger
 from fleet.operations import HealthFinding

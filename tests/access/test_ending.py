@@ -5,14 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 from attrs import evolve
 
-from fleet.manager.findings import (
-    ENDS_SECONDS,
-    FindingKind,
-    Judgement,
-    certificate_finding,
-    station_findings,
-    waiting_finding,
-)
+from fleet.manager.findings import ENDS_SECONDS, FindingKind, Judgement
+from fleet.manager.findings.station import station_findings
+from fleet.manager.findings.whole import certificate_finding, waiting_finding
 from fleet.manager.fixes import ending, whole
 from fleet.manager.stations.state import RoomUse
 from fleet.manager.web.page.cards import board

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager import findings
-from fleet.manager.findings import FindingKind, Judgement, room_findings, station_findings
+from fleet.manager.findings import FindingKind, Judgement
+from fleet.manager.findings.station import station_findings
+from fleet.manager.findings.whole import room_findings
 from fleet.manager.health import Judge, lost_at_once, severity, stand
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS, InstanceMemory, first
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState

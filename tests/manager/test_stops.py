@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from fleet.manager.findings import Judgement, station_findings
+from fleet.manager.findings import Judgement
+from fleet.manager.findings.station import station_findings
 from fleet.manager.health import stand
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
 from fleet.manager.stations.stops import Stops, to_run

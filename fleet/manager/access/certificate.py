@@ -15,7 +15,7 @@ from typing import Final
 from fleet.manager.access.authority import ends
 from fleet.manager.access.init import CannotInit
 from fleet.manager.access.renewing import can_renew, renew
-from fleet.manager.findings import certificate_finding
+from fleet.manager.findings.whole import certificate_finding
 from fleet.mqtt import Broker
 from fleet.operations import HealthFinding
 

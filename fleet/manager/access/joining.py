@@ -29,7 +29,7 @@ from fleet.manager.access.credentials import StationCredentials, new_credential
 from fleet.manager.access.judging import JoinGrant, JoinRefusal, JoinWaits, judge
 from fleet.manager.access.waiting import WaitingBoxes, shown
 from fleet.manager.asking import StationAsker
-from fleet.manager.findings import waiting_finding
+from fleet.manager.findings.whole import waiting_finding
 from fleet.manager.people.keeper import CannotAccount
 from fleet.manager.settings import ManagerSettings
 from fleet.manager.stations.allowances import Allowances

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from fleet import __version__
 from fleet.manager import report
-from fleet.manager.findings import sound_watched
+from fleet.manager.findings.whole import sound_watched
 from fleet.manager.health import running_revision, stand
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.rollouts.model import Outcome
