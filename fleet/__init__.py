@@ -24,7 +24,8 @@ To understand the whole, follow one change, in this order:
 14. `agent.session`             says what runs, and
 15. `manager.stations.inventory`  what stations said -> what is so (pure); `manager.health` judges
                                 it beside what is wanted (pure), `manager.report` shows both to
-                                people, and `manager.web.metrics` to Prometheus
+                                people (a station by `manager.station_status`, pure), and
+                                `manager.web.metrics` to Prometheus
 
 Each program begins in its `cli` (`fleet` in `cli.app`) and is put together there; the agent's
 parts in `agent.run`, the manager's in `manager.run`. The manager's messages go through

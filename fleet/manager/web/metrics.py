@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from fleet import __version__
-from fleet.manager import report
+from fleet.manager import report, station_status
 from fleet.manager.findings.whole import sound_watched
 from fleet.manager.health import running_revision, stand
 from fleet.manager.recordings.keeper import Recordings
@@ -234,7 +234,7 @@ class FleetCollector(Collector):
             said = heard.status.roles if heard and heard.status else {}
             room = entry.facts.room or ""
             named = entry.config.roles if entry.config else {}
-            roles = report.instances(entry.config, heard, presence, now)
+            roles = station_status.instances(entry.config, heard, presence, now, time.monotonic())
             for role, instances in roles.items():
                 for name, one in instances.items():
                     to_run = name in named.get(role, {}) and not is_stopped(one)
