@@ -44,15 +44,24 @@ a new box asks by `agent.joining`.
 `manager.notifications` tells people who look at no screen.
 A station's index of what it recorded, each segment read back, is `agent.recordings.keeper`.
 
-Below them: `mqtt` (the only module that speaks MQTT; `mqtt_client` is one connection, `broker`
-where it leads), `settings` (files and passwords), `notify` (systemd), `guard` (tasks that live on,
-and who holds the loop), `role` (what a role is and is given), `media` (what media roles share),
-`programs` (what they run as children), `wire` (bytes <-> `model`), `topics`, `schema` (classes ->
-JSON Schema), `explained` (that as people read it), `operations` (what `fleet` asks the manager),
-`schedule` (which talk is where and when, and how it is read),
-`station` (what everybody can ask a station), `strict` (JSON values -> classes, no coercion), `kept`
-(files that outlive a power cut), `bound` (where a secret may go), `sealed` (what is for one box
-alone), `contexts` (the operator's own file), `joining` (how a new box is let in).
+Below the programs, in the order of their layers (imports go down only):
+
+- `contexts`    the operator's own file: where which fleet is
+- `mqtt`        the only module that speaks MQTT; `mqtt_client` is one connection, `broker` where
+                it leads
+- `settings`    files and passwords; `notify` (systemd), `guard` (tasks that live on, and who holds
+                the loop), `explained` (a schema as people read it)
+- `roles`       the roles that come with fleet, and all that a role's author imports
+- `media`       what media roles share; `programs` is what they run as children
+- `bound`       where a secret may go
+- `role`        what a role is, `host` what it is given
+- `operations`  what `fleet` asks the manager
+- `schedule`    which talk is where and when, and how it is read
+- `wire`        bytes <-> `model`; `topics`, `schema` (classes -> JSON Schema), `station` (what
+                everybody can ask a station), `sealed` (what is for one box alone), `joining` (how
+                a new box is let in)
+- `strict`      JSON values -> classes, no coercion; `model` (what travels), `kept` (files that
+                outlive a power cut)
 """
 
 from fleet.version import __version__

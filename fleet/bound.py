@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from fleet.role import Secret
+from fleet.host import Secret
 from fleet.strict import escape
 
 _MOST_SHOWN: Final = 5

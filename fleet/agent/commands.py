@@ -28,6 +28,7 @@ from fleet.agent.processes.adoption import Place
 from fleet.agent.processes.output import OutputLine
 from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.guard import contained, describe
+from fleet.host import Command, Failed, named_secrets
 from fleet.media.disk import DiskWork
 from fleet.model import (
     MAX_PAYLOAD,
@@ -45,7 +46,6 @@ from fleet.model import (
     plain,
 )
 from fleet.mqtt import Message
-from fleet.role import Command, Failed, named_secrets
 from fleet.station import (
     COMMANDS,
     STATION,

@@ -35,10 +35,10 @@ from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.agent.session import Identity, StationSession
 from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard, LoopWatch, WatchedLoop
+from fleet.host import Command
 from fleet.model import PresenceState
 from fleet.mqtt import keep
 from fleet.notify import Notifier
-from fleet.role import Command
 from fleet.station import RestartArguments, RestartResult
 from fleet.topics import Topics
 from fleet.version import __version__

@@ -17,8 +17,8 @@ from attrs import frozen
 
 from fleet import kept
 from fleet.bound import may_go, refusal
+from fleet.host import Failed
 from fleet.model import MAX_SECRETS, KeptSecret, is_name, plain
-from fleet.role import Failed
 from fleet.station import AllowedHosts, SentSecret
 from fleet.strict import Mistakes, structure
 from fleet.wire import Undecodable, decode, to_json

@@ -29,9 +29,9 @@ from fleet.agent.overwritten import Overwritten
 from fleet.agent.secret_files import SecretFiles
 from fleet.agent.stopping import StopKeeper
 from fleet.guard import Guard, describe
+from fleet.host import Command
 from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Segment, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
-from fleet.role import Command
 from fleet.topics import Topics
 from fleet.wire import Undecodable, encode, format_time
 

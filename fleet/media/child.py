@@ -5,7 +5,8 @@ import signal
 from abc import abstractmethod
 from typing import TypeVar
 
-from fleet.role import Child, Failed, Role
+from fleet.host import Child, Failed
+from fleet.role import Role
 
 S = TypeVar("S")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Final
 
+from fleet.host import Child, Failed, Host
 from fleet.media.archive import FinishedFile
 from fleet.media.disk import DiskWork
 from fleet.media.rsync import CopyState, RsyncJob, compared, diagnosed
 from fleet.media.storage import SshStorage, Storage, check_private_key, clear, forget
-from fleet.role import Child, Failed, Host
 
 _STALL_SECONDS: Final = 120.0
 """Without a word of a copy for so long, or longer than this for a comparison, it stands still."""

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from attrs import frozen
 from msgspec import Meta
 
+from fleet.host import Failed, Host
 from fleet.programs.plugged import ANY, WORDS, the_only
-from fleet.role import Failed, Host
 
 _CARD = r"(?:CARD=)?[A-Za-z0-9_-]{1,32}"
 _NUMBER = "[0-9]{1,2}"

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from fleet.role import Failed
+from fleet.host import Failed
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 from msgspec import Meta
 
-from fleet.role import Failed, Host
+from fleet.host import Failed, Host
 
 Encoder = Annotated[
     Literal["auto", "software", "vaapi"],

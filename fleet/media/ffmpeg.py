@@ -7,10 +7,10 @@ from abc import abstractmethod
 from signal import SIGINT
 from typing import TypeVar
 
+from fleet.host import Failed, Host
 from fleet.media.child import ChildRole
 from fleet.media.progress import Metrics, Report
 from fleet.programs.retime import CHANGED, UNCARRIED, UNTIMED
-from fleet.role import Failed, Host
 
 S = TypeVar("S")
 

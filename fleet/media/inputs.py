@@ -10,6 +10,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from fleet.bound import SendsSecrets
+from fleet.host import Host
 from fleet.media import login
 from fleet.media.devices import (
     ANY_WORDS,
@@ -20,7 +21,6 @@ from fleet.media.devices import (
     named,
 )
 from fleet.media.sources import address, file
-from fleet.role import Host
 
 _HELD = 1_000_000_000
 """Nanoseconds for which what comes by a connection is kept, to be even where that is not: one that

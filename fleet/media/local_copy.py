@@ -15,10 +15,10 @@ from attrs import frozen
 from msgspec import Meta
 from prometheus_client import Counter, Gauge
 
+from fleet.host import Child, Failed, Host
 from fleet.media.disk import DiskWork
 from fleet.media.segments import FLUSHED, Segments, short_of
 from fleet.media.sources import below, reading
-from fleet.role import Child, Failed, Host
 
 _RETRY_SECONDS = 5.0
 _AGAIN = 1.2

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from msgspec import Meta
 
-from fleet.role import Failed, Host, Secret
+from fleet.host import Failed, Host, Secret
 
 _WITH_USER: Final = ("rtsp", "rtsps", "http", "https")
 _MOST: Final = 120

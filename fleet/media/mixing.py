@@ -11,10 +11,10 @@ from pathlib import Path
 from attrs import define, field
 
 from fleet import kept
+from fleet.host import Child, Failed, Host
 from fleet.media.progress import Report
 from fleet.programs import voctocore
 from fleet.programs.voctocore import Control, Core, MixerError, Scene
-from fleet.role import Child, Failed, Host
 from fleet.strict import Mistakes, structure
 
 _DEATHS, _WITHIN_SECONDS = 3, 60.0

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from fleet import programs
+from fleet.host import Failed, Host
 from fleet.media.devices import ScreenInput, V4l2Input
 from fleet.media.encoders import Chosen
 from fleet.media.inputs import Input, NoInput, Picture, UrlInput
 from fleet.media.login import login
 from fleet.media.tracks import MOST, SoundTrack
-from fleet.role import Failed, Host
 
 CAPTURE = ("/usr/bin/python3", "-I", str(Path(programs.__file__).with_name("capture.py")))
 """The program that runs them, on the Python that has GStreamer's bindings: ours may be in a

@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import define, field
 from prometheus_client import Counter, Gauge
 
-from fleet.role import Host
+from fleet.host import Host
 
 
 @define

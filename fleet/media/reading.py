@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from prometheus_client import Counter
 
 from fleet import programs
+from fleet.host import Failed, Host
 from fleet.media.encoders import Chosen, choose
 from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
 from fleet.media.playlist import EndedList
@@ -32,7 +33,6 @@ from fleet.media.sources import (
     private,
 )
 from fleet.programs.retime import UNCARRIED, UNTIMED
-from fleet.role import Failed, Host
 
 _RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.py")))
 EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")

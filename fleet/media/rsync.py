@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.role import Failed
+from fleet.host import Failed
 
 _PARTIAL: Final = ".fleet-partial"
 _COMMON: Final = ("rsync", "-8", "--times", "--from0", "--no-implied-dirs")

@@ -23,8 +23,9 @@ from typing import Protocol, Self
 from attrs import define, field
 
 from fleet import kept
+from fleet.host import Failed
 from fleet.media.began import set_creation_time
-from fleet.role import Failed, OwnStation
+from fleet.role import OwnStation
 
 log = logging.getLogger(__name__)
 

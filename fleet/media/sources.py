@@ -17,10 +17,10 @@ from msgspec import Meta
 
 from fleet import programs
 from fleet.bound import SendsSecrets
+from fleet.host import Host
 from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
 from fleet.media.reach import OFFERED, within
-from fleet.role import Host
 
 _DISCREET = (sys.executable, "-IS", str(Path(programs.__file__).with_name("discreet.py")))
 TIMEOUT = 3_000_000

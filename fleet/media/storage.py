@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from fleet import kept
 from fleet.bound import SendsSecrets
-from fleet.role import Failed, Secret
+from fleet.host import Failed, Secret
 
 _ALIAS: Final = "fleet-target"
 """What ssh calls the host, whatever its address is."""

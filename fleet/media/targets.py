@@ -12,8 +12,8 @@ from attrs import frozen
 from msgspec import Meta
 
 from fleet.bound import SendsSecrets
+from fleet.host import Host, Secret
 from fleet.media.sources import address, below
-from fleet.role import Host, Secret
 
 _PATIENCE = ("-rw_timeout", "10000000")
 """Microseconds a target may take nothing before it counts as gone."""

@@ -30,22 +30,10 @@ from typing import Final, NoReturn
 
 from msgspec import Meta
 
+from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
 from fleet.media.child import ChildRole
 from fleet.model import CommandFailed, InvalidArguments
-from fleet.role import (
-    THUMBNAIL_BYTES,
-    Child,
-    Command,
-    Failed,
-    Host,
-    Offer,
-    OwnStation,
-    Role,
-    RoleFactory,
-    Secret,
-    command,
-    register_factory,
-)
+from fleet.role import Offer, OwnStation, Role, RoleFactory, command, register_factory
 
 __all__ = [
     "THUMBNAIL_BYTES",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fleet.agent.secret_files import SecretFiles
+from fleet.host import Failed
 from fleet.model import KeptSecret
-from fleet.role import Failed
 from fleet.station import SentSecret
 from fleet.wire import encode
 

@@ -19,6 +19,7 @@ from fleet.agent.box.registration import payload, registration
 from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.validate import examine
+from fleet.host import Command
 from fleet.manager.hearing import SAID
 from fleet.manager.rollouts import convergence
 from fleet.model import (
@@ -37,7 +38,6 @@ from fleet.model import (
     is_station_id,
 )
 from fleet.mqtt import Message
-from fleet.role import Command
 from fleet.station import LogsArguments
 from fleet.strict import Mistakes, structure
 from fleet.topics import Address

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psutil
 from attrs import frozen
 
-from fleet.role import Failed
+from fleet.host import Failed
 
 _KEPT: Final = 8192
 """Bytes of what a program says."""

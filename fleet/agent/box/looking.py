@@ -19,10 +19,10 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from fleet.agent.box import decoding
+from fleet.host import Failed
 from fleet.media.disk import DiskWork
 from fleet.media.segments import public_name
 from fleet.model import Config
-from fleet.role import Failed
 from fleet.station import FileLook, ListLook, LookResult
 
 HEARD_SECONDS: Final = 60.0

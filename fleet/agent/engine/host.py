@@ -20,8 +20,8 @@ from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process
 from fleet.guard import Guard, LoopWatch, contained, describe
+from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
 from fleet.model import LogLine, is_name
-from fleet.role import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
 from fleet.schema import json_schema
 
 log = logging.getLogger(__name__)

@@ -32,8 +32,9 @@ from fleet.agent.engine.reconcile import Held, Key, Target, Unrunnable, Wanted, 
 from fleet.agent.processes.adoption import logs
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, describe
+from fleet.host import Failed
 from fleet.model import STOPPED_BY_HAND, InstanceStatus, State
-from fleet.role import Failed, Role
+from fleet.role import Role
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

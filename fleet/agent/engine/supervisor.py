@@ -33,6 +33,7 @@ from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.processes.output import OutputLine
 from fleet.guard import Guard, LoopWatch
+from fleet.host import Command
 from fleet.model import (
     CommandFailed,
     InstanceStatus,
@@ -42,7 +43,7 @@ from fleet.model import (
     StopByHand,
     UnknownCommand,
 )
-from fleet.role import Command, OwnStation, RoleFactory, factories
+from fleet.role import OwnStation, RoleFactory, factories
 from fleet.strict import close_match
 
 log = logging.getLogger(__name__)

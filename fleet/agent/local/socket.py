@@ -17,8 +17,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from fleet import kept
+from fleet.host import Command
 from fleet.model import CommandFailed, Error, InstanceStatus, Refusal, Reply, UnknownCommand, plain
-from fleet.role import Command
 from fleet.strict import Mistakes, structure
 from fleet.wire import Undecodable, decode, dumps, encode, from_json, to_json
 

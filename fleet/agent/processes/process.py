@@ -26,8 +26,8 @@ from fleet import kept
 from fleet.agent.processes import cgroups, left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat
 from fleet.agent.processes.output import REPORT, LogFile, by_age, empty, size
+from fleet.host import Child, Failed
 from fleet.model import plain
-from fleet.role import Child, Failed
 
 log = logging.getLogger(__name__)
 

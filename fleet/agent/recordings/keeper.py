@@ -24,6 +24,7 @@ from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings.index import RecordingIndex
 from fleet.agent.recordings.probing import Probe, probe
 from fleet.agent.recordings.reading_back import read_back
+from fleet.host import Failed
 from fleet.media.archive import FinishedFile, finished, opened
 from fleet.media.disk import DiskWork
 from fleet.media.segments import public_name
@@ -39,7 +40,6 @@ from fleet.model import (
     SegmentList,
     State,
 )
-from fleet.role import Failed
 
 log = logging.getLogger(__name__)
 

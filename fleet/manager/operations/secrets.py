@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from fleet.host import named_secrets
 from fleet.manager import report
 from fleet.manager.asking import NoAnswer
 from fleet.manager.operations.desk import Desk
@@ -17,7 +18,6 @@ from fleet.operations import (
     SecretsResult,
     StationSecrets,
 )
-from fleet.role import named_secrets
 from fleet.station import STATION, SecretResult
 from fleet.strict import Mistakes, structure
 from fleet.wire import to_json

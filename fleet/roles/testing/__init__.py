@@ -18,7 +18,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from fleet.role import THUMBNAIL_BYTES, Child, Command, Failed, Host, Role, RoleFactory, Secret
+from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+from fleet.role import Role, RoleFactory
 from fleet.strict import structure, unstructure
 
 __all__ = ["KitChild", "KitHost", "RunningRole", "running"]
