@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from fleet.manager.checking import LOOKS, Around, CheckedStation, is_mere_note, judged
-from fleet.manager.checking import MixerAnswer as Mixer
+from fleet.manager.checking import is_mere_note, judged
+from fleet.manager.checking.looks import LOOKS, Around, CheckedStation
+from fleet.manager.checking.looks import MixerAnswer as Mixer
 from fleet.manager.stations.state import RoomUse
 from fleet.model import PresenceState, Roles
 from fleet.operations import CheckTrouble, HealthFinding, HealthLevel

@@ -9,14 +9,8 @@ from typing import Any, Final
 from attrs import evolve
 
 from fleet.manager.asking import NoAnswer
-from fleet.manager.checking import (
-    Around,
-    CheckedStation,
-    MixerAnswer,
-    is_mere_note,
-    judged,
-    without_stopped,
-)
+from fleet.manager.checking import is_mere_note, judged
+from fleet.manager.checking.looks import Around, CheckedStation, MixerAnswer, without_stopped
 from fleet.manager.operations.desk import Desk
 from fleet.manager.stations.state import StationState
 from fleet.operations import CheckArguments, CheckResult

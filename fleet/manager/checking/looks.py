@@ -1,8 +1,7 @@
-"""Judges what a look at every station found, beside what is known of it anyway. Pure.
+"""What a check looks at, station by station. Pure.
 
 Each look is a function that is given one station, with its own answers, and says of each thing it
-looks at what is wrong, or that it is well. A new one is written and put into `LOOKS`. What the
-judge of health found belongs to the look of its kind, and is not told twice.
+looks at what is wrong, or that it is well. A new one is written and put into `LOOKS`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +9,11 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from fleet.manager.findings import BEHIND_SECONDS, CLOCK_SECONDS, DAY_SECONDS, LOW_LUFS, FindingKind
+from fleet.manager.findings import BEHIND_SECONDS, CLOCK_SECONDS, DAY_SECONDS, LOW_LUFS
 from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.model import PresenceState, State
 from fleet.operations import (
-    CheckLook,
-    CheckTrouble,
-    HealthFinding,
     HealthLevel,
     StationStatus,
 )
@@ -323,85 +319,5 @@ LOOKS: Final[Mapping[str, Look]] = {
     "health": _health,
 }
 """In the order in which a room is gone through."""
-_LOOK_OF: Final[Mapping[FindingKind, str]] = {
-    **dict.fromkeys((FindingKind.LOST, FindingKind.OFFLINE, FindingKind.MISSING), "online"),
-    FindingKind.UNKNOWN: "online",
-    **dict.fromkeys((FindingKind.REJECTED, FindingKind.LAGGING), "in sync"),
-    **dict.fromkeys((FindingKind.SIGNAL, FindingKind.INGEST), "signal and format"),
-    **dict.fromkeys((FindingKind.SILENCE, FindingKind.LOW), "sound on every track"),
-    **dict.fromkeys((FindingKind.SOUND, FindingKind.CHANNEL), "sound on every track"),
-    FindingKind.RECORD: "recording",
-    FindingKind.STREAM: "stream",
-    FindingKind.DISK_FULL: "disk for the day",
-    FindingKind.CLOCK: "clock",
-    **dict.fromkeys((FindingKind.BLANK, FindingKind.SOURCE), "mixer"),
-    FindingKind.COPIES: "copies",
-}
-_LOOK_OF_ROLE: Final = {"stream": "stream", "mix": "mixer", "sync": "copies"}
-"""Of whatever else is found of their instances."""
-_AWAY: Final = "online"
+AWAY: Final = "online"
 """The only look at a box that is away."""
-
-
-def judged(
-    around: Around, of_rooms: Mapping[str, Sequence[HealthFinding]]
-) -> tuple[tuple[CheckTrouble, ...], tuple[CheckLook, ...]]:
-    """All that is wrong, the worst first, and how each look went.
-
-    `of_rooms`: what is wrong with rooms as a whole.
-    """
-    troubles: list[CheckTrouble] = []
-    looks: list[CheckLook] = []
-    for name, look in LOOKS.items():
-        well, of, notes = 0, 0, []
-        for one in around.stations:
-            known = [it for it in one.state.status.findings if _look_of(it) == name]
-            troubles += (_known(it, name) for it in known)
-            told = {it.instance for it in known}
-            for seen in look(one, around) if one.online or name == _AWAY else ():
-                of += 1
-                if seen.text is not None and seen.instance not in told:
-                    troubles.append(_trouble(one.state, name, seen))
-                elif seen.text is None and seen.instance not in told:
-                    well += 1
-                    notes += [seen.note] if seen.note else []
-        looks.append(CheckLook(name, well, of, _noted(name, notes)))
-    for found in of_rooms.values():
-        troubles += (_known(it, _look_of(it)) for it in found)
-    return tuple(sorted(troubles, key=_severity)), tuple(looks)
-
-
-def is_mere_note(trouble: CheckTrouble) -> bool:
-    """Whether nothing is known to be wrong, as with a room that no monitor watches all day."""
-    return trouble.station is None and trouble.level is HealthLevel.UNKNOWN
-
-
-def _look_of(finding: HealthFinding) -> str:
-    role = (finding.instance or "").partition("/")[0]
-    return _LOOK_OF.get(FindingKind(finding.kind)) or _LOOK_OF_ROLE.get(role, "health")
-
-
-def _known(finding: HealthFinding, look: str) -> CheckTrouble:
-    one = finding
-    text = f"{one.text}: {one.detail}" if one.detail else one.text
-    return CheckTrouble(look, one.level, one.room, one.station, one.where, text, one.command)
-
-
-def _trouble(state: StationState, look: str, seen: Seen) -> CheckTrouble:
-    command = f"fleet status {state.name}"
-    if seen.instance is not None:
-        command = f"fleet logs {state.name} {seen.instance}"
-    room, text = state.status.room, seen.text or ""
-    return CheckTrouble(look, seen.level, room, state.name, state.where, text, command)
-
-
-def _severity(one: CheckTrouble) -> tuple[int, int]:
-    return -one.level.rank, list(LOOKS).index(one.look)
-
-
-def _noted(name: str, notes: Sequence[str]) -> str | None:
-    if not notes:
-        return None
-    if name == "disk for the day":
-        return f"{min(notes, key=lambda note: int(note.split()[0]))} at least"
-    return ", ".join(notes)
