@@ -8,6 +8,7 @@ while it does: afterwards it may be too late.
 import asyncio
 import logging
 import selectors
+import signal
 import sys
 import threading
 import time
@@ -55,21 +56,55 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__}: (its text cannot be made)"
 
 
-async def contained(work: Awaitable[T]) -> T:
-    """`work`, of which `sys.exit()` and a cancellation unasked for are errors like any other.
+def is_typed(error: BaseException) -> bool:
+    """Whether somebody typed Ctrl-C; an agent hears that as a signal, which raises nothing."""
+    hears = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    return isinstance(error, KeyboardInterrupt) and not hears
+
+
+@contextmanager
+def containing() -> Iterator[None]:
+    """Have whatever is raised in here be an error like any other, `sys.exit()` too.
 
     Raises:
-        RuntimeError: in the place of either.
+        RuntimeError: in the place of what is no Exception.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if is_typed(error):
+            raise
+        raise RuntimeError(_unusual(error)) from error
+
+
+async def contained(work: Awaitable[T]) -> T:
+    """The same of what is awaited; a cancellation that was asked for stays one.
+
+    Raises:
+        RuntimeError: in the place of what is no Exception.
     """
     task = asyncio.current_task()
     try:
         return await work
-    except SystemExit as error:
-        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+    except Exception:
+        raise
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling():
             raise
         raise RuntimeError("what it waited for was cancelled") from error
+    except BaseException as error:
+        closed = isinstance(error, GeneratorExit) and asyncio.current_task() is not task
+        if closed or is_typed(error):
+            raise
+        raise RuntimeError(_unusual(error)) from error
+
+
+def _unusual(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return f"it raised {describe(error)}"
 
 
 class Guard:

@@ -106,11 +106,16 @@ class Role(Generic[S]):
         found: dict[str, tuple[type, type]] = {}
         for name in dir(cls):
             method = getattr(cls, name)
-            if not getattr(method, "fleet_command", False):
+            if getattr(method, "fleet_command", False) is not True:
                 continue
             if not is_name(name):
                 raise BadDeclaration(cls, name, f"cannot name a command: {NAME_RULE}")
-            hints = get_type_hints(method)
+            if name in (*dir(Role), "host", "settings"):
+                raise BadDeclaration(cls, name, "every role has that: name the command otherwise")
+            try:
+                hints = get_type_hints(method)
+            except Exception as error:
+                raise BadDeclaration(cls, name, f"its types cannot be read: {error}") from None
             result = hints.pop("return", None)
             if len(hints) != 1 or not attrs.has(result):
                 raise BadDeclaration(
@@ -218,7 +223,7 @@ def register_factory(name: str, factory: RoleFactory[Any]) -> None:
         DuplicateRole: the name is taken; the first keeps it.
         ValueError: it cannot be a role's name, or is the reserved `station`.
     """
-    if not is_name(name) or name == "station":
+    if not isinstance(name, str) or not is_name(name) or name == "station":
         raise ValueError(f"{name!r} cannot be the name of a role")
     if name in factories:
         raise DuplicateRole(

@@ -5,6 +5,7 @@ cannot say is what a function among the annotations checks. What it cannot say i
 another way to say it. msgspec's own schema knows no unions of classes, which is why this is here.
 """
 
+import inspect
 import json
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import cache, lru_cache
+from pathlib import PurePath
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -84,6 +86,7 @@ _INSTEAD: Final[Sequence[tuple[Any, str]]] = (
     (timedelta, "a number of seconds, Annotated[float, Meta(ge=0)]"),
     (time, 'a str with a pattern, such as Meta(pattern=r"\\d\\d:\\d\\d")'),
     (Decimal, "a float or a str"),
+    (PurePath, "a str"),
     (complex, "two floats"),
     (Flag, "tuple[E, ...] of an Enum E"),
     (set, "tuple[str, ...]"),
@@ -97,11 +100,11 @@ _INSTEAD: Final[Sequence[tuple[Any, str]]] = (
 class BadDeclaration(TypeError):
     """A class declares what no setting, argument or result can be.
 
-    `of` is the class, `field` the name in it that is wrong.
+    `of` is the class, `field` the name in it that is wrong, None where it is the class itself.
     """
 
-    def __init__(self, of: type, field: str, message: str) -> None:
-        super().__init__(f"{of.__name__}.{field}: {message}")
+    def __init__(self, of: type, field: str | None, message: str) -> None:
+        super().__init__(f"{'.'.join(filter(None, (of.__name__, field)))}: {message}")
         self.of = of
         self.field = field
 
@@ -115,7 +118,7 @@ def json_schema(cls: type) -> JsonSchema:
     """
     if not (isinstance(cls, type) and attrs.has(cls)):
         raise TypeError(f"{_named(cls)} is not an attrs class: write @frozen above it")
-    hints = get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     properties: dict[str, Any] = {}
     required = []
     for field in attrs.fields(cls):
@@ -125,12 +128,12 @@ def json_schema(cls: type) -> JsonSchema:
         try:
             if field.name not in hints:
                 raise TypeError(f"has no type: write {field.name}: int = …")
-            schema = _of(hints[field.name])
+            schema = _of_field(hints[field.name])
             if field.default is attrs.NOTHING:
                 required.append(name)
             elif not getattr(field.default, "takes_self", False):
                 schema["default"] = _default(field.default, hints[field.name])
-            json.dumps(schema, allow_nan=False)
+            json.dumps(schema, allow_nan=False, ensure_ascii=False).encode()
         except BadDeclaration:
             raise
         except Exception as error:
@@ -142,6 +145,32 @@ def json_schema(cls: type) -> JsonSchema:
         "required": required,
         "additionalProperties": False,
     }
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls, include_extras=True)
+    except RecursionError:
+        raise
+    except Exception as error:
+        for base in cls.__mro__:
+            for name, hint in vars(base).get("__annotations__", {}).items():
+                alone = {"__annotations__": {name: hint}, "__module__": base.__module__}
+                try:
+                    get_type_hints(type(base.__name__, (), alone))
+                except Exception as wrong:
+                    raise BadDeclaration(base, name, f"its type cannot be read: {wrong}") from None
+        raise BadDeclaration(cls, None, str(error)) from None
+
+
+def _of_field(type_: Any) -> dict[str, Any]:
+    if type_ is type(None):
+        raise TypeError("None alone says nothing: take int | None, or another type beside it")
+    try:
+        return _of(type_)
+    except RecursionError:
+        text = f"{_named(type_)} leads back to its own class: a setting has an end"
+        raise TypeError(text) from None
 
 
 class TooCostly(ValueError):
@@ -279,7 +308,7 @@ def _of(type_: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _of(args[1])}
     if isinstance(type_, type) and issubclass(type_, Enum) and not issubclass(type_, Flag):
         return _enum(type_)
-    if attrs.has(type_):
+    if isinstance(type_, type) and attrs.has(type_):
         return dict(json_schema(type_))
     kind = origin if isinstance(origin, type) else type_
     for one, instead in _INSTEAD:
@@ -294,12 +323,15 @@ def _of(type_: Any) -> dict[str, Any]:
 
 def _enum(type_: type[Enum]) -> dict[str, Any]:
     values = [member.value for member in type_]
+    if not values:
+        raise TypeError(f"{type_.__name__} is an Enum without a value")
     if all(isinstance(value, str) for value in values):
         return {"enum": values}
     if all(type(value) is int for value in values):
         return {"type": "integer", "enum": values}
     raise TypeError(
-        f"{type_.__name__} is an Enum with values that JSON has not: take text, or whole numbers"
+        f"{type_.__name__} is an Enum with values that JSON has not, or of two kinds: take text, "
+        "or whole numbers"
     )
 
 
@@ -312,6 +344,8 @@ def _literal(args: Sequence[Any]) -> dict[str, Any]:
 
 def _annotated(base: Any, notes: Sequence[Any]) -> dict[str, Any]:
     schema = _of(base)
+    if any(map(inspect.iscoroutinefunction, notes)):
+        raise TypeError("a function in the annotation is called and not awaited: write def")
     types_ = set() if base in (date, datetime, bytes) else _types(schema)
     for meta in (note for note in notes if isinstance(note, Meta)):
         for name, (keyword, type_) in _KEYWORDS.items():

@@ -83,7 +83,7 @@ def mistakes_of(error: BaseException, pointer: str = "") -> Iterator[Mistake]:
         for key in sorted(error.extra_fields):
             hint = close_match(key, known) or f" (known: {', '.join(known) or 'none'})"
             yield Mistake(f"{pointer}/{escape(key)}", f"is not known here{hint}")
-    elif isinstance(error, KeyError):
+    elif isinstance(error, KeyError) and pointer.endswith(f"/{escape(str(error.args[0]))}"):
         yield Mistake(pointer, "is missing and has no default")
     elif isinstance(error, Mistakes):  # of a class that says which of its values is wrong
         for one in error.mistakes:

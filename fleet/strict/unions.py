@@ -39,12 +39,19 @@ def tagged(type_: Any) -> tuple[dict[str, type], type | None]:
         if not attrs.has(arm):
             continue
         tag = getattr(attrs.fields_dict(attrs.resolve_types(arm)).get("type"), "type", None)
+        for one in get_args(tag) if get_origin(tag) is Literal else ():
+            if not isinstance(one, str):
+                raise TypeError(f"the type of {arm.__name__} is text, not {one!r}")
+            if one in arms:
+                both = f"{arms[one].__name__} and {arm.__name__}"
+                raise TypeError(f"the type {one!r} is that of {both}: only one can have it")
+            arms[one] = arm
         if get_origin(tag) is Literal:
-            arms.update(dict.fromkeys(get_args(tag), arm))
-        elif untagged is None:
-            untagged = arm
-        else:
-            raise TypeError(f"{type_} has two arms without a `type`: {untagged}, {arm}")
+            continue
+        if untagged is not None:
+            both = f"{untagged.__name__} and {arm.__name__}"
+            raise TypeError(f'{both} have no `type: Literal["…"]` to be told apart by')
+        untagged = arm
     return arms, untagged
 
 

@@ -312,7 +312,7 @@ async def test_several_children_go_by_name_and_all_end_with_the_instance(
         await host.spawn(["sleep", "1000"])
     await first.stop()
     await host.spawn(["sleep", "1000"])
-    assert len(station.processes()) == 2
+    await until(lambda: len(station.processes()) == 2)
     await station.supervisor.apply({})
     await until(lambda: station.state(MAIN) is None)
     assert station.processes() == []

@@ -15,6 +15,7 @@ from prometheus_client import samples as prometheus
 from prometheus_client.metrics_core import Metric
 
 from fleet.agent.engine.reconcile import Key
+from fleet.guard import containing
 from fleet.model import MAX_PAYLOAD, Family, Log, LogLine, Sample, Telemetry
 from fleet.wire import encode
 
@@ -31,7 +32,7 @@ def gather(
     at: datetime,
     roles: Mapping[Key, CollectorRegistry],
     own: CollectorRegistry,
-    read: Callable[[Key | None, BaseException | None], None],
+    read: Callable[[Key | None, Exception | None], None],
     working_for: Callable[[str], AbstractContextManager[None]],
 ) -> bytes:
     """The payload: the station's own families, then those of each role.
@@ -54,9 +55,9 @@ def gather(
         omitted.setdefault(key.role, 0)
         labels = {"role": key.role, "role_instance": key.instance}
         try:
-            with working_for(str(key)):
+            with working_for(str(key)), containing():
                 found = _collect(registry, labels)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             read(key, error)
             continue
         read(key, None)

@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -21,6 +22,7 @@ from attrs import frozen
 import fleet.role
 import fleet.roles
 from fleet.agent.config.declared import describe, reason
+from fleet.guard import is_typed
 from fleet.model import Factory
 from fleet.role import RoleFactory
 
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _GROUP: Final = "fleet.roles"
 _OWN: Final = "role of fleet"
+_LARGEST: Final = 1024 * 1024
 
 
 @frozen
@@ -141,7 +144,9 @@ class RoleFiles:
         before = dict(fleet.role.factories)
         try:
             provide()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_typed(error):
+                raise
             _put_back(before)
             why = reason(error)
             if self.broken.get(name) != why:
@@ -175,7 +180,9 @@ def offer(broken: Mapping[str, str], blocked: frozenset[str] = frozenset()) -> C
         try:
             found = describe(factory)
             missing = missing_tools(factory)
-        except Exception as error:
+        except BaseException as error:
+            if is_typed(error):
+                raise
             broken[name] = reason(error)
             continue
         if missing:
@@ -252,7 +259,18 @@ def _import_file(file: Path, name: str) -> None:
     sys.modules[name] = module  # annotations in it are looked up there
     try:
         # What Python keeps of a file is as good as its size and the second it was written in.
-        exec(compile(file.read_bytes(), file, "exec"), vars(module))  # noqa: S102 (a role's file)
+        exec(compile(_text(file), file, "exec"), vars(module))  # noqa: S102 (a role's file)
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise
+
+
+def _text(file: Path) -> bytes:
+    """What stands in a role's file, which nobody has to wait for."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ImportError(f"{file} is not a file")
+    with file.open("rb") as opened:
+        text = opened.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ImportError(f"{file} is larger than a role's file can be, {_LARGEST} bytes")
+    return text

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
+from fleet.guard import containing, describe
 from fleet.model import (
     ALLOW_EXEC,
     EXEC,
@@ -148,11 +149,12 @@ def _wanted(
     role: str, instance: str, settings: Mapping[str, Any], factory: RoleFactory[Any]
 ) -> Wanted | list[Problem]:
     try:
-        return Wanted(factory, structure(settings, factory.settings), digest(settings))
+        with containing():
+            return Wanted(factory, structure(settings, factory.settings), digest(settings))
     except Mistakes as mistakes:
         return [invalid(m.message, role, instance, m.pointer or None) for m in mistakes.mistakes]
-    except (Exception, SystemExit) as error:  # the role author's own checks
-        message = f"the role cannot take these settings: {type(error).__name__}: {error}"
+    except Exception as error:  # the role author's own checks
+        message = clip(f"the role cannot take these settings: {describe(error)}")
         return [invalid(message, role, instance)]
 
 

@@ -31,7 +31,7 @@ from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, de
 from fleet.agent.engine.reconcile import Held, Key, Target, Unrunnable, Wanted, same
 from fleet.agent.processes.adoption import logs
 from fleet.agent.processes.output import Logs
-from fleet.guard import contained, describe
+from fleet.guard import contained, containing, describe
 from fleet.host import Failed
 from fleet.model import STOPPED_BY_HAND, InstanceStatus, State
 from fleet.role import Role
@@ -149,10 +149,11 @@ class Instance:
             if role is None or host is None or host.ending is not None:
                 return much
             try:
-                self._look(role, host)
+                with containing():
+                    self._look(role, host)
             except Failed as failed:
                 host.fail(failed.reason, failed.message)
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
+            except Exception as error:
                 host.crashed(error)
             return much or self.status.state is State.STARTING
 
@@ -230,10 +231,11 @@ class Instance:
         )
         stop: Callable[[], Coroutine[Any, Any, None]] | None = None
         try:
-            role = wanted.factory.build(host, wanted.settings)
-            for command in role.commands():
-                host.register(command)
-            stop = role.stop
+            with containing():
+                role = wanted.factory.build(host, wanted.settings)
+                for command in role.commands():
+                    host.register(command)
+                stop = role.stop
             await self._unless_woken(self._start(role))
             self._around.adoption.dismiss(self.key)
             self._started = True
@@ -244,7 +246,7 @@ class Instance:
             pass
         except Failed as failed:
             host.fail(failed.reason, failed.message)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             host.crashed(error)
         ending = host.ending
         if isinstance(ending, Ending) and self._running_since is not None:
