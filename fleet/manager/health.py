@@ -54,38 +54,42 @@ class Judge:
 
     def station(self, station: StationState, use: RoomUse, now: datetime) -> list[HealthFinding]:
         """What is wrong with a station, the worst first."""
-        return self._lasting(station_findings(station, use, Judgement(now)), now)
+        return self.lasting(suspected(station, use, now)[0], now)
 
     def room(
         self, room: str, stations: Sequence[StationState], use: RoomUse, now: datetime
     ) -> list[HealthFinding]:
         """What is wrong with a room as a whole."""
-        return self._lasting(room_findings(room, stations, use), now)
+        return self.lasting(room_findings(room, stations, use), now)
 
     def looked(self) -> None:
         """All stations and rooms were looked at: what was not found again is over."""
         self._first, self._next = self._next, {}
 
-    def _lasting(self, suspicions: Iterable[Suspicion], now: datetime) -> list[HealthFinding]:
+    def lasting(self, suspicions: Iterable[Suspicion], now: datetime) -> list[HealthFinding]:
+        """What of all that is suspected has lasted for long enough, the worst first."""
         found = []
         for one in suspicions:
-            if one.finding.level is HealthLevel.FINE:
-                continue
             key = _key(one.finding)
             since = min(self._first.get(key, now), one.finding.since or now)
             self._next[key] = since
             if (now - since).total_seconds() >= one.after:
-                found.append(evolve(one.finding, since=since if one.dated else None))
+                told = since if one.dated else None
+                same = one.finding.since == told
+                found.append(one.finding if same else evolve(one.finding, since=told))
         return sorted(found, key=severity)
 
 
-def calm_until(station: StationState, use: RoomUse, now: datetime) -> float | None:
-    """To when, in Unix seconds, nothing is wrong with a station if it says nothing else.
+def suspected(
+    station: StationState, use: RoomUse, now: datetime
+) -> tuple[tuple[Suspicion, ...], float]:
+    """What may be wrong with a station, and to when, in Unix seconds, that is so by the clock.
 
-    None where something is suspected.
+    What does not matter now is left out.
     """
     judged = Judgement(now)
-    return judged.until if next(station_findings(station, use, judged), None) is None else None
+    found = station_findings(station, use, judged)
+    return tuple(one for one in found if one.finding.level is not HealthLevel.FINE), judged.until
 
 
 def _key(finding: HealthFinding) -> FindingKey:

@@ -44,7 +44,8 @@ _COMPLAINTS: Final = 5
 class Hearing:
     """Hears stations; never raises for what they say.
 
-    `forget` has the broker keep nothing on a topic any more.
+    `measured` is told of each station that sent figures; `forget` has the broker keep nothing on a
+    topic any more.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Hearing:
         thumbnails: Thumbnails,
         counts: Counts,
         pusher: Pusher,
+        measured: Callable[[str], None],
         forget: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
@@ -63,6 +65,7 @@ class Hearing:
         self._thumbnails = thumbnails
         self._counts = counts
         self._pusher = pusher
+        self._measured = measured
         self._forget = forget
         self._since = 0.0
         self._said = 0
@@ -99,6 +102,7 @@ class Hearing:
             heard.clock_offset = (said.at - datetime.now(UTC)).total_seconds()
         if isinstance(said, Telemetry) and not message.retain:
             self._figures.fold(station, said, heard.interval, time.monotonic())
+            self._measured(station)
         if (heard.state, heard.conflict) != before:
             if not message.retain:
                 self._ledger.note_presence(station, heard.state, said.boot)

@@ -1,6 +1,7 @@
 """What is wanted and what was heard, joined and judged, as people and Prometheus are shown it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -8,17 +9,20 @@ from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from attrs import evolve, fields, frozen
+from attrs import define, evolve, fields, frozen
 
+from fleet.manager.conference.hours import Override
+from fleet.manager.findings import Suspicion
 from fleet.manager.health import (
     NEVER,
     NOT_AGAIN,
     Judge,
-    calm_until,
     is_well,
+    suspected,
 )
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.station_status import (
+    clock_off,
     maintenance_note,
     note,
     station_status,
@@ -30,7 +34,7 @@ from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.stations.state import Readings, RoomUse, StationState
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
-from fleet.model import PresenceState, natural
+from fleet.model import PresenceState, StopByHand, Telemetry, natural
 from fleet.operations import (
     HealthFinding,
     RoomStatus,
@@ -41,7 +45,12 @@ from fleet.operations import (
 _STEP: Final = 1.0
 """Seconds by which the machine's clock may wander before moments are counted anew."""
 _WANTED: Final = attrgetter(*(one.name for one in fields(Entry)))
-_HEARD: Final = attrgetter(*(it.name for it in fields(HeardStation) if it.name[0] != "_"))
+_DATED: Final = ("status", "clock_offset", "registration")
+"""What of a station is new with each heartbeat, or nothing of a state is made of."""
+_HEARD: Final = attrgetter(
+    *(it.name for it in fields(HeardStation) if it.name[0] != "_" and it.name not in _DATED)
+)
+_LOOK: Final = 5.0
 _BREATH: Final = 100
 """Stations after which others get their turn."""
 
@@ -71,14 +80,23 @@ class Overview:
     """By room: those of the room as a whole."""
 
 
-@frozen
-class _Calm:
-    """A station with which nothing is wrong, `of` what was heard and wanted of it, `until` then."""
+@define
+class _Seen:
+    """A station as it was at a look, and may be shown again; moments are Unix seconds."""
 
-    station: StationState
     of: tuple[object, ...]
+    """All that `state` is made of, but for the time."""
+    state: StationState
+    """As if it had measured nothing."""
+    holds: float
+    """To when `state` is so by the clock."""
+    telemetry: Telemetry | None
+    measured: StationState
+    suspicions: tuple[Suspicion, ...]
     until: float
-    """In Unix seconds."""
+    """To when all of it is so by the clock."""
+    shown: StationState
+    """With what was found."""
 
 
 class FleetReport:
@@ -93,8 +111,8 @@ class FleetReport:
         self._inventory = inventory
         self._figures = figures
         self._judge = Judge()
-        self._calm: dict[str, _Calm] = {}
-        """By id: judged anew once something of it changes, or it is due."""
+        self._seen: dict[str, _Seen] = {}
+        """By id: made anew once something of it changes, or it is due."""
         self._uses: dict[str, RoomUse] = {}
         self._looking = asyncio.Lock()
         self._offset = time.time() - time.monotonic()
@@ -125,12 +143,18 @@ class FleetReport:
         zone = ZoneInfo(self._ledger.rooms.header.timezone or "UTC")
         return datetime.fromtimestamp(time.monotonic() + self.offset, zone)
 
+    async def keep(self) -> None:
+        """Look for ever, also while nobody asks: some things are wrong only once they last."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK)
+
     async def look(self) -> Overview:
         """Everything as it is now, in the order of names; a large fleet holds nobody up."""
         async with self._looking:
             now = self.now()
             uses = {name: self._use(name, now) for name in self._ledger.rooms.rooms}
-            calm: dict[str, _Calm] = {}
+            seen: dict[str, _Seen] = {}
             found: list[StationState] = []
             in_room: dict[str, list[StationState]] = {}
             for number, id_ in enumerate(stations(self._ledger, self._inventory)):
@@ -139,11 +163,8 @@ class FleetReport:
                 room = self._ledger[id_].facts.room or ""
                 if room not in uses:
                     uses[room] = self._use(room, now)
-                still = self._still_calm(id_, uses[room], now)
-                if still is None:
-                    one = self._judged(self._state(id_, now), uses[room], now)
-                else:
-                    calm[id_], one = still, still.station
+                seen[id_] = self._look_at(id_, uses[room], now)
+                one = self._judged(seen[id_], now)
                 found.append(one)
                 in_room.setdefault(room, []).append(one)
             findings = {
@@ -151,7 +172,7 @@ class FleetReport:
                 for room, use in uses.items()
             }
             self._judge.looked()
-            self._calm, self._uses = calm, uses
+            self._seen, self._uses = seen, uses
         found.sort(key=_by_name)
         return Overview(now, tuple(found), uses, findings)
 
@@ -194,58 +215,78 @@ class FleetReport:
         blank = private and rooms.source is not None and rooms.source.blank_optouts
         return RoomUse(talk or rooms.in_use(room, at), talk, talks, unscheduled, blank)
 
-    def _still_calm(self, id_: str, use: RoomUse, now: datetime) -> _Calm | None:
-        """The station, where nothing is wrong with it; not judged again before it has to be."""
+    def measured(self, id_: str) -> None:
+        """A station sent figures: judge them now, so that a look finds a large fleet judged."""
+        use = self._uses.get(self._ledger[id_].facts.room or "")
+        if use is not None:
+            self._seen[id_] = self._look_at(id_, use, self.now())
+
+    def _look_at(self, id_: str, use: RoomUse, now: datetime) -> _Seen:
+        """A station; nothing of it is made or judged again before it has to be."""
+        at = now.timestamp()
         entry, heard = self._ledger[id_], self._inventory.get(id_)
-        if heard is None or heard.state is not PresenceState.ONLINE:
-            return None
-        if id_ in self._ledger.stops or (heard.status is not None and heard.status.stops):
-            return None
-        latest = self._figures.latest(id_, time.monotonic())
+        latest = self._figures.latest(id_, at - self._offset)
+        telemetry = latest[0] if latest else None
         working = self._ledger.rooms.maintenance(id_, entry.facts.room, now.astimezone(UTC))
+        stops = self._stops(id_, heard, now)
         credential = self._ledger.credentials.get(id_)
-        around = (self._inventory.connected, working, credential, use, now.tzinfo, self._offset)
-        # All that `_state` is made of, but for the time.
-        of = (*_WANTED(entry), *_HEARD(heard), latest and latest[0], *around)
-        before = self._calm.get(id_)
-        if before is not None and now.timestamp() <= before.until and before.of == of:
-            return before
-        if any(one.rises for one in heard.instances.values()):
-            return None  # that wears off with time
-        one = self._state(id_, now)
-        until = calm_until(one, use, now)
-        return None if until is None else _Calm(one, of, until)
+        around = (self._inventory.connected, working, stops, credential, use, now.tzinfo)
+        of = (*_WANTED(entry), *_said(heard), *around, self._offset)
+        seen = self._seen.get(id_)
+        if seen is not None and at <= seen.holds and of == seen.of:
+            seen.of = of  # the same objects are compared faster
+            if telemetry is seen.telemetry and at <= seen.until:
+                return seen
+            state, holds = seen.state, seen.holds
+        else:
+            state = self._state(id_, working, stops, now)
+            holds = _holds(entry, heard, at, self._offset)
+        measured = state
+        if latest is not None:
+            readings = Readings.of(latest[0], latest[1] + self._offset)
+            status = with_recorded(state.status, readings)
+            measured = evolve(state, status=status, readings=readings)
+        suspicions, until = suspected(measured, use, now)
+        return _Seen(of, state, holds, telemetry, measured, suspicions, min(holds, until), measured)
 
-    def _judged(self, one: StationState, use: RoomUse, now: datetime) -> StationState:
-        findings = tuple(self._judge.station(one, use, now))
-        if not findings:
-            return one
-        status = one.status
-        well = status.well if status.wanted is None else is_well(status.standing, findings)
-        return evolve(one, status=evolve(status, well=well, findings=findings))
+    def _stops(self, id_: str, heard: HeardStation | None, now: datetime) -> tuple[StopByHand, ...]:
+        said = heard.status.stops if heard and heard.status else None
+        return self._ledger.stops.shown(id_, said, now) if said or id_ in self._ledger.stops else ()
 
-    def _state(self, id_: str, now: datetime) -> StationState:
+    def _judged(self, seen: _Seen, now: datetime) -> StationState:
+        """A station with what is wrong with it now."""
+        findings = tuple(self._judge.lasting(seen.suspicions, now)) if seen.suspicions else ()
+        if findings != seen.shown.status.findings:
+            status = seen.measured.status
+            well = status.well if status.wanted is None else is_well(status.standing, findings)
+            status = evolve(status, well=well, findings=findings)
+            seen.shown = evolve(seen.measured, status=status) if findings else seen.measured
+        return seen.shown
+
+    def _state(
+        self,
+        id_: str,
+        working: Override | None,
+        stops: tuple[StopByHand, ...],
+        now: datetime,
+    ) -> StationState:
+        """A station as if it had measured nothing, and nothing were found."""
         entry, heard = self._ledger[id_], self._inventory.get(id_)
         said = self._inventory.reported(id_, entry.heard)
         missing = None
         if heard is None and self._inventory.connected:
             missing = NOT_AGAIN if said.ever else NEVER
-        latest = self._figures.latest(id_, time.monotonic())
-        working = self._ledger.rooms.maintenance(id_, entry.facts.room, now.astimezone(UTC))
         notes = (note(entry, heard, missing), maintenance_note(working, now))
-        monotonic = time.monotonic()
         noted = "; ".join(filter(None, notes)) or None
         status = station_status(id_, entry, heard, said, now, self._offset, noted)
-        said_stops = heard.status.stops if heard and heard.status else None
-        stops = self._ledger.stops.shown(id_, said_stops, now)
         status = with_stops(status, stops, now) if stops else status
-        readings = Readings.of(latest[0], latest[1] + self._offset) if latest else Readings.none()
+        monotonic = now.timestamp() - self._offset
         return StationState(
-            with_recorded(status, readings),
+            status,
             entry.facts.seat,
             entry.facts.where,
             wanted_now(entry.config, status),
-            readings,
+            Readings.none(),
             working is not None,
             missing,
             credential.ends if (credential := self._ledger.credentials.get(id_)) else None,
@@ -253,6 +294,32 @@ class FleetReport:
             if heard
             else {},
         )
+
+
+def _said(heard: HeardStation | None) -> tuple[object, ...]:
+    """What was heard of a station, but for when it said so."""
+    if heard is None:
+        return ()
+    status = heard.status
+    return (
+        *_HEARD(heard),
+        heard.hostnames if heard.conflict else (),
+        clock_off(heard),
+        *((status.revision, status.roles, status.stops) if status else ()),
+    )
+
+
+def _holds(entry: Entry, heard: HeardStation | None, at: float, offset: float) -> float:
+    """To when, in Unix seconds, a station that says nothing more is the same by the clock."""
+    if entry.config is not None and entry.config.at is None:
+        return at  # what is not there is so since now
+    if heard is None:
+        return math.inf
+    if heard.since is None and heard.state is not PresenceState.ONLINE:
+        return at  # its own clock says since when, if that is no time to come
+    return offset + min(
+        (one.wears_off(at - offset) for one in heard.instances.values()), default=math.inf
+    )
 
 
 def _by_name(one: StationState) -> tuple[object, ...]:

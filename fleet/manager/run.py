@@ -178,6 +178,7 @@ class ManagerRun:
         self._guard.keep("history", self._ledger.keep)
         self._guard.keep("presence", self._session.watch)
         self._guard.keep("convergence", self._session.push)
+        self._guard.keep("health", self._report.keep)
         self._guard.keep("rollouts", self._session.roll)
         self._guard.keep("stops", self._session.stop_by_hand)
         self._guard.keep("mixers", self._session.mixers.keep)

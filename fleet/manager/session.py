@@ -91,7 +91,14 @@ class ManagerSession:
         self._accounts = accounts
         self._pusher = Pusher(topics, ledger, inventory, self._hear_all)
         self._hearing = Hearing(
-            ledger, inventory, figures, thumbnails, counts, self._pusher, self._forget
+            ledger,
+            inventory,
+            figures,
+            thumbnails,
+            counts,
+            self._pusher,
+            report.measured,
+            self._forget,
         )
         self._rollouts = Rollouts(
             ledger, inventory, self._pusher.changed, lambda: self._pusher.behind

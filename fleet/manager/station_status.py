@@ -90,8 +90,7 @@ def instances(
     """Every instance that is wanted or was last said to run; `now`: `at`, in monotonic seconds."""
     said = heard.status.roles if heard and heard.status else {}
     memory = heard.instances if heard else {}
-    ahead = (heard.clock_offset if heard else None) or 0.0
-    off = timedelta(seconds=ahead) if abs(ahead) >= _CLOCK_OFF else _NOT_OFF
+    off = clock_off(heard)
     shown = {
         role: {
             name: _believed(_report(one, memory.get((role, name)), off, now), presence)
@@ -111,6 +110,12 @@ def instances(
             if (live := is_live(role, settings, there[name])) is not None:
                 there[name] = evolve(there[name], live=live)
     return shown
+
+
+def clock_off(heard: HeardStation | None) -> timedelta:
+    """By how much the moments that a station names are corrected."""
+    ahead = (heard.clock_offset if heard else None) or 0.0
+    return timedelta(seconds=ahead) if abs(ahead) >= _CLOCK_OFF else _NOT_OFF
 
 
 def _report(

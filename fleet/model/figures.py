@@ -1,7 +1,7 @@
 """What a station measures, and what its instances write."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated
@@ -30,17 +30,22 @@ class Family:
     help: str
     samples: Annotated[tuple[Sample, ...], Meta(max_length=MAX_SAMPLES)]
 
-    @cached_property
-    def by_instance(self) -> Mapping[tuple[str, str], list[tuple[Mapping[str, str], float]]]:
-        """(role, instance) -> labels and value of its samples that are numbers.
+    def of(self, role: str, instance: str) -> Sequence[Sample]:
+        """The samples of an instance that are numbers; the machine's own have neither: `""`."""
+        if len(self.samples) != 1:
+            return self._by_instance.get((role, instance), ())
+        (one,) = self.samples  # as nearly always; to sort it would take longer
+        labels = one.labels
+        is_its = (labels.get("role", ""), labels.get("role_instance", "")) == (role, instance)
+        return self.samples if is_its and not math.isnan(one.value) else ()
 
-        The machine's own have neither: `("", "")`.
-        """
-        found: dict[tuple[str, str], list[tuple[Mapping[str, str], float]]] = {}
+    @cached_property
+    def _by_instance(self) -> Mapping[tuple[str, str], list[Sample]]:
+        found: dict[tuple[str, str], list[Sample]] = {}
         for one in self.samples:
             if not math.isnan(one.value):
                 whose = one.labels.get("role", ""), one.labels.get("role_instance", "")
-                found.setdefault(whose, []).append((one.labels, one.value))
+                found.setdefault(whose, []).append(one)
         return found
 
 

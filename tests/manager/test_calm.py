@@ -1,7 +1,7 @@
-"""A station with which nothing is wrong is judged again once that may be otherwise."""
+"""A station is judged again once something else may be found, and not before."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +16,7 @@ from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.state import StationState
 from fleet.manager.stations.telemetry import Figures
+from fleet.manager.store import KeptCredential
 from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import (
     Ack,
@@ -35,9 +36,9 @@ from fleet.model import (
 )
 
 BEGIN = 1_770_000_000.0
+UNVERIFIED = "fleet_sync_oldest_unverified_timestamp_seconds"
 ROLES: Roles = {"record": {"main": {}}}
 WROTE = "fleet_recording_last_write_timestamp_seconds"
-WHICH = {"role": "record", "role_instance": "main"}
 
 
 class Manager:
@@ -57,8 +58,7 @@ class Manager:
         self.says(Presence(PresenceState.ONLINE, "boot", 1, self.at, 1e4))
         self.says(Ack(1, "boot", self.at, Result.ACCEPTED, None, InForce(1, ROLES)))
         self.runs(State.RUNNING)
-        written = Family(WROTE, "gauge", "", (Sample(WROTE, WHICH, BEGIN),))
-        self.figures.fold("a1", Telemetry("boot", self.at, (written,)), 1e4, 0.0)
+        self.measures({WROTE: BEGIN})
 
     @property
     def at(self) -> datetime:
@@ -67,9 +67,20 @@ class Manager:
     def says(self, said: Presence | Ack | Status) -> None:
         self.inventory.hear("a1", said, retained=False, now=self.seconds)
 
-    def runs(self, state: State) -> None:
-        one = InstanceStatus(state, self.at, 0, None, None, 1)
+    def runs(self, state: State, restarts: int = 0) -> None:
+        began = datetime.fromtimestamp(BEGIN, UTC)
+        one = InstanceStatus(state, began, restarts, None, None, 1)
         self.says(Status("boot", self.at, 1, {"record": {"main": one}}))
+
+    def measures(self, gauges: dict[str, float], role: str = "record") -> None:
+        whose = {"role": role, "role_instance": "main"}
+        families = tuple(
+            Family(name, "gauge", "", (Sample(name, labels, value),))
+            for name, value in gauges.items()
+            for labels in [{} if name.startswith("fleet_station") else whose]
+        )
+        self.figures.fold("a1", Telemetry("boot", self.at, families), 1e4, self.seconds)
+        self.report.measured("a1")
 
     async def look(self) -> StationState:
         return (await self.report.look()).stations[0]
@@ -88,24 +99,71 @@ async def test_as_long_as_nothing_changes_it_is_not_judged_again(manager: Manage
     manager.seconds = 59
     assert await manager.look() is first
     manager.runs(State.RUNNING)
+    assert await manager.look() is first, "a heartbeat says the same"
+    manager.measures({WROTE: BEGIN + 50})
     assert await manager.look() is not first
 
 
-async def test_what_time_alone_makes_wrong_is_found_when_it_is(manager: Manager) -> None:
+async def test_what_is_found_is_judged_again_only_once_it_may_be_otherwise(
+    manager: Manager,
+) -> None:
+    manager.runs(State.FAILED)
+    first = await manager.look()
+    assert [one.text for one in first.status.findings] == ["record/main failed"]
+    manager.seconds = 5
+    assert await manager.look() is first
+    manager.runs(State.RUNNING)
+    assert (await manager.look()).status.findings == ()
+
+
+async def test_what_is_judged_between_two_looks_is_found_as_old_as_it_is(manager: Manager) -> None:
+    manager.measures({WROTE: BEGIN, "fleet_station_mains": 0.0})
+    assert await manager.found() == []
+    manager.seconds = 59
+    manager.measures({WROTE: BEGIN + 59, "fleet_station_mains": 0.0})
     assert await manager.found() == []
     manager.seconds = 60
-    assert await manager.found() == []
-    manager.seconds = 60.5
-    assert await manager.found() == ["nothing written"]
+    assert await manager.found() == ["runs on battery"]
 
 
-async def test_figures_that_are_too_old_are_no_more_what_it_is_judged_by(manager: Manager) -> None:
-    telemetry, _ = manager.figures.latest("a1", 0.0) or (None, 0.0)
-    assert telemetry is not None
-    manager.figures.fold("a1", telemetry, 10.0, 0.0)
-    assert (await manager.look()).readings.value(WROTE, "record", "main") == BEGIN
-    manager.seconds = 31
-    assert (await manager.look()).readings.value(WROTE, "record", "main") is None
+async def test_what_wears_off_with_time_is_gone_when_it_is(manager: Manager) -> None:
+    manager.runs(State.RUNNING, restarts=3)
+    manager.measures({WROTE: BEGIN + 1e4})
+
+    async def now() -> tuple[list[str], int]:
+        one = await manager.look()
+        report = one.status.roles["record"]["main"]
+        return [it.text for it in one.status.findings], report.restarts_last_hour
+
+    loops = ["record/main crash-looping, 3 restarts in 5 min"]
+    assert await now() == (loops, 3)
+    manager.seconds = 300
+    assert await now() == (loops, 3)
+    manager.seconds = 300.5
+    assert await now() == ([], 3)
+    manager.seconds = 3600.5
+    assert await now() == ([], 0)
+
+
+async def test_a_number_of_days_in_what_is_found_goes_on(manager: Manager) -> None:
+    ends = manager.at + timedelta(days=2, seconds=10)
+    manager.ledger.credentials["a1"] = KeptCredential("a1", "", manager.at, ends, None)
+    assert await manager.found() == ["its credential ends in 2 days"]
+    manager.seconds = 10.5
+    assert await manager.found() == ["its credential ends in 1 day"]
+
+
+async def test_a_number_of_minutes_in_what_is_found_goes_on(manager: Manager) -> None:
+    roles: Roles = {"sync": {"main": {}}}
+    config = Config(1, manager.at, "ann", roles)
+    manager.ledger._entries["a1"] = evolve(manager.entry, config=config)
+    one = InstanceStatus(State.RUNNING, manager.at, 0, None, None, 1)
+    manager.says(Status("boot", manager.at, 1, {"sync": {"main": one}}))
+    manager.says(Ack(1, "boot", manager.at, Result.ACCEPTED, None, InForce(1, roles)))
+    manager.measures({UNVERIFIED: BEGIN - 1000}, "sync")
+    assert await manager.found() == ["copies 17 min behind"]
+    manager.seconds = 60
+    assert await manager.found() == ["copies 18 min behind"]
 
 
 def fails(manager: Manager) -> None:
@@ -135,6 +193,11 @@ def leaves(manager: Manager) -> None:
     manager.says(Presence(PresenceState.OFFLINE, "boot", 1, manager.at, 1e4))
 
 
+def is_two_boxes(manager: Manager) -> None:
+    for boot in ("other", "boot", "other"):
+        manager.says(Presence(PresenceState.ONLINE, boot, 1, manager.at, 1e4))
+
+
 def loses_the_broker(manager: Manager) -> None:
     manager.inventory.connected = False
 
@@ -143,7 +206,7 @@ def loses_the_broker(manager: Manager) -> None:
     "happens",
     [
         *(fails, is_wanted_otherwise, is_moved, is_worked_on, is_stopped, leaves),
-        loses_the_broker,
+        *(is_two_boxes, loses_the_broker),
     ],
 )
 async def test_whatever_changes_is_seen_at_the_next_look(
@@ -154,5 +217,12 @@ async def test_whatever_changes_is_seen_at_the_next_look(
     happens(manager)
     after = await manager.look()
     assert after != before
-    manager.report._calm.clear()
+    manager.report._seen.clear()
     assert await manager.look() == after, "as if it was seen for the first time"
+
+
+async def test_who_else_uses_an_id_is_seen_at_the_next_look(manager: Manager) -> None:
+    is_two_boxes(manager)
+    assert "third" not in ((await manager.look()).status.note or "")
+    manager.says(Presence(PresenceState.ONLINE, "third", 1, manager.at, 1e4))
+    assert "third" in ((await manager.look()).status.note or "")

@@ -185,9 +185,9 @@ def _sound(one: CheckedStation, _: Around) -> Iterator[Seen]:
             continue  # the judge tells of one that does not run
         silences = one.state.readings.values("fleet_monitor_digital_silence", "monitor", name)
         dead = [
-            f"{labels['channel']} of track {labels.get('track', '')}"
-            for labels, silent in silences
-            if silent and labels.get("channel")
+            f"{it.labels['channel']} of track {it.labels.get('track', '')}"
+            for it in silences
+            if it.value and it.labels.get("channel")
         ]
         yield Seen(f"{here} hears zeros on {', '.join(dead)}", here, level) if dead else Seen()
     for file in one.look.files if one.look else ():

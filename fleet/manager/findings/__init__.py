@@ -107,7 +107,8 @@ CLOCK_SECONDS: Final = 0.2
 LOAD_PER_CPU: Final = 2.0
 SLOW_SECONDS: Final = 15.0
 """What a start, a stop or an answer may take."""
-ENDS_SECONDS: Final = 14 * 86400.0
+ONE_DAY: Final = 86400.0
+ENDS_SECONDS: Final = 14 * ONE_DAY
 """A credential or a certificate that ends within that time should have been renewed."""
 MACHINE_SECONDS: Final = 60.0
 SLUGGISH_SECONDS: Final = 300.0
@@ -166,8 +167,12 @@ class Judgement:
         """Whether a moment, in Unix seconds, is over; as long as it is not, that may change."""
         if self.at.timestamp() > moment:
             return True
-        self.until = min(self.until, moment)
+        self.holds(moment)
         return False
+
+    def holds(self, moment: float) -> None:
+        """What is found is so up to then, in Unix seconds."""
+        self.until = min(self.until, moment)
 
 
 def suspect(

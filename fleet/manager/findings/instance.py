@@ -158,7 +158,7 @@ def _figures(
             yield suspect(station, kind, HealthLevel.GO, text, None, instance, after=SLOW_SECONDS)
         case "mix" if one.reason == BLANK:  # which is said first
             absent = readings.values("fleet_mix_source_present", role, name)
-            if missing := [labels.get("source", "") for labels, there in absent if not there]:
+            if missing := [one.labels.get("source", "") for one in absent if not one.value]:
                 kind, text = FindingKind.SOURCE, f"{', '.join(missing)} is missing in the mix"
                 yield suspect(station, kind, noted(kind, False, use), text, None, instance)
         case "sync":
@@ -169,6 +169,7 @@ def _figures(
             last = max(oldest.timestamp(), verified or 0.0)
             level = use.in_hours if judged.is_past(last + NO_COPY_SECONDS) else HealthLevel.LOOK
             text = f"copies {(judged.at - oldest).total_seconds() / 60:.0f} min behind"
+            judged.holds(judged.at.timestamp())  # a minute later it is another one
             detail = (
                 one.message or f"what waits: fleet call {station.name} sync list verified=false"
             )

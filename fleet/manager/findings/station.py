@@ -12,6 +12,7 @@ from fleet.manager.findings import (
     LOAD_PER_CPU,
     MACHINE_SECONDS,
     MAINS_SECONDS,
+    ONE_DAY,
     RETRANSMIT_SECONDS,
     RETRANSMITS,
     SLOW_SECONDS,
@@ -36,7 +37,10 @@ def station_findings(station: StationState, use: RoomUse, judged: Judgement) -> 
     if station.credential_ends is not None:
         ends = station.credential_ends
         if judged.is_past(ends.timestamp() - ENDS_SECONDS):
-            text = f"its credential {when_it_ends((ends - judged.at).total_seconds())}"
+            left = (ends - judged.at).total_seconds()
+            if left > 0:  # a day later it says so
+                judged.holds(judged.at.timestamp() + left % ONE_DAY)
+            text = f"its credential {when_it_ends(left)}"
             level = HealthLevel.LOOK
             yield suspect(station, FindingKind.CREDENTIAL, level, text, dated=False)
     away = HealthLevel.FINE
@@ -104,24 +108,24 @@ def _machine(station: StationState, use: RoomUse) -> Iterator[Suspicion]:
     total = readings.value("fleet_station_disk_total_bytes")
     if free is not None and total and 1 - free / total > DISK_USED:
         yield of(FindingKind.DISK_USED, f"disk {1 - free / total:.0%} full", 0, dated=False)
-    hot = max((it for _, it in readings.values("fleet_station_temperature_celsius")), default=0)
-    if hot > HOT_CELSIUS:
+    heat = readings.values("fleet_station_temperature_celsius")
+    if any(one.value > HOT_CELSIUS for one in heat):
         yield of(FindingKind.HOT, "too hot", SLUGGISH_SECONDS)
     if readings.value("fleet_station_throttled") == 1:
         yield of(FindingKind.THROTTLED, "slowed down by heat")
     if readings.value("fleet_station_undervoltage") == 1:
         yield of(FindingKind.VOLTAGE, "power supply too weak")
     disks = readings.values("fleet_station_disk_healthy")
-    failing = sorted(labels.get("device", "") for labels, healthy in disks if healthy == 0)
+    failing = sorted(one.labels.get("device", "") for one in disks if one.value == 0)
     if failing:
         text = f"{' and '.join(failing)} says of itself that it fails"
         yield of(FindingKind.DISK_FAILS, text, 0)
     load, cpus = readings.value("fleet_station_load5"), readings.value("fleet_station_cpus")
     if load is not None and cpus and load / cpus >= LOAD_PER_CPU:
         yield of(FindingKind.LOAD, "overloaded")
-    speeds = [it for _, it in readings.values("fleet_station_link_bytes_per_second")]
-    duplex = [it for _, it in readings.values("fleet_station_link_full_duplex")]
-    if any(speed < LINK_BYTES for speed in speeds) or 0 in duplex:
+    speeds = readings.values("fleet_station_link_bytes_per_second")
+    duplex = readings.values("fleet_station_link_full_duplex")
+    if any(one.value < LINK_BYTES for one in speeds) or any(one.value == 0 for one in duplex):
         yield of(FindingKind.LINK, "slow network link")
     share = readings.value("fleet_station_tcp_retransmit_ratio")
     if share is not None and share > RETRANSMITS:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from fleet.manager.findings import ENDS_SECONDS, FindingKind, Suspicion
+from fleet.manager.findings import ENDS_SECONDS, ONE_DAY, FindingKind, Suspicion
 from fleet.manager.stations.state import SLIDES, RoomUse, StationState
 from fleet.model import Roles, counted
 from fleet.operations import HealthFinding, HealthLevel, WaitingBox
@@ -77,4 +77,4 @@ def waiting_finding(boxes: Sequence[WaitingBox]) -> Iterator[HealthFinding]:
 
 def when_it_ends(left: float) -> str:
     """What is true of what ends in so many seconds: `ends in 3 days`, `has ended`."""
-    return f"ends in {counted(int(left // 86400), 'day')}" if left > 0 else "has ended"
+    return f"ends in {counted(int(left // ONE_DAY), 'day')}" if left > 0 else "has ended"

@@ -6,6 +6,7 @@ total hides whether it was today. Moments
 are `datetime`s of the station's clock, seconds those of the manager's monotonic one.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -82,6 +83,11 @@ class InstanceMemory:
     def restarts(self, now: float) -> int:
         """How often it was restarted in the last hour."""
         return sum(rise for at, rise in self.rises if at >= now - HOUR)
+
+    def wears_off(self, now: float) -> float:
+        """When what is counted here may be less, if nothing is heard meanwhile."""
+        moments = (at + held for at, _ in self.rises for held in (CRASH_LOOP_SECONDS, HOUR))
+        return min((one for one in moments if one >= now), default=math.inf)
 
     def crashes(self, now: float) -> int:
         """How often it crashed of late without a word of what to fix."""

@@ -13,6 +13,7 @@ from fleet.model import (
     InstanceStatus,
     PresenceState,
     Roles,
+    Sample,
     Settings,
     State,
     Status,
@@ -95,17 +96,15 @@ class Readings:
         """All that came in at `heard`."""
         return cls(heard, telemetry.at.timestamp(), telemetry.by_name)
 
-    def values(
-        self, name: str, role: str = "", instance: str = ""
-    ) -> Sequence[tuple[Mapping[str, str], float]]:
+    def values(self, name: str, role: str = "", instance: str = "") -> Sequence[Sample]:
         """The samples of a gauge that are numbers; the machine's own have no role."""
         family = self._families.get(name)
-        return () if family is None else family.by_instance.get((role, instance), ())
+        return () if family is None else family.of(role, instance)
 
     def value(self, name: str, role: str = "", instance: str = "") -> float | None:
         """The first of them."""
         found = self.values(name, role, instance)
-        return found[0][1] if found else None
+        return found[0].value if found else None
 
     def moment(self, name: str, role: str, instance: str) -> float | None:
         """A `…_timestamp_seconds` by the manager's clock, however wrong the station's is."""

@@ -118,7 +118,10 @@ def _tracks(seen: StationState, role: str, name: str) -> Iterator[TrackMeter]:
 
     def labelled(gauge: str) -> dict[tuple[str, str], float]:
         samples = seen.readings.values(f"fleet_monitor_{gauge}", role, name)
-        return {(at.get("track", ""), at.get("channel", "")): value for at, value in samples}
+        return {
+            (one.labels.get("track", ""), one.labels.get("channel", "")): one.value
+            for one in samples
+        }
 
     peaks, loudness = labelled("true_peak_dbtp"), labelled("loudness_short_term_lufs")
     dead, zero = labelled("channel_silent"), labelled("digital_silence")
