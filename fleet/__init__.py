@@ -47,8 +47,7 @@ A station's index of what it recorded, each segment read back, is `agent.recordi
 Below the programs, in the order of their layers (imports go down only):
 
 - `contexts`    the operator's own file: where which fleet is
-- `mqtt`        the only module that speaks MQTT; `mqtt_client` is one connection, `broker` where
-                it leads
+- `mqtt`        the only package that speaks MQTT
 - `settings`    files and passwords; `notify` (systemd), `guard` (tasks that live on, and who holds
                 the loop), `explained` (a schema as people read it)
 - `roles`       the roles that come with fleet, and all that a role's author imports

@@ -34,7 +34,7 @@ from fleet.mqtt import (
     connect_once,
     keep,
 )
-from fleet.mqtt_client import paho_of
+from fleet.mqtt.connection import paho_of
 from tests.processes import Mosquitto, Programs, until
 from tests.stranger import Stranger
 

@@ -29,7 +29,6 @@ from fleet.agent.local import socket as local
 from fleet.agent.local.service import AgentService
 from fleet.agent.secret_files import SecretFiles
 from fleet.agent.settings import AgentSettings
-from fleet.broker import ca_file
 from fleet.host import Failed, named_secrets
 from fleet.model import Device, Log, Roles, plain
 from fleet.mqtt import (
@@ -42,6 +41,7 @@ from fleet.mqtt import (
     Will,
     connect_once,
 )
+from fleet.mqtt.broker import ca_file
 from fleet.settings import AGENT_FILE, BadSettings
 from fleet.topics import Topics
 from fleet.wire import Undecodable, encode, to_json

@@ -14,13 +14,14 @@ from typing import Any, Final, Self
 
 import aiomqtt
 import paho.mqtt.client as paho
-from attrs import define, frozen, setters
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from fleet.broker import BadBroker, Broker, Disconnected, NotLetIn, Refused
+from fleet.mqtt.broker import BadBroker, Broker, Disconnected
+from fleet.mqtt.messages import Filter, Message, Will
+from fleet.mqtt.reasons import ended, not_had, refusal
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,11 @@ _BURST: Final = 200
 _LOOK: Final = 3.0
 """Seconds between two looks at the keepalive."""
 _DISCONNECT_WITH_WILL: Final = 4
-_BAD_PASSWORD: Final = (134, 135)
-"""Reason codes: bad user name or password, not authorized."""
-_NOT_AUTHORIZED: Final = 135
-_BROKEN: Final = 128
 _WHOLE: Final[Mapping[str, Any]] = {"protocol": aiomqtt.ProtocolVersion.V5, "clean_start": True}
 _BARE: Final[Mapping[str, Any]] = {
     "protocol": aiomqtt.ProtocolVersion.V311,
     "clean_session": True,
 }
-_NO_PING: Final = 141
 _MOST_PROPERTIES: Final = 4096
 """Bytes of a packet's properties that are read. paho's time for them rises with their square."""
 _unpack: Final = Properties.unpack
@@ -58,45 +54,6 @@ def _unpack_few(self: Properties, packet: Any) -> tuple[Properties, int]:
 
 
 Properties.unpack = _unpack_few  # type: ignore[method-assign]
-
-
-@frozen
-class Will:
-    """What the broker publishes for us, retained, when the connection dies."""
-
-    topic: str
-    payload: bytes
-
-
-@define(on_setattr=setters.frozen)  # frozen too, and made in half the time
-class Message:
-    """What came in. `retain`: it was kept by the broker, or (commands) sent to be kept.
-
-    `expiry`: seconds it had left to live, None if it does not expire.
-    """
-
-    topic: str
-    payload: bytes
-    retain: bool
-    correlation: bytes | None = None
-    expiry: int | None = None
-    user: tuple[tuple[str, str], ...] = ()
-
-
-@frozen
-class Filter:
-    """A subscription. `as_published` keeps the retain flag the sender gave.
-
-    `live`: nothing that the broker kept; `foreign`: nothing that this client says itself. `bare`:
-    from strangers, whose messages come without any properties; goes with none of the others.
-    """
-
-    topic: str
-    qos: int = 1
-    as_published: bool = False
-    live: bool = False
-    foreign: bool = False
-    bare: bool = False
 
 
 def paho_of(client: aiomqtt.Client) -> paho.Client:
@@ -182,7 +139,7 @@ class Connection:
         def on_disconnect(*args: Any) -> None:
             # Of a failure aiomqtt would keep an exception that nobody asks it for.
             left(*args[:3], ReasonCode(PacketTypes.DISCONNECT), *args[4:])  # type: ignore[misc, call-arg]
-            self.over(_ended(args[3], by_broker=args[2].is_disconnect_packet_from_server))
+            self.over(ended(args[3], KEEPALIVE, by_broker=args[2].is_disconnect_packet_from_server))
 
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
@@ -198,12 +155,12 @@ class Connection:
         try:
             await asyncio.wait((entering, self.gone), return_when=asyncio.FIRST_COMPLETED)
             if not entering.done():
-                raise self._not_had(self._broker.why(ConnectionResetError()))
+                raise not_had(self._broker, ConnectionResetError(), self._refusal)
             entering.result()
         except aiomqtt.MqttError as error:
             self._close()
             # aiomqtt tells no more than the text of what happened to it.
-            raise self._not_had(self._broker.why(error.__context__ or error)) from None
+            raise not_had(self._broker, error.__context__ or error, self._refusal) from None
         except BaseException:
             entering.cancel()
             self._close()
@@ -271,30 +228,7 @@ class Connection:
         _heed_cancellation()
         for one, code in zip(filters, codes, strict=True):
             if isinstance(code, ReasonCode) and code.is_failure:
-                raise self._refused(one.topic, code, "read")
-
-    def _refused(self, topic: str, code: ReasonCode, access: str) -> Refused:
-        if code.value != _NOT_AUTHORIZED and not self._bare:  # MQTT 3.1.1 has but one refusal
-            return Refused(topic, str(code))
-        name = self._broker.username
-        whom = f"the user {name!r}" if name else "clients without a user"
-        needs = f"; its ACL needs, for {whom}: topic {access} {topic}"
-        return Refused(topic, "Not authorized", needs)
-
-    def _not_had(self, why: str) -> Disconnected:
-        code = self._refusal
-        if code is None:
-            return Disconnected(
-                why if why.startswith(str(self._broker)) else f"{self._broker}: {why}"
-            )
-        if code.value in _BAD_PASSWORD:
-            name = self._broker.username
-            whom = f"the user {name!r}" if name else "anybody without a user"
-            return NotLetIn(
-                f"{self._broker}: the broker does not let in {whom} ({code}); are the user name "
-                "and the password right (FLEET_USERNAME, FLEET_PASSWORD_FILE)?"
-            )
-        return NotLetIn(f"{self._broker}: the broker refused the connection: {code}")
+                raise refusal(self._broker, one.topic, code, "read", bare=self._bare)
 
     def over(self, why: str) -> None:
         """It is of no use any more."""
@@ -360,7 +294,7 @@ class Connection:
         topic, done = self._published.pop(mid, (None, None))
         if topic is not None and done is not None and not done.done():
             if code.is_failure:
-                _fail(done, self._refused(topic, code, "write"))
+                _fail(done, refusal(self._broker, topic, code, "write", bare=self._bare))
             else:
                 done.set_result(code.value)
 
@@ -428,17 +362,6 @@ class Connection:
 def _fail(done: "asyncio.Future[int]", error: Exception) -> None:
     done.set_exception(error)
     done.exception()  # nobody may wait for it: asyncio shall not complain
-
-
-def _ended(code: ReasonCode, *, by_broker: bool) -> str:
-    """Why a connection ended, in words."""
-    if by_broker:
-        return f"the broker ended the connection: {code}"
-    if code.value == _BROKEN:
-        return "the connection broke"
-    if code.value == _NO_PING:
-        return f"the broker fell silent for {KEEPALIVE} s"
-    return "the connection was closed" if not code.is_failure else f"the connection broke: {code}"
 
 
 def _heed_cancellation() -> None:

@@ -2,7 +2,8 @@
 
 An `MqttSession` says what to do with a connection; `keep` gives it one after another. Each attempt
 has a client of its own, because aiomqtt enters a used one without waiting for its CONNACK.
-`mqtt_client` is one connection, `broker` where it leads; the others import from here.
+`connection` is one, `broker` where it leads, `messages` what it carries, `reasons` why there is
+none; the others import from here.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from typing import Final, Protocol
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from fleet.broker import BadBroker, Broker, Disconnected, NotLetIn, Refused
-from fleet.mqtt_client import Connection, Filter, Message, Will
+from fleet.mqtt.broker import BadBroker, Broker, Disconnected, NotLetIn, Refused
+from fleet.mqtt.connection import Connection
+from fleet.mqtt.messages import Filter, Message, Will
 
 __all__ = [
     "BACKOFF_CAP",
