@@ -16,6 +16,8 @@ _SOONER: Final = 0.2
 """Seconds by which a transport stream has a picture before it is shown, at most."""
 _LATER: Final = 0.5
 """Seconds by which it has a sound after the picture that belongs to it, at most."""
+_BESIDE: Final = 0.1
+"""And by which Matroska has, where they lie in order of time."""
 _ROUNDED: Final = 0.001
 _JOINED: Final = 1.0
 """Seconds within which the next file follows."""
@@ -46,30 +48,34 @@ def ffconcat(found: CutList, timezone: str) -> Iterator[str]:
     for mark in found.marks:
         note = f" ({clean(mark.note)})" if mark.note else ""
         yield f"# {mark.kind} at {zoned(mark.at, timezone):%H:%M:%S}{note}"
-    several = f" {_FILTERS}" if takes[1:] else ""
-    exact = f"-ss {leads[0]:.3f} -t {sum(lengths):.3f}{several}"
-    yield "# Copied, it begins at the key frame before. To encode it to the very picture:"
-    yield f"#   ffmpeg -copyts -f concat -safe 0 -i LIST {exact} ... OUTPUT"
-    clock = 0.0
+    body: list[str] = []
+    clock = ends = 0.0
     for number, (take, lead, length) in enumerate(zip(takes, leads, lengths, strict=True)):
         shown = clock + lead
         for one, later in pairwise((*take.files, None)):
             assert one is not None  # noqa: S101 (only the last is)
             start, first = one.start or 0.0, _first(one)
-            yield f"file {_quoted(one.file)}"
+            body.append(f"file {_quoted(one.file)}")
             if first:
-                yield f"inpoint {start + first:.6f}"
+                body.append(f"inpoint {start + first:.6f}")
             if later is None:
-                yield f"outpoint {start + one.out_point + _LATER:.6f}"
+                body.append(f"outpoint {start + one.out_point + _later(one):.6f}")
                 lasts = one.out_point - first - (leads[number + 1] if leads[number + 1 :] else 0.0)
+                lasts = max(0.0, lasts)  # ffmpeg refuses less; such a take is shorter than a lead
             else:
                 lasts = _next_begins(one, later) + _first(later) - first
-            yield f"duration {lasts:.6f}"
-            if several:
+            body.append(f"duration {lasts:.6f}")
+            if takes[1:]:
                 tag = "file_packet_meta lavf.concatdec"
-                yield f"{tag}.start_time {round((shown - _ROUNDED) * 1e6)}"
-                yield f"{tag}.duration {round(length * 1e6)}"
+                body.append(f"{tag}.start_time {round((shown - _ROUNDED) * 1e6)}")
+                body.append(f"{tag}.duration {round(length * 1e6)}")
             clock += lasts
+        ends = shown + length
+    exact = f"-ss {leads[0]:.3f} -t {ends - leads[0]:.3f}"
+    yield "# Copied, it begins at the key frame before. To encode it to the very picture:"
+    several = f" {_FILTERS}" if takes[1:] else ""
+    yield f"#   ffmpeg -copyts -f concat -safe 0 -i LIST {exact}{several} ... OUTPUT"
+    yield from body
 
 
 def _takes(pieces: tuple[CutPiece, ...]) -> Iterator[CutPiece]:
@@ -96,9 +102,18 @@ def _joined(before: tuple[CutFile, ...], after: tuple[CutFile, ...]) -> Iterator
         yield from (*before, *after)
 
 
+def _is_stream(one: CutFile) -> bool:
+    return not one.file.endswith(".mkv")
+
+
+def _later(one: CutFile) -> float:
+    """Seconds after the out point for which reading goes on."""
+    return _LATER if _is_stream(one) else _BESIDE
+
+
 def _first(one: CutFile) -> float:
     """Seconds from a file's begin where reading begins; a bit before it to be told from nothing."""
-    is_stream = not one.file.endswith(".mkv")
+    is_stream = _is_stream(one)
     least = -_SOONER if is_stream else 0.0
     if one.in_point <= 0:
         return least

@@ -1,8 +1,11 @@
 """Cut lists as editors read them."""
 
-import pytest
+from datetime import timedelta
 
-from fleet.cli.cutlists import edl
+import pytest
+from attrs import evolve
+
+from fleet.cli.cutlists import edl, ffconcat
 from fleet.operations import CutFile, CutList, CutPiece
 from tests.recordings.test_receipts import BEGIN, END, TALK
 
@@ -32,3 +35,23 @@ def test_an_edl_counts_the_pictures_of_each_file(rate: float | None, first: str,
     assert lines[3].startswith(f"001  AX       AA/V  C        {first} ")
     assert lines[7].endswith(last)
     assert lines[4:6] == ["* FROM CLIP NAME: a.ts", "* SOURCE FILE: hall1/a.ts"]
+
+
+def test_a_piece_shorter_than_what_is_read_before_the_next_has_no_negative_length() -> None:
+    """ffmpeg refuses all of such a list."""
+    first, second = of(25.0).pieces[0].files
+    second = evolve(second, in_point=40.0, key=None)
+    half = BEGIN + timedelta(minutes=10)
+    pieces = (
+        CutPiece(BEGIN, half, (evolve(first, in_point=150.0, out_point=152.0),)),
+        CutPiece(half + timedelta(minutes=1), END, (second,)),
+    )
+    lines = list(ffconcat(evolve(of(25.0), pieces=pieces), "UTC"))
+    assert [one for one in lines if one.startswith("duration")] == [
+        "duration 0.000000",
+        "duration 60.040000",
+    ]
+    begins = next(one for one in lines if "-ss" in one).partition("-ss ")[2]
+    assert begins.startswith("2.200 -t 57.840 ")
+    tag = "file_packet_meta lavf.concatdec.start_time "
+    assert [one.removeprefix(tag) for one in lines if one.startswith(tag)] == ["2199000", "9999000"]

@@ -50,6 +50,12 @@ def taken(*marks: CutMark) -> dict[str, list[tuple[float, float]]]:
         ([mark("end", -9)], [(0, 30)], [(40, 70)]),
         ([mark("start", 200), mark("start", -45)], [(0, 30)], [(40, 70)]),
         ([mark("cut", 15)], [(0, 30)], [(40, 70)]),
+        ([mark("start", 9), mark("end", 9, said=10)], [(0, 30)], [(40, 70)]),
+        (
+            [mark("start", 2), mark("end", 9), mark("start", 12), mark("end", 12, said=13)],
+            [(2, 9)],
+            [(40, 70)],
+        ),
     ],
 )
 def test_a_talk_is_from_its_start_to_its_end_as_marked_else_as_scheduled(
@@ -137,6 +143,19 @@ def test_a_cut_divides_and_between_an_end_and_a_start_something_is_left_out() ->
         [("hall1/main--5.0.ts", 1800.0, 2100.0)],
     ]
     assert [one.kind for one in found.marks] == ["end", "start", "cut"]
+
+
+def test_what_is_said_twice_of_one_moment_makes_no_piece_without_length() -> None:
+    several = [*of("main", (-5.0, 31.0)), *of("main", (31.0, 31.0))]
+    twice = (mark("cut", 15), mark("cut", 15, said=16))
+    (found,) = lists(several, *twice, mark("start", 20), mark("end", 20, said=21))
+    assert points(found) == [
+        [("hall1/main--5.0.ts", 300.0, 1200.0)],
+        [("hall1/main--5.0.ts", 1200.0, 2100.0)],
+    ]
+    assert found.notes == (
+        "it is marked to begin and to end at one moment: both marks are left out",
+    )
 
 
 def test_of_a_talk_that_must_not_be_recorded_there_is_no_list() -> None:

@@ -116,13 +116,17 @@ def _whose(mark: CutMark, talks: Sequence[ScheduledTalk]) -> str | None:
 def _taken(
     talk: ScheduledTalk, marks: Sequence[CutMark]
 ) -> tuple[tuple[Take, ...], list[CutMark], list[str]]:
+    notes: list[str] = []
     # Of several in a row the one that was said last counts: somebody corrected it.
     counted = [
         max(run, key=lambda one: one.set_at) for _, run in groupby(marks, lambda it: it.kind)
     ]
+    for one, following in pairwise(counted):
+        if one.kind == "start" and following.at <= one.at:
+            notes.append("it is marked to begin and to end at one moment: both marks are left out")
+            counted = [mark for mark in counted if mark not in (one, following)]
     edges = list(counted)
     takes: list[Take] = []
-    notes: list[str] = []
     if edges and edges[0].kind == "end":
         end = edges.pop(0).at
         if talk.begin < end:
@@ -177,7 +181,7 @@ def _list(
         for stretch in pairwise(
             [
                 take.begin,
-                *(mark.at for mark in found.cuts if take.begin < mark.at < take.end),
+                *sorted({one.at for one in found.cuts if take.begin < one.at < take.end}),
                 take.end,
             ]
         )
@@ -228,7 +232,7 @@ def _files(
 ) -> Iterator[CutFile]:
     reached = begin
     for one in segments:
-        if one.end <= reached or one.begin >= end:
+        if one.end <= max(reached, one.begin) or one.begin >= end:
             continue
         follows = reached > begin and reached - one.begin < _JOINED
         first = 0.0 if follows else max(0.0, (reached - one.begin).total_seconds())
