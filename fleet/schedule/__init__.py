@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 from attrs import Factory, frozen
@@ -102,7 +103,7 @@ def match(schedule: Schedule, names: Mapping[str, Sequence[str]]) -> Matched:
 
 
 def _folded(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    return " ".join(normalize("NFC", name).split()).casefold()
 
 
 def is_web_address(text: str) -> bool:

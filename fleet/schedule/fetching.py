@@ -70,7 +70,7 @@ class Publication:
                 aiohttp.ClientSession(headers=headers) as session,
                 session.get(self.place, max_redirects=_REDIRECTS) as answer,
             ):
-                if answer.status == 304:
+                if answer.status == 304 and (self.etag or self.modified):
                     return None
                 if answer.status != 200:
                     raise BadSchedule([f"the server answers {answer.status} {answer.reason or ''}"])

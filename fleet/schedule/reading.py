@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from json import detect_encoding
 from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError
 from zoneinfo import ZoneInfo
@@ -32,10 +33,23 @@ _SHOWN: Final = 60
 _PERSONS: Final = 50
 _JOINERS: Final = "\u200c\u200d"
 """Persian needs the one, emoji the other."""
+_A_DAY: Final = len("2026-11-15")
 _DURATION: Final = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?")
 _YEARS: Final = (1990, 2200)
 _YES: Final = frozenset({"true", "1", "yes"})
 _NO: Final = frozenset({"false", "0", "no", "", "none"})
+_HTML: Final = "it is a web page (HTML), not a schedule: look at the address"
+_ARCHIVE: Final = "it is compressed: publish the XML or JSON itself"
+_NONE: Final[Mapping[bytes, str]] = {
+    b"<!doctype html": _HTML,
+    b"<html": _HTML,
+    b"begin:vcalendar": "it is a calendar (iCalendar), which tells neither rooms by guid nor who "
+    "opted out: take the export as XML or JSON",
+    b"\x1f\x8b": _ARCHIVE,
+    b"pk\x03\x04": _ARCHIVE,
+    b"\x28\xb5\x2f\xfd": _ARCHIVE,
+}
+"""How what is no schedule begins, in small letters."""
 
 
 def read(content: bytes) -> Schedule:
@@ -46,14 +60,16 @@ def read(content: bytes) -> Schedule:
     """
     if len(content) > MOST_BYTES:
         raise BadSchedule([f"it has {len(content)} bytes; at most {MOST_BYTES} are read"])
-    start = content[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not start:
+    content = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not content:
         raise BadSchedule(["it is empty"])
-    if start[:1] in b"{[":
-        return _Reader().json(content.removeprefix(b"\xef\xbb\xbf"))
-    if start.lower().startswith((b"<!doctype html", b"<html")):
-        raise BadSchedule(["it is a web page (HTML), not a schedule: look at the address"])
-    return _Reader().xml(content)
+    for begin, told in _NONE.items():
+        if content[:20].lower().startswith(begin):
+            raise BadSchedule([told])
+    encoding = detect_encoding(content)
+    if encoding != "utf-8" and content.decode(encoding, "replace").lstrip()[:1] in ("{", "["):
+        content = content.decode(encoding, "replace").lstrip().encode()
+    return _Reader().json(content) if content[:1] in b"{[" else _Reader().xml(content)
 
 
 class _Reader:
@@ -124,6 +140,8 @@ class _Reader:
             self.room(name, guid, "rooms")
         for number, day in enumerate(map(_table, conference["days"]), 1):
             index, date = _number(day.get("index"), number), _clean(str(day.get("date") or ""))
+            if not isinstance(day.get("rooms"), dict | None):
+                self.wrong(f"day {index}: its rooms are no table of names")
             for name, events in _table(day.get("rooms")).items():
                 here = self.room(_clean(name), guids.get(_clean(name)), f"day {index}")
                 for event in map(_table, _list(events)) if here else ():
@@ -190,16 +208,20 @@ class _Reader:
             return None
         moment = self.moment(text)
         if moment is None:
+            why = "" if self.zone else " (and the schedule names no time zone that is known)"
             self.wrong(
                 f"{where}: its date is {_quoted(text)}, expected as in 2026-11-15T09:00:00+01:00"
+                + why
             )
         return moment
 
     def moment(self, text: str) -> datetime | None:
         try:
             moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None and (self.zone is None or len(text) <= _A_DAY):
+                return None
             if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=self.zone or UTC)
+                moment = moment.replace(tzinfo=self.zone)
             moment = moment.astimezone(UTC).replace(microsecond=0)
         except (ValueError, OverflowError):
             return None
@@ -252,7 +274,7 @@ class _Reader:
             what = counted(self.unnamed, "talk has", "talks have")
             self.notes.append(f"{what} no guid: known again by id or slug")
         if self.zone is None:
-            self.notes.append("it names no time zone; dates without an offset are taken as UTC")
+            self.notes.append("it names no time zone")
         talks = sorted(self.talks, key=lambda one: (one.begin, one.room.name, one.guid))
         return Schedule(
             _clean(str(title or "")) or "untitled",

@@ -43,6 +43,8 @@ async def test_what_a_server_does_wrong_is_said(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = Publication(publisher.url)
+    publisher.status = 304  # of nothing that it was asked to compare with
+    assert "answers 304" in await trouble(at)
     publisher.status = 404
     assert "404 Not Found" in await trouble(at)
     publisher.status, publisher.cut = 200, 3

@@ -1,6 +1,5 @@
 """What is published -> a schedule, or all that is wrong with it."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,8 +92,10 @@ def test_an_end_is_as_good_as_a_duration() -> None:
 def test_a_date_without_an_offset_is_of_the_schedules_time_zone() -> None:
     talk = read(published({"A": [event(1, date="2026-07-01T10:00:00")]})).talks[0]
     assert talk.begin == datetime(2026, 7, 1, 8, tzinfo=UTC)
-    schedule = read(published({"A": [event(1, date="2026-07-01T10:00:00")]}, time_zone_name="X/Y"))
-    assert schedule.talks[0].begin.hour == 10
+    nobody_knows = published({"A": [event(1, date="2026-07-01T10:00:00")]}, time_zone_name="X/Y")
+    assert "names no time zone that is known" in mistakes(nobody_knows)
+    schedule = read(published({"A": [event(1)]}, time_zone_name="X/Y"))
+    assert schedule.talks[0].begin == NOON
     assert 'there is no time zone "X/Y"' in schedule.notes[0]
 
 
@@ -103,6 +104,8 @@ def test_a_date_without_an_offset_is_of_the_schedules_time_zone() -> None:
     [
         ({"date": None}, "has no date"),
         ({"date": "tomorrow"}, 'its date is "tomorrow"'),
+        ({"date": "2026-02-01", "start": "13:00"}, 'its date is "2026-02-01"'),
+        ({"date": "2026-02-01T13:00 Europe/Berlin"}, "its date is"),
         ({"date": "0001-01-01T00:00:00Z"}, "its date is"),
         ({"date": "9999-12-31T23:59:59-12:00"}, "its date is"),
         ({"guid": None, "id": None}, "no guid, and no id or slug"),
@@ -134,13 +137,16 @@ def test_one_guid_for_two_talks_is_a_mistake() -> None:
         (b"{", "not JSON"),
         (PRETALX["json"].read_bytes()[:30_000], "not JSON"),
         (PRETALX["xml"].read_bytes()[:30_000], "neither JSON nor XML"),
-        (b"\x1f\x8b\x08\0garbage", "neither JSON nor XML"),
+        (b"\x1f\x8b\x08\0garbage", "it is compressed"),
+        (b"PK\x03\x04garbage", "it is compressed"),
         (b"<rss></rss>", "begins with <rss>"),
         (b'{"a": 1}', "not a schedule"),
         (b"[" * 100_000, "nested too deep"),
         (b'{"schedule": 1, "schedule": 2}', "given twice"),
         (published({"A": []}), "it has no talks"),
-        (b"BEGIN:VCALENDAR", "neither JSON nor XML"),
+        (b"BEGIN:VCALENDAR", "it is a calendar"),
+        (b'{"schedule": {"conference": null}}', "not a schedule"),
+        (b'{"schedule": {"conference": {"days": [{"rooms": [{"name": "A"}]}]}}}', "no table"),
         (b" " * (MOST_BYTES + 1), f"at most {MOST_BYTES} are read"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -206,6 +212,34 @@ def test_rooms_are_found_by_guid_then_name_then_alias() -> None:
     assert "c" not in swapped.rooms
 
 
-def test_a_schedule_as_json_may_have_a_byte_order_mark() -> None:
-    assert read(b"\xef\xbb\xbf" + PRETALX["json"].read_bytes()).title == "DemoCon"
-    assert json.loads(PRETALX["json"].read_text())["schedule"]["version"] == "v1.0"
+@pytest.mark.parametrize(
+    ("kind", "encoding"),
+    [
+        ("json", "utf-8-sig"),
+        ("json", "utf-16"),
+        ("json", "utf-16-le"),
+        ("xml", "utf-8-sig"),
+        ("xml", "utf-16"),
+    ],
+)
+def test_an_export_may_be_encoded_as_some_tools_do_it(kind: str, encoding: str) -> None:
+    text = PRETALX[kind].read_text().replace("utf-8", encoding.removesuffix("-sig"))
+    assert read(text.encode(encoding)) == read(PRETALX[kind].read_bytes())
+
+
+def test_what_is_odd_and_means_something_is_read() -> None:
+    day = b"<day index='2'/>"
+    one = "<event guid='g'><title><![CDATA[A & <b>]]></title><date>2026-02-01T12:00:00Z</date>"
+    content = xml(f"{one}<duration>30:00</duration></event>").replace(b"<day", day + b"<day")
+    content = content.replace(b"<schedule>", b"<!DOCTYPE schedule SYSTEM 'x.dtd'><schedule>")
+    (talk,) = read(b"\n\n" + content).talks
+    assert (talk.title, talk.end - talk.begin) == ("A & <b>", timedelta(hours=30))
+    nothing = dict.fromkeys(("title", "id", "code", "slug", "language", "persons", "recording"))
+    (talk,) = read(published({"Bar": None, "A": [event(1, **nothing)]})).talks
+    assert (talk.title, talk.room.name) == ("untitled", "A")
+
+
+def test_a_room_is_found_however_its_letters_are_composed() -> None:
+    schedule = read(published({"Cafe\u0301": [event(1)], "\u0642\u0627\u0639\u0629": [event(2)]}))
+    found = match(schedule, {"bar": ("caf\u00e9",), "hall": ("\u0642\u0627\u0639\u0629",)})
+    assert sorted(found.rooms) == ["bar", "hall"]

@@ -144,6 +144,7 @@ async def test_the_manager_reads_it_at_an_apply_and_knows_it_after_a_restart(
     publisher.status = 500
     manager = programs.manager(broker)
     await manager.says("is not used: the server answers 500")
+    await manager.says("(?s)connected; .*connected; ")
     shown = await metrics(manager)
     assert f'title="{title}"' in shown
     assert "fleet_schedule_good 0.0" in shown
