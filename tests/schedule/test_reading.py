@@ -234,8 +234,10 @@ def test_what_is_odd_and_means_something_is_read() -> None:
     content = content.replace(b"<schedule>", b"<!DOCTYPE schedule SYSTEM 'x.dtd'><schedule>")
     (talk,) = read(b"\n\n" + content).talks
     assert (talk.title, talk.end - talk.begin) == ("A & <b>", timedelta(hours=30))
-    nothing = dict.fromkeys(("title", "id", "code", "slug", "language", "persons", "recording"))
-    (talk,) = read(published({"Bar": None, "A": [event(1, **nothing)]})).talks
+    keys = ("title", "id", "code", "slug", "language", "persons", "recording")
+    nothing: dict[str, Any] = dict.fromkeys(keys)
+    rooms: dict[str, Any] = {"Bar": None, "A": [event(1) | nothing]}
+    (talk,) = read(published(rooms)).talks
     assert (talk.title, talk.room.name) == ("untitled", "A")
 
 
