@@ -6,9 +6,9 @@ are merged (profiles in their order, then the station), then placeholders are fi
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from attrs import Factory, evolve, frozen
@@ -16,6 +16,7 @@ from attrs import Factory, evolve, frozen
 from fleet.manager.conference import references
 from fleet.manager.conference.masking import is_secret
 from fleet.manager.conference.merging import PlaceholderMistake, fill, merge
+from fleet.manager.conference.problems import FileProblems, Table, table_in, unfit
 from fleet.manager.conference.wanted import (
     ConferenceFile,
     DesiredState,
@@ -26,26 +27,18 @@ from fleet.manager.conference.wanted import (
 )
 from fleet.model import (
     MAX_PAYLOAD,
-    NAME_RULE,
     InvalidConfiguration,
     Problem,
     Roles,
     counted,
-    is_name,
     is_station_id,
     no_station_id,
 )
 from fleet.schedule import is_web_address
-from fleet.strict import Mistakes, close_match, show, structure
+from fleet.strict import close_match, show
 from fleet.wire import dumps
 
-T = TypeVar("T")
-Table = Mapping[str, Any]
-
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_DEEPEST: Final = 50
-"""Levels of settings that travel safely; payloads may have a few more."""
 _ENVELOPE: Final = 512
 """Bytes of a payload besides the roles, at most."""
 
@@ -75,42 +68,13 @@ class _File:
     stations: Mapping[str, Table] = Factory(dict)
 
 
-def dotted(*keys: str) -> str:
-    """A path in a TOML file: `stations.hall1-cam.roles`."""
-    return ".".join(key if _BARE.fullmatch(key) else dumps(key).decode() for key in keys)
-
-
-class _Reader:
+class _Reader(FileProblems):
     """Reads one file and collects its mistakes."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        super().__init__()
         self._plain: set[tuple[str, ...]] = set()
         """Where roles stand in which nothing is to be filled in, for whatever station."""
-
-    def wrong(self, message: str, *path: str) -> None:
-        problem = Problem("InvalidConfiguration", None, None, dotted(*path) or None, message)
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def structure(self, value: Any, cls: type[T], *path: str) -> T | None:
-        """`value` as a `cls`; None, and its mistakes noted, where it is none."""
-        try:
-            return structure(value, cls)
-        except Mistakes as mistakes:
-            for one in mistakes.mistakes:
-                keys = [key.replace("~1", "/").replace("~0", "~") for key in _keys(one.pointer)]
-                self.wrong(one.message, *path, *keys)
-            return None
-
-    def name(self, value: Any, what: str, *path: str) -> None:
-        if isinstance(value, str) and not is_name(value):
-            self.wrong(f"{show(value)} cannot be {what}: expected {NAME_RULE}", *path)
-
-    def known(self, value: Any, known: Sequence[str], what: str, *path: str) -> None:
-        if isinstance(value, str) and value not in known:
-            hint = close_match(value, known) or f" (known: {', '.join(sorted(known)) or 'none'})"
-            self.wrong(f"there is no {what} {value!r} in this file{hint}", *path)
 
     def toml(self, text: str) -> Table:
         try:
@@ -125,16 +89,16 @@ class _Reader:
     def read(self, text: str) -> ConferenceFile:
         value = self.toml(text)
         self.structure(value, _File)
-        header = self.header(_table(value, "conference"))
+        header = self.header(table_in(value, "conference"))
         rooms = {
-            name: self.room(name, room) or Room() for name, room in _table(value, "rooms").items()
+            name: self.room(name, room) or Room() for name, room in table_in(value, "rooms").items()
         }
-        schedule = self.schedule(value["schedule"]) if _table(value, "schedule") else None
+        schedule = self.schedule(value["schedule"]) if table_in(value, "schedule") else None
         self.claimed(rooms)
-        profiles = _table(value, "profiles")
+        profiles = table_in(value, "profiles")
         for name, profile in profiles.items():
             self.profile(name, profile)
-        tables = {k: v for k, v in _table(value, "stations").items() if isinstance(v, dict)}
+        tables = {k: v for k, v in table_in(value, "stations").items() if isinstance(v, dict)}
         self.duplicates(tables)
         wanted = []
         for name, table in tables.items():
@@ -197,7 +161,7 @@ class _Reader:
         self.name(name, "the name of a room", "rooms", name)
         room = self.structure(table, Room, "rooms", name) if isinstance(table, dict) else None
         wrong = []
-        for index, one in enumerate(_table(table, "hours", list)):
+        for index, one in enumerate(table_in(table, "hours", list)):
             if isinstance(one, str) and (not _HOURS.fullmatch(one) or one[:5] == one[6:]):
                 wrong.append(one)
                 self.wrong(
@@ -212,9 +176,9 @@ class _Reader:
         self.name(name, "the name of a profile", "profiles", name)
         if isinstance(table, dict):
             self.structure(table, _Profile, "profiles", name)
-            self.roles(_table(table, "roles"), "profiles", name, "roles")
+            self.roles(table_in(table, "roles"), "profiles", name, "roles")
             anywhere = dict.fromkeys(("conference", "room", "station", "seat"), "?")
-            self.filled(_table(table, "roles"), anywhere, name, "profiles", name, "roles")
+            self.filled(table_in(table, "roles"), anywhere, name, "profiles", name, "roles")
 
     def duplicates(self, stations: Mapping[str, Table]) -> None:
         first: dict[str, str] = {}
@@ -240,16 +204,16 @@ class _Reader:
         if isinstance(id_, str) and not is_station_id(id_):
             self.wrong(f"{show(id_)} {no_station_id(id_)}", *path, "id")
         self.known(table.get("room"), rooms, "room", *path, "room")
-        for index, profile in enumerate(_table(table, "profiles", list)):
+        for index, profile in enumerate(table_in(table, "profiles", list)):
             self.known(profile, profiles, "profile", *path, "profiles", str(index))
-        self.roles(_table(table, "roles"), *path, "roles")
+        self.roles(table_in(table, "roles"), *path, "roles")
 
     def roles(self, roles: Table, *path: str) -> None:
         for role in roles:
             self.name(role, "the name of a role", *path, role)
             if role == "station":
                 self.wrong("no role can be called 'station': that name is reserved", *path, role)
-            for instance, settings in _table(roles, role).items():
+            for instance, settings in table_in(roles, role).items():
                 here = (*path, role, instance)
                 self.name(instance, "the name of an instance", *here)
                 if not isinstance(settings, dict):
@@ -257,7 +221,7 @@ class _Reader:
                 enabled = settings.get("enabled", True)
                 if not isinstance(enabled, bool):
                     self.wrong(f"expected true or false, got {show(enabled)}", *here, "enabled")
-                for message, *keys in _unfit(settings):
+                for message, *keys in unfit(settings):
                     self.wrong(message, *here, *keys)
 
     def merged(
@@ -267,8 +231,8 @@ class _Reader:
         id_, room = table.get("id"), table.get("room")
         seat = table.get("seat")
         layers: list[tuple[tuple[str, ...], Table]] = [
-            (("profiles", profile), _table(profiles, profile))
-            for profile in _table(table, "profiles", list)
+            (("profiles", profile), table_in(profiles, profile))
+            for profile in table_in(table, "profiles", list)
             if isinstance(profile, str)
         ]
         layers.append((("stations", name), table))
@@ -280,7 +244,7 @@ class _Reader:
         }
         roles: dict[str, Any] = {}
         for path, layer in layers:
-            filled = self.filled(_table(layer, "roles"), places, name, *path, "roles")
+            filled = self.filled(table_in(layer, "roles"), places, name, *path, "roles")
             roles = merge(roles, filled)
         if not isinstance(id_, str) or not isinstance(room, str):
             return None
@@ -321,38 +285,6 @@ class _Reader:
                 f"its config would have {size} bytes; at most {MAX_PAYLOAD} travel",
                 *("stations", wanted.name, "roles"),
             )
-
-
-def _keys(pointer: str) -> list[str]:
-    return pointer.split("/")[1:]
-
-
-def _table(value: Any, key: str, kind: type[Any] = dict) -> Any:
-    """`value[key]` if it is there and of the right kind, else an empty one."""
-    inner = value.get(key) if isinstance(value, dict) else None
-    return inner if isinstance(inner, kind) else kind()
-
-
-def _unfit(settings: Table) -> Iterator[tuple[str, ...]]:
-    """What TOML can say and JSON cannot: (message, *path)."""
-    level: list[tuple[tuple[str, ...], Any]] = [((), settings)]
-    for _ in range(_DEEPEST):
-        inner: list[tuple[tuple[str, ...], Any]] = []
-        for path, value in level:
-            if isinstance(value, dict):
-                inner.extend(((*path, key), one) for key, one in value.items())
-            elif isinstance(value, list):
-                inner.extend(((*path, str(index)), one) for index, one in enumerate(value))
-            elif isinstance(value, int) and abs(value) >= 2**127:
-                yield f"expected a smaller number, got {show(value)}", *path
-            elif isinstance(value, float) and value - value != 0:
-                yield f"expected a finite number, got {value}", *path
-            elif not isinstance(value, str | int | float):
-                yield f'expected a string ("{value}"), got a date or time', *path
-        level = inner
-        if not level:
-            return
-    yield f"is nested deeper than {_DEEPEST} levels", *level[0][0][:3]
 
 
 def _enabled(roles: Table) -> Roles:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from fleet.manager.conference import file as conference
 from fleet.manager.conference import plan
-from fleet.manager.conference.file import dotted
+from fleet.manager.conference.problems import dotted
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
 from fleet.manager.operations.comparing import Comparison, compare, cuts, out_of_reach
