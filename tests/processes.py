@@ -24,16 +24,45 @@ import psutil
 ROOT = Path(__file__).parent.parent
 
 
+PATIENCE = 60.0
+"""Seconds that a test waits for what has to come: no machine is so busy, and only a fault waits."""
+
+_BLOCK = 128
+
+
+def _ports() -> Iterator[int]:
+    """Below those that the system gives to connections, in blocks that one process has alone.
+
+    The first of a block stays bound for that.
+    """
+    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    starts = range(20_000, max(below, 32_768), _BLOCK)
+    begin = os.getpid() % len(starts)
+    for start in (*starts[begin:], *starts[:begin]):
+        with socket.socket() as claim, suppress(OSError):
+            claim.bind(("", start))
+            yield from range(start + 1, start + _BLOCK)
+
+
+_own_ports = _ports()
+
+
 def free_port() -> int:
-    """A TCP port of the loopback that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port, TCP and UDP, that nothing uses and nothing else is given while the tests run."""
+    for port in _own_ports:
+        with (
+            suppress(OSError),
+            socket.socket() as tcp,
+            socket.socket(type=socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind(("", port))
+            udp.bind(("", port))
+            return port
+    raise AssertionError("no port is left")
 
 
 async def until(
-    condition: Callable[[], Any], timeout: float = 15.0, what: str = "the condition"
+    condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "the condition"
 ) -> Any:
     """The first true value of `condition`, looked at every 10 ms until `timeout`.
 
@@ -136,7 +165,7 @@ def run(
     *args: str,
     env: Mapping[str, str],
     cwd: Path = ROOT,
-    timeout: float = 30,
+    timeout: float = PATIENCE,
     stdin: str = "",
 ) -> "subprocess.CompletedProcess[str]":
     """What a console script of this project says, and how it ends, within so many seconds."""
@@ -209,12 +238,12 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    async def ended(self, timeout: float = 15.0) -> int:
+    async def ended(self, timeout: float = PATIENCE) -> int:
         """Its exit status, once it ends."""
         await until(lambda: not self.running, timeout, f"the end of {self.name}")
         return self.process.wait()
 
-    async def says(self, pattern: str, timeout: float = 15.0) -> None:
+    async def says(self, pattern: str, timeout: float = PATIENCE) -> None:
         """Wait until its output matches `pattern`."""
         what = f"{pattern!r} in the output of {self.name}"
         await until(lambda: re.search(pattern, self.log()), timeout, what)
@@ -242,26 +271,22 @@ class Mosquitto:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        first = not self.log.exists()
-        for _ in range(5):
-            if self._config is None:
-                argv = ["-c", str(ROOT / "mosquitto/private.conf"), "-p", str(self.port)]
-            else:
-                file = self._directory / "mosquitto.conf"
-                file.write_text(self._config.format(port=self.port))
-                argv = ["-c", str(file)]
-            with self.log.open("ab") as output:
-                self._process = subprocess.Popen(
-                    ["mosquitto", *argv], stdout=output, stderr=output, stdin=subprocess.DEVNULL
-                )
-            deadline = time.monotonic() + 10
-            while self._process.poll() is None and time.monotonic() < deadline:
-                with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                    return
-                time.sleep(0.01)
-            self.stop()
-            if first:
-                self.port = free_port()  # somebody was faster
+        if self._config is None:
+            argv = ["-c", str(ROOT / "mosquitto/private.conf"), "-p", str(self.port)]
+        else:
+            file = self._directory / "mosquitto.conf"
+            file.write_text(self._config.format(port=self.port))
+            argv = ["-c", str(file)]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["mosquitto", *argv], stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + PATIENCE
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.01)
+        self.stop()
         raise AssertionError(f"mosquitto does not start: {self.log.read_text()}")
 
     def stop(self) -> None:
@@ -361,7 +386,7 @@ class Programs:
         for program in self.started:
             if program.running:
                 program.terminate()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10  # it is killed then
         for program in self.started:
             try:
                 program.process.wait(max(0.1, deadline - time.monotonic()))

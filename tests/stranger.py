@@ -85,7 +85,7 @@ class Stranger:
     async def __aenter__(self) -> Self:
         self._client.connect_async("127.0.0.1", self._port, keepalive=5)
         self._client.loop_start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._ready.wait()
         if self._filters:
             filters, self._filters = self._filters, []
@@ -108,7 +108,7 @@ class Stranger:
         """Subscribe, also after each reconnect; returns when the broker has granted it."""
         self._filters += filters
         granted = self._subscribe(list(filters), qos)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await granted
 
     def publish(
@@ -140,7 +140,7 @@ class Stranger:
         self,
         topic: str,
         matches: Callable[[Any], bool] = lambda value: True,
-        timeout: float = 15.0,
+        timeout: float = 60,
         after: int = 0,
     ) -> Any:
         """The JSON of the first message on `topic` that matches.
@@ -154,7 +154,7 @@ class Stranger:
         self,
         topic: str,
         matches: Callable[[Any], bool] = lambda value: True,
-        timeout: float = 15.0,
+        timeout: float = 60,
         after: int = 0,
     ) -> Heard:
         """As `expect`, the message itself."""

@@ -154,7 +154,7 @@ class Fleet:
 
     async def settles(self, station: str, expected: list[int], who: str) -> None:
         """Wait until exactly these children run."""
-        await until(lambda: running(self.programs, station) == expected, 10, f"{who}: {expected}")
+        await until(lambda: running(self.programs, station) == expected, what=f"{who}: {expected}")
 
     async def rollout_ends(self) -> None:
         """Wait for what goes on in the manager without a terminal: it refuses another."""

@@ -120,7 +120,7 @@ async def test_it_ends_by_itself_and_all_recordings_are_whole(run: Run) -> None:
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 (ours)
+    with urllib.request.urlopen(url, timeout=60) as reply:  # noqa: S310 (ours)
         text: str = reply.read().decode()
         return text
 
@@ -137,7 +137,7 @@ async def test_page_and_prometheus_are_there_until_ctrl_c_and_no_other_demo_besi
     assert said
     form = urllib.parse.urlencode({"name": "demo", "password": said[1], "next": ""}).encode()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    with browser.open(f"{page}signin", form, timeout=10) as reply:
+    with browser.open(f"{page}signin", form, timeout=60) as reply:
         assert "<title>fleet</title>" in reply.read().decode()
     assert "<title>Prometheus" in get(prometheus)
 

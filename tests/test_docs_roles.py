@@ -161,7 +161,7 @@ async def test_a_role_that_is_one_child_process(station: Station, tmp_path: Path
 
 def fetched(url: str) -> bytes | None:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 (our own)
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 (our own)
             body: bytes = answer.read()
             return body
     except OSError:
@@ -203,7 +203,7 @@ async def test_a_role_in_its_own_package(
             family["name"] == "conference_tally_lit" and family["samples"][0][2] == 1
             for family in t["families"]
         ),
-        timeout=25,
+        timeout=60,
     )
 
 

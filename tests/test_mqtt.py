@@ -222,7 +222,7 @@ async def test_a_cancellation_is_heeded_whenever_it_comes(
     for attempt in range(200):
         task = asyncio.create_task(keep(at(broker), "c", Talk(forever)))
         loop.call_later(attempt * 2e-5, task.cancel)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.wait({task})
         assert task.cancelled()
 
@@ -285,7 +285,7 @@ async def test_messages_carry_what_their_sender_gave_them(
     await heard.wait()
     await stranger.publish("a/live", 2, retain=True)
     await stranger.publish("b/live", 3, retain=True)
-    await asyncio.wait_for(task, 15)
+    await asyncio.wait_for(task, 60)
     found = {message.topic: message for message in session.messages}
     assert found["a/kept"].retain
     assert not found["a/live"].retain
@@ -318,7 +318,7 @@ async def test_reply_is_matched_by_its_correlation(broker: Mosquitto, stranger: 
     await stranger.publish("reply", b"to two", correlation=two.correlation)
     await stranger.publish("reply", b"to one", correlation=one.correlation)
     await stranger.publish("reply", b"to one again", correlation=one.correlation)
-    await asyncio.wait_for(task, 15)
+    await asyncio.wait_for(task, 60)
     assert replies == [b"to one", b"to two"]
 
 

@@ -112,7 +112,7 @@ class Server:
         asked = urllib.request.Request(
             f"https://127.0.0.1:{self.http}/metrics", headers={"Authorization": f"Bearer {token}"}
         )
-        with urllib.request.urlopen(asked, timeout=5, context=context) as reply:  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=60, context=context) as reply:  # noqa: S310
             text: str = reply.read().decode()
         return text
 

@@ -38,7 +38,7 @@ async def test_a_rooms_person_stops_restarts_and_reads_through_the_manager(
     assert found, made.stderr
     assert types(server, home, *shlex.split(found[1]), stdin=f"{SAID}\n").returncode == 0
     recordings = server.box("b1") / "recordings"
-    await until(lambda: list(recordings.glob("*.ts")), 20, "a recording")
+    await until(lambda: list(recordings.glob("*.ts")), what="a recording")
 
     for words, said in (
         (("stop", "cam", "record/main", "--yes", "--for", "1h"), "cam record/main: stopped by ann"),

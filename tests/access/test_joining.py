@@ -48,7 +48,7 @@ async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> Non
     file.write_text(CONFERENCE)
     await server.says("apply", str(file), "--yes")
     recordings = server.box("b1") / "recordings"
-    await until(lambda: list(recordings.glob("*.ts")), 20, "a recording")
+    await until(lambda: list(recordings.glob("*.ts")), what="a recording")
     (recording,) = recordings.glob("*.ts")
 
     # The broker shows a new certificate, and nobody notices.
@@ -56,7 +56,7 @@ async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> Non
     before = await asyncio.to_thread(ssl.get_server_certificate, place)
     words = ("renew", "--now", "--dir", str(server.dir))
     assert await server.programs.start("fleet-manager", *words, name="renew").ended() == 0
-    await until(lambda: ssl.get_server_certificate(place) != before, 5, "another certificate")
+    await until(lambda: ssl.get_server_certificate(place) != before, what="another certificate")
     assert agent.log().count("connected, as station b1") == 1
 
     # Rotated: another password at the broker, and the recording is the same one.
@@ -77,9 +77,9 @@ async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> Non
     assert revoked["id"] == "b1"
     shown = await asyncio.to_thread(server.fleet, "status", "--json")
     assert json.loads(shown.stdout)["stations"][0]["presence"] == "lost"
-    await agent.says("Administrative action", 1.0)
+    await agent.says("Administrative action")
     size = recording.stat().st_size
-    await until(lambda: recording.stat().st_size > size, 20, "more of the recording")
+    await until(lambda: recording.stat().st_size > size, what="more of the recording")
     await agent.says("the broker does not let in the user 'station:b1'")
     past = await server.says("history", "b1")
     for text in ("joined with token", "another credential", "is cut off"):
@@ -134,7 +134,7 @@ async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> Non
     agent = server.agent("b2")
     await agent.says("connected, as station b2")
     assert "hall2-cam" in (await asyncio.to_thread(server.fleet, "status")).stdout
-    await until((server.box("b2") / "state/credential.next.json").exists, 20, "it to be renewed")
+    await until((server.box("b2") / "state/credential.next.json").exists, what="it to be renewed")
     await third.says(r"(?s)(waits until somebody.*){2}")  # at once, with a new code
 
     # Nobody else's: before it is imaged, a box forgets who it was.

@@ -142,7 +142,7 @@ async def test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted(
 
 def test_the_word_of_an_earlier_design_is_answered_with_todays() -> None:
     command = [sys.executable, "-m", "manager"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "python -m fleet.manager" in done.stderr
 

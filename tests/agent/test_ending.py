@@ -138,7 +138,7 @@ async def test_sighup_lets_go_within_seconds_whatever_is_being_done(
         begun = time.monotonic()
         agent.signal(signal.SIGHUP)
         assert await agent.ended() == 0
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 50
     assert {one.pid for one in marked(state)} == before
     for pid in before:
         os.kill(pid, signal.SIGKILL)

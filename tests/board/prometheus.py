@@ -60,11 +60,11 @@ class Prometheus:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2):  # noqa: S310 (ours)
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=60):  # noqa: S310 (ours)
                 return True
         except OSError:
             return False
@@ -99,7 +99,7 @@ class Prometheus:
     def _ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(arguments)}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 (ours)
+            with urllib.request.urlopen(url, timeout=60) as reply:  # noqa: S310 (ours)
                 data: dict[str, Any] = json.load(reply)["data"]
                 return data
         except urllib.error.HTTPError as error:

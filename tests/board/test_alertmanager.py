@@ -76,7 +76,7 @@ class Called:
     async def beats(self, more: int) -> None:
         """Wait for so many more signs of life: each comes after every other route had its turn."""
         heard = len(self.came["alive"])
-        await until(lambda: len(self.came["alive"]) >= heard + more, 30, "signs of life")
+        await until(lambda: len(self.came["alive"]) >= heard + more, what="signs of life")
 
 
 class Alertmanager:
@@ -106,7 +106,7 @@ class Alertmanager:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def ask(self, alerts: list[dict[str, str]] | None = None, over: bool = False) -> Any:
         """What it knows; `alerts` are told to it, or that they are over."""
@@ -117,7 +117,7 @@ class Alertmanager:
             self._url, data, {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310 (ours)
+            with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310 (ours)
                 return json.loads(reply.read() or "true")
         except OSError:
             return None
@@ -160,7 +160,7 @@ async def test_what_follows_from_something_else_is_held_back(
 ) -> None:
     alertmanager.ask(alerts)
     wanted = {identity(one): one in held_back for one in alerts}
-    await until(lambda: alertmanager.held_back() == wanted, 30, f"{wanted}")
+    await until(lambda: alertmanager.held_back() == wanted, what=f"{wanted}")
 
 
 def identity(labels: dict[str, str]) -> tuple[str, ...]:
@@ -192,13 +192,13 @@ async def test_a_lost_core_is_one_message_until_it_is_back_and_then_each_room_sp
 ) -> None:
     rooms = [of(f"hall{n}", str(n), "StationLost") for n in (1, 2, 3)]
     alertmanager.ask([WATCHDOG, CORE])
-    await until(called.pages, 30, "the first call")
+    await until(called.pages, what="the first call")
     alertmanager.ask([*rooms, of("hall1", "9", "StationMissing", "warning")])
     await called.beats(4)
     assert called.pages() == {"CoreLost": [("CoreLost", "")]}
     alertmanager.ask(rooms[1:], over=True)
     alertmanager.ask([CORE], over=True)
-    await until(lambda: "hall1" in called.pages(), 30, "the room that is still lost")
+    await until(lambda: "hall1" in called.pages(), what="the room that is still lost")
     await called.beats(2)
     assert called.pages() == {"CoreLost": [], "hall1": [("StationLost", "1")]}
 
@@ -211,12 +211,12 @@ async def test_the_sign_of_life_comes_again_and_again_and_stops_with_prometheus(
     assert called.pages() == {}
     assert all(one["receiver"] == "dead-mans-switch" for one in called.came["alive"])
     alertmanager.ask([CORE | {"alertname": "ManagerSilent"}, WATCHDOG])
-    await until(called.pages, 30, "a call")
+    await until(called.pages, what="a call")
     await called.beats(1)
     alertmanager.ask([WATCHDOG], over=True)  # as when nobody says it any more
     heard = 0
     for number in range(4):  # a second each
         alertmanager.ask([of(f"hall{number}", "a", "StreamDown")])
-        await until(lambda: len(called.pages()) == number + 2, 30, "another call")  # noqa: B023
+        await until(lambda: len(called.pages()) == number + 2, what="another call")  # noqa: B023
         heard = heard or len(called.came["alive"])
     assert len(called.came["alive"]) == heard

@@ -48,7 +48,7 @@ class Fleet:
     async def __call__(
         self,
         *args: str | Path,
-        timeout: float = 30,
+        timeout: float = 60,
         env: Mapping[str, str] = {},
         stdin: str = "",
     ) -> Outcome:
@@ -84,7 +84,7 @@ class Fleet:
         os.close(theirs)
         seen = b""
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while chunk := await asyncio.to_thread(_read, ours):
                     seen += chunk
                     if types and seen.rstrip().endswith((b"[y/N]:", b"(hidden):")):

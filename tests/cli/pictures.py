@@ -209,7 +209,7 @@ async def draw(to: Path, directory: Path) -> None:
         programs.manager(broker)
         async with Stranger(broker.port, "fleet/v1/#") as stranger:
             await play(stranger, directory)
-            await until(lambda: "s are missing" in typed("status", 200, broker, programs), 20)
+            await until(lambda: "s are missing" in typed("status", 200, broker, programs))
             for name, columns, command in _DRAWN:
                 text = await asyncio.to_thread(typed, command, columns, broker, programs)
                 keep(name, command, columns, text, to)

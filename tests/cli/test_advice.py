@@ -490,7 +490,6 @@ async def test_whatever_the_runbook_or_a_finding_has_typed_does_something(
             and said["roles"]["record"]["main"]["state"] == "running"
             and said["roles"]["monitor"]["main"]["state"] == "running"
         ),
-        30,
     )
     names = {"STATION": "hall1-cam", "ROOM": "hall1", "ROLE/INSTANCE": "record/main"}
     box = {"FLEET_STATE_DIR": str(tmp_path / "b1/state")}

@@ -297,7 +297,7 @@ async def test_a_station_that_is_not_there_is_said_at_once(
         retain=True,
     )
     assert "does not listen" in (await unreachable(fleet, STATION)).err
-    assert loop.time() - began < 15, "three commands, none of which waits for its deadline"
+    assert loop.time() - began < 28, "three commands, none of which waits for its deadline"
 
 
 async def test_a_station_that_hangs_is_given_up_after_the_deadline(

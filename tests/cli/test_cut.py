@@ -41,7 +41,7 @@ def mixer(name: str, room: str) -> str:
 async def asked(stranger: Stranger, station: str, command: str, reply: Any) -> Any:
     """What a station's mixer is asked next, and answered so."""
     mark = stranger.mark()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for one in stranger.heard[mark:]:
                 topic = one.topic.split("/")

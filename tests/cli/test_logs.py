@@ -51,7 +51,7 @@ async def has(fleet: Fleet, *lines: str) -> None:
         found = await fleet("logs", STATION, "-n", "1000")
         return set(lines) <= {line.partition(" ")[2] for line in found.lines}
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await there():
             pass
 
@@ -68,7 +68,7 @@ class Following:
     async def until(self, text: str) -> list[str]:
         """The lines up to one that holds `text`."""
         lines: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not lines or text not in lines[-1]:
                 line = await self.out.readline()
                 assert line, f"it ended: {lines}"
@@ -77,7 +77,7 @@ class Following:
 
     async def told(self, text: str) -> None:
         """Wait for a message."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while text not in (line := (await self.err.readline()).decode()):
                 assert line, f"it ended without saying {text!r}"
 

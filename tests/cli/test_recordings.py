@@ -75,7 +75,7 @@ async def files(stranger: Stranger) -> list[str]:
 
 async def comes(holds: Callable[[], Awaitable[bool]]) -> None:
     """Until it is so; nothing tells of what the manager writes down."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

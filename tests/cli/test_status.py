@@ -276,7 +276,7 @@ async def test_watch_shows_each_change_until_it_is_interrupted(
         env=fleet.environment({}),
     )
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await process.stdout.readuntil(b" running ")
         await station.status("backoff")
         await process.stdout.readuntil(b" backoff ")

@@ -36,7 +36,7 @@ class Attacker:
     async def attack(self) -> None:
         one = self.chance.choice(ATTACKS)
         self.tried[one.__name__] = self.tried.get(one.__name__, 0) + 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await one(self)
 
     async def say(self, kind: str, payload: Any, *, retain: bool = False) -> None:

@@ -79,7 +79,7 @@ async def rollout(stranger: Stranger, **arguments: Any) -> Any:
     return reply["result"]["rollout"]
 
 
-async def rollout_ends(stranger: Stranger, timeout: float = 15) -> Any:
+async def rollout_ends(stranger: Stranger, timeout: float = 60) -> Any:
     """The last rollout once it is over."""
     async with asyncio.timeout(timeout):
         while True:
@@ -91,7 +91,7 @@ async def rollout_ends(stranger: Stranger, timeout: float = 15) -> Any:
 
 async def rollout_is(stranger: Stranger, **outcomes: str) -> Any:
     """The last rollout once its stations have these outcomes."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             found = await rollout(stranger)
             now = {one["id"]: one["outcome"] for one in found["targets"]}

@@ -116,7 +116,7 @@ def _serve(found: Path, directory: Path) -> Iterator[Postgres]:
     finally:
         process.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -67,7 +67,7 @@ class PretendStation:
         await self.status()
         await self.presence(interval=interval)
 
-    async def config(self, revision: int | None = None, timeout: float = 10, after: int = 0) -> Any:
+    async def config(self, revision: int | None = None, timeout: float = 60, after: int = 0) -> Any:
         """The config heard (of that revision)."""
         return await self.stranger.expect(
             self.topic("config"),
@@ -107,7 +107,7 @@ def registration(boot: str, **more: Any) -> dict[str, Any]:
 async def ask(
     stranger: Stranger,
     operation: str,
-    timeout: float = 10,
+    timeout: float = 60,
     caller: str = "tester",
     **arguments: Any,
 ) -> Any:

@@ -22,14 +22,14 @@ MOST_MIB = 200
 
 
 def read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
         text: str = answer.read().decode()
     return text
 
 
 def shown_on_page(room: str, url: str) -> bool:
     """Whether the page tells of a room; it may be a second old at first."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
         return any(room in line.decode() for line in answer)
 
 

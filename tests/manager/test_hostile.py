@@ -109,7 +109,7 @@ async def test_no_property_of_a_message_holds_the_manager(
             await with_properties(broker.port, topic, 200_000, retain=False)
         began = time.monotonic()
         assert (await status_of(asking))["good1"]["presence"] == "online"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 async def test_what_the_broker_shall_not_keep_is_taken_from_it(

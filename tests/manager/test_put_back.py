@@ -113,7 +113,7 @@ async def test_a_store_put_back_empties_no_box_that_it_knows_as_replaced(
 
     copies.put_back()
     await copies.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await in_sync(stranger, "old"))["old"]["note"] is not None:
             pass
     assert boxes.stations["old"].roles, "it records on"
@@ -122,7 +122,7 @@ async def test_a_store_put_back_empties_no_box_that_it_knows_as_replaced(
 
 async def in_sync(stranger: Stranger, *stations: str) -> Any:
     """The status once these stations are in sync."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             shown = await status_of(stranger)
             if all(shown[one]["in_sync"] for one in stations):

@@ -105,7 +105,7 @@ async def metrics(manager: Program) -> str:
     address = re.findall(r"serving (http://\S+)/metrics", manager.log())[-1]
 
     def get() -> str:
-        with urllib.request.urlopen(f"{address}/metrics", timeout=5) as response:  # noqa: S310
+        with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:  # noqa: S310
             text: str = response.read().decode()
             return text
 

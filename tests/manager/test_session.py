@@ -27,7 +27,7 @@ async def url(manager: Program) -> str:
 
 def get(address: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(address, timeout=5) as response:  # noqa: S310 (our own)
+        with urllib.request.urlopen(address, timeout=60) as response:  # noqa: S310 (our own)
             return response.status, response.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()

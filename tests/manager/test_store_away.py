@@ -161,7 +161,7 @@ async def test_a_locked_store_refuses_a_change_in_time_and_history_resumes(
         said = await ledger.keeper.ailing()
         assert said is not None
         assert "locked" in said
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 60
     await ledger.write([made("cam1", 2)])
     assert await ledger.keeper.ailing() is None
     await until(lambda: place.query("select station from presence where station = 'cam2'"))

@@ -24,7 +24,7 @@ TWO = (("hall1-cam10", "cam10"), ("hall1-cam3", "cam3"))
 
 async def becomes(stranger: Stranger, id_: str, **expected: Any) -> Any:
     """A station's status once it has these values."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             one = (await status_of(stranger)).get(id_, {})
             if expected.items() <= one.items():

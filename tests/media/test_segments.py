@@ -63,7 +63,7 @@ def begin(host: RealHost, at: datetime) -> Segments:
 
 async def ticking(role: Record) -> None:
     """Ticks until one raises: what it sees of the disk comes with a later one."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             role.tick()
             await asyncio.sleep(0.02)

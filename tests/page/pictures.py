@@ -186,7 +186,7 @@ def show(browser: Browser, url: str) -> None:
 
 def wait(browser: Browser, ready: str) -> None:
     """Until a script says so."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not browser.run(ready):
         if time.monotonic() > until:
             raise TimeoutError("the page is not complete")

@@ -74,7 +74,7 @@ def sites(film: bytes) -> Iterator[tuple[Site, Site]]:
 def read(url: str) -> "subprocess.CompletedProcess[bytes]":
     """As a role reads it."""
     ffmpeg = ("ffmpeg", "-v", "error", *within(url), "-i", url, "-c", "copy", "-f", "mpegts", "-")
-    return subprocess.run([*webward(url), *ffmpeg], capture_output=True, timeout=20, check=False)
+    return subprocess.run([*webward(url), *ffmpeg], capture_output=True, timeout=60, check=False)
 
 
 def test_a_list_leads_to_its_own_site_and_to_no_other_inside(sites: tuple[Site, Site]) -> None:

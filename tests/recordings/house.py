@@ -106,7 +106,7 @@ class House:
             self.inventory.hear(name, online, retained=False, now=time.monotonic())
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110 (nothing tells of what it has learnt)
                 await asyncio.sleep(0.02)
 

@@ -73,7 +73,7 @@ async def ends(one: House, box: Box) -> tuple[Receipt, ...]:
     """What is said of the talks once nothing is missing."""
     one.come_online()
     wanted = sorted(it.file for it in box.segments)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             found = await one.recordings.of_time(BEGIN, NOW)
             there = [it for it in found.kept.get("hall1", ()) if it.segment.is_read and it.copied]

@@ -58,7 +58,7 @@ def record_settings() -> Callable[..., RecordSettings]:
 def until() -> Callable[..., Awaitable[None]]:
     """`await until(lambda: …, role)`: ticks the roles meanwhile, as an agent would, but faster."""
 
-    async def wait(true: Callable[[], Any], *roles: Role[Any], seconds: float = 20) -> None:
+    async def wait(true: Callable[[], Any], *roles: Role[Any], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, "what was waited for did not happen"

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.processes import PATIENCE, free_port
 from tests.roles.media import BARS, bars
 from tests.roles.network import QUIET, Peer
 
@@ -15,7 +16,7 @@ class Screen:
 
     def __init__(self, size: str) -> None:
         self._size = size
-        self.display = ""
+        self.display = f":{free_port()}"  # nobody takes it while it is away
 
     def __enter__(self) -> Self:
         self.plug()
@@ -25,19 +26,18 @@ class Screen:
         self.unplug()
 
     def plug(self) -> None:
-        """Show the bars; again on the same display."""
+        """Show the bars."""
         told, told_to = os.pipe()
         os.set_inheritable(told_to, True)
-        own = [self.display] if self.display else []
-        options = ("-displayfd", str(told_to), "-screen", "0", f"{self._size}x24")
+        options = ("-screen", "0", f"{self._size}x24", "-nolisten", "tcp", "-noreset")
         try:
             self._server = Peer(
-                "Xvfb", *own, *options, "-nolisten", "tcp", "-noreset", keep=(told_to,)
+                *("Xvfb", self.display, "-displayfd", str(told_to), *options), keep=(told_to,)
             )
         finally:
             os.close(told_to)
         with os.fdopen(told) as said:
-            self.display = f":{said.readline().strip()}"
+            assert said.readline(), self._server.end()
         caps = "video/x-raw,width={},height={}".format(*self._size.split("x"))
         sink = ("ximagesink", f"display={self.display}")
         self._bars = Peer("gst-launch-1.0", "-q", "videotestsrc", "!", caps, "!", *sink)
@@ -52,7 +52,7 @@ class Screen:
         grab = ("-f", "x11grab", "-video_size", self._size, "-i", self.display)
         rgb = ("-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
         seen = b""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not seen or bars(seen, width, height) != BARS:
             assert time.monotonic() < deadline, "the screen shows no bars"
             seen = subprocess.run([*QUIET, *grab, *rgb], capture_output=True, check=True).stdout

@@ -1,9 +1,7 @@
 """Around a mixer: plain sources of one colour and tone each, and eyes on what leaves it."""
 
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -27,10 +25,10 @@ def own_address() -> str:
 
 def two_ports() -> int:
     """A free port whose next one is free, too."""
-    while True:
-        port = free_port()
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
-            return port
+    port = free_port()
+    while (following := free_port()) != port + 1:
+        port = following
+    return port
 
 
 def clip(colour: str, path: Path, seconds: int = 60) -> Path:

@@ -47,7 +47,7 @@ class Peer:
         """Interrupt it; what it said."""
         if self.running:
             self._process.terminate()
-        said, _ = self._process.communicate(timeout=10)
+        said, _ = self._process.communicate(timeout=60)
         return said.decode(errors="replace")
 
 
@@ -150,7 +150,7 @@ def icecast(directory: Path, port: int, password: str) -> Peer:
     file.write_text(_ICECAST.format(port=port, password=password, directory=directory))
     user = ("unshare", "--map-user=1000", "--map-group=1000") if os.geteuid() == 0 else ()
     server = Peer(*user, "icecast2", "-c", str(file))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not takes_connections(port):
         assert server.running, server.end()
         assert time.monotonic() < deadline, "icecast2 does not start"
@@ -170,7 +170,7 @@ def nginx_rtmp(directory: Path, port: int, rules: str = "") -> Peer:
     file = directory / "nginx.conf"
     file.write_text(_NGINX.format(port=port, directory=directory, rules=rules))
     server = Peer("/usr/sbin/nginx", "-p", "/usr/share/nginx", "-c", str(file))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not takes_connections(port):
         assert server.running, server.end()
         assert time.monotonic() < deadline, "nginx does not start"

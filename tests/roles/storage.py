@@ -68,7 +68,7 @@ class Sshd:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 class Relay:

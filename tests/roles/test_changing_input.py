@@ -61,7 +61,6 @@ def reading(role: Ingest) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": role.settings.port}
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.long
 async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_a_recording(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
@@ -90,16 +89,16 @@ async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_
     with sending(wide, to):
         await capture.start()
         await record.start()
-        await until(lambda: comes("640x360", 50), *roles, seconds=40)
+        await until(lambda: comes("640x360", 50), *roles)
         await until(pictured(50), *roles)
     with sending(square, to):
-        await until(lambda: comes("400x300", 60), *roles, seconds=40)
+        await until(lambda: comes("400x300", 60), *roles)
         await until(pictured(50), *roles)
     await until(lambda: captured.noted[0] == "NoSignal", *roles)
     assert captured.registry.get_sample_value("fleet_ingest_picture_present") == 0
     await until(pictured(50), *roles)
     with sending(wide, to):
-        await until(lambda: comes("640x360", 50), *roles, seconds=40)
+        await until(lambda: comes("640x360", 50), *roles)
         await until(pictured(150), *roles)  # the decoder's last old picture comes out with the new
     await record.stop()
     await capture.stop()
@@ -146,7 +145,7 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
     await capture.stop()
     settled = held[len(held) // 3 :]
     assert 0.5 < min(settled) <= max(settled) < 2.0
-    assert max(settled) - min(settled) < 0.05, "always as long"
+    assert max(settled) - min(settled) < 0.2, "always as long"
     found = await asyncio.to_thread(shown, tmp_path / "a.ts", 2.0)
     assert found.pictures > 200
     assert (found.lost, found.repeated) == (0, 0)
@@ -200,7 +199,7 @@ async def test_pictures_more_than_a_second_apart_leave_the_sound_alone(
         with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 8) as one:
             await until(lambda: not one.running, capture)
     await capture.stop()
-    assert await asyncio.to_thread(silent_seconds, tmp_path / "a.ts") < 0.2
+    assert await asyncio.to_thread(silent_seconds, tmp_path / "a.ts") < 0.5
     seen = await asyncio.to_thread(pictures, tmp_path / "a.ts", 320, 180)
     stood = [len(list(same)) for _, same in itertools.groupby(one[0] for one in seen)][1:-1]
     assert len(stood) >= 4

@@ -71,7 +71,7 @@ async def test_what_changes_is_recorded_from_then_on_and_said(
         source = {"type": "url", "url": sender.url}
         role = Record(host, record_settings(source=source))
         await role.start()
-        await until(lambda: tracks(host) == last, role, seconds=40)
+        await until(lambda: tracks(host) == last, role)
         await role.stop()
     assert tracks(host) == last, "to the end"
     assert host.failed is None

@@ -77,7 +77,7 @@ async def test_five_rooms_are_mixed_recorded_copied_and_checked(
     programs.manager(broker)
     agents = [programs.agent(broker, id_) for id_ in ids]
     for agent in agents:
-        await agent.says("connected, as station", 60)
+        await agent.says("connected, as station")
     await fleet("apply", "--yes", str(file), ends=(0, 1))
     await fleet("wait", "--timeout", "150")
 
@@ -94,7 +94,7 @@ async def test_five_rooms_are_mixed_recorded_copied_and_checked(
             assert time.monotonic() < deadline, f"the mixer of hall{room} has not both sources"
         await fleet("cut", f"hall{room}", "--composite", "fullscreen", "--a", "slides")
     programs_of = [tmp_path / id_ / "recordings" for id_ in ids[2::3]]
-    await until(lambda: all(map(_grown, programs_of)), 60, "a recording of each program")
+    await until(lambda: all(map(_grown, programs_of)), what="a recording of each program")
     began = time.monotonic()
     looked = json.loads(await fleet("check", "--json", ends=(0, 3)))
     print(f"fleet check of five rooms: {time.monotonic() - began:.1f} s")

@@ -112,11 +112,11 @@ async def test_a_file_that_is_sent_over_and_over_plays_on_and_is_said(
         took = time.monotonic() - begun
         await role.stop()
     whole = assert_even(public(host.recordings), tmp_path / "whole.ts")
-    assert abs(began(whole).timestamp() - wall) < 1, "the time of day is in it"
+    assert -1 < began(whole).timestamp() - wall < 30, "the time of day is in it"
     assert b"MISPmicrosectime" in whole.read_bytes()
     times = numbers(whole)
     span = max(times) - min(times) + 1
-    assert span / RATE == pytest.approx(took, abs=1)
+    assert span / RATE == pytest.approx(took, abs=3)
     assert span / len(times) == pytest.approx(1, abs=0.02), "as it was sent"
     assert (host.registry.get_sample_value("fleet_source_clock_jumps_total") or 0) >= 2
     assert host.noted[0] == "ClockJumped"

@@ -89,7 +89,7 @@ def read(source: Source, host: RealHost, target: Path) -> int:
     """Read it for ever so short, as every role does; bytes that came of it."""
     argv = ["ffmpeg", "-v", "error", "-y", *source.inputs(host), "-c", "copy", "-t", "1"]
     private = source.private(host) if isinstance(source, UrlSource) else None
-    subprocess.run([*argv, "-f", "mpegts", str(target)], input=private or b"", timeout=15)
+    subprocess.run([*argv, "-f", "mpegts", str(target)], input=private or b"", timeout=60)
     return target.stat().st_size if target.exists() else 0
 
 

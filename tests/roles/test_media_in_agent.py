@@ -68,7 +68,7 @@ async def test_a_camera_is_captured_once_and_recorded_streamed_and_metered(
             and found.get("fleet_ingest_local_copy") == 1
         )
 
-    telemetry = await boss.stranger.expect(boss.topic("telemetry"), loud, timeout=30)
+    telemetry = await boss.stranger.expect(boss.topic("telemetry"), loud)
     await until(lambda: boss.stranger.on(boss.topic("thumbnail/monitor/main")))
     assert boss.stranger.on(boss.topic("thumbnail/monitor/main"))[-1].payload[:2] == b"\xff\xd8"
 
@@ -77,7 +77,7 @@ async def test_a_camera_is_captured_once_and_recorded_streamed_and_metered(
             (one["main"]["state"], one["main"]["reason"]) for one in status["roles"].values()
         ] == [("running", None)] * 4
 
-    await boss.stranger.expect(boss.topic("status"), well, timeout=30)
+    await boss.stranger.expect(boss.topic("status"), well)
 
     agent.terminate()
     assert await agent.ended(30) == 0
@@ -109,7 +109,7 @@ async def test_readers_go_on_by_themselves_when_the_ingest_has_died(
     def ingest(status: Any) -> bool:
         return bool(status["roles"]["ingest"]["main"]["restarts"] == 1)
 
-    await boss.stranger.expect(boss.topic("status"), ingest, after=boss.since, timeout=30)
+    await boss.stranger.expect(boss.topic("status"), ingest, after=boss.since)
     status = await boss.runs(1, roles)
     assert status["roles"]["monitor"]["main"]["restarts"] == 0
     assert not psutil.pid_exists(capture.pid)

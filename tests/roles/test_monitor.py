@@ -70,7 +70,7 @@ async def test_loudness_and_true_peaks_are_what_they_are(
         assert metric(host, "digital_silence") == 0
         assert metric(host, "digital_silence", track="1", channel="left") == 0
         assert metric(host, "signal") == 1
-        assert metric(host, "last_update_timestamp_seconds") == pytest.approx(time.time(), abs=5)
+        assert metric(host, "last_update_timestamp_seconds") == pytest.approx(time.time(), abs=30)
         assert host.noted == (None, None)
 
 

@@ -67,10 +67,10 @@ async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
                 and found.get("fleet_stream_connected") == 1
             )
 
-        telemetry = await stranger.expect(TELEMETRY, metered, timeout=30)
+        telemetry = await stranger.expect(TELEMETRY, metered)
         url = f"http://127.0.0.1:{ports['icecast']}/hall1.webm"
         with Peer(*QUIET, "-i", url, "-c", "copy", "-t", "3", str(heard)) as listener:
-            await until(lambda: not listener.running, 20, "the listener")
+            await until(lambda: not listener.running, what="the listener")
             assert listener.end() == ""
         agent.terminate()
         assert await agent.ended(30) == 0

@@ -155,7 +155,7 @@ async def test_each_heals_once_its_sentence_was_followed(
     roles = troubles(free_port(), silent)
     try:
         await boss.ask(config(2, roles))
-        await boss.runs(2, roles, 60)
+        await boss.runs(2, roles)
     finally:
         sender.kill()
         await sender.wait()

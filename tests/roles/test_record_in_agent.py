@@ -57,7 +57,7 @@ async def state(boss: Boss, state: str, reason: str | None = None) -> Any:
         one = status["roles"].get("record", {}).get("main")
         return one is not None and one["state"] == state and reason in (None, one["reason"])
 
-    return await boss.stranger.expect(boss.topic("status"), shown, after=boss.since, timeout=40)
+    return await boss.stranger.expect(boss.topic("status"), shown, after=boss.since)
 
 
 @pytest.mark.long
@@ -178,7 +178,7 @@ async def test_figures_of_an_adopted_recording_reach_the_wire(
         }
         return all(found.get(name, 0) > value for name, value in least.items())
 
-    await boss.stranger.expect(boss.topic("telemetry"), figures, after=boss.since, timeout=30)
+    await boss.stranger.expect(boss.topic("telemetry"), figures, after=boss.since)
 
 
 async def test_new_patience_is_taken_without_a_new_file(

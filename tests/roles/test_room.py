@@ -84,7 +84,7 @@ class Room:
 
     async def mixing(self) -> float:
         """Wait until both sources are in the mix; when that was."""
-        deadline = time.time() + 30
+        deadline = time.time() + 60
         while not all((await self.shown())["sources"].values() or [False]):
             assert time.time() < deadline, "the mixer has not both sources"
         return time.time()

@@ -80,7 +80,7 @@ async def test_children_are_real_and_gone_afterwards(tmp_path: Path) -> None:
 async def test_the_end_of_a_child_is_the_end_of_the_running(tmp_path: Path) -> None:
     argv = ["sh", "-c", "echo no such device >&2; exit 3"]
     async with running(ProgramFactory(), {"argv": argv}, tmp_path) as run:
-        await asyncio.wait_for(run.host.ended.wait(), 10)
+        await asyncio.wait_for(run.host.ended.wait(), 60)
         assert run.host.failed is not None
         assert run.host.failed.reason == "ChildExited"
         assert "no such device" in run.host.failed.message
@@ -130,7 +130,7 @@ async def test_what_a_task_raises_is_what_failed(tmp_path: Path) -> None:
     for error, reason in ((Failed("NoSignal", "x"), "NoSignal"), (KeyError("x"), "RoleCrashed")):
         async with running(TalkerFactory(), {}, tmp_path) as run:
             run.host.task(work(error))
-            await asyncio.wait_for(run.host.ended.wait(), 10)
+            await asyncio.wait_for(run.host.ended.wait(), 60)
             assert run.host.failed is not None
             assert run.host.failed.reason == reason
 

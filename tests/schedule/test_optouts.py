@@ -92,7 +92,7 @@ async def test_it_is_blanked_once_and_shown_again_by_whichever_manager_is_there_
             publisher.content = talks(False, now)
             manager = programs.manager(broker)
             await manager.says("the schedule has changed")
-            await manager.says("hall1: the talk that must not be streamed is over", 40)
+            await manager.says("hall1: the talk that must not be streamed is over")
             assert mixer.told == ["blank", "live"]
             assert not (await of_room(stranger))["blanked"]
         finally:

@@ -75,7 +75,7 @@ class Desk:
 
         def read() -> str:
             url = f"http://127.0.0.1:{self.http}/metrics"
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 text: str = answer.read().decode()
             return text
 
@@ -95,7 +95,7 @@ class Desk:
 
     async def shows(self, value: float | None, name: str, **labels: str) -> None:
         """Wait until a metric has `value`."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while (seen := await self.metric(name, **labels)) != value:
             assert time.monotonic() < deadline, f"{name}{labels} is {seen}, not {value}"
             await asyncio.sleep(0.05)

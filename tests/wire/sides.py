@@ -77,7 +77,7 @@ class Boss:
         await self.runs(revision, roles)
         return ack
 
-    async def runs(self, revision: int, roles: Json, timeout: float = 15.0) -> Json:
+    async def runs(self, revision: int, roles: Json, timeout: float = 60) -> Json:
         """Wait until the status shows every instance of `roles` running as `revision` wants it."""
 
         def is_so(status: Any) -> bool:

@@ -102,13 +102,13 @@ async def test_a_station_that_sends_no_ack_gets_its_config_after_five_seconds(
 ) -> None:
     await desk.want("aa05", ROLES)
     box = boxes.make("aa05")
+    began = asyncio.get_running_loop().time()
     await box.connect(ack=False)
     retained = await box.wanted()
     mark = box.stranger.mark()
-    began = asyncio.get_running_loop().time()
     again = await box.wanted(after=mark)
     assert again == retained
-    assert 3.5 < asyncio.get_running_loop().time() - began < 7.5
+    assert asyncio.get_running_loop().time() - began > 4.9
 
 
 async def test_an_ack_ahead_of_what_is_wanted_gets_it_under_a_higher_number(

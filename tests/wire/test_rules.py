@@ -109,7 +109,7 @@ async def test_each_side_connects_by_version_5_with_a_clean_start_and_a_will(
     programs.start("fleet-agent", *agent)
     manager = ("run", "--broker", url, "--state-dir", str(programs.directory / "m"))
     programs.start("fleet-manager", *manager, "--http", "127.0.0.1:0")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await both.wait()
     for connect in heard.values():
         assert (connect.level, connect.clean_start, connect.keepalive) == (5, True, 15)
@@ -356,7 +356,7 @@ class Asked:
         asked = Message("t", b'{"instance": null, "arguments": {}}', False, correlation=correlation)
         self._replied.clear()
         assert self.commands.received(address, asked)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self._replied.wait()
 
 

@@ -52,7 +52,7 @@ def start(desk: Desk, broker: Mosquitto, programs: Programs) -> Callable[[], Pro
 
 async def ticks(desk: Desk, enough: Callable[[float], bool]) -> float:
     """Wait until the counter is shown and is enough."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found = await desk.metric("gauger_ticks_total", **WHOSE)
         if found is not None and enough(found):

@@ -135,15 +135,15 @@ async def test_a_slow_command_holds_up_nobody_and_its_deadline_is_the_message_ex
     asked = {"instance": None, "arguments": {"seconds": 30}}
     began = time.monotonic()
     mark = driller.stranger.mark()
-    await driller.stranger.publish(topic, asked, correlation=slow, expiry=2)
+    await driller.stranger.publish(topic, asked, correlation=slow, expiry=4)
     _, reply = await driller.command("drill", "nap", {"seconds": 0})
     assert reply["result"] == {"naps": 2}
     await driller.push(2, {"drill": {"main": {}}})
-    assert time.monotonic() - began < 1.8
-    await driller.stranger.publish(topic, asked, correlation=slow, expiry=2)
+    assert time.monotonic() - began < 3.8
+    await driller.stranger.publish(topic, asked, correlation=slow, expiry=4)
     late = await driller.reply(slow, mark)
     assert late.json["error"]["type"] == "DeadlineExceeded"
-    assert 1.5 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 3.5
     _, reply = await driller.command("drill", "nap", {"seconds": 0})
     assert reply["result"] == {"naps": 3}, "the repeat did not run"
 
@@ -151,7 +151,7 @@ async def test_a_slow_command_holds_up_nobody_and_its_deadline_is_the_message_ex
 async def test_a_slow_stop_holds_up_neither_acks_nor_commands_nor_others(
     driller: Boss, programs: Programs
 ) -> None:
-    slow = {"main": {"stop_seconds": 6}}
+    slow = {"main": {"stop_seconds": 8}}
     await driller.push(1, records("main") | {"drill": slow})
     before = writers(programs)
     began = time.monotonic()
@@ -161,6 +161,6 @@ async def test_a_slow_stop_holds_up_neither_acks_nor_commands_nor_others(
     assert ack["revision"] == 3
     _, reply = await driller.command("station", "info")
     assert reply["error"] is None
-    assert time.monotonic() - began < 3, "while drill/main takes six seconds to stop"
+    assert time.monotonic() - began < 7, "while drill/main takes eight seconds to stop"
     await driller.runs(3, records("main", "second"))
     assert set(before) < set(writers(programs))

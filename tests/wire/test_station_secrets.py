@@ -62,7 +62,7 @@ async def test_a_secret_that_a_child_prints_is_shown_nowhere(
         found = status["roles"].get("blurt", {})  # type: ignore[index]
         return len(found) == 2 and all(shown in str(one["message"]) for one in found.values())
 
-    status = await stranger.expect(boss.topic("status"), both, timeout=20)
+    status = await stranger.expect(boss.topic("status"), both)
     runs = status["roles"]["blurt"]["runs"]
     assert (runs["state"], runs["reason"]) == noted
 
