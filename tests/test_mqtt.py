@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import inspect
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,39 @@ async def test_messages_carry_what_their_sender_gave_them(
     assert found["b/live"].retain
     own = found["a/own"]
     assert (own.correlation, own.expiry, own.user) == (b"c", 60, (("at", "now"),))
+
+
+async def test_a_flood_that_is_dear_to_handle_takes_one_turn_of_the_loop_for_each(
+    broker: Mosquitto, stranger: Stranger
+) -> None:
+    turn, turns = 0, []
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count)
+
+    def hear(message: Message) -> None:
+        turns.append(turn)
+        time.sleep(0.03)  # longer than a turn may read
+
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+
+    async def listen(link: Link) -> None:
+        await link.subscribe(Filter("fleet/v1/x"))
+        there.set()
+        await forever(link)
+
+    talk = Talk(listen)
+    talk.hear = hear
+    task = asyncio.create_task(connect_once(at(broker), "me", talk))
+    await there.wait()
+    count()
+    for _ in range(8):
+        await stranger.publish("fleet/v1/x", {})
+    await until(lambda: len(turns) == 8, what="all of them")
+    assert len(set(turns)) == 8, "others had their turn in between"
+    await until_closed(task)
 
 
 async def test_reply_is_matched_by_its_correlation(broker: Mosquitto, stranger: Stranger) -> None:

@@ -226,6 +226,8 @@ class StationCommands:
         """
         self._keep = keep
         self._unseal = unseal
+        self._taking = asyncio.Lock()
+        """Held while what is for this box alone is written."""
         self._news = news
         self._place = place
         self._in_force = in_force
@@ -290,7 +292,8 @@ class StationCommands:
     async def credential(self, asked: CredentialArguments) -> CredentialResult:
         """Keep another credential, and come in with it from the next connection on."""
         try:
-            return CredentialResult(await asyncio.to_thread(self._keep, asked.sealed))
+            async with self._taking:
+                return CredentialResult(await asyncio.to_thread(self._keep, asked.sealed))
         except ValueError as error:
             raise InvalidArguments(clip(f"it is no credential for this box: {error}")) from None
         except OSError as error:
@@ -300,7 +303,9 @@ class StationCommands:
         """Keep a secret, or forget it, and begin anew what names it."""
         files = self._place.secrets
         try:
-            sent = files.take(self._unseal(asked.sealed))
+            async with self._taking:
+                sealed = self._unseal(asked.sealed)
+                sent = await asyncio.to_thread(files.take, sealed, datetime.now(UTC))
         except (ValueError, Failed) as error:
             raise InvalidArguments(clip(f"this secret is not taken: {error}")) from None
         except OSError as error:

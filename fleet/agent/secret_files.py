@@ -8,7 +8,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +21,12 @@ from fleet.host import Failed
 from fleet.model import MAX_SECRETS, KeptSecret, is_name, plain
 from fleet.station import AllowedHosts, SentSecret
 from fleet.strict import Mistakes, structure
-from fleet.wire import Undecodable, decode, to_json
+from fleet.wire import Undecodable, decode, format_time, to_json
 
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 _MOST_BOUND: Final = 65_536
+_AHEAD: Final = timedelta(minutes=5)
+"""A secret may be of a time that this box's clock has not reached."""
 _LONGEST_PROBLEM: Final = 300
 """Characters of why a secret goes nowhere."""
 
@@ -82,11 +84,12 @@ class SecretFiles:
     def _is_own(self, name: str) -> bool:
         return os.path.lexists(self.own / name) or os.path.lexists(self.own / f"{name}.toml")
 
-    def take(self, sealed: bytes) -> SentSecret:
-        """Keep, or forget, what was sealed to this box.
+    def take(self, sealed: bytes, at: datetime) -> SentSecret:
+        """Keep, or forget, what was sealed to this box; `at`: now, by its clock.
 
         Raises:
-            ValueError: it makes no sense, is older than what is here, or the owner keeps it.
+            ValueError: it makes no sense, is older than what is here, is of a time to come (which
+                would keep out all that are sent until then), or the owner keeps it.
             OSError: it cannot be kept.
         """
         try:
@@ -97,10 +100,18 @@ class SecretFiles:
             raise ValueError("its name is none")
         if self._is_own(said.name):
             raise ValueError(f"its owner keeps it in {self.own / said.name}: change it there")
+        if said.at - at > _AHEAD:
+            raise ValueError(
+                f"it was set at {format_time(said.at)}, and it is {format_time(at)} here: set the "
+                "clock of this box, or of where the secret was set, whichever is wrong"
+            )
         file = self.sent / said.name
         before = self._binding(file).at if os.path.lexists(file.with_suffix(".toml")) else None
         if before is not None and said.at <= before:
-            raise ValueError("it is older than what is here: check the clock where it was set")
+            raise ValueError(
+                f"it is older than what is here, of {format_time(before)}: check the clock where it "
+                f"was set; where that time is wrong, remove {file.with_suffix('.toml')} on the box"
+            )
         kept.make_directory(self.sent, 0o700)
         names = {one.name for one in self.there()}
         if said.value is not None and said.name not in names and len(names) >= MAX_SECRETS:

@@ -191,6 +191,7 @@ class ManagerRun:
             self._guard.keep("boxes that join", self._session.joining.answer)
             self._guard.keep("tokens", self._session.joining.keep)
             self._guard.keep("credentials", self._session.joining.credentials.keep)
+            self._guard.keep("credentials that end", self._session.joining.credentials.end)
         self._notifications.begin(self._guard)
         # Whoever knows a client id can push it off the broker: it is told to nobody.
         await mqtt.keep(self._broker, f"fleet-manager-{secrets.token_hex(8)}", self._session)

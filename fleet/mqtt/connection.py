@@ -29,7 +29,9 @@ KEEPALIVE: Final = 15
 """Seconds after which an idle connection is probed; the broker gives up after 1.5 of them."""
 _IN_FLIGHT: Final = 100
 _BURST: Final = 200
-"""Packets read in one turn of the loop at most: a flood must not hold up everything else."""
+_TURN: Final = 0.02
+"""Packets read in one turn of the loop at most, and seconds after which no other is begun: a flood
+must not hold up everything else."""
 _LOOK: Final = 3.0
 """Seconds between two looks at the keepalive."""
 _DISCONNECT_WITH_WILL: Final = 4
@@ -325,10 +327,11 @@ class Connection:
     def _read(self) -> None:
         """Take in a burst in one turn; paho reads a packet at a time."""
         try:
+            end = self._loop.time() + _TURN
             for _ in range(_BURST):
                 before = self._handled
                 self._paho.loop_read()
-                if self._handled == before:
+                if self._handled == before or self._loop.time() > end:
                     break
         except Exception as error:
             self._break(error)

@@ -16,6 +16,7 @@ from tests.wire import page
 from tests.wire.test_protocol_page import shape
 
 NOW = datetime(2026, 2, 1, 10, tzinfo=UTC)
+SECRET = b"s"
 ASKED = JoinRequest("b1", "hall1-cam", "b827eb0000a1", ("192.0.2.17",), "1.0", "key")
 TOKEN = KeptToken("t", NOW + timedelta(hours=1), None, 0, None, False, NOW, "ann")
 JOINED = KeptCredential("b1", "key", NOW, NOW + timedelta(days=365), TOKEN.id)
@@ -63,7 +64,7 @@ def test_what_ends_within_a_month_is_renewed_once_an_hour() -> None:
 
 def test_a_box_that_waits_keeps_its_code_until_it_asks_no_more() -> None:
     now = 0.0
-    boxes = WaitingBoxes(lambda: now)
+    boxes = WaitingBoxes(SECRET, lambda: now)
     first = boxes.hear(ASKED, "t", "box", NOW)
     assert first is not None
     assert set(first.code) <= set("ACDEFGHJKMNPQRTWXY-")
@@ -81,8 +82,20 @@ def test_a_box_that_waits_keeps_its_code_until_it_asks_no_more() -> None:
     assert boxes.find(first.code) is None
 
 
+def test_a_manager_that_begins_anew_shows_the_same_code_and_another_fleet_another() -> None:
+    def code(secret: bytes, asked: JoinRequest = ASKED) -> str:
+        found = WaitingBoxes(secret).hear(asked, "t", "box", NOW)
+        assert found is not None
+        return found.code
+
+    assert code(SECRET) == code(SECRET)
+    others = {code(b"another"), code(SECRET, evolve(ASKED, public_key="k"))}
+    others.add(code(SECRET, evolve(ASKED, hostname="hall2-cam")))
+    assert len(others | {code(SECRET)}) == 4
+
+
 def test_a_crowd_that_waits_is_bounded() -> None:
-    boxes = WaitingBoxes(lambda: 0.0)
+    boxes = WaitingBoxes(SECRET, lambda: 0.0)
     heard = [boxes.hear(evolve(ASKED, public_key=str(n)), "t", "b", NOW) for n in range(501)]
     assert heard[-1] is None
     codes = {one.code for one in heard if one}

@@ -14,6 +14,7 @@ from fleet.wire import encode
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
 LATER = AT + timedelta(seconds=1)
+NOW = AT + timedelta(days=1)
 
 
 def sent(value: str | None, at: datetime = AT, *allow: str, name: str = "key") -> bytes:
@@ -71,7 +72,7 @@ def test_one_whose_hosts_cannot_be_read_goes_nowhere(
 def test_one_that_is_sent_is_kept_for_its_hosts_and_for_nobody_else_to_read(
     files: SecretFiles,
 ) -> None:
-    files.take(sent("hunter2", AT, "live.example.org"))
+    files.take(sent("hunter2", AT, "live.example.org"), NOW)
     assert files.read("key", "live.example.org") == "hunter2"
     refused(files, "evil.example.net")
     assert list(files.there()) == [KeptSecret("key", AT, ("live.example.org",))]
@@ -82,17 +83,33 @@ def test_one_that_is_sent_is_kept_for_its_hosts_and_for_nobody_else_to_read(
 def test_an_older_one_never_takes_the_place_of_a_newer_also_not_of_one_that_was_forgotten(
     files: SecretFiles,
 ) -> None:
-    files.take(sent("new", LATER))
+    files.take(sent("new", LATER), NOW)
     for again in (sent("old", AT), sent("new", LATER)):
         with pytest.raises(ValueError, match="older than what is here"):
-            files.take(again)
+            files.take(again, NOW)
     assert files.read("key") == "new"
-    files.take(sent(None, LATER + timedelta(seconds=1)))
+    files.take(sent(None, LATER + timedelta(seconds=1)), NOW)
     assert list(files.there()) == []
     with pytest.raises(Failed, match="is not on this station"):
         files.read("key")
     with pytest.raises(ValueError, match="older than what is here"):
-        files.take(sent("new", LATER))
+        files.take(sent("new", LATER), NOW)
+
+
+def test_one_of_a_time_to_come_is_refused_and_keeps_no_other_out(files: SecretFiles) -> None:
+    files.take(sent("a bit ahead", AT + timedelta(minutes=5)), AT)
+    for ahead in (timedelta(minutes=5, seconds=1), timedelta(days=3650)):
+        with pytest.raises(ValueError, match=r"2026-02-01T09:00:00.000Z here: set the clock"):
+            files.take(sent("ahead", AT + ahead), AT)
+    files.take(sent("next", AT + timedelta(minutes=6)), AT + timedelta(minutes=6))
+    assert files.read("key") == "next"
+    # What an earlier agent took all the same is named with the file that keeps others out.
+    (files.sent / "key.toml").write_text("at = 2036-02-01T09:00:00Z\n")
+    with pytest.raises(ValueError, match=r"of 2036-02-01.* remove .*/sent/key.toml on the box"):
+        files.take(sent("newest", LATER), NOW)
+    (files.sent / "key.toml").unlink()
+    files.take(sent("newest", LATER), NOW)
+    assert files.read("key") == "newest"
 
 
 def test_what_its_owner_keeps_is_not_changed_from_afar(
@@ -100,7 +117,7 @@ def test_what_its_owner_keeps_is_not_changed_from_afar(
 ) -> None:
     own("key", "the owner's")
     with pytest.raises(ValueError, match=r"its owner keeps it in .*own/key: change it there"):
-        files.take(sent("hunter2"))
+        files.take(sent("hunter2"), NOW)
     assert files.read("key") == "the owner's"
     assert list(files.there()) == [KeptSecret("key", None)]
 
@@ -110,7 +127,7 @@ def test_what_its_owner_keeps_is_not_changed_from_afar(
 )
 def test_what_makes_no_sense_changes_nothing(files: SecretFiles, said: bytes) -> None:
     with pytest.raises(ValueError, match=r"read|name"):
-        files.take(said)
+        files.take(said, NOW)
     assert not files.sent.exists()
 
 
@@ -119,8 +136,8 @@ def test_a_station_keeps_so_many_and_no_more(
 ) -> None:
     monkeypatch.setattr("fleet.agent.secret_files.MAX_SECRETS", 2)
     for name in ("a", "b"):
-        files.take(sent("x", name=name))
+        files.take(sent("x", name=name), NOW)
     with pytest.raises(ValueError, match="2 secrets at most"):
-        files.take(sent("x", name="c"))
-    files.take(sent("y", LATER, name="a"))
+        files.take(sent("x", name="c"), NOW)
+    files.take(sent("y", LATER, name="a"), NOW)
     assert files.read("a") == "y"

@@ -33,8 +33,10 @@ _TICK: Final = 5.0
 _ROTATE_SECONDS: Final = 10.0
 AGAIN: Final = 3600.0
 """Seconds between two tries to renew a credential by itself."""
-_SETTLED: Final = 600.0
-"""Seconds with a broker after which a station that is well is there."""
+_AT_LEAST: Final = 0.05
+"""Seconds between two looks at what is over."""
+_AT_ONCE: Final = 20
+"""Stations that are given a last chance at the same time."""
 
 
 def new_credential(station: str, at: datetime) -> StationCredential:
@@ -55,8 +57,8 @@ def due(
 
 
 class StationCredentials:
-    """Of all that joined. `turn` is held while somebody is let in or cut off; `connected`: for how
-    many seconds there has been a broker, None while there is none.
+    """Of all that joined. `turn` is held while somebody is let in or cut off; `there` is set while
+    there is a broker and all that it kept was heard.
     """
 
     def __init__(
@@ -66,14 +68,15 @@ class StationCredentials:
         asker: StationAsker,
         turn: asyncio.Lock,
         is_online: Callable[[str], bool],
-        connected: Callable[[], float | None],
+        there: asyncio.Event,
     ) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self._asker = asker
         self._turn = turn
         self._is_online = is_online
-        self._connected = connected
+        self._there = there
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._tried: dict[str, float] = {}
         self._cut: dict[str, datetime] = {}
         """Stations that are let in no more, and when what they came in with was over."""
@@ -128,34 +131,58 @@ class StationCredentials:
         return given.ends
 
     async def keep(self) -> None:
-        """Renew for ever what ends soon, and let nobody in with what is over."""
+        """Renew for ever what ends soon."""
         while True:
             await asyncio.sleep(_TICK)
-            await self._renew(datetime.now(UTC))
-            try:
-                await self._cut_off(datetime.now(UTC))
-            except CannotAccount as error:
-                log.warning("who comes in with what is over is still let in: %s", error)
+            await self.renew(datetime.now(UTC))
 
-    async def _renew(self, at: datetime) -> None:
+    async def end(self) -> None:
+        """Let nobody in with what is over, for ever."""
+        while True:
+            await self._there.wait()
+            await self.cut_off(datetime.now(UTC))
+            at = datetime.now(UTC)
+            left = (one.ends - at for one in self._ledger.credentials.values() if one.ends > at)
+            next_end = min(left, default=timedelta(seconds=_TICK)).total_seconds()
+            await asyncio.sleep(max(_AT_LEAST, min(_TICK, next_end)))
+
+    async def renew(self, at: datetime) -> None:
+        """Renew what ends soon, of stations that are there."""
         kept = list(self._ledger.credentials.values())
         for station in due(kept, at, self._tried, time.monotonic()):
-            if not self._is_online(station):
-                continue
-            self._tried[station] = time.monotonic()
-            try:
-                await self.rotate("manager", station)
-            except (Refusal, BadStore) as error:
-                log.warning("the credential of %s is not renewed yet: %s", station, error)
+            if self._is_online(station):
+                await self._try_to_renew(station)
 
-    async def _cut_off(self, at: datetime) -> None:
-        """Raises: CannotAccount: the broker did not do it."""
-        if (self._connected() or 0.0) < _SETTLED:
-            return  # they may all be on their way, and are renewed then
-        for one in list(self._ledger.credentials.values()):
-            is_over = one.ends <= at and not self._is_online(one.station)
-            if is_over and self._cut.get(one.station) != one.ends:
+    async def _try_to_renew(self, station: str) -> bool:
+        self._tried[station] = time.monotonic()
+        try:
+            await self.rotate("manager", station)
+        except (Refusal, BadStore) as error:
+            log.warning("the credential of %s is not renewed yet: %s", station, error)
+            return False
+        return True
+
+    async def cut_off(self, at: datetime) -> None:
+        """Cut off whose credential is over, unless they are there and take another at once."""
+        over = [
+            one
+            for one in list(self._ledger.credentials.values())
+            if one.ends <= at and self._cut.get(one.station) != one.ends
+        ]
+        await asyncio.gather(*(self._end(one) for one in over))
+
+    async def _end(self, one: KeptCredential) -> None:
+        async with self._at_once:
+            # Nobody but the box itself can open another one.
+            if self._is_online(one.station) and await self._try_to_renew(one.station):
+                return
+            try:
                 async with self._turn:
+                    if self._ledger.credentials.get(one.station) != one:
+                        return  # it was revoked, or joined anew, meanwhile
                     await self._accounts.remove_station(one.station)
-                self._cut[one.station] = one.ends
-                log.warning("the credential of %s has ended: it is not let in", one.station)
+            except CannotAccount as error:
+                log.warning("who comes in with what is over is still let in: %s", error)
+                return
+            self._cut[one.station] = one.ends
+            log.warning("the credential of %s has ended: it is not let in", one.station)

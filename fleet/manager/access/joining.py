@@ -39,6 +39,7 @@ from fleet.model import CommandFailed, Error, InvalidArguments, is_name
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused
 from fleet.operations import HealthFinding, WaitingBox
 from fleet.sealed import BadKey, seal
+from fleet.settings import read_password
 from fleet.topics import Address, Topics
 from fleet.wire import Undecodable, decode, encode
 
@@ -80,13 +81,12 @@ class Joining:
         self._made = asyncio.Event()
         """There is a token that may end before the next look."""
         self._secret = secrets.token_bytes(32)
-        self._waiting = WaitingBoxes()
+        self._waiting = WaitingBoxes(_secret_of(settings))
         self._turn = asyncio.Lock()
         """Held while somebody is let in or cut off."""
         self._allowances = Allowances(_BURST, _PER_SECOND)
-        self._connected = 0.0
         self.credentials = StationCredentials(
-            ledger, accounts, asker, self._turn, is_online, self._connected_for
+            ledger, accounts, asker, self._turn, is_online, self._there
         )
         """What stations come in with."""
 
@@ -97,16 +97,13 @@ class Joining:
 
     def connect(self, link: Link) -> None:
         """From now on boxes are answered."""
-        self._link, self._connected = link, time.monotonic()
+        self._link = link
         self._there.set()
 
     def disconnect(self) -> None:
         """Nobody can be answered."""
         self._link = None
         self._there.clear()
-
-    def _connected_for(self) -> float | None:
-        return None if self._link is None else time.monotonic() - self._connected
 
     def received(self, address: Address, message: Message) -> None:
         """Hand every request here."""
@@ -215,10 +212,7 @@ class Joining:
             found = self._waiting.find(code)
             if found is None:
                 there = ", ".join(one.code for one in self.waiting[:20]) or "nobody waits"
-                raise InvalidArguments(
-                    f"no box shows the code {code} (there are: {there}); a box has a new one once "
-                    "the manager was restarted"
-                )
+                raise InvalidArguments(f"no box shows the code {code} (there are: {there})")
             asked, token = found.asked, self._ledger.tokens.get(found.token)
             if token is None:
                 raise CommandFailed("its token has expired; fleet token prints another line")
@@ -349,3 +343,14 @@ class Joining:
             return fingerprint(ssl.PEM_cert_to_DER_cert(pem.strip()))
         except (OSError, ValueError) as error:
             raise CommandFailed(f"the authority's file cannot be read: {error}") from None
+
+
+def _secret_of(settings: ManagerSettings) -> bytes:
+    """What nobody knows who cannot do all that the manager does, and is the same after a restart.
+
+    Raises: BadSettings.
+    """
+    file = settings.password_file
+    password = read_password(Path(file).expanduser() if file else None)
+    given = secrets.token_bytes(32) if password is None else password.encode()
+    return hmac.digest(given, b"codes of boxes that wait", "sha256")

@@ -1,15 +1,18 @@
 """The boxes that wait for somebody's yes, each with the code by which it is told from the others.
 
-They are not kept: a box asks again and again, and one that does not is forgotten.
+They are not kept: a box asks again and again, at once where a manager begins, and one that does
+not is forgotten. Its code is the same then: it comes from its key and what it says of itself, by a
+secret that outlives the manager, so that nobody can look for a key that has somebody else's code.
 """
 
-import secrets
+import hmac
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import count
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from fleet.joining import ASK_AGAIN, JoinRequest
 from fleet.operations import WaitingBox
@@ -38,7 +41,8 @@ class HeardBox:
 class WaitingBoxes:
     """All of them, by their public keys."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, secret: bytes, clock: Callable[[], float] = time.monotonic) -> None:
+        self._secret = secret
         self._clock = clock
         self._boxes: dict[str, HeardBox] = {}
 
@@ -54,13 +58,13 @@ class WaitingBoxes:
         for key in [k for k, one in self._boxes.items() if now - one.heard > _FORGOTTEN]:
             del self._boxes[key]
         before = self._boxes.get(asked.public_key)
+        if before is None and len(self._boxes) >= _MOST:
+            return None
         if before is not None and _who(before.asked) != _who(asked):
             before = None  # what somebody says yes to is what they were shown
-        if asked.public_key not in self._boxes and len(self._boxes) >= _MOST:
-            return None
-        found = HeardBox(self._new_code(), asked, token, box, at, now)
-        if before is not None:
-            found = evolve(found, code=before.code, since=before.since)
+        since = at if before is None else before.since
+        code = self._new_code(asked) if before is None else before.code
+        found = HeardBox(code, asked, token, box, since, now)
         self._boxes[asked.public_key] = found
         return found
 
@@ -73,12 +77,15 @@ class WaitingBoxes:
         plain = "".join(code.upper().split()).replace("-", "")
         return next((one for one in self if one.code.replace("-", "") == plain), None)
 
-    def _new_code(self) -> str:
-        taken = {one.code for one in self._boxes.values()}
-        while True:
-            letters = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE))
+    def _new_code(self, asked: JoinRequest) -> str:
+        taken = {one.code for key, one in self._boxes.items() if key != asked.public_key}
+        said = "\0".join((asked.public_key, *_who(asked)))
+        for number in count():
+            made = hmac.digest(self._secret, f"{said}\0{number}".encode(), "sha256")
+            letters = "".join(_ALPHABET[one % len(_ALPHABET)] for one in made[:_CODE])
             if (code := f"{letters[:4]}-{letters[4:]}") not in taken:
                 return code
+        raise AssertionError("there is no end of numbers")
 
 
 def _who(asked: JoinRequest) -> tuple[str, str]:

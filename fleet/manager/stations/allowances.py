@@ -11,7 +11,7 @@ A station that is well costs a tenth of a millisecond a message, and a few lines
 
 from typing import Final
 
-WORK_BURST: Final = 2.0
+WORK_BURST: Final = 0.5
 """Seconds of the manager's time that a station may take at once."""
 WORK_SHARE: Final = 0.05
 """And of each second after that."""
