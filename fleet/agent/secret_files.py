@@ -109,8 +109,8 @@ class SecretFiles:
         before = self._binding(file).at if os.path.lexists(file.with_suffix(".toml")) else None
         if before is not None and said.at <= before:
             raise ValueError(
-                f"it is older than what is here, of {format_time(before)}: check the clock where it "
-                f"was set; where that time is wrong, remove {file.with_suffix('.toml')} on the box"
+                f"it is older than what is here, of {format_time(before)}: check the clock where "
+                f"it was set; where that is wrong, remove {file.with_suffix('.toml')} on the box"
             )
         kept.make_directory(self.sent, 0o700)
         names = {one.name for one in self.there()}

@@ -15,6 +15,7 @@ from fleet.manager.store import AccessChange, KeptCredential
 from fleet.model import Reply
 from fleet.sealed import BoxKey
 from fleet.wire import decode
+from tests.processes import until
 
 END = datetime(2026, 2, 1, 10, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=1)
@@ -101,8 +102,6 @@ async def test_a_manager_that_begins_looks_as_soon_as_it_knows_who_is_there() ->
         await asyncio.sleep(0)
     assert rig.accounts == {"b1": "old", "b2": "old"}, "it does not know yet who is there"
     rig.there.set()
-    async with asyncio.timeout(60):
-        while set(rig.accounts.values()) != {None}:
-            await asyncio.sleep(0)
+    await until(lambda: set(rig.accounts.values()) == {None}, what="both to be cut off")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
