@@ -29,8 +29,9 @@ To understand the whole, follow one change, in this order:
 
 Each program begins in its `cli` (`fleet` in `cli.app`) and is put together there; the agent's
 parts in `agent.run`, the manager's in `manager.run`. The manager's messages go through
-`manager.session`, what stations say on to `manager.hearing`. A change that goes to some stations at
-a time takes the way round by `manager.rollouts.model` (pure) and `manager.rollouts.engine`.
+`manager.session`: what stations say on to `manager.hearing`, what is asked on to
+`manager.answering`. A change that goes to some stations at a time takes the way round by
+`manager.rollouts.model` (pure) and `manager.rollouts.engine`.
 
 Who may ask for what is judged in `manager.requests`, by `manager.people`; on the page people sign
 in by `manager.web.signing_in`, and ask by `manager.web.doing`.

@@ -149,7 +149,7 @@ class ManagerRun:
             self._ailing,
             page,
             signing_in,
-            Doing(self._session.answer, signing_in.caller_of),
+            Doing(self._session.answering.answer, signing_in.caller_of),
             AlertReceiver(self._notifications.hear, self._alerts_token),
             self._settings.http_name,
             certificate,

@@ -1,28 +1,29 @@
-"""Routes messages: what stations say to `hearing`, what operators ask to `requests`.
+"""Routes messages: what stations say to `hearing`, what operators ask to `answering`.
 
 At each connect it subscribes (at QoS 0: a broker with default limits drops most of 5,000
-retained messages at QoS 1), publishes its own presence and waits to hear it back: by then
-everything the broker kept has been read, and only then is anything pushed.
+retained messages at QoS 1) and waits to hear its own `presence` back: by then everything the broker
+kept has been read, and only then is anything pushed.
 """
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.access.broker import ANSWERS, BrokerAccounts
 from fleet.manager.access.joining import Joining
+from fleet.manager.answering import Answering
 from fleet.manager.asking import StationAsker
+from fleet.manager.echo import Echo
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.mixers import Mixers
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.operations.desk import Desk
 from fleet.manager.people.keeper import People
+from fleet.manager.presence import OwnPresence
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
@@ -35,28 +36,18 @@ from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.stopping import StopPusher
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import Counts
-from fleet.model import INTERVAL, CommandFailed, Presence, PresenceState, counted
+from fleet.model import CommandFailed, PresenceState, counted
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
-from fleet.topics import Address, Topics
-from fleet.wire import Undecodable, decode, encode
+from fleet.topics import Topics
+from fleet.wire import Undecodable
 
 log = logging.getLogger(__name__)
 
 _KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
 """What the broker keeps of a station."""
-_CATCH_UP: Final = 30.0
-"""Seconds to read all that the broker kept."""
 _TICK: Final = 0.25
 _STOPS_END: Final = 1.0
 """Seconds within which a stop that is over is told to be."""
-_AGAIN: Final = 1.0
-"""Seconds between two times at least that an overwritten presence is said again."""
-_AFTER_HELD: Final = 1.0
-"""Seconds after the loop was held in which what is read may have waited for all that time."""
-_ECHO: Final = 1.0
-"""Seconds that a request waits at most for what was said before it."""
-_UNTIMED: Final = 30.0
-"""Seconds a request lives that says nothing of it."""
 
 
 class ManagerSession:
@@ -77,19 +68,15 @@ class ManagerSession:
         settings: ManagerSettings,
     ) -> None:
         """`accounts`: the broker's, None where somebody edits them there."""
-        self.boot = secrets.token_hex(8)
-        self.displaced = False
-        """Whether a manager that began later took over."""
-        began = datetime.now(UTC)
-        self._began = began.replace(microsecond=began.microsecond // 1000 * 1000)  # as it travels
-        self._epoch = 0
+        self._presence = OwnPresence(topics.manager("presence"), self._do, self._displace)
+        self._echo = Echo(topics, self._presence.boot)
         self._topics = topics
         self._parse = lru_cache(maxsize=2**17)(topics.parse)
         self._ledger = ledger
         self._inventory = inventory
         self._counts = counts
         self._accounts = accounts
-        self._pusher = Pusher(topics, ledger, inventory, self._hear_all)
+        self._pusher = Pusher(topics, ledger, inventory, self._echo.hear_all)
         self._hearing = Hearing(
             ledger,
             inventory,
@@ -103,7 +90,7 @@ class ManagerSession:
         self._rollouts = Rollouts(
             ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
         )
-        self.asker = StationAsker(topics, self.boot)
+        self.asker = StationAsker(topics, self._presence.boot)
         self.recordings = Recordings(ledger, inventory, self.asker)
         self.mixers = Mixers(ledger, inventory, self.asker)
         self._stops = StopPusher(topics, ledger, inventory)
@@ -112,7 +99,7 @@ class ManagerSession:
             if accounts
             else None
         )
-        self._requests = OperatorRequests(
+        requests = OperatorRequests(
             Desk(
                 ledger,
                 inventory,
@@ -120,7 +107,7 @@ class ManagerSession:
                 self._rollouts,
                 self._pusher.changed,
                 self._clear,
-                self.boot,
+                self._presence.boot,
                 self.asker,
                 self.recordings,
                 people,
@@ -130,48 +117,42 @@ class ManagerSession:
                 self.joining,
             )
         )
-        name = f"manager-{self.boot[:8]}"
-        self._echo = {
-            topics.manager("reply", name): False,
-            topics.manager("reply", f"{name}-bare"): True,
-        }
-        """Where a word of our own comes back, and whether on the bare connection."""
-        self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self.answering = Answering(
+            topics, requests, self._echo.hear_all, self._presence.caught_up, self._do
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
-        self._awake = time.monotonic()
-        self._held, self._held_until = 0.0, 0.0
-        self._waking: asyncio.TimerHandle | None = None
-        self._again: asyncio.TimerHandle | None = None
-        self._said_again = 0.0
-        self._caught_up = asyncio.Event()
         self._working = asyncio.Event()
         """Whether what is needed may go out."""
         self._ended = asyncio.Event()
         self._why: str | None = "not tried yet"
 
     @property
+    def displaced(self) -> bool:
+        """Whether a manager that began later took over."""
+        return self._presence.displaced
+
+    @property
     def ailing(self) -> str | None:
         """Why nobody can be heard, None where they can."""
-        if self._caught_up.is_set():
+        if self._presence.caught_up.is_set():
             return None
         return f"not connected to the broker: {self._why or 'reading what it kept'}"
 
     def stop(self) -> None:
         """Say goodbye and end."""
+        self._presence.leave()
         self._ended.set()
 
     def will(self) -> Will:
         """What the broker says of us when the connection dies."""
-        self._epoch += 1
-        return Will(self._topics.manager("presence"), self._presence(PresenceState.LOST))
+        return self._presence.will()
 
     async def connected(self, link: Link) -> None:
         """Catch up, then let `push` and `roll` do their work until told to stop."""
         self._link, self._why = link, None
-        if self._waking is None:
-            self._awake = time.monotonic()
-            self._stay_awake()
+        self._echo.connect(link)
+        self.answering.connect(link)
         self._pusher.begin()
         self._inventory.broker_back(time.monotonic())
         topics = self._topics
@@ -179,7 +160,7 @@ class ManagerSession:
             *(Filter(topics.station("+", kind), qos=0, bare=True) for kind in SAID),
             Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
             *self.asker.filters,
-            *(Filter(topic, bare=bare) for topic, bare in self._echo.items()),
+            *self._echo.filters,
             Filter(topics.station("+", "segment"), bare=True),
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
@@ -188,8 +169,7 @@ class ManagerSession:
             Filter(topics.stops("+"), qos=0, as_published=True, live=True, foreign=True),
             *(self.joining.filters if self.joining else ()),
         )
-        await self._say(link, PresenceState.ONLINE)
-        await self._catch_up()
+        await self._presence.catch_up(link)
         log.info("connected; %s heard of", counted(len(self._inventory.stations), "station"))
         for station in list(self._inventory.stations):
             if self._ledger[station].retired and not self._is_online(station):
@@ -207,8 +187,7 @@ class ManagerSession:
         await self._ended.wait()
         self._working.clear()
         self._pusher.disconnect()
-        if not self.displaced:
-            await self._say(link, PresenceState.OFFLINE)
+        await self._presence.say_goodbye()
 
     async def watch(self) -> None:
         """Conclude for ever what silence says."""
@@ -242,7 +221,9 @@ class ManagerSession:
         if why != self._why:
             log.warning("no connection to the broker: %s", why)
         self._why, self._link = why, None
-        self._caught_up.clear()
+        self._presence.disconnect()
+        self._echo.disconnect()
+        self.answering.disconnect()
         self._working.clear()
         self._pusher.disconnect()
         self.asker.disconnect()
@@ -287,27 +268,14 @@ class ManagerSession:
         elif address.kind == "presence":
             self._hear_manager(message)
         elif address.kind == "reply":
-            echo = self._echoes.get(message.payload)
-            if echo is not None and not echo.done():
-                echo.set_result(None)
+            self._echo.received(message.payload)
         else:
             self._counts.messages["request"] += 1
             if message.retain or message.correlation is None:
                 why = "a request must not be retained and needs correlation data"
                 self._hearing.ignore("request", message, why)
             else:
-                self._do(
-                    self._answer(
-                        address, message.payload, message.correlation, self._deadline(message)
-                    )
-                )
-
-    def _presence(self, state: PresenceState) -> bytes:
-        return encode(Presence(state, self.boot, self._epoch, self._began, INTERVAL))
-
-    async def _say(self, link: Link, state: PresenceState) -> None:
-        topic = self._topics.manager("presence")
-        await link.publish(topic, self._presence(state), retain=True)
+                self.answering.asked(address, message, message.correlation)
 
     def _is_online(self, station: str) -> bool:
         return self._inventory.presence(station) is PresenceState.ONLINE
@@ -336,123 +304,24 @@ class ManagerSession:
         if self._link is not None:
             self._do(_published(self._link.publish(topic, b"", retain=True)))
 
-    async def _catch_up(self) -> None:
-        try:
-            async with asyncio.timeout(_CATCH_UP):
-                await self._caught_up.wait()
-        except TimeoutError:
-            raise Refused(
-                self._topics.manager("presence"), "our own presence does not come back to us"
-            ) from None
-
     def _hear_manager(self, message: Message) -> None:
         self._counts.messages["manager_presence"] += 1
-        if message.retain:
-            return
-        if not message.payload:
-            self._say_again()
-            return
         try:
-            said = decode(message.payload, Presence)
+            self._presence.heard(message)
         except Undecodable as error:
             self._hearing.ignore("manager_presence", message, str(error))
-            self._say_again()
-            return
-        if said.state is not PresenceState.ONLINE:
-            self._say_again()
-            return
-        if said.boot == self.boot:
-            if said.epoch == self._epoch:
-                self._caught_up.set()
-        elif (said.at, said.boot) > (self._began, self.boot):
-            log.error(
-                "a manager that began later (boot %s) is here: leaving the stations to it",
-                said.boot,
-            )
-            self.displaced = True
-            self._working.clear()
-            self._pusher.disconnect()
-            self._caught_up.set()
-            self.stop()
-        elif self._link is not None:
-            log.warning(
-                "a manager that began earlier (boot %s) is here: it has to leave", said.boot
-            )
-            self._say_again()
 
-    def _say_again(self) -> None:
-        """Somebody says we are not here: say that we are, at once and at most once a second."""
-        if self._again is not None or not self._caught_up.is_set():
-            return
-        loop = asyncio.get_running_loop()
-        wait = max(0.0, self._said_again + _AGAIN - loop.time())
-
-        def say() -> None:
-            self._again, self._said_again = None, loop.time()
-            if self._link is not None and not self._ended.is_set():
-                self._do(self._say(self._link, PresenceState.ONLINE))
-
-        self._again = loop.call_later(wait, say)
+    def _displace(self) -> None:
+        """Leave the stations to a manager that began later."""
+        self._working.clear()
+        self._pusher.disconnect()
+        self.stop()
 
     def _hear_cleared(self, station: str) -> None:
         """Somebody cleared what we want of a station; what is written instead, its ack tells."""
         if self._ledger[station].config is not None and not self.displaced:
             log.warning("somebody cleared the config of %s: sending it again", station)
             self._pusher.changed([station])
-
-    def _deadline(self, message: Message) -> float:
-        """When a request expires, by our clock; one that waited while we were held is older."""
-        now = time.monotonic()
-        left = _UNTIMED if message.expiry is None else message.expiry
-        held = self._held if now < self._held_until else 0.0
-        return now + left - max(held, now - self._awake - _TICK, 0.0)
-
-    def _stay_awake(self) -> None:
-        """Note again and again that the loop turns, and for how long it did not."""
-        now = time.monotonic()
-        held = now - self._awake - _TICK
-        if held > _TICK:
-            # What came meanwhile may be read a little later than this is noted.
-            self._held, self._held_until = held, now + _AFTER_HELD
-        self._awake = now
-        self._waking = asyncio.get_running_loop().call_later(_TICK, self._stay_awake)
-
-    async def _answer(
-        self, address: Address, payload: bytes, correlation: bytes, deadline: float
-    ) -> None:
-        caller, operation = address.rest
-        await self._caught_up.wait()
-        reply = await self.answer(caller, operation, payload, deadline)
-        if self._link is not None:
-            topic = self._topics.manager("reply", caller)
-            await self._link.publish(topic, reply, correlation=correlation)
-
-    async def answer(self, caller: str, operation: str, payload: bytes, deadline: float) -> bytes:
-        """The reply to what somebody asks, in view of all that was said before. Never raises."""
-        await self._hear_all()
-        return await self._requests.answer(caller, operation, payload, deadline)
-
-    async def _hear_all(self) -> None:
-        """Hear what was said before now: stations come over another connection than requests.
-
-        A word of our own goes through the broker, and comes back on each behind what was said.
-        """
-        link, loop = self._link, asyncio.get_running_loop()
-        if link is None:
-            return
-        echoes = [secrets.token_bytes(8) for _ in self._echo]
-        self._echoes |= {echo: loop.create_future() for echo in echoes}
-        waiting = [self._echoes[echo] for echo in echoes]
-        try:
-            async with asyncio.timeout(_ECHO):
-                for topic, echo in zip(self._echo, echoes, strict=True):
-                    await link.publish(topic, echo)
-                await asyncio.gather(*waiting)
-        except (TimeoutError, Disconnected, Refused):
-            pass  # late is better than never
-        finally:
-            for echo in echoes:
-                del self._echoes[echo]
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._quietly(work))

@@ -1,0 +1,87 @@
+"""Answers what operators ask: in time, and in view of all that stations said before."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from fleet.manager.requests import OperatorRequests
+from fleet.mqtt import Link, Message
+from fleet.topics import Address, Topics
+
+_TICK: Final = 0.25
+_AFTER_HELD: Final = 1.0
+"""Seconds after the loop was held in which what is read may have waited for all that time."""
+_UNTIMED: Final = 30.0
+"""Seconds a request lives that says nothing of it."""
+
+
+class Answering:
+    """Of one manager, over all its connections."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        requests: OperatorRequests,
+        hear_all: Callable[[], Awaitable[None]],
+        caught_up: asyncio.Event,
+        do: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """`hear_all` returns when what was said before is heard, `caught_up` is set when what the
+        broker kept is; `do` has something done in the background."""
+        self._topics = topics
+        self._requests = requests
+        self._hear_all = hear_all
+        self._caught_up = caught_up
+        self._do = do
+        self._link: Link | None = None
+        self._awake = time.monotonic()
+        self._held, self._held_until = 0.0, 0.0
+        self._waking: asyncio.TimerHandle | None = None
+
+    def connect(self, link: Link) -> None:
+        """Answer over this connection."""
+        self._link = link
+        if self._waking is None:
+            self._awake = time.monotonic()
+            self._stay_awake()
+
+    def disconnect(self) -> None:
+        """Nobody can be answered any more."""
+        self._link = None
+
+    def asked(self, address: Address, message: Message, correlation: bytes) -> None:
+        """Somebody asks for something."""
+        self._do(self._answer(address, message.payload, correlation, self._deadline(message)))
+
+    async def _answer(
+        self, address: Address, payload: bytes, correlation: bytes, deadline: float
+    ) -> None:
+        caller, operation = address.rest
+        await self._caught_up.wait()
+        reply = await self.answer(caller, operation, payload, deadline)
+        if self._link is not None:
+            topic = self._topics.manager("reply", caller)
+            await self._link.publish(topic, reply, correlation=correlation)
+
+    async def answer(self, caller: str, operation: str, payload: bytes, deadline: float) -> bytes:
+        """The reply to what somebody asks, in view of all that was said before. Never raises."""
+        await self._hear_all()
+        return await self._requests.answer(caller, operation, payload, deadline)
+
+    def _deadline(self, message: Message) -> float:
+        """When a request expires, by our clock; one that waited while we were held is older."""
+        now = time.monotonic()
+        left = _UNTIMED if message.expiry is None else message.expiry
+        held = self._held if now < self._held_until else 0.0
+        return now + left - max(held, now - self._awake - _TICK, 0.0)
+
+    def _stay_awake(self) -> None:
+        """Note again and again that the loop turns, and for how long it did not."""
+        now = time.monotonic()
+        held = now - self._awake - _TICK
+        if held > _TICK:
+            # What came meanwhile may be read a little later than this is noted.
+            self._held, self._held_until = held, now + _AFTER_HELD
+        self._awake = now
+        self._waking = asyncio.get_running_loop().call_later(_TICK, self._stay_awake)
