@@ -128,8 +128,13 @@ class LastSegment:
 
 @frozen
 class SegmentList:
-    """What the station's command `segments {after}` gives: those that follow; `more`: not all."""
+    """What the station's command `segments {after}` gives: those that follow; `more`: not all.
+
+    `until`: the number up to which it tells all there is; what is not in it the station has
+    forgotten. None of an earlier agent, which forgets nothing.
+    """
 
     index: Boot
     segments: tuple[Segment, ...]
     more: bool
+    until: Annotated[int, Meta(ge=0, le=MAX_REVISION)] | None = None

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from fleet.agent.recordings.index import RecordingIndex
-from fleet.model import LastSegment, Segment, SegmentCheck
+from fleet.model import GONE, LastSegment, Segment, SegmentCheck
 
 BEGIN = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
 
@@ -66,10 +66,34 @@ def test_who_was_away_gets_the_rest_in_bounded_parts(tmp_path: Path) -> None:
         part = index.after(last)
         got += part.segments
         assert len(part.segments) <= 200
+        assert part.until == part.segments[-1].number
         if not part.more:
             break
         last = LastSegment(index.name, got[-1].number)
     assert [one.number for one in got] == list(range(1, 206))
+
+
+def test_what_went_long_ago_is_forgotten_and_the_rest_keeps_its_numbers(tmp_path: Path) -> None:
+    index = opened(tmp_path)
+    added = [index.add(segment(n)) for n in range(6)]
+    for one in (added[0], added[2], added[3], added[5]):
+        index.replace(evolve(one, check=SegmentCheck(BEGIN, skipped=GONE)))
+    before = index.path.stat().st_size
+    assert index.forget(added[3].end) == 2
+    assert index.path.stat().st_size < before / 2
+    for it in (index, opened(tmp_path)):
+        everything = it.after(None)
+        assert [one.number for one in everything.segments] == [2, 4, 5, 6]
+        assert (everything.more, everything.until) == (False, 6)
+        assert [added[0].file in it, added[1].file in it] == [False, True]
+    assert index.forget(added[3].end) == 0
+    assert index.forget(added[5].end + timedelta(seconds=1)) == 2
+    later = opened(tmp_path)
+    assert later.name == index.name
+    assert [one.number for one in later.after(LastSegment(index.name, 2)).segments] == [5]
+    assert later.after(LastSegment(index.name, 5)).until == 6
+    assert later.add(segment(7)).number == 7
+    assert later.unchecked() == later.after(LastSegment(index.name, 6)).segments[0]
 
 
 @pytest.mark.parametrize("torn", [b'{"index":"', bytes(512), bytes(512) + b"\n"])
@@ -84,7 +108,9 @@ def test_a_line_that_a_power_cut_tore_is_cut_off(tmp_path: Path, torn: bytes) ->
     assert opened(tmp_path).after(None).segments == (first, second)
 
 
-@pytest.mark.parametrize("harm", ["emptied", "zeros", "its middle", "another's words", "deleted"])
+@pytest.mark.parametrize(
+    "harm", ["emptied", "zeros", "its middle", "another's words", "its numbers", "deleted"]
+)
 def test_an_index_that_is_damaged_or_lost_begins_anew(tmp_path: Path, harm: str) -> None:
     index = opened(tmp_path)
     for n in range(3):
@@ -99,6 +125,8 @@ def test_an_index_that_is_damaged_or_lost_begins_anew(tmp_path: Path, harm: str)
             index.path.write_bytes(whole[:200] + bytes(20) + whole[220:])
         case "another's words":
             index.path.write_bytes(b"[1, 2]\n")
+        case "its numbers":
+            index.path.write_bytes(whole.replace(b'"number":2', b'"number":9'))
         case "deleted":
             index.path.unlink()
     later = opened(tmp_path)

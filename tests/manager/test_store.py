@@ -26,6 +26,7 @@ from fleet.manager.store import (
 )
 from fleet.manager.store.ledger import Ledger
 from fleet.model import (
+    GONE,
     SHORT_OF_CPU,
     Ack,
     Config,
@@ -38,6 +39,7 @@ from fleet.model import (
     SegmentCheck,
     SegmentStream,
 )
+from fleet.operations import CutMark
 from fleet.wire import decode
 from tests.manager.conftest import Place
 from tests.manager.postgres import Postgres
@@ -362,10 +364,10 @@ def test_a_segment_is_one_row_however_often_it_is_told_and_of_the_last_index(
     store.record([told(3)])
     everything = store.recorded(AT, AT + timedelta(days=1))
     assert everything == [told(1, check=checked), told(2, check=short), told(3)]
-    assert list(store.recorded_of("cam1")) == [
-        ("old", 1, True),
-        ("old", 2, False),
-        ("old", 3, False),
+    assert list(store.recorded_of("cam1", told(2)[1].begin)) == [
+        ("old", 1, True, False),
+        ("old", 2, False, False),
+        ("old", 3, False, False),
     ]
     # The first is on the disk no more; the second has another number; another has the same begin.
     same_begin = told(9, begin=told(3)[1].begin)
@@ -378,3 +380,25 @@ def test_a_segment_is_one_row_however_often_it_is_told_and_of_the_last_index(
     )
     assert {(one.file, one.index) for _, one in later} >= {(one.file, "anew") for _, one in anew}
     assert store.recorded(AT + timedelta(minutes=4), AT + timedelta(minutes=7)) == [anew[0]]
+    # What is gone: as the station says, or of an index that it has no more.
+    went = told(3, "anew", number=2, check=SegmentCheck(AT, skipped=GONE))
+    store.record([went])
+    spans = [(AT, AT + timedelta(minutes=8)), (went[1].begin, went[1].end)]
+    assert store.recorders() == ["cam1"]
+    assert list(store.recorded_of("cam1", went[1].end)) == [
+        ("anew", 1, False, False),
+        ("anew", 2, True, True),
+    ]
+    name = went[1].file
+    assert store.recorded_and_gone("cam1", None, spans) == [("anew", 2, name)]
+    assert store.recorded_and_gone("cam1", "anew", spans[:1]) == [("old", 1, told(1)[1].file)]
+    assert store.recorded_and_gone("cam1", "anew", []) == []
+    store.forget_recorded("cam1", [("anew", 2), ("old", 1)])
+    assert store.recorded_and_gone("cam1", None, spans) == []
+    assert len(store.recorded(AT, AT + timedelta(days=1))) == len(later) - 2
+    mark = CutMark("hall1", "cut", AT, "ann", AT)
+    store.mark(mark)
+    store.forget_marks(spans[1:])
+    assert store.marks(AT, AT + timedelta(minutes=1)) == [mark]
+    store.forget_marks(spans)
+    assert store.marks(AT, AT + timedelta(minutes=1)) == []

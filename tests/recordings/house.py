@@ -39,6 +39,8 @@ class Box:
     index: str = "index-1"
     segments: list[Segment] = field(factory=list)
     copied: set[str] = field(factory=set)
+    forgotten: int = 0
+    """The first of its segments of which it tells no more."""
 
     @property
     def name(self) -> str:
@@ -80,8 +82,10 @@ class Boxes:
             return Reply({"files": files, "more": len(later) > most}, None)
         after = arguments["after"]
         known = after["number"] if after and after["index"] == box.index else 0
-        rest = box.segments[known:]
-        found = SegmentList(box.index, tuple(rest[:_PAGE]), len(rest) > _PAGE)
+        begin = max(known, box.forgotten)
+        rest = box.segments[begin:]
+        until = begin + len(rest[:_PAGE])
+        found = SegmentList(box.index, tuple(rest[:_PAGE]), len(rest) > _PAGE, until)
         return Reply(to_json(found), None)
 
 

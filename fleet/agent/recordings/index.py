@@ -2,13 +2,14 @@
 
 A segment that was read back has another line with the same number; the last one counts. A line that
 a power cut tore is cut off. An index that is lost or damaged otherwise begins anew, under another
-random name, from the files. In memory is where each line lies, never what it says.
+random name, from the files. What went long ago is forgotten, and the rest keeps its numbers. In
+memory is where each line lies, never what it says.
 """
 
 import os
 import secrets
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,6 +23,9 @@ from fleet.wire import Undecodable, decode, dumps, encode, loads
 _MOST: Final = 200
 """Segments in one reply."""
 _BYTES: Final = 180 * 1024
+_MOST_NUMBERS: Final = 10_000_000
+_NOWHERE: Final = -1
+"""Where the line of a forgotten segment lies."""
 
 
 class RecordingIndex:
@@ -123,6 +127,29 @@ class RecordingIndex:
                     found.append(evolve(one, check=new))
         return found
 
+    def forget(self, before: datetime) -> int:
+        """Forget what ended before then and has no file any more; how many that were.
+
+        Raises:
+            OSError, ValueError: the disk refuses, and nothing is forgotten.
+        """
+        with self.path.open("rb") as file:
+            old = {one for one in self._gone if self._at(file, one).end < before}
+            if not old:
+                return 0
+            head = dumps({"index": self.name, "last": len(self)}) + b"\n"
+            kept.replace(self.path, b"".join((head, *self._lines(file, old))))
+        self._stat = None
+        self.open()
+        return len(old)
+
+    def _lines(self, file: BinaryIO, without: Collection[int]) -> Iterator[bytes]:
+        """The last line of each."""
+        for number, place in enumerate(self._places, 1):
+            if place != _NOWHERE and number not in without:
+                file.seek(place)
+                yield file.readline()
+
     def after(self, last: LastSegment | None) -> SegmentList:
         """Those that follow, as many as fit into one reply; all where `last` is of another index.
 
@@ -131,15 +158,17 @@ class RecordingIndex:
         """
         first = last.number + 1 if last is not None and last.index == self.name else 1
         found: list[Segment] = []
-        left = _BYTES
+        left, until = _BYTES, first - 1
         with self.path.open("rb") as file:
-            for number in range(first, min(len(self), first + _MOST - 1) + 1):
-                one = self._at(file, number)
-                left -= len(encode(one))
-                if left < 0 and found:
-                    break
-                found.append(one)
-        return SegmentList(self.name, tuple(found), first + len(found) <= len(self))
+            for number in range(first, len(self) + 1):
+                if self._places[number - 1] != _NOWHERE:
+                    one = self._at(file, number)
+                    left -= len(encode(one))
+                    if found and (left < 0 or len(found) == _MOST):
+                        break
+                    found.append(one)
+                until = number
+        return SegmentList(self.name, tuple(found), until < len(self), until)
 
     def _at(self, file: BinaryIO, number: int) -> Segment:
         file.seek(self._places[number - 1])
@@ -165,7 +194,9 @@ class RecordingIndex:
         said = loads(head)
         if not isinstance(said, dict) or not isinstance(said.get("index"), str):
             raise ValueError("its first line does not name it")
-        self.name = said["index"]
+        self.name, last = said["index"], said.get("last", 0)
+        if not isinstance(last, int) or not 0 <= last <= _MOST_NUMBERS:
+            raise ValueError("its first line does not say how many were in it")
         place = len(head)
         for line in file:
             if not line.endswith(b"\n"):
@@ -176,14 +207,20 @@ class RecordingIndex:
                 if file.read(1):
                     raise
                 break  # the last one: zeros, say, after a power cut
-            if segment.index != self.name or not 1 <= segment.number <= len(self) + 1:
+            if segment.index != self.name or segment.number > max(len(self) + 1, last):
                 raise ValueError(f"the line of {segment.file} is out of order")
             self._note(segment, place)
             place += len(line)
+        self._leave_out(last)
         return place
+
+    def _leave_out(self, until: int) -> None:
+        """Numbers up to this that have no line yet are of what was forgotten."""
+        self._places.extend([_NOWHERE] * (until - len(self)))
 
     def _note(self, segment: Segment, place: int) -> None:
         if segment.number > len(self):
+            self._leave_out(segment.number - 1)
             self._places.append(place)
             self._last[segment.role, segment.instance] = evolve(segment, check=None)
         else:

@@ -6,12 +6,13 @@ there. Nothing of it holds the event loop, and nothing is decoded while the box 
 
 import asyncio
 import logging
+import math
 import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,9 @@ LOOK_SECONDS: Final = 15.0
 """Seconds between two looks for segments that were closed."""
 _EVERY: Final = 10
 """Each such look is at all files, whatever their directories say."""
+_REMEMBERED: Final = timedelta(days=90)
+"""How long a recording is remembered whose file is gone."""
+_FORGET_SECONDS: Final = 24 * 3600.0
 _MOST_GONE: Final = 50
 """Files that are said to be gone at once."""
 _MOST_HELD: Final = 10
@@ -161,6 +165,8 @@ class IndexKeeper:
         self._busy_before = _busy()
         self._begun = time.time()
         self._looks = 0
+        self._forgets = -math.inf
+        """When what is gone for long is forgotten next."""
 
     async def run(self) -> None:
         """Tell for ever of what was closed; needs no broker."""
@@ -227,6 +233,9 @@ class IndexKeeper:
         if not self._root.is_dir() or self._still(config):
             return [], []
         self._opened()
+        if time.monotonic() >= self._forgets:
+            self._index.forget(datetime.now(UTC) - _REMEMBERED)
+            self._forgets = time.monotonic() + _FORGET_SECONDS
         every = finished([self._root], lambda one: one.path in self._index)
         fresh = [one for one in every if one.path not in self._index]
         closed = [one for one in (self._whose(file, config) for file in fresh) if one is not None]

@@ -10,13 +10,13 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from attrs import define, field
-
 from fleet.manager.asking import NoAnswer, StationAsker
+from fleet.manager.recordings.forgetting import REMEMBERED, forgettable
+from fleet.manager.recordings.known import KnownIndex
 from fleet.manager.recordings.times import (
     RecordedTime,
     RecordingStation,
@@ -26,7 +26,7 @@ from fleet.manager.recordings.times import (
 )
 from fleet.manager.stations.allowances import RECORDED_BURST, RECORDED_PER_SECOND, Allowances
 from fleet.manager.stations.inventory import Inventory
-from fleet.manager.store import BadStore
+from fleet.manager.store import BadStore, TimeSpan
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, Segment, SegmentList, StopByHand
 from fleet.operations import CutMark, Receipt
@@ -50,6 +50,9 @@ _MOST_UNCOPIED: Final = 1000
 _PATIENCE: Final = 10.0
 _MOST_WAITING: Final = 20_000
 """Segments that wait to be written; what is lost here is asked for again."""
+_FORGET_SECONDS: Final = 3600.0
+_MOST_FORGOTTEN: Final = 1000
+"""In one transaction, so that others have the store in between."""
 _FRESH: Final = 5.0
 """Seconds for which today's receipts are good, whatever is heard."""
 _SHARE: Final = 0.05
@@ -61,48 +64,6 @@ _WRONG: Final = 2.0
 """Seconds by which a station's clock is wrong, and not only its message late."""
 
 
-@define
-class _OfStation:
-    """What is known of one station's index."""
-
-    loaded: bool = False
-    """Whether what the store knows of it is known here."""
-    index: str | None = None
-    numbers: set[int] = field(factory=set)
-    reached: int = 0
-    """All numbers up to this are known."""
-    next: float = 0.0
-    """When it is asked again."""
-    copied: set[str] = field(factory=set)
-    copies_next: float = 0.0
-    """When it is asked again which are copied."""
-    all_copies_next: float = 0.0
-    """And when of all that it has."""
-    uncopied: set[str] = field(factory=set)
-    """Files that somebody wanted to know of, and no copy was verified yet."""
-    unread: set[int] = field(factory=set)
-    """Numbers of those that are not read back yet, as far as is known."""
-    was_away: bool = True
-    """Whether it may have told something that nobody heard."""
-
-    @property
-    def begin(self) -> int:
-        """The number after which to ask: what was read back since is told once more."""
-        return min((self.reached, *(number - 1 for number in self.unread)))
-
-    def learn(self, index: str, number: int, *, is_read: bool) -> None:
-        if index != self.index:
-            self.index, self.numbers, self.unread, self.reached = index, set(), set(), 0
-        (self.unread.discard if is_read else self.unread.add)(number)
-        if number > self.reached:
-            self.numbers.add(number)
-            if number > self.reached + 1:
-                self.next = 0.0  # there is a hole
-        while self.reached + 1 in self.numbers:
-            self.reached += 1
-            self.numbers.discard(self.reached)
-
-
 class Recordings:
     """All that stations recorded."""
 
@@ -110,10 +71,13 @@ class Recordings:
         self._ledger = ledger
         self._inventory = inventory
         self._asker = asker
-        self._stations: dict[str, _OfStation] = {}
+        self._stations: dict[str, KnownIndex] = {}
         self.allowances = Allowances(RECORDED_BURST, RECORDED_PER_SECOND)
         """Kilobytes that each station may tell."""
         self._waiting: list[tuple[str, Segment]] = []
+        self._over: tuple[TimeSpan, ...] = ()
+        """The times of which nothing needs to be known."""
+        self._forgets = -math.inf
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._today: tuple[Receipt, ...] = ()
         self._today_at = -math.inf
@@ -150,14 +114,18 @@ class Recordings:
                     self._stations[id_].was_away, self._stations[id_].next = True, 0.0
             with suppress(BadStore):
                 await self._look_at_today()
+                if loop.time() >= self._forgets:
+                    self._forgets = loop.time() + _FORGET_SECONDS
+                    await self._forget()
             await asyncio.sleep(_TICK)
 
     async def _write(self) -> None:
         if not self._waiting:
             return
         told, self._waiting = self._waiting, []
+        kept = [(station, one) for station, one in told if not self._is_over(station, one)]
         try:
-            await self._ledger.keeper.run(self._ledger.keeper.opened.record, told)
+            await self._ledger.keeper.run(self._ledger.keeper.opened.record, kept)
         except BadStore as error:
             log.error("what was recorded is not written down yet: %s", error)
             self._waiting = [*told, *self._waiting][:_MOST_WAITING]
@@ -166,8 +134,36 @@ class Recordings:
             self._of(station).learn(one.index, one.number, is_read=one.is_read)
         self.changes += 1
 
-    def _of(self, station: str) -> _OfStation:
-        return self._stations.setdefault(station, _OfStation())
+    async def _forget(self) -> None:
+        """Forget what is on no box any more and long ago, unless the schedule has talks then or a
+        copy is wanted; but the newest of each index, for what comes before is not asked for.
+
+        Raises:
+            BadStore: the store cannot be written.
+        """
+        spans = self._over = forgettable(self._ledger.rooms.schedule, datetime.now(UTC))
+        store = self._ledger.keeper
+        for station in await store.run(store.opened.recorders):
+            index = self._of(station).index if self._ledger[station].config else ""
+            found = await store.run(store.opened.recorded_and_gone, station, index, spans)
+            copied = self._recording(station).copied
+            old = [(its, n) for its, n, file in found if copied is None or file in copied]
+            newest = max((n for its, n in old if its == index), default=0)
+            old = [one for one in old if one != (index, newest)]
+            for first in range(0, len(old), _MOST_FORGOTTEN):
+                some = old[first : first + _MOST_FORGOTTEN]
+                await store.run(store.opened.forget_recorded, station, some)
+        await store.run(store.opened.forget_marks, spans)
+
+    def _is_over(self, station: str, one: Segment) -> bool:
+        """Whether it would be forgotten at once."""
+        if not one.is_gone or not any(begin <= one.begin < end for begin, end in self._over):
+            return False
+        copied = self._recording(station).copied
+        return copied is None or one.file in copied
+
+    def _of(self, station: str) -> KnownIndex:
+        return self._stations.setdefault(station, KnownIndex())
 
     async def _ask(self, station: str) -> None:
         try:
@@ -188,13 +184,18 @@ class Recordings:
         of.next = loop.time() + _RETRY
         if not of.loaded:
             store = self._ledger.keeper
-            for index, number, is_read in await store.run(store.opened.recorded_of, station):
+            long_ago = datetime.now(UTC) - REMEMBERED
+            known = await store.run(store.opened.recorded_of, station, long_ago)
+            for index, number, is_read, is_over in known:
                 of.learn(index, number, is_read=is_read)
+                if is_over:  # what lies before is known, or was forgotten here
+                    of.skip(index, of.reached, number)
             of.loaded = True
         number = of.begin if of.was_away else of.reached
         more = True
         while more:
-            after = {"index": of.index, "number": number} if of.index else None
+            before = of.index
+            after = {"index": before, "number": number} if before else None
             reply = await self._asker.ask(
                 station, "station", "segments", {"after": after}, None, _PATIENCE
             )
@@ -207,7 +208,10 @@ class Recordings:
                 return
             await self._write()
             reached = max((one.number for one in found.segments), default=0)
-            more = found.more and (reached > number or found.index != (after or {}).get("index"))
+            if found.until is not None and all(map(of.knows, found.segments)):
+                of.skip(found.index, number if found.index == before else 0, found.until)
+                reached = max(reached, found.until)
+            more = found.more and (reached > number or found.index != before)
             number = reached
         of.was_away = False
         of.next = loop.time() + (_RETRY if of.numbers else _ASK_AGAIN)

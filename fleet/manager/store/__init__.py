@@ -47,6 +47,7 @@ from fleet.manager.store.records import (
     PeopleChange,
     PublishedSchedule,
     StoreAway,
+    TimeSpan,
     Writing,
 )
 from fleet.manager.store.sqlite import open_file
@@ -82,6 +83,7 @@ __all__ = [
     "PeopleChange",
     "PublishedSchedule",
     "StoreAway",
+    "TimeSpan",
     "Writing",
 ]
 
@@ -340,10 +342,46 @@ class ManagerStore:
         with self._reading() as connection:
             return recordings.between(connection, begin, end)
 
-    def recorded_of(self, station: str) -> Sequence[tuple[str, int, bool]]:
-        """Index and number of all segments of a station, and whether each was read back."""
+    def recorded_of(
+        self, station: str, long_ago: datetime
+    ) -> Sequence[tuple[str, int, bool, bool]]:
+        """Index and number of all segments of a station; whether each was read back, and whether
+        it is gone and from before `long_ago`.
+        """
         with self._reading() as connection:
-            return recordings.known(connection, station)
+            return recordings.known(connection, station, long_ago)
+
+    def recorders(self) -> list[str]:
+        """The stations of which segments are known."""
+        with self._reading() as connection:
+            return recordings.recorders(connection)
+
+    def recorded_and_gone(
+        self, station: str, index: str | None, spans: Sequence[TimeSpan]
+    ) -> list[tuple[str, int, str]]:
+        """(index, number, file) of what began in one of the spans, and is on the station no more:
+        it says so, or `index` is what it has now.
+        """
+        with self._reading() as connection:
+            return recordings.gone(connection, station, index, spans)
+
+    def forget_recorded(self, station: str, which: Sequence[tuple[str, int]]) -> None:
+        """Forget segments by index and number.
+
+        Raises:
+            BadStore: it could not be written; all are known still.
+        """
+        with self._writing() as connection:
+            recordings.forget(connection, station, which)
+
+    def forget_marks(self, spans: Sequence[TimeSpan]) -> None:
+        """Forget the marks of those times.
+
+        Raises:
+            BadStore: it could not be written; all are known still.
+        """
+        with self._writing() as connection:
+            recordings.forget_marks(connection, spans)
 
     def mark(self, mark: CutMark) -> None:
         """Keep a mark.

@@ -7,14 +7,16 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
+from fleet.manager.store.records import TimeSpan
 from fleet.manager.store.tables import MARK, SEGMENT
-from fleet.model import SHORT_OF_CPU, Segment
+from fleet.model import GONE, SHORT_OF_CPU, Segment
 from fleet.operations import CutMark
 from fleet.wire import dumps, encode, format_time, to_json
 
 _STORED: Final = msgspec.json.Decoder(Segment)
 """Of what was checked before it was written: a tenth of the time that checking takes."""
 
+_IS_GONE: Final[sa.ColumnElement[bool]] = SEGMENT.c.payload.like(f'%"skipped":"{GONE}"%')
 _STATION: Final = SEGMENT.c.station == sa.bindparam("its_station")
 _ITSELF: Final = sa.delete(SEGMENT).where(
     _STATION,
@@ -69,8 +71,12 @@ def between(connection: sa.Connection, begin: datetime, end: datetime) -> list[t
     return [(row.station, _STORED.decode(row.payload)) for row in rows]
 
 
-def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int, bool]]:
-    """Index and number of all of a station's last index, and whether each was read back."""
+def known(
+    connection: sa.Connection, station: str, long_ago: datetime
+) -> Sequence[tuple[str, int, bool, bool]]:
+    """Index and number of all of a station's last index; whether each was read back, and whether it
+    is gone and from before `long_ago`.
+    """
     last = (
         sa.select(SEGMENT.c.index)
         .where(SEGMENT.c.station == station)
@@ -82,11 +88,56 @@ def known(connection: sa.Connection, station: str) -> Sequence[tuple[str, int, b
         SEGMENT.c.payload.like(f'%"skipped":"{SHORT_OF_CPU}"%'),
     )
     rows = connection.execute(
-        sa.select(SEGMENT.c.index, SEGMENT.c.number, sa.not_(unread))
+        sa.select(
+            *(SEGMENT.c.index, SEGMENT.c.number, sa.not_(unread)),
+            sa.and_(_IS_GONE, SEGMENT.c.begin < format_time(long_ago)),
+        )
         .where(SEGMENT.c.station == station, SEGMENT.c.index == last.scalar_subquery())
         .order_by(SEGMENT.c.number)
     )
-    return [(index, number, bool(is_read)) for index, number, is_read in rows]
+    return [(index, number, bool(is_read), bool(is_old)) for index, number, is_read, is_old in rows]
+
+
+def gone(
+    connection: sa.Connection, station: str, index: str | None, spans: Sequence[TimeSpan]
+) -> list[tuple[str, int, str]]:
+    """(index, number, file) of what began in one of the spans, and is on the station no more: it
+    says so, or has another index now, where that is known.
+    """
+    is_gone = _IS_GONE if index is None else sa.or_(_IS_GONE, SEGMENT.c.index != index)
+    rows = connection.execute(
+        sa.select(SEGMENT.c.index, SEGMENT.c.number, SEGMENT.c.payload)
+        .where(SEGMENT.c.station == station, is_gone, _within(SEGMENT.c.begin, spans))
+        .order_by(SEGMENT.c.begin)
+    )
+    return [(its, number, _STORED.decode(payload).file) for its, number, payload in rows]
+
+
+def recorders(connection: sa.Connection) -> list[str]:
+    """The stations of which segments are known."""
+    return list(connection.execute(sa.select(SEGMENT.c.station).distinct()).scalars())
+
+
+def forget(connection: sa.Connection, station: str, which: Iterable[tuple[str, int]]) -> None:
+    """Forget segments by index and number."""
+    keys = [
+        {"its_station": station, "its_index": index, "its_number": number}
+        for index, number in which
+    ]
+    if keys:
+        connection.execute(_ITSELF, keys)
+
+
+def forget_marks(connection: sa.Connection, spans: Sequence[TimeSpan]) -> None:
+    """Forget the marks of those times."""
+    connection.execute(sa.delete(MARK).where(_within(MARK.c.at, spans)))
+
+
+def _within(column: "sa.Column[str]", spans: Sequence[TimeSpan]) -> sa.ColumnElement[bool]:
+    return sa.or_(
+        sa.false(),
+        *(sa.and_(column >= format_time(begin), column < format_time(end)) for begin, end in spans),
+    )
 
 
 def mark(connection: sa.Connection, one: CutMark) -> None:

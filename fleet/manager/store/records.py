@@ -8,6 +8,9 @@ from attrs import Factory, frozen
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
 
+TimeSpan = tuple[datetime, datetime]
+"""From its begin until before its end."""
+
 
 class BadStore(Exception):
     """The store cannot be used; the text says why and what to do."""
