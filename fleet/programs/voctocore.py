@@ -316,14 +316,18 @@ def _run(specification: dict[str, Any]) -> None:
     core = importlib.import_module("voctocore").Voctocore()
     _begin_with(core.pipeline, Scene(**specification["scene"]), config.Config)
     for part in (core.pipeline.vmix, core.pipeline.amix, core.pipeline.streamblanker):
-        _pass_on_at_once(part.mixingPipeline.iterate_sinks(), gst.IteratorResult.OK)
+        # What was mixed is paced already: to wait for its time would cost a cut 50 ms.
+        _set_each(part.mixingPipeline.iterate_sinks(), "sync", "false")
+        # Where a picture is late, as at the begin, GStreamer's own background is a chequerboard.
+        compositors = part.mixingPipeline.iterate_all_by_element_factory_name("compositor")
+        _set_each(compositors, "background", "black")
     core.run()
 
 
-def _pass_on_at_once(sinks: Any, some: Any) -> None:
-    """What was mixed is paced already: to wait for its time would cost a cut 50 ms."""
-    while (found := sinks.next())[0] == some:
-        found[1].set_property("sync", False)
+def _set_each(elements: Any, name: str, value: str) -> None:
+    gst = importlib.import_module("gi.repository.Gst")
+    while (found := elements.next())[0] == gst.IteratorResult.OK:
+        gst.util_set_object_arg(found[1], name, value)
 
 
 def _begin_with(pipeline: Any, scene: Scene, config: Any) -> None:

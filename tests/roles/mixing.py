@@ -107,7 +107,7 @@ class Eyes(threading.Thread):
 def _colour(pixel: bytes) -> str:
     red, green, blue = (level > 100 for level in pixel)
     if green:
-        return "?"
+        return f"?{pixel.hex()}"
     return "red" if red else "blue" if blue else "black"
 
 
