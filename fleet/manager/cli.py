@@ -147,6 +147,8 @@ def run(
     start_logging()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
+        if directory is not None:
+            _look_at_rights(directory)
         found = read_manager(
             directory,
             settings,
@@ -221,11 +223,13 @@ def init(
     from fleet.manager.access.authority import BadHost, checked_host
     from fleet.manager.access.init import CannotInit, next_steps
     from fleet.manager.access.init import init as make
+    from fleet.manager.access.modes import mended
     from fleet.settings import BadSettings, valid_prefix
 
     try:
         valid_prefix(prefix)
         made = make(directory, [checked_host(one) for one in host], port, prefix)
+        healed = mended(made.directory)
     except (BadHost, BadSettings, CannotInit, ValueError) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         raise typer.Exit(_BROKEN) from None
@@ -236,6 +240,8 @@ def init(
         print(f"  {made.client_file}")
     else:
         print(f"{made.directory} was set up before: nothing has changed")
+        for line in healed:
+            print(line)
     print(f"start now:\n{next_steps(made)}")
 
 
@@ -252,17 +258,62 @@ def renew(
     """Renew the broker's certificate if it ends within 30 days; a timer does that every day."""
     from fleet.manager.access.authority import BadHost, checked_host
     from fleet.manager.access.init import CannotInit
+    from fleet.manager.access.modes import mended
     from fleet.manager.access.renewing import renew as make
+    from fleet.settings import BadSettings
 
     try:
+        for line in mended(directory.absolute()):
+            print(line)
         until = make(directory.absolute(), [checked_host(one) for one in host or ()], now=now)
-    except (BadHost, CannotInit) as error:
+    except (BadHost, BadSettings, CannotInit) as error:
         print(f"fleet-manager: {error}", file=sys.stderr)
         raise typer.Exit(_BROKEN) from None
     if until is None:
         print("the broker's certificate lasts: nothing has changed")
     else:
         print(f"the broker shows a new certificate, which ends {until:%Y-%m-%d}")
+
+
+@app.command()
+def recover(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Who is to be an admin; the first operator, unless said."
+        ),
+    ] = None,
+    directory: _Dir = Path("/etc/fleet"),
+    version: _Version = False,  # noqa: ARG001 (its callback does the work)
+) -> None:
+    """Make somebody an admin with a new password, where no admin has theirs any more.
+
+    Asks the manager that runs, as the manager itself; the password goes into your client file.
+    """
+    from fleet import contexts
+    from fleet.manager.access.recovering import CannotRecover
+    from fleet.manager.access.recovering import recover as make
+    from fleet.manager.settings import read_manager
+    from fleet.mqtt import BadBroker
+    from fleet.settings import BadSettings
+
+    try:
+        settings = read_manager(directory, None)
+        made = make(settings, name, contexts.own_home())
+    except (BadBroker, BadSettings, CannotRecover) as error:
+        print(f"fleet-manager: {error}", file=sys.stderr)
+        raise typer.Exit(_BROKEN) from None
+    print(f"{made.name} is an admin, with a new password: fleet asks as them, by")
+    print(f"  {made.client_file}")
+    print("fleet user passwd gives them another one, also for the page")
+
+
+def _look_at_rights(directory: Path) -> None:
+    """Raises: BadSettings."""
+    from fleet.manager.access.modes import mended
+
+    for line in mended(directory.absolute()):
+        logging.getLogger("fleet").warning(line)
 
 
 def _state(settings: "ManagerSettings") -> Path:

@@ -92,6 +92,7 @@ class ManagerRun:
             _login(settings),
             settings.admin,
             _reached_at(settings),
+            settings.username if settings.accounts else None,
         )
         self._notifications = Notifications(self._ledger, self._report, Carrier(settings.notify))
         self._session = ManagerSession(

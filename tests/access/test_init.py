@@ -1,6 +1,7 @@
 """What `fleet-manager init` leaves: whose it is, what is in it, and that a second run is none."""
 
 import json
+import os
 import pwd
 import ssl
 import tomllib
@@ -14,9 +15,11 @@ from fleet import contexts
 from fleet.joining import AUTHORITY_OID, BadToken, JoinToken
 from fleet.manager.access import authority
 from fleet.manager.access.init import CannotInit, init
+from fleet.manager.access.modes import mended
 from fleet.manager.access.renewing import renew
 from fleet.manager.settings import manager_broker, read_manager
 from fleet.manager.web.certificate import PageCertificate
+from fleet.settings import BadSettings
 
 
 @pytest.fixture
@@ -74,6 +77,46 @@ def test_manager_and_operator_find_all_they_need(tmp_path: Path, home: Path) -> 
     assert len(set(secrets)) == 3
     for secret in secrets:
         assert secret not in json.dumps(accounts)
+
+
+def test_what_others_can_read_or_write_is_mended_and_said_and_what_is_not_ours_is_refused(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "fleet"
+    init(place, ["av.example.org"], 18883)
+    assert mended(place) == []
+    wrong = {"manager.toml": 0o622, "manager.password": 0o640, "page.key": 0o604, "ca.key": 0o777}
+    wrong |= {"mosquitto/broker.key": 0o644, "mosquitto": 0o733}
+    for name, mode in wrong.items():
+        (place / name).chmod(mode)
+    said = mended(place)
+    assert [one.partition(" could be ")[0] for one in said] == [
+        str(place / name)
+        for name in (
+            *("mosquitto", "manager.toml", "manager.password", "page.key", "ca.key"),
+            "mosquitto/broker.key",
+        )
+    ]
+    assert f"{place}/manager.toml could be written by others; now it cannot (chmod 600)" in said
+    assert f"{place}/ca.key could be written by others; now it cannot (chmod 700)" in said
+    assert mended(place) == []
+    (place / "manager.toml").chmod(0o644)
+    assert mended(place) == [], "everybody may read the settings, as in other programs"
+
+    def not_ours(path: Path, mode: int) -> None:
+        raise PermissionError
+
+    (place / "metrics.token").chmod(0o644)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "chmod", not_ours)
+        with pytest.raises(BadSettings, match=r"metrics.token can be read by others: chmod 600 "):
+            mended(place)
+    # Who runs as root finds one that somebody else has put there; anybody else has no such rights.
+    nobody = pwd.getpwnam("nobody").pw_uid
+    if os.geteuid() == 0:
+        os.chown(place / "manager.toml", nobody, -1)
+        with pytest.raises(BadSettings, match=r"manager.toml belongs to nobody: chown root "):
+            mended(place)
 
 
 def test_what_stopped_half_way_is_begun_anew(tmp_path: Path, home: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
 import ssl
 import stat
 import subprocess
@@ -145,3 +146,24 @@ async def test_a_volunteer_comes_in_does_what_they_may_and_is_cut_off(
     assert done.returncode == 0, done.stderr
     assert isinstance(vera.connection.exception(), Disconnected)
     assert types(server, home, "status").returncode == 4
+
+    # The only admin has lost password and client file: whoever may do all on the server helps.
+    shutil.rmtree(first / "fleet")
+    assert types(server, first, "status").returncode == 4
+    words = ("recover", "--dir", str(server.dir))
+    with_file = {**server.env, "XDG_CONFIG_HOME": str(first)}
+    done = await asyncio.to_thread(run, "fleet-manager", *words, env=with_file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{me} is an admin, with a new password" in done.stdout
+    kept = first / "fleet/fleet-recovered.password"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    listed = json.loads(types(server, first, "user", "--json").stdout)
+    assert [(one["name"], one["rights"], one["by"]) for one in listed["users"]] == [
+        (me, "admin", "manager")
+    ]
+    done = types(server, first, "user", "add", "manager", "--rights", "admin", stdin=f"{SAID}\n")
+    assert "'manager' cannot name a person" in done.stderr
+    # Nobody else comes in so.
+    (server.dir / "manager.password").write_text("another\n")
+    done = await asyncio.to_thread(run, "fleet-manager", *words, env=with_file)
+    assert (done.returncode, "does not let in the user 'manager'" in done.stderr) == (1, True)

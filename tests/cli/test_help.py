@@ -19,7 +19,7 @@ from fleet.version import __version__
 
 OF = {
     "fleet": ("", *COMMANDS),
-    "fleet-manager": ("", "run", "init", "renew"),
+    "fleet-manager": ("", "run", "init", "renew", "recover"),
     "fleet-agent": ("", "run", "join", "check", "roles", "status", "restart", "stop", "reset"),
 }
 HEAVY = {"paho", "aiomqtt", "rich", "attrs", "cattrs", "asyncio", "msgspec", "tomllib"}

@@ -46,7 +46,7 @@ PAGE: Final = ("page.pem", "page.key")
 """The page's certificate and key: the broker's are the broker's alone."""
 TOKEN: Final = "metrics.token"  # noqa: S105 (a file's name)
 MANAGER: Final = "manager"
-_MANAGER_USER: Final = "fleet-manager"
+MANAGER_USER: Final = "fleet-manager"
 """That of its service, which reads nothing of the authority's key."""
 _OPERATOR: Final = "operator"
 _CONTEXT: Final = "fleet"
@@ -153,12 +153,12 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
         for one in (broker, *broker.iterdir()):
             give_to_broker(one)
         for name in (CA, PASSWORD, *PAGE, TOKEN):
-            _give(directory / name, _MANAGER_USER)
+            _give(directory / name, MANAGER_USER)
         context = contexts.Context(url, operator, prefix=prefix if prefix != _PREFIX else None)
         password = passwords[operator]
         client = contexts.keep(_name_in(home), context, password, ca.certificate, home)
         kept.replace(directory / last, files[last].encode(), mode=0o600)
-        _give(directory / last, _MANAGER_USER)
+        _give(directory / last, MANAGER_USER)
     except OSError as error:
         raise CannotInit(
             f"{error.filename or directory} cannot be written: {plain(error)}"

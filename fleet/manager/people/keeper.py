@@ -59,7 +59,8 @@ class People:
     None where people are let in by files that somebody edits there; `login`: what people type to
     be known from then on, but for their name; `admin`: who alone may begin the list, None for
     everybody whom the broker lets ask; `reached_at`: where others reach the page that it shows to
-    everybody while the list is empty.
+    everybody while the list is empty; `own`: the manager's own user at a broker whose accounts it
+    keeps, by which an admin comes back who has lost their password.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class People:
         login: str | None = None,
         admin: str | None = None,
         reached_at: str | None = None,
+        own: str | None = None,
     ) -> None:
         self._ledger = ledger
         self._is_station = is_station
@@ -77,6 +79,7 @@ class People:
         self._login = login
         self._admin = admin
         self._reached_at = reached_at
+        self._own = own
         self._key = BoxKey.new()
         self._changing = asyncio.Lock()
         self._work = PasswordWork()
@@ -113,6 +116,8 @@ class People:
 
     def rights_of(self, name: str) -> Rights | None:
         """What somebody may do; None for who is not in the list."""
+        if self._own is not None and name == self._own:
+            return _ADMIN
         if not self.begun:
             return _ADMIN if self._admin in (None, name) else None
         one = self._ledger.people.get(name)
@@ -219,7 +224,7 @@ class People:
         )
         put = [KeptPerson(name, str(rights), kept, at, caller)]
         notes, deeds = [], [Deed(at, "user", caller, _said(name, before, rights, password))]
-        if not self.begun and caller != name:
+        if not self.begun and caller not in (name, self._own):
             put.append(KeptPerson(caller, str(_ADMIN), None, at, caller))
             deeds.append(Deed(at, "user", caller, f"{caller} is admin, who begins the list"))
             notes.append(_begun(caller))
@@ -308,7 +313,7 @@ class People:
             raise InvalidArguments(f"{name!r} cannot name a person: expected {NAME_RULE}")
         if twin is not None:
             raise InvalidArguments(f"{twin!r} is in the list; two such names would be mistaken")
-        if name in _NOBODYS or name.startswith(_OURS):
+        if name in (*_NOBODYS, self._own) or name.startswith(_OURS):
             raise InvalidArguments(f"{name!r} cannot name a person: the manager uses it itself")
         if self._is_station(name):
             raise InvalidArguments(f"{name!r} cannot name a person: it is the id of a station")
