@@ -30,9 +30,10 @@ from fleet.agent.credential import WayIn
 from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.local.socket import LocalServer, LocalStatus
+from fleet.agent.outgoing import Identity
 from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings.keeper import IndexKeeper
-from fleet.agent.session import Identity, StationSession
+from fleet.agent.session import StationSession
 from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard, LoopWatch, WatchedLoop
 from fleet.host import Command
@@ -114,8 +115,8 @@ class Agent:
         self._supervisor = Supervisor(
             self._place,
             changed=self._changed,
-            lines=lambda line: self._session.line(line),
-            thumbnail=lambda key, jpeg: self._session.thumbnail(key, jpeg),
+            lines=lambda line: self._session.outgoing.line(line),
+            thumbnail=lambda key, jpeg: self._session.outgoing.thumbnail(key, jpeg),
             guard=self._guard,
             watch=self._watch,
             disk=self._disk,
@@ -124,7 +125,7 @@ class Agent:
         self._index = IndexKeeper(
             self._place,
             lambda: self._session.configs.memory.in_force,
-            lambda segment: self._session.segment(segment),
+            lambda segment: self._session.outgoing.segment(segment),
             lambda: self._disk.trouble is None or not self._disk.trouble.elsewhere,
         )
         commands = StationCommands(
@@ -134,7 +135,7 @@ class Agent:
             self._index,
             lambda sealed: way.keep(key.unseal(sealed)),
             key.unseal,
-            lambda: self._session.tell_what_is_new(),
+            lambda: self._session.abilities.tell_what_is_new(),
         )
         self._files = catalogue.RoleFiles(settings.roles)
         self._session = StationSession(
@@ -187,8 +188,8 @@ class Agent:
         keep("the look at the clock", self._watch_clock)
         keep("the look at the disk", self._watch_disk)
         keep("the look at the hardware", self._watch_hardware)
-        keep("the look at the box", self._session.look_around)
-        keep("the look for devices", self._session.look_for_devices)
+        keep("the look at the box", self._session.abilities.look_around)
+        keep("the look for devices", self._session.abilities.look_for_devices)
         reading = [
             keep("the index of recordings", self._index.run),
             keep("the reading back of recordings", self._index.run_reading),
@@ -214,7 +215,7 @@ class Agent:
         else:
             await self._supervisor.stop()
             self._session.end(PresenceState.OFFLINE)
-        if self._session.link is not None:
+        if self._session.outgoing.link is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(talking, _GOODBYE)
 
@@ -260,7 +261,7 @@ class Agent:
             self._place.station,
             __version__,
             str(self._way),
-            self._session.link is not None,
+            self._session.outgoing.link is not None,
             self._session.trouble,
             memory.revision,
             memory.rejection.error if memory.rejection else None,
@@ -272,7 +273,7 @@ class Agent:
         return catalogue.offer(self._files.broken, blocked)
 
     async def _reload(self, _: _Nothing) -> _Reloaded:
-        known = await self._session.reload()
+        known = await self._session.abilities.reload()
         return _Reloaded(tuple(known.factories), dict(known.broken))
 
     async def _stop(self, _: _Nothing) -> _Stopping:

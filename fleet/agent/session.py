@@ -1,8 +1,8 @@
 """Routes messages between the broker and the parts of the agent, and decides nothing itself.
 
 On each connection: subscribe, then registration, ack, status, and presence `online` last, so
-that online means reachable. Then what comes in is handled one by one; what goes out is status
-on change and as a heartbeat, log lines, and figures.
+that online means reachable. Then what comes in is handled one by one, and status goes out on change
+and as a heartbeat, beside what `outgoing` sends.
 """
 
 import asyncio
@@ -12,28 +12,25 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 from prometheus_client import CollectorRegistry, Counter
 
-from fleet.agent.box import registration
+from fleet.agent.abilities import Abilities
 from fleet.agent.box.devices import CaptureDevices
-from fleet.agent.box.telemetry import LogOutbox, gather
 from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.received import Configs
 from fleet.agent.config.store import StateDirectory
 from fleet.agent.credential import WayIn
-from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.outgoing import Identity, Outgoing
 from fleet.agent.overwritten import Overwritten
-from fleet.agent.secret_files import SecretFiles
 from fleet.agent.stopping import StopKeeper
-from fleet.guard import Guard, describe
+from fleet.guard import Guard
 from fleet.host import Command
-from fleet.model import MAX_PAYLOAD, LogLine, Presence, PresenceState, Registration, Segment, Status
+from fleet.model import MAX_PAYLOAD, Presence, PresenceState, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
-from fleet.topics import Topics
-from fleet.wire import Undecodable, encode, format_time
+from fleet.wire import Undecodable, encode
 
 log = logging.getLogger(__name__)
 
@@ -43,27 +40,8 @@ STATUS_BURST: Final = 5
 """Statuses that may go out at once when little was to be said before."""
 _GATHER: Final = 0.01
 """Seconds in which what changes together is one status."""
-LOG_GAP: Final = 0.5
 AGAIN_GAP: Final = 1.0
 """Seconds between two times at least that what somebody overwrote is said again."""
-LOOK_AROUND: Final = 60.0
-"""Seconds after which new devices, addresses and installed tools are noticed."""
-
-
-@frozen
-class Identity:
-    """Who this agent is. `boot` is random per start; `name` is used while no config names it.
-
-    `public_key` is what others seal with what is for this box alone.
-    """
-
-    station: str
-    boot: str
-    topics: Topics
-    interval: float
-    public_key: str
-    secrets: SecretFiles
-    name: str | None = None
 
 
 class Pace:
@@ -105,35 +83,25 @@ class StationSession:
         self._way = way
         self._me = identity
         self._supervisor = supervisor
-        self._catalogue = catalogue
-        self._own = own
         self._guard = guard
-        self._devices = devices
         self._commands = Commands(supervisor.command, commands, self._reply)
-        self.link: Link | None = None
-        """None while there is no broker."""
         self.trouble: str | None = "not tried yet"
         """Why there is no broker."""
-        self._outbox = LogOutbox()
-        self._lines = asyncio.Event()
-        self._known = catalogue()
+        self.outgoing = Outgoing(identity, supervisor, own)
         self.configs = Configs(
             *(identity.boot, identity.name, store, supervisor),
             answer=self._publish_ack,
             bound=identity.secrets.bound,
         )
         self._stopping = StopKeeper(store, supervisor.keep_stopped)
-        self._looking = asyncio.Lock()
-        """Held while role files are read."""
+        self.abilities = Abilities(
+            identity, supervisor, catalogue, devices, self.configs.recover, self.outgoing
+        )
         self._hears_stops = False
         self._epoch = 0
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._overwritten = Overwritten(identity.boot)
-        self._introduced: Registration | None = None
-        self._refused: set[str] = set()
-        self._own_unread: str | None = None
-        """Why the station's own metrics could not be read."""
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
         self._ignored = Counter(
@@ -143,7 +111,7 @@ class StationSession:
     async def begin(self) -> None:
         """Run what was saved; needs no broker."""
         self._stopping.begin()
-        await self.configs.begin(self._known)
+        await self.configs.begin(self.abilities.known)
 
     async def close(self) -> None:
         """Take no more configs and commands; what is being handled is finished first."""
@@ -159,21 +127,6 @@ class StationSession:
     def changed(self) -> None:
         """An instance does something else now."""
         self._changed.set()
-
-    def line(self, line: LogLine) -> None:
-        """An instance said something."""
-        self._outbox.add(line)
-        self._lines.set()
-
-    def thumbnail(self, key: Key, jpeg: bytes) -> None:
-        """An instance shows what it sees; nobody keeps it for later."""
-        if self.link is not None:
-            topic = self._me.topics.thumbnail(self._me.station, *key)
-            self.link.publish(topic, jpeg, qos=0, user={"at": format_time(_now())})
-
-    def segment(self, segment: Segment) -> None:
-        """A segment was closed or read back; who was away asks for it later."""
-        self._publish(self._me.topics.segment(self._me.station), encode(segment))
 
     # What `mqtt.keep` calls.
 
@@ -214,12 +167,10 @@ class StationSession:
             raise Disconnected(str(error)) from None
         with suppress(Refused):  # who may not hear this goes without
             await link.subscribe(*Overwritten.filters(topics, station))
-        self._known = self._catalogue()
-        self._introduced = None
-        await self._introduce(link)
+        await self.abilities.introduce(link)
         async with self.configs.turn:
-            self.link, self.trouble = link, None
-            self._refused.clear()
+            self.outgoing.connect(link)
+            self.trouble = None
             self._publish_ack(self.configs.ack())
             self._publish_status()
             self._publish_online()
@@ -227,15 +178,15 @@ class StationSession:
         try:
             await self._talk()
         finally:
-            self.link = None
+            self.outgoing.disconnect()
 
     async def _talk(self) -> None:
         tasks = [
             self._guard.keep("the handling of messages", self._handle),
             self._guard.keep("the heartbeat", self._heartbeat),
             self._guard.keep("the saying again of what was overwritten", self._say_again),
-            self._guard.keep("the sending of log lines", self._ship_lines),
-            self._guard.keep("the sending of figures", self._ship_figures),
+            self._guard.keep("the sending of log lines", self.outgoing.send_lines),
+            self._guard.keep("the sending of figures", self.outgoing.send_figures),
         ]
         try:
             presence = await asyncio.shield(self._farewell)
@@ -246,14 +197,15 @@ class StationSession:
         await self._say_goodbye(presence)
 
     async def _say_goodbye(self, presence: PresenceState | None) -> None:
-        if self.link is None or presence is None:
+        link = self.outgoing.link
+        if link is None or presence is None:
             return
-        self._ship()
+        self.outgoing.ship()
         self._publish_status()
         topic = self._me.topics.presence(self._me.station)
         payload = encode(self._presence(presence, self._epoch))
         with suppress(Refused):  # told when it said `online`
-            await self.link.publish(topic, payload, retain=True)
+            await link.publish(topic, payload, retain=True)
 
     # What comes in.
 
@@ -270,7 +222,7 @@ class StationSession:
         if self._closing:
             return
         if address is not None and address.kind == "config":
-            await self.configs.received(message.payload, self._known)
+            await self.configs.received(message.payload, self.abilities.known)
         elif address is not None and address.kind == "stops":
             try:
                 await self._stopping.received(message.payload)
@@ -302,112 +254,30 @@ class StationSession:
             pace.spend(loop.time())
             self._publish_status()
 
-    async def look_around(self) -> None:
-        """Notice for ever what is new on this box; needs no broker."""
-        while True:
-            await self._supervisor.tidy(self._known.factories)
-            await asyncio.sleep(LOOK_AROUND)
-            await self.reload()
-
-    async def look_for_devices(self) -> None:
-        """Tell for ever of devices that come and go; needs no broker."""
-        await self._devices.watch(self.tell_what_is_new)
-
-    async def reload(self) -> Catalogue:
-        """Notice what is new on this box now; what it can run."""
-        async with self._looking:
-            known = await asyncio.to_thread(self._catalogue)  # role files may take their time
-            await asyncio.to_thread(self._devices.look)
-            self._known = known
-            await self.configs.recover(known)
-            await self.tell_what_is_new()
-        return known
-
-    async def tell_what_is_new(self) -> None:
-        """Say what this box is and can do, unless nothing is new."""
-        with suppress(Disconnected):  # who talks hears of it too
-            if self.link is not None:
-                await self._introduce(self.link)
-
-    async def _introduce(self, link: Link) -> None:
-        """Publish the registration, unless nothing is new."""
-        said = registration.registration(
-            self._me.boot,
-            self._known,
-            self._devices.found,
-            self._me.public_key,
-            tuple(self._me.secrets.there()),
-        )
-        if said == self._introduced:
-            return
-        self._introduced = said
-        payload, without = registration.payload(said)
-        if without:
-            roles = ", ".join(without)
-            log.warning("the registration is too long: the schemas of %s are left out", roles)
-        station = self._me.station
-        try:
-            await link.publish(self._me.topics.registration(station), payload, retain=True)
-        except Refused as error:  # nobody would see the station: try again from the beginning
-            raise Disconnected(f"{error}; may this user speak for station {station}?") from None
-
-    async def _ship_lines(self) -> None:
-        while True:
-            await self._lines.wait()
-            await asyncio.sleep(LOG_GAP)
-            self._lines.clear()
-            self._ship()
-
-    def _ship(self) -> None:
-        self._outbox.drop(self._supervisor.take_dropped())
-        for payload in self._outbox.take():
-            self._publish(self._me.topics.log(self._me.station), payload, qos=0)
-
-    async def _ship_figures(self) -> None:
-        while True:
-            payload = gather(
-                self._me.boot,
-                _now(),
-                self._supervisor.registries(),
-                self._own,
-                self._read,
-                self._supervisor.working_for,
-            )
-            self._publish(self._me.topics.telemetry(self._me.station), payload, qos=0)
-            await asyncio.sleep(self._me.interval)
-
-    def _read(self, whose: Key | None, error: BaseException | None) -> None:
-        text = None if error is None else describe(error)
-        if whose is not None:
-            self._supervisor.metrics_read(whose, text)
-        elif self._own_unread != text:  # else every few seconds
-            log.error("the station's own metrics cannot be read: %s", text)
-            self._own_unread = text
-
     def _reply(self, caller: str, correlation: bytes, payload: bytes) -> None:
-        self._ship()  # who asks for the last lines and listens on gets none twice, and all
+        self.outgoing.ship()  # who asks for the last lines and listens on gets none twice, and all
         topic = self._me.topics.reply(self._me.station, caller)
-        self._publish(topic, payload, correlation=correlation)
+        self.outgoing.publish(topic, payload, correlation=correlation)
 
     def _publish_ack(self, ack: bytes) -> None:
-        self._publish(self._me.topics.ack(self._me.station), ack, retain=True)
+        self.outgoing.publish(self._me.topics.ack(self._me.station), ack, retain=True)
 
     def _publish_status(self) -> None:
         self._changed.clear()
-        self._publish(self._me.topics.status(self._me.station), self.status(), retain=True)
+        self.outgoing.publish(self._me.topics.status(self._me.station), self.status(), retain=True)
 
     def _publish_online(self) -> None:
         online = encode(self._presence(PresenceState.ONLINE, self._epoch))
-        self._publish(self._me.topics.presence(self._me.station), online, retain=True)
+        self.outgoing.publish(self._me.topics.presence(self._me.station), online, retain=True)
 
     async def _say_again(self) -> None:
         """Keep what the broker has of us what is so, whoever cleared or overwrote it."""
         while True:
             kinds = await self._overwritten.take()
             log.warning("somebody overwrote our %s: said again", ", ".join(sorted(kinds)))
-            if "registration" in kinds and self.link is not None:
-                self._introduced = None
-                await self._introduce(self.link)
+            link = self.outgoing.link
+            if "registration" in kinds and link is not None:
+                await self.abilities.say_again(link)
             if "ack" in kinds:
                 async with self.configs.turn:
                     self._publish_ack(self.configs.ack())
@@ -438,27 +308,6 @@ class StationSession:
 
     def _presence(self, state: PresenceState, epoch: int) -> Presence:
         return Presence(state, self._me.boot, epoch, _now(), self._me.interval)
-
-    def _publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int = 1,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> None:
-        if self.link is not None:
-            sent = asyncio.ensure_future(
-                self.link.publish(topic, payload, qos=qos, retain=retain, correlation=correlation)
-            )
-            sent.add_done_callback(lambda done: self._sent(topic, done))
-
-    def _sent(self, topic: str, done: "asyncio.Future[int]") -> None:
-        error = None if done.cancelled() else done.exception()
-        if isinstance(error, Refused) and topic not in self._refused:
-            self._refused.add(topic)  # once per connection
-            log.error("%s: %s", topic, error)
 
 
 def _now() -> datetime:

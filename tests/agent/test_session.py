@@ -493,7 +493,7 @@ async def test_lines_of_a_child_come_on_the_log_topic(
 async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there(
     broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.agent.session.LOOK_AROUND", 0.1)
+    monkeypatch.setattr("fleet.agent.abilities.LOOK_AROUND", 0.1)
     settings = AgentSettings(broker.url, station=ID, state_dir=str(tmp_path / "state"))
     store = StateDirectory(settings.state)
     source = {"type": "test", "size": "64x64", "rate": 5}
