@@ -51,7 +51,7 @@ class TaskDied(Exception):
 def describe(error: BaseException) -> str:
     """The error's type and what it says, also of one that cannot say it."""
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
     except Exception:
         return f"{type(error).__name__}: (its text cannot be made)"
 

@@ -5,6 +5,8 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
+from math import inf
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -63,6 +65,32 @@ class Command:
     arguments: type
     result: type
     handler: Callable[[Any], Awaitable[Any]] = field(repr=False)
+
+
+def startable(
+    argv: Sequence[str], env: Mapping[str, str], stop_signal: int, grace: float
+) -> list[str]:
+    """The arguments of a program, where one can be started and ended so.
+
+    Raises:
+        TypeError: they or `env` are no text.
+        ValueError: there is no program in them, or a NUL, or that is no signal or no time.
+    """
+    if isinstance(argv, str | bytes) or not all(isinstance(one, str | PathLike) for one in argv):
+        wrong = 'arguments are a list of text, the program first, ["ffmpeg", "-i", "in.ts"]'
+        raise TypeError(f"{wrong}, not {argv!r}")
+    if not all(isinstance(one, str) for pair in env.items() for one in pair):
+        raise TypeError(f'env has names and values that are text, {{"LANG": "C"}}, not {env!r}')
+    texts = [fspath(one) for one in argv]
+    if not texts or not texts[0]:
+        raise ValueError("there is no program in the arguments")
+    if any("\0" in one for one in (*texts, *env, *env.values())) or any("=" in one for one in env):
+        raise ValueError("no argument or variable has a NUL in it, and no variable's name a =")
+    if stop_signal not in signal.valid_signals():
+        raise ValueError(f"{stop_signal!r} is not a signal: take one of signal.Signals")
+    if not (isinstance(grace, int | float) and 0 <= grace < inf):
+        raise ValueError(f"grace is a number of seconds, not {grace!r}")
+    return texts
 
 
 class Child(ABC):

@@ -167,9 +167,6 @@ def _run(given: argparse.Namespace) -> int:
         ended_by = run(settings, way, early)
     except (BadState, StateInUse) as error:
         raise _CannotGoOn(str(error)) from None
-    except SystemExit as error:  # with status 0 it would look as if somebody had stopped it
-        text = f"a task of a role called sys.exit({error.code!r}); children run on"
-        raise _CannotGoOn(text) from None
     if ended_by == signal.SIGHUP and Notifier().listening:
         # To systemd status 0 is the end somebody wanted; this asks for the next agent.
         end_by(ended_by)
@@ -224,7 +221,8 @@ def _roles(given: argparse.Namespace) -> int:
     from fleet.wire import to_json
 
     logging.getLogger("fleet").setLevel(logging.CRITICAL)  # what is broken is shown below
-    offer = catalogue.offer(catalogue.load(settings.roles), settings.blocked)
+    with contextlib.redirect_stdout(sys.stderr):  # a role may print
+        offer = catalogue.offer(catalogue.load(settings.roles), settings.blocked)
     if given.json:
         value = {
             "factories": to_json(offer.described),

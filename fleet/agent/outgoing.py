@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 from prometheus_client import CollectorRegistry
 
-from fleet.agent.box.telemetry import LogOutbox, gather
+from fleet.agent.box.telemetry import LogOutbox, TooSlow, gather
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.secret_files import SecretFiles
@@ -107,10 +107,10 @@ class Outgoing:
             self.publish(self._me.topics.telemetry(self._me.station), payload, qos=0)
             await asyncio.sleep(self._me.interval)
 
-    def _read(self, whose: Key | None, error: BaseException | None) -> None:
+    def _read(self, whose: Key | None, error: Exception | None) -> None:
         text = None if error is None else describe(error)
         if whose is not None:
-            self._supervisor.metrics_read(whose, text)
+            self._supervisor.metrics_read(whose, text, again=not isinstance(error, TooSlow))
         elif self._own_unread != text:  # else every few seconds
             log.error("the station's own metrics cannot be read: %s", text)
             self._own_unread = text

@@ -9,11 +9,12 @@ import logging
 import os
 import secrets
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 from prometheus_client import CollectorRegistry
@@ -45,6 +46,7 @@ from fleet.topics import Topics
 from fleet.version import __version__
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end an agent."""
@@ -294,8 +296,8 @@ def run(
     """
     loop = WatchedLoop()
     try:
-        ended_by = loop.run_until_complete(_run(settings, way, early))
-        if not loop.run_until_complete(_all_ended()):
+        ended_by = _complete(loop, _run(settings, way, early))
+        if not (_complete(loop, _all_ended()) and _no_threads()):
             log.warning("something that a role began does not end: it is left behind")
             if ended_by == signal.SIGHUP and Notifier().listening:
                 end_by(ended_by)
@@ -304,6 +306,21 @@ def run(
         return ended_by
     finally:
         loop.close()
+
+
+def _complete(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, whatever a task that a role made by itself raises meanwhile.
+
+    `sys.exit()` and KeyboardInterrupt leave a loop; it goes on where they did.
+    """
+    task = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            log.error("a task of a role would have ended the agent, which goes on", exc_info=error)
 
 
 def end_by(number: signal.Signals) -> None:
@@ -330,3 +347,13 @@ async def _all_ended() -> bool:
     threads = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
     _, left = await asyncio.wait({threads, *tasks}, timeout=_LINGER)
     return not left
+
+
+def _no_threads() -> bool:
+    """Wait for threads that would keep the process, for a while; whether none is left."""
+    until = time.monotonic() + _LINGER
+    others = [one for one in threading.enumerate() if one is not threading.main_thread()]
+    for one in others:
+        if not one.daemon:
+            one.join(max(0.0, until - time.monotonic()))
+    return all(one.daemon or not one.is_alive() for one in others)

@@ -10,6 +10,8 @@ from tests.stranger import Stranger
 BASE = "fleet/v1/station/b1"
 HEAD = """\
 import asyncio
+import sys
+import threading
 from attrs import frozen
 from fleet.roles import Failed, Role, RoleFactory, command, register_factory
 
@@ -24,6 +26,9 @@ class Nothing:
 class Mute(Exception):
     def __str__(self):
         raise RuntimeError("no words")
+
+class Odd(BaseException):
+    pass
 
 class Metrics:
     def collect(self):
@@ -49,13 +54,18 @@ BODIES = {
     "error": "    def tick(self): raise Failed('X', KeyError('it'))",
     "stall": "    async def start(self): self.stall_seconds = '10'",
     "tick": "    def tick(self): raise asyncio.CancelledError",
+    "leave": "    def tick(self): raise KeyboardInterrupt",
+    "odd": "    def tick(self): raise Odd",
+    "exit": "    async def start(self): asyncio.create_task(self.go())\n"
+    "    async def go(self): sys.exit(3)",
+    "thread": "    async def start(self): threading.Thread(target=threading.Event().wait).start()",
     "mute": "    def tick(self): raise Mute",
     "start": "    async def start(self): await self.cancelled()",
     "stop": "    async def stop(self): await self.cancelled()",
     "ask": "    @command\n    async def ask(self, _: Nothing) -> Nothing: await self.cancelled()",
     "lies": "    @command\n    async def ask(self, _: Nothing) -> Nothing: return 5",
 }
-FAIL = {"error", "stall", "tick", "mute", "start"}
+FAIL = {"error", "stall", "tick", "mute", "start", "leave", "odd"}
 
 
 async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
@@ -103,3 +113,6 @@ async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
     none: Any = {"revision": 2, "at": None, "by": None, "roles": {"echo": {"main": {}}}}
     await stranger.publish(f"{BASE}/config", none, retain=True)
     await stranger.expect(f"{BASE}/status", lambda s: list(s["roles"]) == ["echo"])
+    await agent.says("a task of a role would have ended the agent")
+    agent.terminate()
+    assert await agent.ended(60) == 0, "whatever threads it has left"

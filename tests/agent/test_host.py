@@ -1,9 +1,11 @@
 """What a role gets from its station: secrets, thumbnails, children."""
 
+import math
 import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -310,6 +312,20 @@ async def test_several_children_go_by_name_and_all_end_with_the_instance(
     await host.spawn(["sleep", "1000"], name="second")
     with pytest.raises(ValueError, match="'main' is running"):
         await host.spawn(["sleep", "1000"])
+    wrong: Any
+    for wrong, said in (
+        ({"argv": "sleep 5"}, "a list of text, the program first"),
+        ({"argv": ["sleep", 5]}, "a list of text, the program first"),
+        ({"argv": []}, "no program in the arguments"),
+        ({"argv": ["sleep", "\0"]}, "has a NUL in it"),
+        ({"env": {"A": 5}}, "names and values that are text"),
+        ({"env": {"A=B": "x"}}, "no variable's name a ="),
+        ({"stop_signal": 999}, "999 is not a signal"),
+        ({"grace": math.nan}, "a number of seconds, not nan"),
+        ({"grace": "5"}, "a number of seconds, not '5'"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=said):
+            await host.spawn(**{"argv": ["sleep", "1000"], "name": "third", **wrong})
     await first.stop()
     await host.spawn(["sleep", "1000"])
     await until(lambda: len(station.processes()) == 2)

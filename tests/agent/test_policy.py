@@ -58,6 +58,13 @@ def test_one_death_after_a_trouble_that_was_mended_is_no_crash_loop() -> None:
         assert verdict.delay <= (policy.FIRST if ran else policy.EXPLAINED_CAP)
 
 
+def test_what_fails_by_name_soon_after_each_start_is_not_begun_again_and_again() -> None:
+    for ends in range(2, 20):
+        verdict = decide(history(*[evolve(UNPLUGGED, ran=0.2)] * ends), 1.0)
+        assert verdict.delay >= policy.BASE
+    assert verdict.delay == policy.EXPLAINED_CAP
+
+
 def test_deaths_between_troubles_are_a_crash_loop_in_the_end() -> None:
     died = evolve(DEATH, ran=5.0)
     verdict = decide(history(*[died, UNPLUGGED] * 4, died), 1.0)

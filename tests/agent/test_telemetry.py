@@ -1,6 +1,7 @@
 """Figures travel with the labels that say whose they are, and never too many."""
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from fleet.agent.box.figures import MachineFigures, parse_clock_offset
-from fleet.agent.box.telemetry import MAX_SERIES, gather
+from fleet.agent.box.telemetry import MAX_SERIES, READ_SECONDS, gather
 from fleet.agent.engine.reconcile import Key
 from fleet.model import MAX_PAYLOAD, Sample, Telemetry
 from fleet.wire import decode
@@ -113,6 +114,23 @@ def test_figures_of_the_machine_that_cannot_be_read_cost_none_of_the_others(
     ]
 
 
+def test_long_texts_of_one_role_cost_no_other_its_figures() -> None:
+    long, own, good = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
+    Gauge("fleet_good", "Good.", registry=good).set(1)
+    gauge = Gauge("fleet_long", "Long." * 100_000, [f"l{n}" for n in range(40)], registry=long)
+    for n in range(MAX_SERIES):
+        gauge.labels(*(f"{n} {label}" + "x" * 1000 for label in range(40))).set(n)
+    for n in range(300):
+        Gauge(f"fleet_own_{n}", "Own.", registry=own).set(n)
+    roles = {Key("good", "main"): good, Key("long", "main"): long}
+    payload = gathered(roles, own)
+    assert len(payload) <= MAX_PAYLOAD
+    got = _samples(payload)
+    assert len(got["fleet_good"]) == 1
+    assert all(f"fleet_own_{n}" in got for n in range(300))
+    assert len(got["fleet_long"]) < MAX_SERIES
+
+
 def test_a_payload_never_outgrows_the_wire() -> None:
     registries = {}
     for n in range(5):
@@ -139,6 +157,21 @@ def test_a_role_whose_metrics_raise_hides_nobody_elses() -> None:
     faults: list[str] = []
     assert "fleet_pitch" in _samples(gathered(roles, CollectorRegistry(), faults))
     assert faults == ["bad/main: sensor gone"]
+
+
+def test_figures_that_take_too_long_are_not_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(CollectorRegistry):
+        def collect(self):  # type: ignore[no-untyped-def]
+            monkeypatch.setattr("time.thread_time", lambda: before + READ_SECONDS + 0.1)
+            return []
+
+    before = time.thread_time()
+    monkeypatch.setattr("time.thread_time", lambda: before)
+    faults: list[str] = []
+    gathered({Key("slow", "main"): Slow()}, CollectorRegistry(), faults)
+    assert faults == ["slow/main: reading them took 0.6 s, of which all others have to wait"]
 
 
 def test_the_machines_own_figures_are_this_machines(tmp_path: Path) -> None:

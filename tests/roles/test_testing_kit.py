@@ -84,7 +84,7 @@ async def test_the_end_of_a_child_is_the_end_of_the_running(tmp_path: Path) -> N
         assert run.host.failed is not None
         assert run.host.failed.reason == "ChildExited"
         assert "no such device" in run.host.failed.message
-    with pytest.raises(Failed, match="NotExecutable"):
+    with pytest.raises(Failed, match="ProgramMissing"):
         async with running(ProgramFactory(), {"argv": ["/no/such/program"]}, tmp_path):
             pass
 

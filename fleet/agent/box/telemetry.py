@@ -5,9 +5,12 @@ become families with the labels `role` and `role_instance`. The manager adds `st
 `room`.
 """
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -23,8 +26,18 @@ MAX_SERIES: Final = 200
 """Series a role may have, all its instances together."""
 MOST_WAITING: Final = 2000
 """Log lines that wait for a broker at most."""
+READ_SECONDS: Final = 0.5
+"""Of the processor that reading the metrics of an instance may take: all others wait meanwhile."""
+_TEXT: Final = 300
+"""Characters of a name, a label's value or a help text."""
+_LABELS: Final = 20
+"""Labels of a series, besides whose it is."""
 _ENVELOPE: Final = 100
 _OMITTED = "fleet_role_series_omitted"
+
+
+class TooSlow(Exception):
+    """Nobody reads the metrics of this running any more."""
 
 
 def gather(
@@ -55,13 +68,17 @@ def gather(
         omitted.setdefault(key.role, 0)
         labels = {"role": key.role, "role_instance": key.instance}
         try:
+            began = time.thread_time()
             with working_for(str(key)), containing():
                 found = _collect(registry, labels)
+            took = time.thread_time() - began
+            if took > READ_SECONDS:
+                raise TooSlow(f"reading them took {took:.1f} s, of which all others have to wait")
         except Exception as error:
             read(key, error)
             continue
         read(key, None)
-        for metric, samples in found:
+        for metric, samples in (one for one in found if one[1]):
             left = MAX_SERIES - series.get(key.role, 0)
             families.add(metric, samples[:left])
             series[key.role] = series.get(key.role, 0) + len(samples[:left])
@@ -84,8 +101,12 @@ def _collect(
 
 
 def _sample(one: prometheus.Sample, labels: Mapping[str, str]) -> Sample:
-    own = {str(name): str(value) for name, value in one.labels.items()}
-    return Sample(str(one.name), {**own, **labels}, float(one.value))
+    own = {_cut(name): _cut(value) for name, value in islice(one.labels.items(), _LABELS)}
+    return Sample(_cut(one.name), {**own, **labels}, float(one.value))
+
+
+def _cut(text: object) -> str:
+    return str(text)[:_TEXT]
 
 
 def _created(one: prometheus.Sample) -> bool:
@@ -113,18 +134,31 @@ class _Families:
 
     def made(self) -> Iterator[Family]:
         for name, (metric, samples) in self._by_name.items():
-            yield Family(str(name), str(metric.type), str(metric.documentation), tuple(samples))
+            yield Family(_cut(name), _cut(metric.type), _cut(metric.documentation), tuple(samples))
 
     def halve(self) -> dict[str, int]:
-        """Drop the second half of the largest family; how many series went, by role."""
-        _, largest = max(self._by_name.values(), key=lambda one: len(one[1]))
-        gone = largest[len(largest) // 2 :]
-        del largest[len(largest) // 2 :]
-        counts: dict[str, int] = {}
-        for sample in gone:
-            role = sample.labels.get("role", "")
-            counts[role] = counts.get(role, 0) + 1
-        return counts
+        """Drop every second series of the role that says most; how many went, by role."""
+        said: Counter[str] = Counter()
+        for _, samples in self._by_name.values():
+            for sample in samples:
+                said[_whose(sample)] += len(sample.name) + sum(map(len, sample.labels.values()))
+        ((most, _),) = said.most_common(1)
+        gone, odd = 0, True
+        for name, (metric, samples) in list(self._by_name.items()):
+            kept = []
+            for sample in samples:
+                odd = not odd if _whose(sample) == most else odd
+                if _whose(sample) != most or odd:
+                    kept.append(sample)
+            gone += len(samples) - len(kept)
+            self._by_name[name] = metric, kept
+            if samples and not kept:
+                del self._by_name[name]
+        return {most: gone}
+
+
+def _whose(sample: Sample) -> str:
+    return sample.labels.get("role", "")
 
 
 class LogOutbox:

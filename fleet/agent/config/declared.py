@@ -165,8 +165,8 @@ def _check_seconds(role: type[Role[Any]]) -> None:
 def reason(error: BaseException) -> str:
     """What is wrong, and in which line of which file."""
     kind = "ImportError" if isinstance(error, ImportError) else type(error).__name__
-    said = guard.describe(error).removeprefix(f"{type(error).__name__}: ")
-    text = " ".join(f"{kind}: {said}".split())
+    said = guard.describe(error).removeprefix(type(error).__name__)
+    text = " ".join(f"{kind}{said}".split())
     at = _declared(error) if isinstance(error, BadDeclaration) else _raised(error)
     where = f" ({at[0]}, line {at[1]})" if at is not None else ""
     longest = _LONGEST - len(where)

@@ -97,6 +97,8 @@ class InstanceHost(Host):
         self.commands: dict[str, Command] = {}
         self.children: dict[str, Process] = {}
         self.progressed = around.clock.monotonic()
+        self.readable_metrics = True
+        """Whether its metrics are read, which may take too long."""
         self.has_progressed = False
         """Whether the role has reported progress at all."""
         self._digest = digest

@@ -59,11 +59,12 @@ History = tuple[Ending, ...]
 def remember(history: History, ending: Ending) -> History:
     """The history with one more ending; a stable running forgets those before it.
 
-    One that came to run at all forgets what was named before: somebody has mended it.
+    A mere death of one that came to run at all forgets what was named before: somebody has mended
+    it. Where something is named again, nobody has.
     """
     if ending.ran >= STABLE:
         return (ending,)
-    if ending.ran > 0:
+    if ending.ran > 0 and _is_death(ending):
         history = tuple(filter(_is_death, history))
     return (*history, ending)[-LOOP:]
 

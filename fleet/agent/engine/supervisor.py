@@ -226,17 +226,18 @@ class Supervisor:
         return {
             key: instance.host.registry
             for key, instance in sorted(self._instances.items())
-            if instance.host is not None
+            if instance.host is not None and instance.host.readable_metrics
         }
 
     def working_for(self, whose: str) -> AbstractContextManager[None]:
         """Have the watch over the loop name somebody; nothing may be awaited."""
         return self._around.watch.working_for(whose)
 
-    def metrics_read(self, key: Key, error: str | None) -> None:
-        """The metrics of an instance were read, or could not be: why."""
+    def metrics_read(self, key: Key, error: str | None, *, again: bool = True) -> None:
+        """The metrics of an instance were read, or could not be: why; not `again`: never more."""
         instance = self._instances.get(key)
         if instance is not None and instance.host is not None:
+            instance.host.readable_metrics = again
             instance.host.metrics_read(error)
 
     async def restart(self, key: Key) -> None:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from fleet import kept
 from fleet.agent.processes import cgroups, left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat
 from fleet.agent.processes.output import REPORT, LogFile, by_age, empty, size
-from fleet.host import Child, Failed
+from fleet.host import Child, Failed, startable
 from fleet.model import plain
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,9 @@ class Process(Child):
 
         Raises:
             Failed: the program is missing or cannot be run.
+            TypeError, ValueError: no program can be started so.
         """
+        argv = startable(argv, env, mark.stop, mark.grace)
         output, errors = _output(logs, mark), _errors(logs, mark)
         mark = attrs.evolve(
             mark,
@@ -104,7 +107,7 @@ class Process(Child):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
         try:
             popen = subprocess.Popen(
-                list(argv),
+                argv,
                 stdin=given,
                 stdout=out,
                 stderr=err,
@@ -184,7 +187,8 @@ class Process(Child):
     async def _stop(self) -> None:
         if self._alive:
             self._known = left_behind.descendants(self.pid)
-            signal.pidfd_send_signal(self._pidfd, self.mark.stop)
+            with suppress(OSError):  # an earlier agent took any number for a signal
+                signal.pidfd_send_signal(self._pidfd, self.mark.stop)
             self._signal_group(signal.SIGCONT)  # what was halted (SIGSTOP) hears no other signal
         if await self._gone_in(self.mark.grace):
             return

@@ -18,8 +18,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret, startable
+from fleet.model import is_name
 from fleet.role import Role, RoleFactory
+from fleet.schema import json_schema
 from fleet.strict import structure, unstructure
 
 __all__ = ["KitChild", "KitHost", "RunningRole", "running"]
@@ -45,6 +47,11 @@ class KitChild(Child):
         self._process = process
         self._words = (self.output, directory / "stderr")
         self._stopping = ((stop_signal, grace), (signal.SIGTERM, _TERM_SECONDS))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.returncode is not None
 
     async def wait(self) -> int | None:
         """Its exit status."""
@@ -120,6 +127,11 @@ class KitHost(Host):
         stdin: bytes | None = None,
     ) -> Child:
         """Start the program; nothing is ever taken over."""
+        if not is_name(name):
+            raise ValueError(f"{name!r} cannot be the name of a child")
+        if name in self.children and not self.children[name].ended:
+            raise ValueError(f"a child {name!r} is running already")
+        argv = startable(argv, env or {}, stop_signal, grace)
         directory = self.state / "children" / name
         directory.mkdir(parents=True, exist_ok=True)
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(env or {})}
@@ -139,8 +151,12 @@ class KitHost(Host):
                     env=environment,
                     start_new_session=True,
                 )
+            except FileNotFoundError:
+                text = f"{argv[0]} is not on this station: install it"
+                raise Failed("ProgramMissing", text) from None
             except OSError as error:
-                raise Failed("NotExecutable", f"{argv[0]}: {error.strerror}") from None
+                text = f"{argv[0]} cannot be run: {error.strerror}"
+                raise Failed("ProgramUnusable", text) from None
         child = KitChild(process, argv, directory, stop_signal, grace)
         self.children[name] = child
         return child
@@ -166,10 +182,12 @@ class KitHost(Host):
 
     def log(self, text: str) -> None:
         """Kept in `lines`."""
-        self.lines += text.splitlines()
+        self.lines += str(text).splitlines()
 
     def thumbnail(self, jpeg: bytes) -> None:
         """Kept in `thumbnails`."""
+        if not isinstance(jpeg, bytes | bytearray):
+            raise TypeError(f"a thumbnail is bytes, not {type(jpeg).__name__}")
         if len(jpeg) > THUMBNAIL_BYTES:
             raise ValueError(f"a thumbnail of {len(jpeg)} bytes: at most {THUMBNAIL_BYTES}")
         self.thumbnails.append(jpeg)
@@ -203,6 +221,10 @@ class KitHost(Host):
 
     def register(self, command: Command) -> None:
         """Kept in `commands`."""
+        if not is_name(command.name):
+            raise ValueError(f"{command.name!r} cannot be the name of a command")
+        for cls in (command.arguments, command.result):
+            json_schema(cls)
         self.commands[command.name] = command
 
     def deregister(self, name: str) -> None:
@@ -282,6 +304,7 @@ async def running(
         Mistakes: the settings are not what its class says, with the path of each.
         Failed: it could not start.
     """
+    json_schema(factory.settings)
     checked = structure(dict(settings), factory.settings)
     host = KitHost(directory, secrets or {})
     role = factory.build(host, checked)
