@@ -6,6 +6,7 @@ that a signal finds the agent listening a moment after its start.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os

@@ -4,9 +4,11 @@ import math
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from fleet.manager.stations.telemetry import Figures
 from fleet.model import Family, Sample, Telemetry
@@ -103,21 +105,35 @@ def test_no_sample_takes_a_name_that_is_the_managers_or_prometheus(
     assert [one.name for metric in _shown(figures) for one in metric.samples] == []
 
 
-def test_who_speaks_first_does_not_decide_what_the_others_show() -> None:
+@pytest.mark.parametrize("name", ["fleet_bytes", "fleet_bytes_total"])
+def test_who_speaks_first_does_not_decide_what_the_others_show(name: str) -> None:
     figures = Figures()
     total = Sample("fleet_bytes_total", {}, 5)
-    figures.fold("bad", _telemetry(Sample("fleet_bytes", {}, 1), name="fleet_bytes"), 10, 0)
+    figures.fold("bad", _telemetry(Sample(name, {}, 1), name=name), 10, 0)
     figures.fold("a", _telemetry(total, name="fleet_bytes", type_="counter"), 10, 0)
     figures.fold("b", _telemetry(total, name="fleet_bytes", type_="counter"), 10, 0)
-    (metric,) = _shown(figures)
-    assert metric.type == "unknown"
-    assert [(one.name, one.labels["station"]) for one in metric.samples] == [
-        ("fleet_bytes", "bad"),
+    shown = _shown(figures)
+    assert [(one.name, one.labels["station"]) for one in shown[0].samples][:1] == [(name, "bad")]
+    assert [(one.name, one.labels["station"]) for one in shown[-1].samples][-2:] == [
         ("fleet_bytes_total", "a"),
         ("fleet_bytes_total", "b"),
     ]
+    assert shown[-1].type == ("counter" if name == "fleet_bytes" else "unknown")
+    registry = CollectorRegistry()
+    registry.register(_Shown(figures))
+    page = generate_latest(registry).decode()
+    told = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")]
+    assert len(told) == len(set(told)), "no name is told twice"
     figures.forget("bad")
     assert [metric.type for metric in _shown(figures)] == ["counter"]
+
+
+class _Shown(Collector):
+    def __init__(self, figures: Figures) -> None:
+        self.figures = figures
+
+    def collect(self) -> list[Metric]:
+        return _shown(self.figures)
 
 
 def test_one_station_shows_so_many_samples_and_such_long_labels_at_most() -> None:

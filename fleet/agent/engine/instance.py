@@ -42,7 +42,8 @@ T = TypeVar("T")
 STOP_SECONDS: Final = 60.0
 """Seconds a role may take to stop before its children are stopped without it."""
 _MESSAGE: Final = 2000
-"""Characters of a message that are shown."""
+_REASON: Final = 64
+"""Characters of a message, and of a reason, that are shown."""
 
 
 class _Woken(Exception):
@@ -367,6 +368,8 @@ class Instance:
         if since is None:
             same_state = state is self.status.state
             since = self.status.since if same_state else self._clock.now()
+        if reason is not None and len(reason) > _REASON:
+            reason = reason[: _REASON - 1] + "…"
         if message is not None and len(message) > _MESSAGE:
             message = message[: _MESSAGE - 1] + "…"
         status = InstanceStatus(state, since, self.status.restarts, reason, message)

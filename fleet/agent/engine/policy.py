@@ -14,6 +14,8 @@ from fleet.model import State
 
 STABLE: Final = 60.0
 """Seconds of running after which what was before is forgotten."""
+MENDED: Final = 5.0
+"""Seconds of running after which what was named before counts as mended."""
 FIRST: Final = 0.05
 """Seconds the first new start waits at most."""
 BASE: Final = 1.0
@@ -59,12 +61,12 @@ History = tuple[Ending, ...]
 def remember(history: History, ending: Ending) -> History:
     """The history with one more ending; a stable running forgets those before it.
 
-    A mere death of one that came to run at all forgets what was named before: somebody has mended
-    it. Where something is named again, nobody has.
+    One that came to run forgets what was named before: somebody has mended it. Where something is
+    named soon again, nobody has.
     """
     if ending.ran >= STABLE:
         return (ending,)
-    if ending.ran > 0 and _is_death(ending):
+    if ending.ran >= MENDED or (ending.ran > 0 and _is_death(ending)):
         history = tuple(filter(_is_death, history))
     return (*history, ending)[-LOOP:]
 

@@ -36,6 +36,8 @@ _SUFFIXES: Final = {
 }
 
 
+_SHOWN: Final = {"counter": "_total", "info": "_info"}
+"""What follows a family's name where its type is told."""
 _Usable = tuple[str, dict[str, str], float]
 """Name, labels and value of a sample."""
 
@@ -76,12 +78,13 @@ class Figures:
         for station, heard in self._heard.items():
             whose = {"station": station, "room": room(station)}
             for family, samples in self._usable(heard.telemetry):
-                metric = merged.get(family.name)
+                shown = family.name + _SHOWN.get(family.type, "")
+                metric = merged.get(shown)
                 if metric is None:
                     about = family.help[:_TEXT]
-                    metric = merged[family.name] = Metric(family.name, about, family.type)
+                    metric = merged[shown] = Metric(family.name, about, family.type)
                 elif metric.type != family.type:
-                    metric.type = "unknown"
+                    metric.name, metric.type = shown, "unknown"
                 for name, labels, value in samples:
                     metric.add_sample(name, {**labels, **whose}, value)
         yield from merged.values()
@@ -106,7 +109,8 @@ class Figures:
                 ):
                     seen.add(identity)
                     samples.append((sample.name, labels, sample.value))
-            yield family, samples
+            if samples or not family.samples:
+                yield family, samples
 
     def _free(self, name: str) -> bool:
         """Whether a station may use it."""
