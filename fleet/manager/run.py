@@ -94,7 +94,9 @@ class ManagerRun:
             _reached_at(settings),
             settings.username if settings.accounts else None,
         )
-        self._notifications = Notifications(self._ledger, self._report, Carrier(settings.notify))
+        self._notifications = Notifications(
+            self._ledger, self._report, Carrier(settings.notify), _page(settings)
+        )
         self._session = ManagerSession(
             topics,
             self._ledger,
@@ -304,6 +306,18 @@ def _login(settings: ManagerSettings) -> str | None:
     except (OSError, ValueError):
         return line  # connecting says what is wrong with it
     return f"{line} --fingerprint {fingerprint(der).hex()}"
+
+
+def _page(settings: ManagerSettings) -> str | None:
+    """Where browsers find the page, where the settings name it."""
+    if not settings.http_name:
+        return None
+    host, _, port = settings.http.rpartition(":")
+    name = settings.http_name[0]
+    if host.strip("[]") in ("localhost", "127.0.0.1", "::1"):  # behind a proxy, which has the name
+        return f"https://{name}/"
+    scheme = "http" if settings.http_certificate is None else "https"
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/"
 
 
 def _reached_at(settings: ManagerSettings) -> str | None:

@@ -78,7 +78,10 @@ def test_who_acknowledges_is_called_for_what_comes_after_it_alone() -> None:
     people = People()
     people.told(0, LOST)
     people.told(30, LOST)
-    assert people.told(60, LOST, acknowledged=ack(60)) == []
+    (taken,) = people.told(60, LOST, acknowledged=ack(60))
+    assert (taken.kind, taken.title) == (NotificationKind.TAKEN, "ann sees to hall1")
+    assert "until 09:31" in taken.text
+    assert people.told(65, LOST, acknowledged=ack(60)) == []
     assert people.told(1900, LOST, acknowledged=ack(60)) == []
     people.told(2000, LOST, SILENT, acknowledged=ack(60))
     (notification,) = people.told(2030, LOST, SILENT, acknowledged=ack(60))
@@ -91,9 +94,20 @@ def test_it_calls_again_once_nobody_sees_to_it_any_more() -> None:
     people = People()
     people.told(0, LOST)
     people.told(30, LOST)
-    assert people.told(40, LOST, acknowledged=ack(40)) == []
+    assert [one.kind for one in people.told(40, LOST, acknowledged=ack(40))] == [
+        NotificationKind.TAKEN
+    ]
     (notification,) = people.told(1860, LOST)
     assert notification.kind is NotificationKind.STILL
+
+
+def test_who_has_a_phone_is_told_where_the_button_is() -> None:
+    people = People()
+    people.notifying = Notifying("https://av.example.org:9700/")
+    people.told(0, LOST)
+    (notification,) = people.told(30, LOST)
+    button = "the button at https://av.example.org:9700/"
+    assert notification.text.splitlines()[-1] == f"I take it: fleet ack hall1, or {button}"
 
 
 def test_a_manager_that_has_just_begun_calls_nobody_for_what_is_acknowledged() -> None:

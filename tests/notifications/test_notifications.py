@@ -85,7 +85,7 @@ async def test_a_lost_box_calls_people_until_somebody_sees_to_it(
     tmp_path: Path,
 ) -> None:
     receiver.well = False
-    file = settings(tmp_path, f'notify = ["{receiver.url}"]')
+    file = settings(tmp_path, f'notify = ["{receiver.url}"]', 'http_name = ["av.example.org"]')
     manager = programs.manager(broker, "--settings", file)
     await manager.says("connected;")
     cam = PretendStation(stranger, "cam1")
@@ -107,10 +107,13 @@ async def test_a_lost_box_calls_people_until_somebody_sees_to_it(
     told, ack = notification["message"].splitlines()
     assert told.startswith("cam: lost since ")
     assert "fleet status cam" in told
-    assert ack == "I take it: fleet ack hall1"
+    button = "the button at https://av.example.org/"  # of a proxy: here it listens on loopback
+    assert ack == f"I take it: fleet ack hall1, or {button}"
 
     seen = await ask(stranger, "ack", room="hall1")
     assert seen["error"] is None
+    taken = await receiver.next()
+    assert (taken["title"], taken["type"]) == ("tester sees to hall1", "info")
     (shown,) = (await ask(stranger, "status"))["result"]["acknowledged"]
     told_later = json.dumps(await ask(stranger, "history"))
     assert "sees to hall1 until" in told_later

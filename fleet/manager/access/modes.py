@@ -1,7 +1,7 @@
 """Who else may read or write what `fleet-manager init` made, as ssh looks at its keys.
 
-What others can read is no secret any more, and whoever can write `manager.toml` says whom the
-manager believes. What we own is mended, and said; what somebody else owns is refused.
+What others can read is no secret any more (addresses of `notify` have passwords in them), and
+whoever can write `manager.toml` says whom the manager believes. What we own is mended, and said; what somebody else owns is refused.
 """
 
 import os
@@ -27,9 +27,9 @@ from fleet.manager.access.init import (
 from fleet.manager.settings import MANAGER_FILE
 from fleet.settings import BadSettings
 
-_BELIEVED: Final = (MANAGER_FILE, CA, CONF, PAGE[0])
+_BELIEVED: Final = (CA, CONF, PAGE[0])
 """Whoever writes there says whom manager and broker believe."""
-_SECRET: Final = (PASSWORD, PAGE[1], TOKEN, CA_KEY, KEY, ACCOUNTS)
+_SECRET: Final = (MANAGER_FILE, PASSWORD, PAGE[1], TOKEN, CA_KEY, KEY, ACCOUNTS)
 _OTHERS_READ: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -51,7 +51,9 @@ def mended(directory: Path) -> list[str]:
         if found.st_uid not in owners:
             name = _name(found.st_uid)
             wrong.append(f"{path} belongs to {name}: chown {_name(os.geteuid())} {path}")
-        if mode := stat.S_IMODE(found.st_mode) & others:
+        # As other services have it: root's own, which the group of who needs it may read.
+        fine = stat.S_IRGRP if found.st_uid == 0 else 0
+        if mode := stat.S_IMODE(found.st_mode) & others & ~fine:
             left = stat.S_IMODE(found.st_mode) & ~others
             could = "written" if mode & _OTHERS_WRITE else "read"
             with suppress(OSError):

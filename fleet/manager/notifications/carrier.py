@@ -33,6 +33,7 @@ _WORDS: Final = {
     NotificationKind.NEW: "failure",
     NotificationKind.STILL: "warning",
     NotificationKind.OVER: "success",
+    NotificationKind.TAKEN: "info",
 }
 """What they are to Apprise."""
 

@@ -1,7 +1,7 @@
 """Who is told what, and when again: a notification for each room that needs somebody. Pure.
 
 What is wrong for half a minute is told once; after half an hour once more, if nobody has
-acknowledged it; and that it is well again.
+acknowledged it; who does; and that it is well again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,8 @@ class NotificationKind(StrEnum):
     NEW = "new"
     STILL = "still"
     OVER = "over"
+    TAKEN = "taken"
+    """Somebody sees to it."""
 
 
 @frozen
@@ -68,9 +70,12 @@ class _Room:
 
 
 class Notifying:
-    """Remembers what was told; `look` at each moment gives what is to be told."""
+    """Remembers what was told; `look` at each moment gives what is to be told. `page`: where people
+    without a keyboard say that they see to it.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, page: str | None = None) -> None:
+        self._page = page
         self._rooms: dict[str, _Room] = {}
 
     def look(
@@ -84,8 +89,9 @@ class Notifying:
         for room in sorted({*concerns, *self._rooms}, key=natural):
             known = self._rooms.setdefault(room, _Room())
             there = {one.key: one for one in concerns.get(room, ())}
-            _see(known, there, acknowledged.get(room), now)
-            if notification := _decide(room, known, there, now):
+            if taken := _see(known, there, acknowledged.get(room), now):
+                notifications.append(_taken(room, taken, now))
+            if notification := _decide(room, known, there, now, self._page):
                 notifications.append(notification)
             if not known.seen and not known.told:
                 del self._rooms[room]
@@ -94,7 +100,8 @@ class Notifying:
 
 def _see(
     known: _Room, there: Mapping[str, Concern], acknowledged: Override | None, now: datetime
-) -> None:
+) -> Override | None:
+    """Who sees to it, where people were told of it and that is new."""
     known.seen = {
         key: known.seen.get(key, now - LASTS if one.lasting else now) for key, one in there.items()
     }
@@ -107,11 +114,20 @@ def _see(
     elif known.acknowledged != acknowledged.since:
         # What is there now is what was acknowledged, also for a manager that has just begun.
         known.acknowledged, known.covered = acknowledged.since, set(there)
+        if known.told and there:
+            return acknowledged
     known.covered &= there.keys()
+    return None
+
+
+def _taken(room: str, by: Override, now: datetime) -> Notification:
+    until = f" until {by.until.astimezone(now.tzinfo):%H:%M}" if by.until else ""
+    text = f"Nobody else needs to go there{until}, unless something else comes."
+    return Notification(room, NotificationKind.TAKEN, f"{by.by} sees to {room}", text)
 
 
 def _decide(
-    room: str, known: _Room, there: Mapping[str, Concern], now: datetime
+    room: str, known: _Room, there: Mapping[str, Concern], now: datetime, page: str | None
 ) -> Notification | None:
     lasting = {key for key, since in known.seen.items() if now - since >= LASTS}
     loud = lasting - known.covered
@@ -134,5 +150,6 @@ def _decide(
     if more > 0:
         lines = [*lines[:_MOST_LINES], f"and {more} more: fleet status"]
     if room:
-        lines.append(f"I take it: fleet ack {room}")
+        button = f", or the button at {page}" if page else ""
+        lines.append(f"I take it: fleet ack {room}{button}")
     return Notification(room, kind, title, "\n".join(lines))

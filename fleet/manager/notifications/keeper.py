@@ -24,11 +24,14 @@ _PATIENCE: Final = timedelta(minutes=1)
 class Notifications:
     """The notifications of one manager."""
 
-    def __init__(self, ledger: Ledger, report: FleetReport, carrier: Carrier) -> None:
+    def __init__(
+        self, ledger: Ledger, report: FleetReport, carrier: Carrier, page: str | None = None
+    ) -> None:
+        """`page`: where people reach the manager's page, if that is known."""
         self._ledger = ledger
         self._report = report
         self._carrier = carrier
-        self._notifying = Notifying()
+        self._notifying = Notifying(page)
         self._alerts = Alerts()
         self._heard = asyncio.Event()
 
