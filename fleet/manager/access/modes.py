@@ -1,7 +1,8 @@
 """Who else may read or write what `fleet-manager init` made, as ssh looks at its keys.
 
 What others can read is no secret any more (addresses of `notify` have passwords in them), and
-whoever can write `manager.toml` says whom the manager believes. What we own is mended, and said; what somebody else owns is refused.
+whoever can write `manager.toml` says whom the manager believes. What we own is mended, and said;
+what somebody else owns is refused.
 """
 
 import os
