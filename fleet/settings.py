@@ -3,7 +3,9 @@
 Flags and environment are Typer's; this reads the TOML files and the secrets they point at.
 """
 
+import resource
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,3 +76,14 @@ def read_password(path: Path | None) -> str | None:
     if not lines or not lines[0].strip():
         raise BadSettings(f"the password file {path} is empty: expected the password in a line")
     return lines[0]
+
+
+def leave_no_core() -> None:
+    """Have no crash write down the memory of this program, or of any that it starts.
+
+    A handler of crashes that ignores the limit still heeds what of a core is to be written.
+    """
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        Path("/proc/self/coredump_filter").write_text("0")

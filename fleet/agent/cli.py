@@ -162,7 +162,9 @@ def _run(given: argparse.Namespace) -> int:
     from fleet.agent.config.store import BadState, StateInUse
     from fleet.agent.run import end_by, run
     from fleet.notify import Notifier, start_logging
+    from fleet.settings import leave_no_core
 
+    leave_no_core()
     start_logging()
     try:
         ended_by = run(settings, way, early)

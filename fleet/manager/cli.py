@@ -142,8 +142,9 @@ def run(
     from fleet.manager.web.server import CannotListen
     from fleet.mqtt import BadBroker, Refused
     from fleet.notify import start_logging
-    from fleet.settings import BadSettings
+    from fleet.settings import BadSettings, leave_no_core
 
+    leave_no_core()
     start_logging()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:

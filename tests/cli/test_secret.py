@@ -1,6 +1,9 @@
 """A secret is set from afar, reaches the box it is for, and is to be seen nowhere else."""
 
 import json
+import re
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -67,6 +70,37 @@ def of_files(directory: Path, besides: Path) -> dict[str, str]:
     }
 
 
+def core_of(pid: int, file: Path) -> bytes:
+    """The core of a process that runs on, as the kernel would write it."""
+    words = ("gdb", "-nx", "-batch", "-iex", "set auto-solib-add off", "-p", str(pid))
+    done = subprocess.run(
+        [*words, "-ex", f"gcore {file}"], capture_output=True, text=True, check=False
+    )
+    assert file.exists(), done.stdout + done.stderr
+    found = file.read_bytes()
+    file.unlink()
+    return found
+
+
+def cores(programs: Programs, file: Path) -> dict[str, str]:
+    """Of all that runs with a secret in its memory; of a program that hides nothing, too."""
+    said = (
+        f"import time; said = '{CANARY[:9]}' + '{CANARY[9:]}'; print(1, flush=True); time.sleep(99)"
+    )
+    with subprocess.Popen([sys.executable, "-c", said], stdout=subprocess.PIPE) as plain:
+        assert plain.stdout is not None
+        plain.stdout.readline()
+        assert CANARY.encode() in core_of(plain.pid, file), "there is something to be found"
+        plain.kill()
+    found = {}
+    for process in map(psutil.Process, _pids(programs)):
+        for one in [process, *process.children(recursive=True)]:
+            found[f"core {one.pid} {one.name()}"] = core_of(one.pid, file).decode(errors="replace")
+            limits = Path(f"/proc/{one.pid}/limits").read_text()
+            assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE), one
+    return found
+
+
 def read(url: str) -> str:
     with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
         text: str = answer.read().decode()
@@ -74,7 +108,12 @@ def read(url: str) -> str:
 
 
 async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
-    fleet: Fleet, broker: Mosquitto, programs: Programs, stranger: Stranger, manager: Program
+    fleet: Fleet,
+    broker: Mosquitto,
+    programs: Programs,
+    stranger: Stranger,
+    manager: Program,
+    tmp_path: Path,
 ) -> None:
     roles = programs.directory / "roles"
     roles.mkdir()
@@ -155,6 +194,9 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
     pages = {path: read(f"{address}{path}") for path in ("/metrics", "/rooms.json", "/")}
     assert told(asked | heard | pages) == []
     assert told(of_processes(programs)) == []
+    dumped = cores(programs, tmp_path / "core")
+    assert len(dumped) >= 3, "agent, manager, and what the agent runs"
+    assert told(dumped) == []
     assert told(of_files(programs.directory, kept)) == []
 
     gone = await fleet("secret", "remove", "stream-key", "--station", "cam")
