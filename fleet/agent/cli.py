@@ -129,12 +129,13 @@ def parser() -> argparse.ArgumentParser:
     join.add_argument("token", metavar="TOKEN", help="the word that fleet token printed")
     reset = add(_reset, STATE_DIR, SETTINGS)
     reset.add_argument("--yes", action="store_true", help="ask nothing")
-    for command, more in ((join, FLAGS[:1]), (reset, (*FLAGS[:2], PREFIX))):
+    stop = add(_stop, STATE_DIR, SETTINGS)
+    theirs = (*FLAGS[:2], PREFIX)
+    for command, more in ((join, FLAGS[:1]), (reset, theirs), (stop, theirs)):
         for flag in more:  # the service may be told them
             default = os.environ.get(flag.variable) or None
             command.add_argument(f"--{flag.name}", default=default, help=argparse.SUPPRESS)
         command.add_argument("--allow-root", action="store_true", help=argparse.SUPPRESS)
-    add(_stop, STATE_DIR, SETTINGS)
     add(_reload, STATE_DIR, SETTINGS)
     return reader
 
@@ -321,9 +322,22 @@ def _as_service(command: str, given: argparse.Namespace) -> argparse.Namespace:
 
 
 def _stop(given: argparse.Namespace) -> int:
-    """Stop the agent of this box and all it runs; files are finished first."""
-    _ask(given, "stop")
-    print("the agent stops")
+    """Stop the agent of this box and all it runs; files are finished first.
+
+    So is what an agent that has died left running.
+    """
+    settings = _read(_as_service("stop", given))
+    from fleet.agent.local import socket as local
+    from fleet.agent.local.left import end_left
+
+    try:
+        local.ask(settings.state, "stop")
+        print("the agent stops")
+    except local.NoAgent as error:
+        ended = [] if isinstance(error, local.SilentAgent) else end_left(settings)
+        if not ended:
+            raise _CannotGoOn(str(error), NO_AGENT) from None
+        print(f"no agent ran here; what one had left running is ended: {', '.join(ended)}")
     return 0
 
 

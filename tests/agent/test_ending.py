@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.agent.engine import marked
-from tests.processes import ROOT, Mosquitto, Program, Programs, until
+from tests.processes import ROOT, Mosquitto, Program, Programs, run, until
 from tests.stranger import Stranger
 
 ROLES = """
@@ -117,6 +117,25 @@ async def test_a_stop_before_the_agent_listens_is_heard_as_soon_as_it_does(
     assert not second.catches(signal.SIGTERM)
     second.signal(signal.SIGTERM)
     assert await second.ended() == 0
+    assert marked(state) == []
+
+
+async def test_what_an_agent_that_died_left_running_is_ended_by_a_stop(
+    broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path
+) -> None:
+    """As the unit has it typed, where it is stopped before the next agent is there."""
+    state = tmp_path / "b1/state"
+    decide(state, 1, {"sleeper": {"a": {}}})
+    agent = programs.agent(broker, "b1", settings)
+    await children(state, 1)
+    agent.kill()
+    await agent.ended()
+    env = programs.environment(FLEET_STATE_DIR=str(state))
+    ended = await asyncio.to_thread(run, "fleet-agent", "stop", env=env)
+    assert (ended.returncode, ended.stdout) == (
+        0,
+        "no agent ran here; what one had left running is ended: sleeper/a\n",
+    )
     assert marked(state) == []
 
 

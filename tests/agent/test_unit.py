@@ -46,6 +46,8 @@ def test_unit_lets_children_outlive_a_restart() -> None:
     assert service["KillMode"] == "process"
     assert service["RestartKillSignal"] == "SIGHUP"
     assert service["Restart"] == "always"
+    assert service["RestartSec"] == "0", "a stop meanwhile would run nothing"
+    assert "exec /usr/local/bin/fleet-agent stop" in service["ExecStopPost"]
     assert float(service["WatchdogSec"]) > 0
     assert service["User"] == "fleet"
     assert service["SupplementaryGroups"].split() == ["video", "audio"]

@@ -177,6 +177,20 @@ class TestFromReadme:
         assert "reception only permitted" not in journal, "its helpers speak to systemd"
         await until(lambda: len(box.run("ls /opt/fleet/releases").split()) >= 1)
 
+    async def test_a_stop_just_after_a_crash_ends_the_recording(
+        self, boxes: dict[str, Box]
+    ) -> None:
+        box = boxes["cam"]
+        there = len(recordings(box))
+        box.run(
+            "systemctl kill -s KILL --kill-who=main fleet-agent; "
+            "until systemctl show -p SubState fleet-agent | grep -q stop-post; do sleep 0.1; done; "
+            "systemctl stop fleet-agent"
+        )
+        assert not recorder(box)
+        box.run("systemctl start fleet-agent")
+        await records_on(box, there)
+
     async def test_after_a_power_cut_it_records_on(self, boxes: dict[str, Box]) -> None:
         box = boxes["cam"]
         await box.cut_power()

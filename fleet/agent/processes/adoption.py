@@ -128,6 +128,10 @@ class Adoption:
         process = self._left.pop((key, name), None)
         return None if process is None or process.ended else process
 
+    def waiting(self) -> list[Key]:
+        """The instances of which children are left that nobody has taken."""
+        return sorted({key for key, _ in self._left}, key=str)
+
     async def stopped(self) -> None:
         """Stop all that nobody has taken and wait until it is gone."""
         for key in {key for key, _ in self._left}:

@@ -1,0 +1,31 @@
+"""What an agent that has died left running on this box, for `fleet-agent stop`."""
+
+import asyncio
+
+from fleet.agent.config.store import BadState, StateDirectory, StateInUse, kept_id
+from fleet.agent.processes.adoption import Adoption, Place
+from fleet.agent.settings import AgentSettings
+
+
+def end_left(settings: AgentSettings) -> list[str]:
+    """End it gently; the instances it was of. None where an agent begins just now."""
+    if not settings.state.is_dir():
+        return []
+    try:
+        store = StateDirectory(settings.state)
+    except (BadState, StateInUse):
+        return []
+    try:
+        station = settings.station or kept_id(settings.state) or ""
+        state = settings.state.resolve()
+        place = Place(station, state, settings.recordings_dir, settings.secrets)
+        return asyncio.run(_end(Adoption(place)))
+    finally:
+        store.close()
+
+
+async def _end(adoption: Adoption) -> list[str]:
+    await adoption.find()
+    ended = adoption.waiting()
+    await adoption.stopped()
+    return list(map(str, ended))
