@@ -138,7 +138,7 @@ async def _manager(directory: Path) -> Table:
     for box in boxes:
         box.segments = [segment(box.room, number) for number in range(1, A_DAY * DAYS + 1)]
         box.copied = {one.file for one in box.segments}
-        store.record([(box.name, one) for one in box.segments])
+        store.recordings.save([(box.name, one) for one in box.segments])
     written = time.perf_counter() - began
     store.close()
     for box in boxes:

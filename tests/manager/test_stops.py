@@ -84,7 +84,7 @@ def test_the_store_keeps_the_last_of_each_instance_and_who_did_it(
     assert sorted(place.open().stops(), key=str) == sorted(
         [("b", stop(until=AT)), ("b", stop("other", AT + MINUTE))], key=str
     )
-    assert [(one.kind, one.by) for one in store.past("b", 10)] == [
+    assert [(one.kind, one.by) for one in store.history.past("b", 10)] == [
         ("stop", "ann"),
         ("start", "ben"),
     ]

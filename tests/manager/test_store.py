@@ -119,16 +119,16 @@ def test_an_ack_of_a_revision_of_this_store_is_an_answer(store: ManagerStore) ->
         ("empty", AT, ack(0)),
         ("unreadable", AT, ack(None)),
     ]
-    store.note(acks, [("answered", AT, "online", "A")])
+    store.history.note(acks, [("answered", AT, "online", "A")])
     assert [name for name, known in store.load().items() if known.answered] == ["answered"]
 
 
 def test_old_acks_and_presence_go_but_the_last_ack_stays(store: ManagerStore, place: Place) -> None:
     store.write(Writing([made("cam1", 1)[0]]))
     old = AT - timedelta(days=40)
-    store.note([("cam1", old, ack(1)), ("cam1", old, ack(1)), ("cam2", AT, ack(0))], [])
-    store.note([], [("cam1", old, "lost", "A"), ("cam1", AT, "online", None)])
-    store.prune(AT - timedelta(days=30))
+    store.history.note([("cam1", old, ack(1)), ("cam1", old, ack(1)), ("cam2", AT, ack(0))], [])
+    store.history.note([], [("cam1", old, "lost", "A"), ("cam1", AT, "online", None)])
+    store.history.prune(AT - timedelta(days=30))
     assert store.load()["cam1"].answered
     assert place.query("select count(*) from ack") == [(2,)]
     assert place.query("select state from presence") == [("online",)]
@@ -216,7 +216,7 @@ def test_a_store_of_the_release_before_is_brought_up_with_all_that_is_in_it(
     assert payload is not None
     assert decode(payload, Config).roles["record"]["main"]["segment_seconds"] == 60
     assert (known["cam2"].highest, known["slides1"].payload) == (13, None)
-    assert [one.kind for one in store.past("cam1", 50)].count("revision") == 2
+    assert [one.kind for one in store.history.past("cam1", 50)].count("revision") == 2
     applied = store.conference()
     assert applied is not None
     assert "Hall 1" in applied.text
@@ -248,7 +248,7 @@ def test_a_rollout_comes_back_as_it_was_written(store: ManagerStore, place: Plac
     assert again.rollout(5) is None
     assert again.load()["cam1"].replaced_by == "cam2"
     assert again.befores(1) == {"cam1": (None, 1)}
-    assert [(one.kind, one.revision, one.by) for one in again.past(None, 9)] == [
+    assert [(one.kind, one.revision, one.by) for one in again.history.past(None, 9)] == [
         ("apply", 1, "ann")
     ]
 
@@ -274,18 +274,20 @@ def test_history_has_who_when_and_why_and_what_came_of_it(store: ManagerStore) -
     refused = Error("BlockedRole", "record is blocked here")
     later = AT + timedelta(seconds=5)
     answer = Ack(2, "A", later, Result.REJECTED, refused, InForce(1, {}))
-    store.note([("cam1", later, answer)], [("cam1", later + timedelta(seconds=1), "lost", None)])
-    past = store.past("cam1", 3)
+    store.history.note(
+        [("cam1", later, answer)], [("cam1", later + timedelta(seconds=1), "lost", None)]
+    )
+    past = store.history.past("cam1", 3)
     assert [(one.kind, one.revision, one.by, one.text) for one in past] == [
         ("revision", 2, "ann", "try"),
         ("rejected", 2, None, "record is blocked here"),
         ("lost", None, None, None),
     ]
-    earlier = store.before("cam1", 2)
+    earlier = store.history.before("cam1", 2)
     assert earlier is not None
     assert earlier.revision == 1
-    assert store.before("cam1", 1) is None
-    assert store.revisions({"cam1": 2, "cam2": 9}).keys() == {"cam1"}
+    assert store.history.before("cam1", 1) is None
+    assert store.history.revisions({"cam1": 2, "cam2": 9}).keys() == {"cam1"}
 
 
 def test_a_retired_station_keeps_its_history_and_its_numbers(
@@ -298,13 +300,13 @@ def test_a_retired_station_keeps_its_history_and_its_numbers(
     assert (known.retired, known.payload, known.highest) == (True, None, 4)
     store.write(Writing([made("cam1", 5)[0]]))
     assert not place.open().load()["cam1"].retired
-    retired = store.past("cam1", 9)[-1]
+    retired = store.history.past("cam1", 9)[-1]
     assert (retired.kind, retired.at, retired.by) == ("retired", AT, "ann")
-    assert [(one.kind, one.station, one.by) for one in store.past(None, 9)] == [
+    assert [(one.kind, one.station, one.by) for one in store.history.past(None, 9)] == [
         ("retired", "cam1", "ann"),
         ("retired", "never-heard", "ben"),
     ]
-    assert [one.station for one in store.past(None, 1)] == ["never-heard"]
+    assert [one.station for one in store.history.past(None, 1)] == ["never-heard"]
 
 
 def test_what_was_said_of_a_room_is_kept_until_it_is_taken_back(
@@ -360,45 +362,49 @@ def test_a_segment_is_one_row_however_often_it_is_told_and_of_the_last_index(
         return "cam1", evolve(one, **more)
 
     checked, short = SegmentCheck(AT), SegmentCheck(AT, skipped=SHORT_OF_CPU)
-    store.record([told(1), told(2, check=short), told(3, check=checked), told(1, check=checked)])
-    store.record([told(3)])
-    everything = store.recorded(AT, AT + timedelta(days=1))
+    store.recordings.save(
+        [told(1), told(2, check=short), told(3, check=checked), told(1, check=checked)]
+    )
+    store.recordings.save([told(3)])
+    everything = store.recordings.between(AT, AT + timedelta(days=1))
     assert everything == [told(1, check=checked), told(2, check=short), told(3)]
-    assert list(store.recorded_of("cam1", told(2)[1].begin)) == [
+    assert list(store.recordings.known("cam1", told(2)[1].begin)) == [
         ("old", 1, True, False),
         ("old", 2, False, False),
         ("old", 3, False, False),
     ]
     # The first is on the disk no more; the second has another number; another has the same begin.
     same_begin = told(9, begin=told(3)[1].begin)
-    store.record([same_begin])
+    store.recordings.save([same_begin])
     anew = [told(2, "anew", number=1), told(3, "anew", number=2)]
-    store.record(anew)
-    later = store.recorded(AT, AT + timedelta(days=1))
+    store.recordings.save(anew)
+    later = store.recordings.between(AT, AT + timedelta(days=1))
     assert sorted(one.file for _, one in later) == sorted(
         one.file for _, one in [told(1), *anew, same_begin]
     )
     assert {(one.file, one.index) for _, one in later} >= {(one.file, "anew") for _, one in anew}
-    assert store.recorded(AT + timedelta(minutes=4), AT + timedelta(minutes=7)) == [anew[0]]
+    assert store.recordings.between(AT + timedelta(minutes=4), AT + timedelta(minutes=7)) == [
+        anew[0]
+    ]
     # What is gone: as the station says, or of an index that it has no more.
     went = told(3, "anew", number=2, check=SegmentCheck(AT, skipped=GONE))
-    store.record([went])
+    store.recordings.save([went])
     spans = [(AT, AT + timedelta(minutes=8)), (went[1].begin, went[1].end)]
-    assert store.recorders() == ["cam1"]
-    assert list(store.recorded_of("cam1", went[1].end)) == [
+    assert store.recordings.recorders() == ["cam1"]
+    assert list(store.recordings.known("cam1", went[1].end)) == [
         ("anew", 1, False, False),
         ("anew", 2, True, True),
     ]
     name = went[1].file
-    assert store.recorded_and_gone("cam1", None, spans) == [("anew", 2, name)]
-    assert store.recorded_and_gone("cam1", "anew", spans[:1]) == [("old", 1, told(1)[1].file)]
-    assert store.recorded_and_gone("cam1", "anew", []) == []
-    store.forget_recorded("cam1", [("anew", 2), ("old", 1)])
-    assert store.recorded_and_gone("cam1", None, spans) == []
-    assert len(store.recorded(AT, AT + timedelta(days=1))) == len(later) - 2
+    assert store.recordings.gone("cam1", None, spans) == [("anew", 2, name)]
+    assert store.recordings.gone("cam1", "anew", spans[:1]) == [("old", 1, told(1)[1].file)]
+    assert store.recordings.gone("cam1", "anew", []) == []
+    store.recordings.forget("cam1", [("anew", 2), ("old", 1)])
+    assert store.recordings.gone("cam1", None, spans) == []
+    assert len(store.recordings.between(AT, AT + timedelta(days=1))) == len(later) - 2
     mark = CutMark("hall1", "cut", AT, "ann", AT)
-    store.mark(mark)
-    store.forget_marks(spans[1:])
-    assert store.marks(AT, AT + timedelta(minutes=1)) == [mark]
-    store.forget_marks(spans)
-    assert store.marks(AT, AT + timedelta(minutes=1)) == []
+    store.recordings.mark(mark)
+    store.recordings.forget_marks(spans[1:])
+    assert store.recordings.marks(AT, AT + timedelta(minutes=1)) == [mark]
+    store.recordings.forget_marks(spans)
+    assert store.recordings.marks(AT, AT + timedelta(minutes=1)) == []

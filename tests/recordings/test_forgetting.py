@@ -66,7 +66,7 @@ def test_numbers_of_what_was_forgotten_are_no_hole() -> None:
 
 
 async def known(one: House, box: Box) -> set[int]:
-    found = await one.ledger.keeper.run(one.ledger.keeper.opened.recorded_of, box.name, NOW)
+    found = await one.ledger.keeper.run(one.ledger.keeper.opened.recordings.known, box.name, NOW)
     return {number for _, number, *_ in found}
 
 

@@ -125,7 +125,7 @@ class Recordings:
         told, self._waiting = self._waiting, []
         kept = [(station, one) for station, one in told if not self._is_over(station, one)]
         try:
-            await self._ledger.keeper.run(self._ledger.keeper.opened.record, kept)
+            await self._ledger.keeper.run(self._ledger.keeper.opened.recordings.save, kept)
         except BadStore as error:
             log.error("what was recorded is not written down yet: %s", error)
             self._waiting = [*told, *self._waiting][:_MOST_WAITING]
@@ -143,17 +143,17 @@ class Recordings:
         """
         spans = self._over = forgettable(self._ledger.rooms.schedule, datetime.now(UTC))
         store = self._ledger.keeper
-        for station in await store.run(store.opened.recorders):
+        for station in await store.run(store.opened.recordings.recorders):
             index = self._of(station).index if self._ledger[station].config else ""
-            found = await store.run(store.opened.recorded_and_gone, station, index, spans)
+            found = await store.run(store.opened.recordings.gone, station, index, spans)
             copied = self._recording(station).copied
             old = [(its, n) for its, n, file in found if copied is None or file in copied]
             newest = max((n for its, n in old if its == index), default=0)
             old = [one for one in old if one != (index, newest)]
             for first in range(0, len(old), _MOST_FORGOTTEN):
                 some = old[first : first + _MOST_FORGOTTEN]
-                await store.run(store.opened.forget_recorded, station, some)
-        await store.run(store.opened.forget_marks, spans)
+                await store.run(store.opened.recordings.forget, station, some)
+        await store.run(store.opened.recordings.forget_marks, spans)
 
     def _is_over(self, station: str, one: Segment) -> bool:
         """Whether it would be forgotten at once."""
@@ -185,7 +185,7 @@ class Recordings:
         if not of.loaded:
             store = self._ledger.keeper
             long_ago = datetime.now(UTC) - REMEMBERED
-            known = await store.run(store.opened.recorded_of, station, long_ago)
+            known = await store.run(store.opened.recordings.known, station, long_ago)
             for index, number, is_read, is_over in known:
                 of.learn(index, number, is_read=is_read)
                 if is_over:  # what lies before is known, or was forgotten here
@@ -265,7 +265,7 @@ class Recordings:
         Raises:
             BadStore: it could not be written.
         """
-        await self._ledger.keeper.run(self._ledger.keeper.opened.mark, mark)
+        await self._ledger.keeper.run(self._ledger.keeper.opened.recordings.mark, mark)
         self.changes += 1
         self._today_at = -math.inf
 

@@ -66,9 +66,9 @@ async def read_time(
     with uncollected():
         while since < end:  # so that others have the store in between
             until = min(since + _AT_ONCE, end)
-            recorded += await store.run(store.opened.recorded, since, until)
+            recorded += await store.run(store.opened.recordings.between, since, until)
             since = until
-        marks = await store.run(store.opened.marks, begin, end)
+        marks = await store.run(store.opened.recordings.marks, begin, end)
         names = await asyncio.to_thread(lambda: {station for station, _ in recorded})
         stations = {station: of(station) for station in names}
         return await asyncio.to_thread(_by_room, recorded, stations, marks)

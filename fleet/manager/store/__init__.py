@@ -6,10 +6,7 @@ number always means the same bytes. Revisions are never deleted.
 """
 
 import logging
-import math
-import time
-from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
@@ -19,18 +16,13 @@ import sqlalchemy as sa
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import (
-    access,
-    history,
-    people,
-    recordings,
-    rollouts,
-    rows,
-    schedules,
-    stops,
-)
-from fleet.manager.store.database import Database
+from fleet.manager.store import history, rollouts, rows, stops
+from fleet.manager.store.access import StoredAccess
+from fleet.manager.store.database import DEADLINE, Database
+from fleet.manager.store.history import StoredHistory
+from fleet.manager.store.people import StoredPeople
 from fleet.manager.store.postgresql import open_server
+from fleet.manager.store.recordings import StoredRecordings
 from fleet.manager.store.records import (
     AccessChange,
     AppliedFile,
@@ -50,10 +42,10 @@ from fleet.manager.store.records import (
     TimeSpan,
     Writing,
 )
+from fleet.manager.store.schedules import StoredSchedule
 from fleet.manager.store.sqlite import open_file
 from fleet.manager.store.tables import (
     ACK,
-    DEED,
     KEEPER,
     PRESENCE,
     RETIREMENT,
@@ -61,8 +53,7 @@ from fleet.manager.store.tables import (
     SAID,
     STATION,
 )
-from fleet.model import Ack, DeadlineExceeded, Result, Segment, StopByHand
-from fleet.operations import CutMark
+from fleet.model import StopByHand
 from fleet.wire import format_time, to_json
 
 __all__ = [
@@ -90,18 +81,10 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _MARKER: Final = "manager.written"
-MOST_DEEDS: Final = 100_000
-"""What people did, of which the last are kept."""
-_AT_ONCE: Final = 5000
-"""Old rows that are forgotten in one transaction."""
-
-
-DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
-"""Monotonic seconds after which nothing is written for whoever asked: they were told it failed."""
 
 
 class ManagerStore:
-    """An open store. Every method is one transaction, and blocks.
+    """An open store. Every method, also of its parts, is one transaction, and blocks.
 
     `marker`: a file beside the database that knows how often it was written, so that an older
     copy put in its place is known for one.
@@ -112,6 +95,12 @@ class ManagerStore:
         self._marker = marker
         self._reading = database.reading
         self._writing = database.writing
+        self._in_time = database.in_time
+        self.access = StoredAccess(database)
+        self.history = StoredHistory(database)
+        self.people = StoredPeople(database)
+        self.recordings = StoredRecordings(database)
+        self.schedule = StoredSchedule(database)
 
     @classmethod
     def in_directory(cls, state_dir: Path) -> Self:
@@ -219,7 +208,7 @@ class ManagerStore:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        with self._writing() as connection:
+        with self._in_time() as connection:
             conference = writing.conference
             number = rows.insert_conference(connection, conference) if conference else None
             rows.upsert_stations(connection, writing.issues, dict(writing.facts))
@@ -231,7 +220,6 @@ class ManagerStore:
                 rollouts.save(connection, writing.rollout, writing.targets)
             connection.execute(sa.update(KEEPER).values(written=KEEPER.c.written + 1))
             written = connection.execute(sa.select(KEEPER.c.written)).scalar()
-            _in_time()
         self._mark(written or 0)
 
     def retire(self, station: str, at: datetime, by: str) -> None:
@@ -241,7 +229,7 @@ class ManagerStore:
             BadStore: it could not be written; nothing has changed.
         """
         values = {"retired": True, "wanted": None, "replaced_by": None}
-        with self._writing() as connection:
+        with self._in_time() as connection:
             rows.upsert_stations(connection, (), {station: None})
             connection.execute(
                 sa.update(STATION).where(STATION.c.station == station).values(values)
@@ -249,7 +237,6 @@ class ManagerStore:
             retirement = {"station": station, "at": format_time(at), "by": by}
             connection.execute(sa.insert(RETIREMENT).values(retirement))
             stops.forget(connection, station)
-            _in_time()
 
     def stop(self, station: str, held: Sequence[StopByHand], deed: Deed | None) -> None:
         """Keep stops of a station, each in place of the last of its instance, and who did it.
@@ -257,11 +244,10 @@ class ManagerStore:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        with self._writing() as connection:
+        with self._in_time() as connection:
             stops.save(connection, station, held)
             if deed is not None:
                 history.note(connection, [deed])
-            _in_time()
 
     def stops(self) -> list[tuple[str, StopByHand]]:
         """(station, stop) of every instance that was ever stopped: the last of each."""
@@ -285,13 +271,12 @@ class ManagerStore:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        with self._writing() as connection:
+        with self._in_time() as connection:
             connection.execute(sa.delete(SAID).where(SAID.c.kind == kind, SAID.c.name == name))
             if said is not None:
                 connection.execute(sa.insert(SAID).values(to_json(said)))
             if deed is not None:
                 history.note(connection, [deed])
-            _in_time()
 
     def said(self) -> list[Override]:
         """All that was said, also what is over."""
@@ -313,149 +298,6 @@ class ManagerStore:
         with self._reading() as connection:
             return history.conference(connection)
 
-    def publish(self, published: PublishedSchedule, change: str | None) -> None:
-        """Keep a good schedule in place of the last; `change`: what is different, for the history.
-
-        Raises:
-            BadStore: it could not be written; the last one is still there.
-        """
-        with self._writing() as connection:
-            schedules.save(connection, published, change)
-            _in_time()
-
-    def published(self) -> PublishedSchedule | None:
-        """The last good schedule."""
-        with self._reading() as connection:
-            return schedules.load(connection)
-
-    def record(self, told: Sequence[tuple[str, Segment]]) -> None:
-        """Keep segments (station, segment); one that is told again is one still.
-
-        Raises:
-            BadStore: they could not be written; none is kept.
-        """
-        with self._writing() as connection:
-            recordings.save(connection, told)
-
-    def recorded(self, begin: datetime, end: datetime) -> list[tuple[str, Segment]]:
-        """(station, segment) of those that begin in that time."""
-        with self._reading() as connection:
-            return recordings.between(connection, begin, end)
-
-    def recorded_of(
-        self, station: str, long_ago: datetime
-    ) -> Sequence[tuple[str, int, bool, bool]]:
-        """Index and number of all segments of a station; whether each was read back, and whether
-        it is gone and from before `long_ago`.
-        """
-        with self._reading() as connection:
-            return recordings.known(connection, station, long_ago)
-
-    def recorders(self) -> list[str]:
-        """The stations of which segments are known."""
-        with self._reading() as connection:
-            return recordings.recorders(connection)
-
-    def recorded_and_gone(
-        self, station: str, index: str | None, spans: Sequence[TimeSpan]
-    ) -> list[tuple[str, int, str]]:
-        """(index, number, file) of what began in one of the spans, and is on the station no more:
-        it says so, or `index` is what it has now.
-        """
-        with self._reading() as connection:
-            return recordings.gone(connection, station, index, spans)
-
-    def forget_recorded(self, station: str, which: Sequence[tuple[str, int]]) -> None:
-        """Forget segments by index and number.
-
-        Raises:
-            BadStore: it could not be written; all are known still.
-        """
-        with self._writing() as connection:
-            recordings.forget(connection, station, which)
-
-    def forget_marks(self, spans: Sequence[TimeSpan]) -> None:
-        """Forget the marks of those times.
-
-        Raises:
-            BadStore: it could not be written; all are known still.
-        """
-        with self._writing() as connection:
-            recordings.forget_marks(connection, spans)
-
-    def mark(self, mark: CutMark) -> None:
-        """Keep a mark.
-
-        Raises:
-            BadStore: it could not be written.
-        """
-        with self._writing() as connection:
-            recordings.mark(connection, mark)
-            _in_time()
-
-    def marks(self, begin: datetime, end: datetime) -> list[CutMark]:
-        """The marks of that time."""
-        with self._reading() as connection:
-            return recordings.marks(connection, begin, end)
-
-    def change_people(self, changed: PeopleChange) -> None:
-        """Keep who may do what from now on, and tell the history.
-
-        Raises:
-            BadStore: it could not be written; nothing has changed.
-        """
-        with self._writing() as connection:
-            people.change(connection, changed)
-            _in_time()
-
-    def change_access(self, changed: AccessChange) -> None:
-        """Keep who is let in from now on, and tell the history.
-
-        Raises:
-            BadStore: it could not be written; nothing has changed.
-        """
-        with self._writing() as connection:
-            access.change(connection, changed)
-            _in_time()
-
-    def tokens(self) -> list[KeptToken]:
-        """All of them."""
-        with self._reading() as connection:
-            return access.tokens(connection)
-
-    def credentials(self) -> list[KeptCredential]:
-        """All of them."""
-        with self._reading() as connection:
-            return access.credentials(connection)
-
-    def people(self) -> list[KeptPerson]:
-        """All of them."""
-        with self._reading() as connection:
-            return people.everybody(connection)
-
-    def sign_in(self, one: KeptSignIn, gone: Sequence[str]) -> None:
-        """Keep that somebody is signed in, and forget those of the tokens `gone`.
-
-        Raises:
-            BadStore: it could not be written.
-        """
-        with self._writing() as connection:
-            people.sign_in(connection, one, gone)
-
-    def sign_out(self, tokens: Sequence[str]) -> None:
-        """Forget those who have these tokens.
-
-        Raises:
-            BadStore: it could not be written.
-        """
-        with self._writing() as connection:
-            people.sign_out(connection, tokens)
-
-    def signed_in(self) -> list[KeptSignIn]:
-        """Who is signed in."""
-        with self._reading() as connection:
-            return people.signed_in(connection)
-
     def rollout(self, number: int | None = None) -> Rollout | None:
         """The rollout `number`, or the last one."""
         with self._reading() as connection:
@@ -465,80 +307,6 @@ class ManagerStore:
         """Station -> (the revision wanted before rollout `since` or later, the one given then)."""
         with self._reading() as connection:
             return rollouts.befores(connection, since)
-
-    def revisions(self, numbers: Mapping[str, int]) -> dict[str, Issue]:
-        """One revision of each station, as far as they exist."""
-        with self._reading() as connection:
-            return history.revisions(connection, numbers)
-
-    def before(self, station: str, revision: int) -> Issue | None:
-        """The revision that came before this one."""
-        with self._reading() as connection:
-            return history.before(connection, station, revision)
-
-    def past(self, station: str | None, limit: int) -> list[Past]:
-        """The last `limit` things that happened to a station, or rollouts and retirements."""
-        with self._reading() as connection:
-            if station is None:
-                return history.of_all(connection, limit)
-            return history.of_station(connection, station, limit)
-
-    def rejected(self, numbers: Mapping[str, int]) -> frozenset[str]:
-        """The stations that rejected the revision named, as far as that is remembered.
-
-        Raises:
-            BadStore: it could not be read.
-        """
-        with self._reading() as connection:
-            acks = connection.execute(
-                sa.select(ACK.c.station, ACK.c.revision, ACK.c.result)
-                .where(ACK.c.station.in_(numbers))
-                .order_by(ACK.c.number)
-            )
-            last = {row.station: row.result for row in acks if row.revision == numbers[row.station]}
-        return frozenset(station for station, result in last.items() if result == Result.REJECTED)
-
-    def note(
-        self,
-        acks: Sequence[tuple[str, datetime, Ack]],
-        presences: Sequence[tuple[str, datetime, str, str | None]],
-    ) -> None:
-        """Keep acks (station, when heard, ack) and changes of presence (station, at, state, boot).
-
-        Raises:
-            BadStore: it could not be written; nothing is kept.
-        """
-        with self._writing() as connection:
-            if acks:
-                connection.execute(sa.insert(ACK), [rows.ack_row(*ack) for ack in acks])
-            if presences:
-                connection.execute(
-                    sa.insert(PRESENCE),
-                    [
-                        {"station": station, "at": format_time(at), "state": state, "boot": boot}
-                        for station, at, state, boot in presences
-                    ],
-                )
-
-    def prune(self, before: datetime) -> None:
-        """Forget acks and presence changes older than `before`, but each station's last ack, and
-        all deeds but the last 100,000.
-
-        Raises:
-            BadStore: it could not be written.
-        """
-        last = sa.select(sa.func.max(ACK.c.number)).group_by(ACK.c.station)
-        time = format_time(before)
-        old = sa.select(ACK.c.number).where(ACK.c.at < time, ACK.c.number.not_in(last))
-        gone = sa.select(PRESENCE.c.number).where(PRESENCE.c.at < time)
-        latest = sa.select(sa.func.max(DEED.c.number)).scalar_subquery()
-        done = sa.select(DEED.c.number).where(DEED.c.number <= latest - MOST_DEEDS)
-        for table, which in ((ACK, old), (PRESENCE, gone), (DEED, done)):
-            some = sa.delete(table).where(table.c.number.in_(which.limit(_AT_ONCE)))
-            deleted = _AT_ONCE
-            while deleted == _AT_ONCE:  # a long transaction would keep everybody else waiting
-                with self._writing() as connection:
-                    deleted = connection.execute(some).rowcount
 
     def _mark(self, written: int) -> None:
         if self._marker is None:
@@ -559,9 +327,3 @@ class ManagerStore:
             return int(self._marker.read_bytes()[:32])
         except (OSError, ValueError):
             return 0
-
-
-def _in_time() -> None:
-    """The last word in a transaction: what comes too late is taken back."""
-    if time.monotonic() > DEADLINE.get():
-        raise DeadlineExceeded("it took too long; nothing was changed")

@@ -1,15 +1,21 @@
 """What the two kinds of database have in common: transactions, the newest shape, said troubles."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
 from fleet.manager.store.records import BadStore, StoreAway
+from fleet.model import DeadlineExceeded
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
+"""Monotonic seconds after which nothing is written for whoever asked: they were told it failed."""
 PATIENCE: Final = 3.0
 """Seconds to wait for a lock that somebody else holds."""
 
@@ -70,6 +76,19 @@ class Database:
             if isinstance(trouble, StoreAway):
                 trouble.unsure = trouble.unsure and began
             raise trouble from None
+
+    @contextmanager
+    def in_time(self) -> Iterator[sa.Connection]:
+        """As `writing`, of what somebody waits for: what comes too late for them is taken back.
+
+        Raises:
+            BadStore: as `writing`.
+            DeadlineExceeded: it came too late; nothing has changed.
+        """
+        with self.writing() as connection:
+            yield connection
+            if time.monotonic() > DEADLINE.get():
+                raise DeadlineExceeded("it took too long; nothing was changed")
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -1,11 +1,13 @@
 """What was: revisions, acks, presence changes and rollouts, as the store has them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
-from fleet.manager.store import schedules
+from fleet.manager.store import rows, schedules
+from fleet.manager.store.database import Database
 from fleet.manager.store.records import AppliedFile, Deed, Issue, Past
 from fleet.manager.store.tables import (
     ACK,
@@ -17,39 +19,119 @@ from fleet.manager.store.tables import (
     ROLLOUT,
     TARGET,
 )
-from fleet.model import Error, counted
+from fleet.model import Ack, Error, Result, counted
 from fleet.wire import decode, format_time
 
+_MOST_DEEDS: Final = 100_000
+"""What people did, of which the last are kept."""
+_AT_ONCE: Final = 5000
+"""Old rows that are forgotten in one transaction."""
 
-def revision(connection: sa.Connection, station: str, number: int) -> Issue | None:
+
+class StoredHistory:
+    """What was; acks and changes of presence are forgotten after a while."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def revisions(self, wanted: Mapping[str, int]) -> dict[str, Issue]:
+        """One revision of each of several stations; those that are there."""
+        with self._database.reading() as connection:
+            found: dict[str, Issue] = {}
+            for station, number in wanted.items():
+                one = _revision(connection, station, number)
+                if one is not None:
+                    found[station] = one
+            return found
+
+    def before(self, station: str, number: int) -> Issue | None:
+        """The revision of a station that came before `number`."""
+        with self._database.reading() as connection:
+            earlier = (
+                sa.select(sa.func.max(REVISION.c.revision))
+                .where(REVISION.c.station == station, REVISION.c.revision < number)
+                .scalar_subquery()
+            )
+            found = _issues(
+                connection, REVISION.c.station == station, REVISION.c.revision == earlier
+            )
+            return next(found, None)
+
+    def past(self, station: str | None, limit: int) -> list[Past]:
+        """The last `limit` things that happened to a station, or rollouts and retirements, the
+        oldest first.
+        """
+        with self._database.reading() as connection:
+            if station is None:
+                return _of_all(connection, limit)
+            return _of_station(connection, station, limit)
+
+    def rejected(self, numbers: Mapping[str, int]) -> frozenset[str]:
+        """The stations that rejected the revision named, as far as that is remembered.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        with self._database.reading() as connection:
+            acks = connection.execute(
+                sa.select(ACK.c.station, ACK.c.revision, ACK.c.result)
+                .where(ACK.c.station.in_(numbers))
+                .order_by(ACK.c.number)
+            )
+            last = {row.station: row.result for row in acks if row.revision == numbers[row.station]}
+        return frozenset(station for station, result in last.items() if result == Result.REJECTED)
+
+    def note(
+        self,
+        acks: Sequence[tuple[str, datetime, Ack]],
+        presences: Sequence[tuple[str, datetime, str, str | None]],
+    ) -> None:
+        """Keep acks (station, when heard, ack) and changes of presence (station, at, state, boot).
+
+        Raises:
+            BadStore: it could not be written; nothing is kept.
+        """
+        with self._database.writing() as connection:
+            if acks:
+                connection.execute(sa.insert(ACK), [rows.ack_row(*ack) for ack in acks])
+            if presences:
+                connection.execute(
+                    sa.insert(PRESENCE),
+                    [
+                        {"station": station, "at": format_time(at), "state": state, "boot": boot}
+                        for station, at, state, boot in presences
+                    ],
+                )
+
+    def prune(self, before: datetime) -> None:
+        """Forget acks and presence changes older than `before`, but each station's last ack, and
+        all deeds but the last 100,000.
+
+        Raises:
+            BadStore: it could not be written.
+        """
+        last = sa.select(sa.func.max(ACK.c.number)).group_by(ACK.c.station)
+        time = format_time(before)
+        old = sa.select(ACK.c.number).where(ACK.c.at < time, ACK.c.number.not_in(last))
+        gone = sa.select(PRESENCE.c.number).where(PRESENCE.c.at < time)
+        latest = sa.select(sa.func.max(DEED.c.number)).scalar_subquery()
+        done = sa.select(DEED.c.number).where(DEED.c.number <= latest - _MOST_DEEDS)
+        for table, which in ((ACK, old), (PRESENCE, gone), (DEED, done)):
+            some = sa.delete(table).where(table.c.number.in_(which.limit(_AT_ONCE)))
+            deleted = _AT_ONCE
+            while deleted == _AT_ONCE:  # a long transaction would keep everybody else waiting
+                with self._database.writing() as connection:
+                    deleted = connection.execute(some).rowcount
+
+
+def _revision(connection: sa.Connection, station: str, number: int) -> Issue | None:
     """One revision of a station, None where there is no such one."""
     return next(
         _issues(connection, REVISION.c.station == station, REVISION.c.revision == number), None
     )
 
 
-def revisions(connection: sa.Connection, wanted: Mapping[str, int]) -> dict[str, Issue]:
-    """One revision of each of several stations; those that are there."""
-    found: dict[str, Issue] = {}
-    for station, number in wanted.items():
-        one = revision(connection, station, number)
-        if one is not None:
-            found[station] = one
-    return found
-
-
-def before(connection: sa.Connection, station: str, number: int) -> Issue | None:
-    """The revision of a station that came before `number`."""
-    earlier = (
-        sa.select(sa.func.max(REVISION.c.revision))
-        .where(REVISION.c.station == station, REVISION.c.revision < number)
-        .scalar_subquery()
-    )
-    found = _issues(connection, REVISION.c.station == station, REVISION.c.revision == earlier)
-    return next(found, None)
-
-
-def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past]:
+def _of_station(connection: sa.Connection, station: str, limit: int) -> list[Past]:
     """The last `limit` things that happened to a station, the oldest first."""
     issued = [
         Past(one.at, "revision", one.revision, one.by, one.message, one.payload)
@@ -84,7 +166,7 @@ def of_station(connection: sa.Connection, station: str, limit: int) -> list[Past
     return sorted(past, key=lambda one: one.at)[-limit:]
 
 
-def of_all(connection: sa.Connection, limit: int) -> list[Past]:
+def _of_all(connection: sa.Connection, limit: int) -> list[Past]:
     """The last `limit` things that happened to all of them, the oldest first."""
     count = (
         sa.select(TARGET.c.rollout, sa.func.count().label("stations"))

@@ -104,7 +104,7 @@ class StoreKeeper:
                     await self.check()
                     looked = now
                 if now - pruned >= _PRUNE:
-                    await self.run(self.opened.prune, datetime.now(UTC) - _KEEP)
+                    await self.run(self.opened.history.prune, datetime.now(UTC) - _KEEP)
                     pruned = now
                 if self._unsure:
                     async with writing:
@@ -184,7 +184,7 @@ class StoreKeeper:
     async def _write_history(
         self, acks: Sequence[HeardAck], presences: Sequence[SeenPresence]
     ) -> None:
-        await self.run(self.opened.note, acks, presences)
+        await self.run(self.opened.history.note, acks, presences)
         self._written()
 
     def _written(self) -> None:

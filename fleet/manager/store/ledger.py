@@ -255,7 +255,7 @@ class Ledger:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self.keeper.change(self.keeper.opened.publish, published, change)
+        await self.keeper.change(self.keeper.opened.schedule.save, published, change)
         self.published = published
         self.rooms.go_by(schedule)
 
@@ -265,7 +265,7 @@ class Ledger:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self.keeper.change(self.keeper.opened.change_access, changed)
+        await self.keeper.change(self.keeper.opened.access.change, changed)
         for token in changed.gone_tokens:
             self.tokens.pop(token, None)
         self.tokens |= {one.id: one for one in changed.tokens}
@@ -279,7 +279,7 @@ class Ledger:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self.keeper.change(self.keeper.opened.change_people, changed)
+        await self.keeper.change(self.keeper.opened.people.change, changed)
         for name in changed.gone:
             self.people.pop(name, None)
         self.people |= {one.name: one for one in changed.put}
@@ -293,7 +293,7 @@ class Ledger:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        await self.keeper.change(self.keeper.opened.sign_in, one, gone)
+        await self.keeper.change(self.keeper.opened.people.sign_in, one, gone)
         for token in gone:
             self.signed_in.pop(token, None)
         self.signed_in[one.token] = one
@@ -305,7 +305,7 @@ class Ledger:
             BadStore: it could not be written.
         """
         self.signed_in.pop(token, None)
-        await self.keeper.change(self.keeper.opened.sign_out, [token])
+        await self.keeper.change(self.keeper.opened.people.sign_out, [token])
 
     async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
         """One revision of each station, as far as they exist.
@@ -313,7 +313,7 @@ class Ledger:
         Raises:
             BadStore: it could not be read.
         """
-        found = await self.keeper.run(self.keeper.opened.revisions, numbers)
+        found = await self.keeper.run(self.keeper.opened.history.revisions, numbers)
         return {station: (one, decode(one.payload, Config)) for station, one in found.items()}
 
     async def before(self, station: str, revision: int) -> tuple[Issue, Config] | None:
@@ -322,7 +322,7 @@ class Ledger:
         Raises:
             BadStore: it could not be read.
         """
-        found = await self.keeper.run(self.keeper.opened.before, station, revision)
+        found = await self.keeper.run(self.keeper.opened.history.before, station, revision)
         return (found, decode(found.payload, Config)) if found else None
 
     async def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
@@ -341,7 +341,7 @@ class Ledger:
         """
         with suppress(BadStore):
             await self.keeper.remembered.flush()
-        return await self.keeper.run(self.keeper.opened.rejected, numbers)
+        return await self.keeper.run(self.keeper.opened.history.rejected, numbers)
 
     async def past(self, station: str | None, limit: int) -> list[Past]:
         """The last `limit` things that happened to a station, or rollouts and retirements.
@@ -351,7 +351,7 @@ class Ledger:
         """
         with suppress(BadStore):
             await self.keeper.remembered.flush()
-        return await self.keeper.run(self.keeper.opened.past, station, limit)
+        return await self.keeper.run(self.keeper.opened.history.past, station, limit)
 
     async def rollout_of(self, number: int) -> Rollout | None:
         """The rollout with this number.
@@ -392,11 +392,15 @@ class Ledger:
         applied = await self.keeper.run(
             _readable, store.conference, "the conference file applied last"
         )
-        published = await self.keeper.run(_readable, store.published, "the schedule")
-        people = await self.keeper.run(store.people)
-        tokens = await self.keeper.run(_readable, store.tokens, "the tokens") or []
-        credentials = await self.keeper.run(_readable, store.credentials, "the credentials") or []
-        signed_in = await self.keeper.run(_readable, store.signed_in, "who is signed in") or []
+        published = await self.keeper.run(_readable, store.schedule.load, "the schedule")
+        people = await self.keeper.run(store.people.everybody)
+        tokens = await self.keeper.run(_readable, store.access.tokens, "the tokens") or []
+        credentials = (
+            await self.keeper.run(_readable, store.access.credentials, "the credentials") or []
+        )
+        signed_in = (
+            await self.keeper.run(_readable, store.people.signed_in, "who is signed in") or []
+        )
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
         self.people = {one.name: one for one in people}
