@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fleet.programs.stamp import UUID_TEXT, written
+from fleet.programs.stamp import MARK, UUID_TEXT, written
 
 _SECONDS = 20
 """Of so many the time is taken that is earliest: what came first came in a heap, and late."""
 _PATIENCE = 60.0
 _PICTURE = re.compile(r"n: *\d+ pts: *\S+ pts_time:(-?[\d.]+)")
 _MARK = re.compile(rf"UUID={UUID_TEXT}")
+_HALVES = (MARK[: len(MARK) // 2], MARK[len(MARK) // 2 :])
+_CHUNK = 1 << 20
 _EPOCH = datetime(2001, 1, 1, tzinfo=UTC)
 _DATE = b"\x44\x61\x88"
 """In Matroska: when it was made, in eight bytes: nanoseconds since then."""
@@ -40,6 +42,8 @@ def began(file: Path) -> datetime:
     Raises:
         NoTime: it cannot be read, or has no packet.
     """
+    if not has_marks(file):
+        return _counted_back(file)
     for only in (["-skip_frame", "nokey"], []):  # encoded anew, any picture may be one of before
         looking = [
             *("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "info", *only),
@@ -71,6 +75,24 @@ def set_creation_time(file: Path, at: datetime) -> None:
             opened.seek(place + len(_DATE))
             since = (at - _EPOCH) // timedelta(microseconds=1) * 1000
             opened.write(since.to_bytes(8, "big", signed=True))
+
+
+def has_marks(file: Path) -> bool:
+    """Whether any picture may say its time: nothing is decoded for it.
+
+    Packets of a transport stream divide a mark at one place at most, so one half is whole.
+    """
+    before = b""
+    try:
+        with file.open("rb") as opened:
+            while some := opened.read(_CHUNK):
+                some = before + some
+                if any(half in some for half in _HALVES):
+                    return True
+                before = some[-len(_HALVES[0]) :]
+    except OSError as error:
+        raise NoTime(f"{file} cannot be read: {error}") from None
+    return False
 
 
 def _told(said: str) -> Iterator[tuple[float, float]]:

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fleet.media.began import began
+from fleet.media.began import began, has_marks
+from fleet.programs.stamp import MARK
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.record import Record, RecordSettings
 from fleet.strict import structure
@@ -135,3 +136,14 @@ async def test_what_comes_from_another_machine_tells_when_it_came(
     assert said == sorted(set(said)), "each its own"
     for file, at in zip(files[3:], said[3:], strict=True):  # it is made when it is written
         assert 0 <= (at - began(file)).total_seconds() + PICTURE < 30
+
+
+def test_a_mark_is_found_wherever_a_packet_or_a_piece_divides_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.ts"
+    for at in range(len(MARK) + 1):
+        file.write_bytes(MARK[:at] + b"\x47\x01\x00\x17" + MARK[at:])
+        assert has_marks(file)
+        file.write_bytes(bytes((1 << 20) - at) + MARK)
+        assert has_marks(file)
+    file.write_bytes(bytes(3 << 20) + MARK[:7])
+    assert not has_marks(file)
