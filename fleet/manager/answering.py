@@ -5,13 +5,18 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
+from fleet.manager.people.tries import AtOnce
 from fleet.manager.requests import OperatorRequests
+from fleet.model import CommandFailed, Reply
 from fleet.mqtt import Link, Message
 from fleet.topics import Address, Topics
+from fleet.wire import encode
 
 _TICK: Final = 0.25
 _AFTER_HELD: Final = 1.0
 """Seconds after the loop was held in which what is read may have waited for all that time."""
+_AT_ONCE: Final = 64
+"""Answers that one caller waits for over MQTT."""
 _UNTIMED: Final = 30.0
 """Seconds a request lives that says nothing of it."""
 
@@ -34,6 +39,7 @@ class Answering:
         self._hear_all = hear_all
         self._caught_up = caught_up
         self._do = do
+        self._asking = AtOnce(_AT_ONCE)
         self._link: Link | None = None
         self._awake = time.monotonic()
         self._held, self._held_until = 0.0, 0.0
@@ -58,8 +64,13 @@ class Answering:
         self, address: Address, payload: bytes, correlation: bytes, deadline: float
     ) -> None:
         caller, operation = address.rest
-        await self._caught_up.wait()
-        reply = await self.answer(caller, operation, payload, deadline)
+        with self._asking.one(caller) as may_ask:
+            if may_ask:
+                await self._caught_up.wait()
+                reply = await self.answer(caller, operation, payload, deadline)
+            else:
+                refused = CommandFailed(f"{caller} waits for {_AT_ONCE} answers; ask again later")
+                reply = encode(Reply(None, refused.error))
         if self._link is not None:
             topic = self._topics.manager("reply", caller)
             await self._link.publish(topic, reply, correlation=correlation)

@@ -143,8 +143,10 @@ class Hearing:
         jpeg, now = message.payload, time.monotonic()
         if message.retain or len(jpeg) > MOST_BYTES:
             self._clear("thumbnail", message, "kept by the broker, or more than 64 KiB")
-        elif not self._thumbnails.fold(station, role, instance, jpeg, now):
-            self.ignore("thumbnail", message, "not a JPEG")
+        elif self._inventory.work.take(station, now, 0.0):
+            with self._at_the_cost_of(station):
+                if not self._thumbnails.fold(station, role, instance, jpeg, now):
+                    self.ignore("thumbnail", message, "not a JPEG, or too large")
 
     def sent(self, station: str, message: Message) -> None:
         """Somebody else sent a config to a station."""

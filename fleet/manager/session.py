@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 _KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
 """What the broker keeps of a station."""
 _TICK: Final = 0.25
+_TOPICS: Final = 2**16
+_REMEMBERED_TOPIC: Final = 128
+"""Topics that are remembered taken apart, and their characters at most: strangers choose them."""
 _STOPS_END: Final = 1.0
 """Seconds within which a stop that is over is told to be."""
 
@@ -71,7 +74,7 @@ class ManagerSession:
         self._presence = OwnPresence(topics.manager("presence"), self._do, self._displace)
         self._echo = Echo(topics, self._presence.boot)
         self._topics = topics
-        self._parse = lru_cache(maxsize=2**17)(topics.parse)
+        self._parse = lru_cache(maxsize=_TOPICS)(topics.parse)
         self._ledger = ledger
         self._inventory = inventory
         self._counts = counts
@@ -239,7 +242,9 @@ class ManagerSession:
         if self._accounts is not None and message.topic == ANSWERS:
             self._accounts.received(message)
             return
-        address = self._parse(message.topic)
+        topic = message.topic
+        short = len(topic) <= _REMEMBERED_TOPIC
+        address = self._parse(topic) if short else self._topics.parse(topic)
         if address is None:
             kind = message.topic.split("/")[-1]
             known = kind if kind in SAID else "request"

@@ -1,6 +1,7 @@
 """Who is let in over HTTP: real connections to a real server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -9,7 +10,8 @@ from aiohttp import web
 from attrs import frozen
 
 from fleet.manager.web import door as door_module
-from fleet.manager.web.door import Door
+from fleet.manager.web.door import Door, counted_as
+from fleet.manager.web.server import SharedRendering
 
 
 @frozen
@@ -102,6 +104,40 @@ async def test_one_address_takes_not_all_connections(house: House) -> None:
     house.release.set()
     assert all("at last" in answer for answer in await asyncio.gather(*waiting))
     assert "fine" in await house.get("127.0.0.1")
+
+
+def test_who_has_many_addresses_is_counted_as_one() -> None:
+    one = {counted_as(f"2001:db8:0:1::{n:x}") for n in range(9)}
+    assert one == {"2001:db8:0:1::/64"}
+    assert counted_as("2001:db8:0:2::1") == "2001:db8:0:2::/64"
+    assert counted_as("fe80::1%eth0") == "fe80::/64"
+    assert counted_as("192.0.2.1") != counted_as("192.0.2.2")
+    assert counted_as("::ffff:192.0.2.1") != counted_as("::ffff:192.0.2.2")
+    assert counted_as("") == ""
+
+
+async def test_what_is_dear_is_made_once_for_all_who_wait_and_then_rests() -> None:
+    loop, made = asyncio.get_running_loop(), []
+
+    def make() -> bytes:
+        made.append(loop.time())
+        time.sleep(0.02)
+        return b"%d" % len(made)
+
+    rendering = SharedRendering(make)
+    assert await asyncio.gather(*(rendering.body() for _ in range(50))) == [b"1"] * 50
+    # Who asks while it rests waits, and is given what is so then.
+    later = await asyncio.gather(*(rendering.body() for _ in range(50)))
+    assert later == [b"2"] * 50
+    assert made[1] - made[0] >= 4 * 0.02
+
+    def fail() -> bytes:
+        raise ValueError("no")
+
+    broken = SharedRendering(fail)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            await broken.body()
 
 
 @pytest.mark.parametrize(

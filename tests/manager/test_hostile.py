@@ -5,6 +5,7 @@ import struct
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from fleet.manager.stations.allowances import HISTORY_BURST, Allowances
@@ -53,6 +54,13 @@ async def test_a_flood_of_one_station_costs_its_own_row_alone(
     assert left_out["good1"] == 0
     told = [one["subject"] for one in seen["fixes"] if one["kind"] == "SaysTooMuch"]
     assert told == ["bad1"]
+    # Names that nobody has are not remembered, however many and long they are.
+    process = psutil.Process(manager.pid)
+    before = process.memory_info().rss
+    for number in range(800):
+        await stranger.publish(f"{PICTURE}{number:0>60000}", JPEG)
+    assert (await status_of(stranger))["good1"]["presence"] == "online"
+    assert process.memory_info().rss - before < 24 * 2**20
     past = (await ask(stranger, "history", station="bad1", limit=10_000))["result"]["events"]
     assert 0 < len(past) <= HISTORY_BURST + 10
     assert max(len(one["text"] or "") for one in past) == 4000

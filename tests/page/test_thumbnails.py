@@ -1,5 +1,7 @@
 """The newest picture of each instance is kept, and nothing grows without end."""
 
+import pytest
+
 from fleet.manager.stations.thumbnails import JPEG_BEGINS, MOST_BYTES, MOST_OF_A_STATION, Thumbnails
 
 
@@ -26,6 +28,32 @@ def test_what_is_no_jpeg_or_too_large_is_refused_and_changes_nothing() -> None:
     held = thumbnails.get("cam", "monitor", "main")
     assert held is not None
     assert held.at == 1.0
+
+
+def _frame(kind: int, wide: int, high: int) -> bytes:
+    sides = high.to_bytes(2, "big") + wide.to_bytes(2, "big")
+    return bytes([0xFF, kind, 0, 11, 8]) + sides + b"\x01\x11\x00"
+
+
+TABLE = b"\xff\xdb\x00\x06" + b"\xff\xc0\xff\xff"  # a table may hold what looks like a frame
+
+
+@pytest.mark.parametrize("kind", [0xC0, 0xC2, 0xCF])
+@pytest.mark.parametrize(
+    "before", [b"", TABLE, b"\xff\xe0\x00\x02", b"\xff\xfe\x00\x04abjunk", b"\xff\x01"]
+)
+def test_a_picture_that_unpacks_to_gigabytes_is_refused(kind: int, before: bytes) -> None:
+    thumbnails = Thumbnails()
+    for wide, high, fine in ((320, 180, True), (65_500, 8, False), (8, 65_500, False)):
+        picture = b"\xff\xd8" + before + _frame(kind, wide, high)
+        assert thumbnails.fold("cam", "monitor", "main", picture, 1.0) is fine
+
+
+def test_what_hides_its_size_costs_no_more_than_its_bytes() -> None:
+    thumbnails = Thumbnails()
+    for filler in (b"\xff", b"\xff\x00", b"\xff\xe0\x00\x00", b"\xff\xd0"):
+        picture = JPEG_BEGINS + filler * ((MOST_BYTES - 100) // len(filler))
+        assert thumbnails.fold("cam", "monitor", "main", picture, 1.0)
 
 
 def test_one_station_cannot_push_the_others_out() -> None:

@@ -1,7 +1,10 @@
-"""How long whoever said a wrong password waits before the next try. Pure: it is given the time."""
+"""How long whoever said a wrong password waits before the next try, and how much one caller asks at
+once. Pure: it is given the time.
+"""
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 FREE: Final = 5
@@ -40,3 +43,33 @@ class Tries:
         """One was right."""
         for key in keys:
             self._counted.pop(key, None)
+
+
+class AtOnce:
+    """How many answers each caller waits for, `most` of them at the same time.
+
+    >>> turns = AtOnce(1)
+    >>> with turns.one("ann") as first, turns.one("ann") as second, turns.one("bob") as other:
+    ...     print(first, second, other)
+    True False True
+    >>> with turns.one("ann") as again:
+    ...     print(again)
+    True
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, caller: str) -> Iterator[bool]:
+        """Inside, the caller waits for one more; False where that is one too many."""
+        if self._of[caller] >= self._most:
+            yield False
+            return
+        self._of[caller] += 1
+        try:
+            yield True
+        finally:
+            self._of[caller] -= 1
+            self._of += Counter()  # only those that are left

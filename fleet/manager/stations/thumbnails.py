@@ -15,8 +15,15 @@ from attrs import frozen
 JPEG_BEGINS: Final = b"\xff\xd8\xff"
 MOST_BYTES: Final = 64 * 1024
 """Of one picture; the wire allows no more."""
+MOST_PIXELS: Final = 1920
+"""Of a side: a few bytes may say that they are a picture of gigabytes, which a browser unpacks."""
 MOST_OF_A_STATION: Final = 16
 _MOST_IN_ALL: Final = 64 * 1024 * 1024
+
+_FRAMES: Final = {bytes([one]) for one in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
+"""Markers of JPEG that a picture's size follows; that its lines follow; that nothing follows."""
+_SCAN: Final = b"\xda"
+_ALONE: Final = {bytes([one]) for one in (0x00, 0x01, *range(0xD0, 0xDA))}
 
 Key = tuple[str, str, str]
 """Station, role, instance."""
@@ -41,7 +48,7 @@ class Thumbnails:
 
     def fold(self, station: str, role: str, instance: str, jpeg: bytes, now: float) -> bool:
         """Keep a picture; False where it is none, or too large."""
-        if not jpeg.startswith(JPEG_BEGINS) or len(jpeg) > MOST_BYTES:
+        if not jpeg.startswith(JPEG_BEGINS) or len(jpeg) > MOST_BYTES or _side(jpeg) > MOST_PIXELS:
             return False
         self._drop((station, role, instance))
         own = self._of.setdefault(station, {})
@@ -74,3 +81,23 @@ class Thumbnails:
             del self._of[key[0]][key[1:]]
             if not self._of[key[0]]:
                 del self._of[key[0]]
+
+
+def _side(jpeg: bytes) -> int:
+    """The longer side of a picture, as browsers find it; 0 where they find none.
+
+    >>> _side(bytes.fromhex("ffd8 ffe00004abcd 00 ffffc00007 08 00f0 0140"))
+    320
+    """
+    at = 2
+    while (at := jpeg.find(b"\xff", at)) >= 0:
+        while jpeg[at : at + 1] == b"\xff":
+            at += 1
+        kind, length = jpeg[at : at + 1], int.from_bytes(jpeg[at + 1 : at + 3], "big")
+        if kind in _FRAMES:
+            high, wide = jpeg[at + 4 : at + 6], jpeg[at + 6 : at + 8]
+            return max(int.from_bytes(high, "big"), int.from_bytes(wide, "big"))
+        if kind == _SCAN:
+            return 0
+        at += 1 if kind in _ALONE else 1 + max(length, 2)
+    return 0

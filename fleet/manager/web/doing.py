@@ -3,12 +3,12 @@
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
+from fleet.manager.people.tries import AtOnce
 from fleet.manager.web.door import HEADERS_SECONDS
 from fleet.model import is_name
 
@@ -32,7 +32,7 @@ class Doing:
     def __init__(self, answer: Answer, caller_of: Callable[[web.Request], str | None]) -> None:
         self._answer = answer
         self._caller_of = caller_of
-        self._asking: Counter[str] = Counter()
+        self._asking = AtOnce(_AT_ONCE)
 
     def add_to(self, app: web.Application) -> None:
         """Serve it as part of `app`, behind the sign-in."""
@@ -46,18 +46,16 @@ class Doing:
             return _refused(400, "what is asked is JSON")
         if (request.content_length or _MOST_ASKED + 1) > _MOST_ASKED:
             return _refused(413, f"1 to {_MOST_ASKED} bytes are asked here")
-        if self._asking[caller] >= _AT_ONCE:
-            return _refused(429, f"{caller} waits for {_AT_ONCE} answers; one after the other")
-        self._asking[caller] += 1
         try:
-            async with asyncio.timeout(HEADERS_SECONDS):
-                payload = await request.read()
-            body = await self._answer(caller, operation, payload, time.monotonic() + _SECONDS)
+            with self._asking.one(caller) as may_ask:
+                if not may_ask:
+                    text = f"{caller} waits for {_AT_ONCE} answers; one after the other"
+                    return _refused(429, text)
+                async with asyncio.timeout(HEADERS_SECONDS):
+                    payload = await request.read()
+                body = await self._answer(caller, operation, payload, time.monotonic() + _SECONDS)
         except TimeoutError:
             return _refused(408, "what is asked did not come in time")
-        finally:
-            self._asking[caller] -= 1
-            self._asking += Counter()
         error = json.loads(body)["error"]
         status = _STATUS.get(error["type"], _FAILED) if error else 200
         return web.Response(

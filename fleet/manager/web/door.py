@@ -29,6 +29,17 @@ _OURS: Final = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 Handler = Callable[[web.Request], Any]
 
 
+def counted_as(address: str) -> str:
+    """An address as what is counted as one: of IPv6 the /64, of which anybody has all."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if found.version == 6 and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
 def shows(request: web.Request, token: str) -> bool:
     """Whether a program shows this token, as a bearer does."""
     said = request.headers.get("Authorization", "")
@@ -133,7 +144,7 @@ class _Guest(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        self._address = counted_as(str((transport.get_extra_info("peername") or ("",))[0]))
         if not self._door.came(self, transport, self._address):
             self._inner = None
             transport.abort()

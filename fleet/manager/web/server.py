@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -15,9 +16,43 @@ from fleet.manager.web.door import Door, shows
 from fleet.manager.web.page.routes import Page
 from fleet.manager.web.signing_in import SigningIn
 
+_RESTS: Final = 3.0
+
 
 class CannotListen(Exception):
     """The address cannot be listened on; the text says why and what to do."""
+
+
+class SharedRendering:
+    """What is dear to make is made for all who wait for it at once, and then rests three times as
+    long as that took: whoever asks again and again slows themselves alone.
+    """
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._next: asyncio.Future[bytes] | None = None
+        self._rests_until = 0.0
+
+    async def body(self) -> bytes:
+        """As it is now, or a moment later."""
+        loop = asyncio.get_running_loop()
+        if self._next is None:
+            self._next = loop.create_future()
+            loop.call_at(max(loop.time(), self._rests_until), self._render)
+        return await asyncio.shield(self._next)
+
+    def _render(self) -> None:
+        loop, waited = asyncio.get_running_loop(), self._next
+        self._next, began = None, loop.time()
+        try:
+            made = self._make()
+        except Exception as error:
+            if waited is not None:
+                waited.set_exception(error)
+        else:
+            if waited is not None:
+                waited.set_result(made)
+        self._rests_until = loop.time() + _RESTS * (loop.time() - began)
 
 
 @asynccontextmanager
@@ -44,6 +79,8 @@ async def serve(
         CannotListen: the port is taken or the host is not one of ours.
     """
 
+    rendering = SharedRendering(lambda: generate_latest(registry))
+
     async def metrics(request: web.Request) -> web.Response:
         if token is not None and not shows(request, token):
             return web.Response(
@@ -51,7 +88,7 @@ async def serve(
                 text="the metrics are for those who have their token\n",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        body = generate_latest(registry)
+        body = await rendering.body()
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:

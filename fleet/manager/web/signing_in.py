@@ -25,7 +25,7 @@ from fleet.manager.people.keeper import People
 from fleet.manager.people.passwords import TooBusy
 from fleet.manager.people.tries import Tries
 from fleet.manager.store import BadStore
-from fleet.manager.web.door import HEADERS_SECONDS
+from fleet.manager.web.door import HEADERS_SECONDS, counted_as
 from fleet.manager.web.sessions import LASTS, Sessions, proof
 from fleet.model import is_name, printable
 
@@ -262,15 +262,14 @@ class SigningIn:
 def address(request: web.Request) -> str:
     """Where a request comes from, also behind a proxy on this machine: what is counted as one."""
     said = request.remote or ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
     try:
-        found = ipaddress.ip_address(said)
-        if found.is_loopback and (forwarded := request.headers.get("X-Forwarded-For")):
-            found = ipaddress.ip_address(forwarded.rpartition(",")[2].strip())
+        here = ipaddress.ip_address(said)
+        if here.is_loopback and forwarded:
+            said = str(ipaddress.ip_address(forwarded.rpartition(",")[2].strip()))
     except ValueError:
         return said[:64]
-    if found.version == 6:  # anybody has that many
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
+    return counted_as(said)
 
 
 def is_secure(request: web.Request) -> bool:
