@@ -49,8 +49,9 @@ Below the programs, in the order of their layers (imports go down only):
 
 - `contexts`    the operator's own file: where which fleet is
 - `mqtt`        the only package that speaks MQTT
-- `settings`    files and passwords; `notify` (systemd), `guard` (tasks that live on, and who holds
-                the loop), `explained` (a schema as people read it)
+- `settings`    files and passwords; `notify` (systemd), `guard` (tasks that live on), `explained`
+                (a schema as people read it)
+- `loop`        the event loop, and who holds it
 - `roles`       the roles that come with fleet, and all that a role's author imports
 - `media`       what media roles share; `programs` is what they run as children
 - `bound`       where a secret may go

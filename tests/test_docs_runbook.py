@@ -117,7 +117,7 @@ HEALED = {
     ),
 }
 """Reasons, and the test in which what is advised is done and it heals."""
-BY_ITSELF = {"ChildExited", "Stalled", "CrashLoop", "RoleCrashed", "FileRemoved"} | {
+BY_ITSELF = {"ChildExited", "Stalled", "CrashLoop", "RoleCrashed", "FileRemoved", "HeldLoop"} | {
     *("LocalCopyFailed", "MixerEnded"),
 }
 """It is begun anew without anybody; the advice is where to read on."""

@@ -2,22 +2,24 @@
 
 import asyncio
 import logging
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from fleet import guard
+from fleet import loop
 from fleet.guard import (
-    BEAT,
     FIRST_PAUSE,
-    HELD,
     LONGEST_PAUSE,
     STEADY,
     Guard,
-    LoopWatch,
+    HeldUp,
     TaskDied,
-    WatchedLoop,
+    contained,
+    containing,
 )
+from fleet.loop import BEAT, HELD, LoopWatch, WatchedLoop
 
 
 class Time:
@@ -194,8 +196,8 @@ def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_who_holds_the_loop_is_named_with_the_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "BEAT", 0.05)
-    monkeypatch.setattr(guard, "HELD", 0.2)
+    monkeypatch.setattr(loop, "BEAT", 0.05)
+    monkeypatch.setattr(loop, "HELD", 0.2)
     caplog.set_level(logging.WARNING)
     watch = LoopWatch()
 
@@ -225,6 +227,64 @@ def test_who_holds_the_loop_is_named_with_the_line(
     ]
     assert all("test_guard.py" in one and "time.sleep(0.6)" in one for one in held)
     assert watch.lag >= 0.2
+
+
+def _sleep() -> None:
+    time.sleep(60)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("held", [_sleep, _spin])
+def test_a_role_that_holds_the_loop_too_long_is_cut_short_and_nobody_else(
+    held: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "BEAT", 0.05)
+    monkeypatch.setattr(loop, "HELD_TOO_LONG", 0.2)
+    watch = LoopWatch()
+
+    async def of_a_role() -> None:
+        loop.theirs.set(True)
+        held()
+
+    async def hold() -> None:
+        watching = asyncio.create_task(watch.run())
+        await asyncio.sleep(0.1)
+        with pytest.raises(HeldUp, match=r"held up all others for 0\.2 s"):
+            await contained(asyncio.create_task(of_a_role()))
+        with (
+            pytest.raises(HeldUp),
+            watch.working_for("clock/main", theirs=True),
+            containing(),
+        ):
+            held()
+        time.sleep(0.5)  # noqa: ASYNC251 (our own goes on)
+        await asyncio.sleep(0)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+        runner.run(hold())
+
+
+def test_threads_of_roles_that_hang_leave_the_station_its_own() -> None:
+    over = threading.Event()
+
+    async def hang() -> None:
+        loop.theirs.set(True)
+        await asyncio.to_thread(over.wait)
+
+    async def work() -> None:
+        hanging = [asyncio.create_task(hang()) for _ in range(50)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(over.set)
+        await asyncio.gather(*hanging)
+
+    with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+        runner.run(work())
 
 
 async def test_only_a_loop_made_for_it_is_watched() -> None:

@@ -29,6 +29,7 @@ from fleet.agent.processes.output import OutputLine
 from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.guard import contained, describe
 from fleet.host import Command, Failed, named_secrets
+from fleet.loop import is_ours, theirs
 from fleet.media.disk import DiskWork
 from fleet.model import (
     MAX_PAYLOAD,
@@ -168,7 +169,9 @@ class Commands:
             command = self._stations_own(name)
         else:
             command = self._find(role, request.instance, name)
+        theirs.set(not is_ours(command.handler))
         result = await contained(command.handler(arguments(role, request, command)))
+        theirs.set(False)
         try:
             return unstructure(result, command.result)
         except Mistakes as mistakes:

@@ -36,8 +36,9 @@ from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.agent.session import StationSession
 from fleet.agent.settings import AgentSettings
-from fleet.guard import Guard, LoopWatch, WatchedLoop
+from fleet.guard import Guard
 from fleet.host import Command
+from fleet.loop import LoopWatch, WatchedLoop
 from fleet.model import PresenceState
 from fleet.mqtt import keep
 from fleet.notify import Notifier
@@ -297,6 +298,7 @@ def run(
     loop = WatchedLoop()
     try:
         ended_by = _complete(loop, _run(settings, way, early))
+        loop.of_roles.shutdown(wait=False, cancel_futures=True)
         if not (_complete(loop, _all_ended()) and _no_threads()):
             log.warning("something that a role began does not end: it is left behind")
             if ended_by == signal.SIGHUP and Notifier().listening:

@@ -134,7 +134,8 @@ def run(
     version: _Version = False,  # noqa: ARG001 (its callback does the work)
 ) -> None:
     """Run until told to stop. Exits 3 when a manager that began later takes over."""
-    from fleet.guard import TaskDied, WatchedLoop
+    from fleet.guard import TaskDied
+    from fleet.loop import WatchedLoop
     from fleet.manager.run import ManagerRun
     from fleet.manager.settings import manager_broker, read_manager
     from fleet.manager.store import BadStore, ManagerStore

@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from fleet import mqtt
-from fleet.guard import Guard, LoopWatch, TaskDied
+from fleet.guard import Guard, TaskDied
 from fleet.joining import fingerprint
+from fleet.loop import LoopWatch
 from fleet.manager.access.broker import BrokerAccounts
 from fleet.manager.access.certificate import CertificateWatch
 from fleet.manager.notifications.carrier import Carrier

@@ -3,6 +3,7 @@
 import math
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,30 @@ async def test_children_of_an_agent_in_a_container_are_none_of_ours_though_all_h
         for one in started:
             one.kill()
             one.wait()
+
+
+async def test_a_role_that_never_has_finished_holds_up_no_other_and_is_not_asked_again(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.agent.engine.supervisor.TIDY_SECONDS", 0.01)
+    over, asked = threading.Event(), []
+
+    class Hangs(FakeFactory):
+        def tidy(self, facts: OwnStation) -> None:
+            asked.append("hangs")
+            over.wait()
+
+    class Tidies(FakeFactory):
+        def tidy(self, facts: OwnStation) -> None:
+            asked.append("tidies")
+
+    factories = {"hangs": Hangs(), "tidies": Tidies()}
+    try:
+        for _ in range(2):
+            await station.supervisor.tidy(factories)
+    finally:
+        over.set()
+    assert asked == ["hangs", "tidies", "tidies"]
 
 
 async def test_roles_finish_what_instances_that_are_gone_have_left(station: Station) -> None:

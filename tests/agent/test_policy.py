@@ -65,6 +65,12 @@ def test_what_fails_by_name_soon_after_each_start_is_not_begun_again_and_again()
     assert verdict.delay == policy.EXPLAINED_CAP
 
 
+def test_who_held_up_all_others_waits_long_from_the_first_time_on() -> None:
+    verdict = decide(history(Ending("HeldLoop", "cut short")), 0.0)
+    assert (verdict.state, verdict.reason) == (State.FAILED, "HeldLoop")
+    assert verdict.delay >= policy.CAP / 2
+
+
 def test_deaths_between_troubles_are_a_crash_loop_in_the_end() -> None:
     died = evolve(DEATH, ran=5.0)
     verdict = decide(history(*[died, UNPLUGGED] * 4, died), 1.0)

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.agent.box.figures import AgentFigures, MachineFigures
 from fleet.agent.box.hardware import HardwareFigures
-from fleet.guard import Guard, LoopWatch
+from fleet.guard import Guard
+from fleet.loop import LoopWatch
 from fleet.manager.store import KeptCredential
 from fleet.manager.web.access_metrics import access_metrics
 from tests.board.page import Metric, metrics

@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fleet.guard import Guard, LoopWatch
+from fleet.guard import Guard
+from fleet.loop import LoopWatch
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from prometheus_client import samples as prometheus
 from prometheus_client.metrics_core import Metric
 
 from fleet.agent.engine.reconcile import Key
-from fleet.guard import containing
+from fleet.guard import HeldUp, containing
 from fleet.model import MAX_PAYLOAD, Family, Log, LogLine, Sample, Telemetry
 from fleet.wire import encode
 
@@ -46,7 +46,7 @@ def gather(
     roles: Mapping[Key, CollectorRegistry],
     own: CollectorRegistry,
     read: Callable[[Key | None, Exception | None], None],
-    working_for: Callable[[str], AbstractContextManager[None]],
+    working_for: Callable[[Key], AbstractContextManager[None]],
 ) -> bytes:
     """The payload: the station's own families, then those of each role.
 
@@ -69,11 +69,14 @@ def gather(
         labels = {"role": key.role, "role_instance": key.instance}
         try:
             began = time.thread_time()
-            with working_for(str(key)), containing():
+            with working_for(key), containing():
                 found = _collect(registry, labels)
             took = time.thread_time() - began
             if took > READ_SECONDS:
                 raise TooSlow(f"reading them took {took:.1f} s, of which all others have to wait")
+        except HeldUp as error:
+            read(key, TooSlow(str(error)))
+            continue
         except Exception as error:
             read(key, error)
             continue

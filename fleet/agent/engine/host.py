@@ -12,15 +12,16 @@ from prometheus_client import CollectorRegistry
 
 from fleet import kept
 from fleet.agent.engine.clock import Clock
-from fleet.agent.engine.policy import ROLE_CRASHED, Ending
+from fleet.agent.engine.policy import HELD_LOOP, ROLE_CRASHED, Ending
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place, logs
 from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process
-from fleet.guard import Guard, LoopWatch, contained, describe
+from fleet.guard import Guard, HeldUp, contained, describe
 from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+from fleet.loop import LoopWatch
 from fleet.model import LogLine, is_name
 from fleet.schema import json_schema
 
@@ -254,7 +255,10 @@ class InstanceHost(Host):
     def crashed(self, error: BaseException) -> None:
         """The role's own code failed."""
         log.error("%s: its role failed", self.key, exc_info=error)
-        self.fail(ROLE_CRASHED, describe(error))
+        if isinstance(error, HeldUp):
+            self.fail(HELD_LOOP, str(error))
+        else:
+            self.fail(ROLE_CRASHED, describe(error))
 
     def task(self, work: Coroutine[Any, Any, T], name: str = "task") -> asyncio.Task[T]:
         """Named after the instance, too."""

@@ -33,6 +33,7 @@ from fleet.agent.processes.adoption import logs
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, containing, describe
 from fleet.host import Failed
+from fleet.loop import is_ours, theirs
 from fleet.model import STOPPED_BY_HAND, InstanceStatus, State
 from fleet.role import Role
 
@@ -136,6 +137,11 @@ class Instance:
         """Wait until it is gone; after `want(None)`."""
         await asyncio.wait({self._task})
 
+    @property
+    def is_theirs(self) -> bool:
+        """Whether the role that it runs is none that comes with fleet."""
+        return isinstance(self._used, Wanted) and not is_ours(self._used.factory)
+
     def let_go(self) -> None:
         """End supervision; its children run on."""
         if self.host is not None:
@@ -144,7 +150,7 @@ class Instance:
 
     def tick(self) -> bool:
         """Read what it wrote, let the role look, see whether it stalls; True: look again soon."""
-        with self._around.watch.working_for(str(self.key)):
+        with self._around.watch.working_for(str(self.key), theirs=self.is_theirs):
             much = self.logs.read()
             role, host = self._role, self.host
             if role is None or host is None or host.ending is not None:
@@ -231,6 +237,7 @@ class Instance:
             first_progress=self._first_progress,
         )
         stop: Callable[[], Coroutine[Any, Any, None]] | None = None
+        theirs.set(self.is_theirs)
         try:
             with containing():
                 role = wanted.factory.build(host, wanted.settings)

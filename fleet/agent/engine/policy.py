@@ -30,6 +30,7 @@ LOOP: Final = 5
 CHILD_EXITED: Final = "ChildExited"
 ROLE_CRASHED: Final = "RoleCrashed"
 STALLED: Final = "Stalled"
+HELD_LOOP: Final = "HeldLoop"
 CRASH_LOOP: Final = "CrashLoop"
 _UNEXPLAINED: Final = frozenset({CHILD_EXITED, ROLE_CRASHED, STALLED})
 """Reasons that say what happened, not what is to be fixed: they count towards a crash loop."""
@@ -88,6 +89,8 @@ def decide(history: History, jitter: float) -> NextTry:
         delay = jitter * (FIRST if ends == 1 else min(cap, BASE * 2.0 ** (ends - 2)))
     else:
         delay = cap * (1 + jitter) / 2
+    if last.reason == HELD_LOOP:  # all others pay for each try
+        return NextTry(State.FAILED, CAP * (1 + jitter) / 2, last.reason, last.message)
     if not _is_death(last):
         return NextTry(State.FAILED, delay, last.reason, last.message)
     if not loop:

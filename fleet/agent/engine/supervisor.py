@@ -32,8 +32,9 @@ from fleet.agent.engine.reconcile import (
 from fleet.agent.engine.recordings import RecordingsDisk
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.processes.output import OutputLine
-from fleet.guard import Guard, LoopWatch
+from fleet.guard import Guard, contained
 from fleet.host import Command
+from fleet.loop import LoopWatch, is_ours, theirs
 from fleet.model import (
     CommandFailed,
     InstanceStatus,
@@ -52,6 +53,8 @@ LEAVE_SECONDS: Final = 3.0
 """Seconds an agent that leaves its children waits for roles that do something just now."""
 TIDY_LOOKS: Final = 3
 """Looks at what was left, after a start and after instances were taken away."""
+TIDY_SECONDS: Final = 60.0
+"""Seconds each of them may take of a role, for the next one to be waited for."""
 TICK: Final = 1.0
 SOON: Final = 0.1
 """Seconds between two ticks, and while something is under way."""
@@ -101,6 +104,7 @@ class Supervisor:
         self._hurried = False
         self._over = False
         self._untidy = TIDY_LOOKS
+        self._tidying: dict[str, asyncio.Task[None]] = {}
         self._wanted: Mapping[Key, Wanted | Unrunnable] | None = None
         """By the config; None before there is one."""
         self._revision = 0
@@ -174,14 +178,23 @@ class Supervisor:
         for role, factory in factories.items():
             there = frozenset(key.instance for key in self._instances if key.role == role)
             name = around.name or place.station
-            facts = OwnStation(place.station, name, around.room, place.recordings, there)
-            try:
-                await asyncio.to_thread(factory.tidy, facts)
-                if place.former is not None:  # nothing begins there any more
-                    facts = evolve(facts, recordings=place.former, instances=frozenset())
-                    await asyncio.to_thread(factory.tidy, facts)
-            except Exception:
-                log.exception("what %s has left could not be finished", role)
+            looks = [OwnStation(place.station, name, around.room, place.recordings, there)]
+            if place.former is not None:  # nothing begins there any more
+                looks.append(evolve(looks[0], recordings=place.former, instances=frozenset()))
+            before = self._tidying.get(role)
+            if before is None or before.done():
+                task = self._tidying[role] = asyncio.create_task(self._finish(factory, looks))
+                await asyncio.wait({task}, timeout=TIDY_SECONDS)
+                if not task.done():
+                    log.error("%s is still not done with what it has left: go on without", role)
+
+    async def _finish(self, factory: RoleFactory[Any], looks: Sequence[OwnStation]) -> None:
+        theirs.set(not is_ours(factory))
+        try:
+            for facts in looks:
+                await contained(asyncio.to_thread(factory.tidy, facts))
+        except Exception:
+            log.exception("what %s has left could not be finished", type(factory).__name__)
 
     def _word(self, step: Step) -> str:
         """What is done, as the log says it: who goes on with what runs starts nothing."""
@@ -229,9 +242,11 @@ class Supervisor:
             if instance.host is not None and instance.host.readable_metrics
         }
 
-    def working_for(self, whose: str) -> AbstractContextManager[None]:
-        """Have the watch over the loop name somebody; nothing may be awaited."""
-        return self._around.watch.working_for(whose)
+    def working_for(self, key: Key) -> AbstractContextManager[None]:
+        """Have the watch over the loop name an instance; nothing may be awaited."""
+        one = self._instances.get(key)
+        is_theirs = one is not None and one.is_theirs
+        return self._around.watch.working_for(str(key), theirs=is_theirs)
 
     def metrics_read(self, key: Key, error: str | None, *, again: bool = True) -> None:
         """The metrics of an instance were read, or could not be: why; not `again`: never more."""
