@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from attrs import evolve
 
 from fleet.manager.recordings.coverage import Kept
+from fleet.manager.recordings.receipts import RoomNow
 from fleet.manager.web.page.days import DayLook
 from fleet.manager.web.page.recording_lines import AtWork
 from fleet.manager.web.page.talks import DayFacts
@@ -76,7 +77,10 @@ class PlayedDay(DayLook):
             for seat in ("cam", "mix", "slides")[: 2 + number % 2]
             if number % 5 != 4 or not self.bad
         }
-        return DayFacts("DemoCon 26", self.rooms, True, self.talks, kept, marks, work)
+        stands = {room: RoomNow((), any(of == room for of, *_ in work)) for room in self.rooms}
+        return DayFacts(
+            *("DemoCon 26", self.rooms, True, self.talks, kept, marks, work), stands=stands
+        )
 
 
 def _talks(number: int, room: str, bad: bool) -> Iterator[tuple[str, ScheduledTalk]]:

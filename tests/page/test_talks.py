@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from fleet.manager.recordings.coverage import Kept
+from fleet.manager.recordings.receipts import RoomNow
 from fleet.manager.web.page.receipt_view import receipt_view
 from fleet.manager.web.page.recording_lines import RecordingLine, Spot, joined
 from fleet.manager.web.page.talks import DayFacts, RoomDay, TalksDay, day_at, day_of, talks_day
@@ -173,6 +174,21 @@ def test_a_gap_at_the_beginning_of_a_talk_says_how_it_came_about() -> None:
     recorded = (kept(at("08:00"), at("09:00")), crashed, kept(at("10:20"), at("11:30")))
     found = line(drawn(talk(at("08:10"), 20, "first"), talk(at("10:00"), 60), recorded=recorded))
     assert [one.text for one in found.spots] == ["missing: it crashed"]
+
+
+def test_a_talk_of_which_nobody_has_anything_is_missing_on_each_line() -> None:
+    recorded = (kept(at("09:00"), at("09:30")), kept(at("09:00"), at("09:40"), "mix"))
+    idle = {"hall1": RoomNow((), records=False)}
+    first, second = talk(at("09:05"), 15, "first"), talk(at("10:00"), 60)
+    found = drawn(first, second, recorded=recorded, now=at("10:20"), stands=idle)
+    for one in hall(found).lines:
+        (gap,) = one.spots
+        assert (clock(gap.begin), clock(gap.end)) == ("10:00:00", "10:20:00")
+        assert gap.text == "missing: nothing was recorded"
+    assert hall(found).talks[1].why == "goes on, and nothing records it"
+    work = {("hall1", "hall1-cam", "record/main"): at("09:00")}
+    cam, mix = hall(drawn(first, second, recorded=recorded, now=at("10:20"), at_work=work)).lines
+    assert (cam.spots, len(mix.spots)) == ((), 1)
 
 
 def test_what_is_being_written_is_neither_there_nor_missing() -> None:

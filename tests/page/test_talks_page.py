@@ -127,6 +127,13 @@ async def test_it_changes_while_one_looks_and_nothing_moves(reader: Reader, day:
     await reader.run(
         f"{block('room3-2')}.focus(); document.getElementById('board').scrollLeft = 150"
     )
+    # The count of what is wrong leads there, to one after the other.
+    for lead, talk in (("red", "room3-2"), ("yellow", "room2-5"), ("red", "room3-2")):
+        await reader.run(f"document.querySelector('#tally [data-state={lead}] button').click()")
+        assert await reader.run("return document.activeElement.dataset.talk") == talk
+        spot = "document.activeElement.getBoundingClientRect().left"
+        assert 0 <= await reader.run(f"return {spot}") < PHONE[0]
+    await reader.run("document.getElementById('board').scrollLeft = 150")
     day.bad, day.changes = False, 1
     await reader.until(f"{block('room3-2')}.dataset.state == 'green'")
     assert await reader.run("return document.activeElement.dataset.talk") == "room3-2"

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from fleet.manager.recordings.coverage import Kept, coverage
-from fleet.manager.recordings.receipts import receipt
+from fleet.manager.recordings.receipts import RoomNow, receipt
 from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span, StopByHand
 from fleet.operations import CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
@@ -135,6 +135,20 @@ def test_nothing_is_decided_before_it_can_be() -> None:
     assert told([], at(31)) == ("red", "nothing of it was recorded")
 
 
+def test_where_nothing_records_nobody_waits_for_a_file() -> None:
+    def told_(several: list[Kept], minutes: float, records: bool | None) -> str | None:
+        return receipt("hall1", TALK, several, (), at(minutes), RoomNow((), records)).verdict
+
+    on = receipt("hall1", TALK, WHOLE[:3], (), at(29), RoomNow((), records=False))
+    assert (on.verdict, on.why) == (None, "goes on, and nothing records it")
+    assert told_(WHOLE[:3], 30.4, records=False) is None
+    assert told_(WHOLE[:3], 31, records=False) == "red"
+    assert told_(WHOLE[:3], 60, records=None) is None
+    assert told_([], 31, records=False) == "red"
+    assert told_([], 60, records=True) is None, "its only file may be half an hour long"
+    assert told_([], 61, records=True) == "red"
+
+
 def test_a_talk_that_must_not_be_recorded_is_in_no_list_to_publish() -> None:
     found = receipt("hall1", evolve(TALK, do_not_record=True), WHOLE, (), LATER)
     assert found.verdict is None
@@ -167,13 +181,13 @@ def test_a_recording_that_somebody_stopped_says_who() -> None:
         return "hall1-cam", StopByHand("record", "main", by, "fog", at(begin), until)
 
     ended = [kept(-5, 10, ended="stopped"), kept(15, 31)]
-    found = receipt("hall1", TALK, ended, (), LATER, (stop(10.1, 15),))
+    found = receipt("hall1", TALK, ended, (), LATER, RoomNow((stop(10.1, 15),)))
     assert [gap.why for gap in found.coverage[0].gaps] == ["stopped by ann (fog)"]
     assert "300 s are missing" in found.why
     assert "stopped by ann (fog)" in found.why
-    over = receipt("hall1", TALK, ended, (), LATER, (stop(-60, -30),))
+    over = receipt("hall1", TALK, ended, (), LATER, RoomNow((stop(-60, -30),)))
     assert [gap.why for gap in over.coverage[0].gaps] == ["it was stopped"], "not by that one"
-    nothing = receipt("hall1", TALK, (), (), LATER, (stop(-60, None),))
+    nothing = receipt("hall1", TALK, (), (), LATER, RoomNow((stop(-60, None),)))
     assert nothing.why == (
         "nothing of it was recorded; hall1-cam record/main was stopped by ann (fog)"
     )

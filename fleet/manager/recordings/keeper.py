@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from fleet.manager.asking import NoAnswer, StationAsker
 from fleet.manager.recordings.forgetting import REMEMBERED, forgettable
 from fleet.manager.recordings.known import KnownIndex
+from fleet.manager.recordings.receipts import RoomNow
 from fleet.manager.recordings.times import (
     RecordedTime,
     RecordingStation,
@@ -28,7 +29,7 @@ from fleet.manager.stations.allowances import RECORDED_BURST, RECORDED_PER_SECON
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import BadStore, TimeSpan
 from fleet.manager.store.ledger import Ledger
-from fleet.model import PresenceState, Segment, SegmentList, StopByHand
+from fleet.model import PresenceState, Segment, SegmentList, State
 from fleet.operations import CutMark, Receipt
 from fleet.schedule import Schedule, ScheduledTalk
 from fleet.strict import Mistakes
@@ -60,6 +61,9 @@ _SHARE: Final = 0.05
 _OLD: Final = 30.0
 """And for which they are where nothing is."""
 _DAY: Final = timedelta(hours=18)
+_RECORDING: Final = ("record", "ingest")
+"""Roles that write files."""
+_AT_REST: Final = (State.BACKOFF, State.FAILED, State.STOPPED, State.COMPLETED)
 _WRONG: Final = 2.0
 """Seconds by which a station's clock is wrong, and not only its message late."""
 
@@ -280,21 +284,33 @@ class Recordings:
         wanted = sorted(talks, key=lambda one: (one[1].begin, one[0]))
         if not wanted:
             return ()
-        stops = {room: tuple(self._stops(room)) for room in {room for room, _ in wanted}}
+        stands = {room: self.room_now(room) for room in {room for room, _ in wanted}}
         with uncollected():
             found = await self.of_time(
                 min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
             )
-            made = await receipts_of(wanted, found, stops, now)
+            made = await receipts_of(wanted, found, stands, now)
             del found
         return made
 
-    def _stops(self, room: str) -> Iterator[tuple[str, StopByHand]]:
-        """The last stop of each instance in a room, with the name of its station."""
-        for station, one in self._ledger.stops.all():
-            facts = self._ledger[station].facts
-            if facts.room == room:
-                yield facts.name or station, one
+    def room_now(self, room: str) -> RoomNow:
+        """How it stands in a room."""
+        stops = tuple(
+            (facts.name or station, one)
+            for station, one in self._ledger.stops.all()
+            if (facts := self._ledger[station].facts).room == room
+        )
+        known = [self._records(id_) for id_ in self._ledger if self._ledger[id_].facts.room == room]
+        return RoomNow(stops, True if True in known else None if None in known else False)
+
+    def _records(self, station: str) -> bool | None:
+        """Whether it writes files now; None where nobody knows."""
+        heard = self._inventory.get(station)
+        if heard is None or heard.state is not PresenceState.ONLINE or heard.status is None:
+            return None
+        roles = heard.status.roles
+        every = [one for role in _RECORDING for one in roles.get(role, {}).values()]
+        return any(one.state not in _AT_REST for one in every)
 
     async def of_time(self, begin: datetime, end: datetime) -> RecordedTime:
         """All that has to do with that time.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
 from fleet.model import StopByHand, counted, printable
@@ -19,8 +19,21 @@ _MARKED: Final = timedelta(minutes=30)
 """What before and after a talk its marks may lie."""
 
 
-RoomStops = Sequence[tuple[str, StopByHand]]
-"""The last stop of each instance in a room, with the name of its station."""
+_TOLD: Final = timedelta(seconds=30)
+"""After a file's end, for the station to tell of it."""
+
+
+@frozen
+class RoomNow:
+    """How it stands in a room. `stops`: the last of each instance, with the name of its station;
+    `records`: whether anything does, None where a station is away and nobody knows.
+    """
+
+    stops: Sequence[tuple[str, StopByHand]] = ()
+    records: bool | None = None
+
+
+_UNKNOWN: Final = RoomNow()
 
 
 def receipt(
@@ -29,12 +42,12 @@ def receipt(
     kept: Iterable[Kept],
     marks: Sequence[CutMark],
     now: datetime,
-    stops: RoomStops = (),
+    stands: RoomNow = _UNKNOWN,
 ) -> Receipt:
     """What is known of a talk at `now`, told in its time zone; `kept`: recorded in its room."""
     of_room = list(kept)
     found = tuple(
-        _by_whom(one, stops) for one in coverage(talk.begin, talk.end, of_room, now.tzinfo)
+        _by_whom(one, stands.stops) for one in coverage(talk.begin, talk.end, of_room, now.tzinfo)
     )
     own = tuple(
         one
@@ -43,10 +56,10 @@ def receipt(
     )
     slides = {one.station for one in of_room if one.is_slides}
     shown = [one for one in found if one.station not in slides]
-    verdict, why = _judged(talk, shown or found, of_room, now)
+    verdict, why = _judged(talk, shown or found, of_room, now, stands.records)
     held = [
         f"{station} {one.role}/{one.instance} was {_who(one)}"
-        for station, one in stops
+        for station, one in stands.stops
         if one.role == "record" and _was_stopped(one, talk.begin)
     ]
     if verdict == "red" and not found and held:
@@ -54,7 +67,7 @@ def receipt(
     return Receipt(talk, room, verdict, why, found, own)
 
 
-def _by_whom(one: Coverage, stops: RoomStops) -> Coverage:
+def _by_whom(one: Coverage, stops: Iterable[tuple[str, StopByHand]]) -> Coverage:
     """With who stopped it, for each gap that began so."""
     own = [
         stop
@@ -79,7 +92,11 @@ def _was_stopped(stop: StopByHand, at: datetime) -> bool:
 
 
 def _judged(
-    talk: ScheduledTalk, found: Sequence[Coverage], kept: Sequence[Kept], now: datetime
+    talk: ScheduledTalk,
+    found: Sequence[Coverage],
+    kept: Sequence[Kept],
+    now: datetime,
+    records: bool | None,
 ) -> tuple[Verdict | None, str]:
     if talk.do_not_record:
         files = sum(len(one.files) for one in found)
@@ -88,9 +105,10 @@ def _judged(
     if now < talk.begin:
         return None, "has not begun"
     if now < talk.end:
-        return None, "goes on"
+        return None, "goes on" if records is not False else "goes on, and nothing records it"
     is_closed = any(one.segment.end >= talk.end for one in kept)
-    if not is_closed and now < talk.end + _WAIT and kept:
+    wait = timedelta() if not (kept or records) else _WAIT if records is not False else _TOLD
+    if not is_closed and now < talk.end + wait:
         return None, "its last file is not closed yet"
     if not found:
         return "red", "nothing of it was recorded"

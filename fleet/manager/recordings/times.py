@@ -14,11 +14,11 @@ from attrs import frozen
 
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.recordings.coverage import LONGEST, Kept, near
-from fleet.manager.recordings.receipts import receipt
+from fleet.manager.recordings.receipts import RoomNow, receipt
 from fleet.manager.recordings.timeline import on_one_clock
 from fleet.manager.stations.state import SLIDES
 from fleet.manager.store.keeper import StoreKeeper
-from fleet.model import Segment, StopByHand
+from fleet.model import Segment
 from fleet.operations import CutMark, Receipt
 from fleet.schedule import ScheduledTalk
 
@@ -26,9 +26,6 @@ _LATER: Final = timedelta(hours=1)
 """After a talk, what still has to do with it."""
 _AT_ONCE: Final = timedelta(hours=12)
 """Of what was recorded is read from the store at once."""
-
-Stops = Mapping[str, tuple[tuple[str, StopByHand], ...]]
-"""The last stop of each instance in a room, with the name of its station."""
 
 
 @frozen
@@ -93,14 +90,20 @@ def _by_room(
 
 
 async def receipts_of(
-    wanted: Sequence[tuple[str, ScheduledTalk]], found: RecordedTime, stops: Stops, now: datetime
+    wanted: Sequence[tuple[str, ScheduledTalk]],
+    found: RecordedTime,
+    stands: Mapping[str, RoomNow],
+    now: datetime,
 ) -> tuple[Receipt, ...]:
     """One for each (room, talk), in their order."""
-    return await asyncio.to_thread(_receipts, wanted, found, stops, now)
+    return await asyncio.to_thread(_receipts, wanted, found, stands, now)
 
 
 def _receipts(
-    wanted: Sequence[tuple[str, ScheduledTalk]], found: RecordedTime, stops: Stops, now: datetime
+    wanted: Sequence[tuple[str, ScheduledTalk]],
+    found: RecordedTime,
+    stands: Mapping[str, RoomNow],
+    now: datetime,
 ) -> tuple[Receipt, ...]:
     begins = {room: [one.segment.begin for one in kept] for room, kept in found.kept.items()}
 
@@ -109,7 +112,7 @@ def _receipts(
         return near(kept, at, talk.begin, talk.end + _LATER)
 
     return tuple(
-        receipt(room, talk, of(room, talk), found.marks, now, stops[room]) for room, talk in wanted
+        receipt(room, talk, of(room, talk), found.marks, now, stands[room]) for room, talk in wanted
     )
 
 

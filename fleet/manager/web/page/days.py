@@ -3,6 +3,7 @@
 from datetime import date, datetime
 
 from fleet.manager.recordings.keeper import Recordings
+from fleet.manager.recordings.receipts import RoomNow
 from fleet.manager.report import FleetReport
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store.ledger import Ledger
@@ -38,7 +39,7 @@ class DayLook:
         rooms = self._ledger.rooms
         titles = tuple((name, room.title) for name, room in rooms.rooms.items())
         at_work, away = self._at_work()
-        heard = (tuple(at_work.items()), away)
+        heard = (tuple(at_work.items()), away, tuple(self._stands().values()))
         return self._recordings.changes, rooms.schedule, titles, rooms.header, heard
 
     async def facts(self, day: date) -> DayFacts:
@@ -57,7 +58,11 @@ class DayLook:
             found.kept,
             found.marks,
             *self._at_work(),
+            self._stands(),
         )
+
+    def _stands(self) -> dict[str, RoomNow]:
+        return {room: self._recordings.room_now(room) for room in self._ledger.rooms.rooms}
 
     def _at_work(self) -> tuple[AtWork, frozenset[str]]:
         """What runs, and the stations that are away."""

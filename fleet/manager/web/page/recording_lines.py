@@ -138,14 +138,25 @@ def _join(spans: Iterable[Spot], apart: float) -> list[Spot]:
 
 
 def _gaps(station: str, instance: str, receipts: Iterable[Receipt], known: datetime) -> list[Spot]:
-    """What an instance lacks of the talks of which it has anything, up to when that is known."""
-    found = [
-        Spot(gap.begin.timestamp(), min(gap.end, known).timestamp(), "gap", f"missing: {gap.why}")
+    """What an instance lacks of the talks of which it has anything, or nobody has, up to when that
+    is known.
+    """
+    lacks = [
+        (gap.begin, gap.end, gap.why)
         for one in receipts
         for it in one.coverage
         if (it.station, it.instance) == (station, instance)
         for gap in it.gaps
-        if gap.begin < known
+    ]
+    lacks += [
+        (one.talk.begin, one.talk.end, "nothing was recorded")
+        for one in receipts
+        if not one.coverage
+    ]
+    found = [
+        Spot(begin.timestamp(), min(end, known).timestamp(), "gap", f"missing: {why}")
+        for begin, end, why in lacks
+        if begin < known
     ]
     return joined(found, len(found))
 

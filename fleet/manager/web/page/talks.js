@@ -7,6 +7,7 @@ const GIVE_UP = 16; // seconds until a connection that says nothing is made anew
 const WORDS = {
   red: "not all there", yellow: "there, but", green: "there", open: "not decided", out: "not to be published",
 };
+const LEADS = new Set(["red", "yellow"]); // states to whose talks their count leads
 const SHORT = 0.004; // of the line, that a spot is at least wide
 
 const $ = (id) => document.getElementById(id);
@@ -19,6 +20,7 @@ let source = null;
 let broken = false;
 let loading = false;
 let shownReceipt = null; // [room, talk]
+let lastShown = []; // [room, talk] to which a count led
 let opener = null; // what was clicked for it
 
 const seconds = () => performance.now() / 1000;
@@ -189,8 +191,26 @@ function tally() {
   const counts = ["red", "yellow", "green", "open", "out"]
     .map((state) => [state, talks.filter((one) => one.state === state).length])
     .filter(([, count]) => count > 0);
-  $("tally").replaceChildren(...counts.map(([state, count]) =>
-    make("li", { "data-state": state, text: `${count} ${WORDS[state]}` })));
+  const shown = JSON.stringify(counts);
+  if ($("tally").dataset.shown === shown) return; // so that nobody's focus is lost
+  $("tally").dataset.shown = shown;
+  $("tally").replaceChildren(...counts.map(([state, count]) => {
+    const text = `${count} ${WORDS[state]}`;
+    if (!LEADS.has(state)) return make("li", { text });
+    const lead = make("button", { type: "button", class: "plain", text, title: "Show the next of them" });
+    lead.addEventListener("click", () => showNext(state));
+    return make("li", { "data-state": state }, [lead]);
+  }));
+}
+
+function showNext(state) { // of the talks in that state, after the one that was shown last
+  const all = [...$("lines").querySelectorAll(`.block[data-state=${state}]`)];
+  const at = all.findIndex((one) => one.dataset.room === lastShown[0] && one.dataset.talk === lastShown[1]);
+  const there = all[(at + 1) % all.length];
+  if (!there) return;
+  lastShown = [there.dataset.room, there.dataset.talk];
+  there.focus({ preventScroll: true });
+  there.scrollIntoView({ block: "center", inline: "center" });
 }
 
 function room(one) {

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, field, frozen
 
 from fleet.manager.recordings.coverage import Kept
-from fleet.manager.recordings.receipts import receipt
+from fleet.manager.recordings.receipts import RoomNow, receipt
 from fleet.manager.web.page.recording_lines import AtWork, RecordingLine, line, of_instances
 from fleet.model import counted
 from fleet.operations import CutMark, Receipt
@@ -120,6 +120,14 @@ class DayFacts:
     marks: Sequence[CutMark] = ()
     at_work: AtWork = field(factory=dict)
     away: frozenset[str] = frozenset()
+    stands: Mapping[str, RoomNow] = field(factory=dict)
+    """How it stands in each room."""
+
+    def receipt(
+        self, room: str, talk: ScheduledTalk, kept: Iterable[Kept], now: datetime
+    ) -> Receipt:
+        """What is known of a talk, of what was `kept` in its room."""
+        return receipt(room, talk, kept, self.marks, now, self.stands.get(room, RoomNow()))
 
 
 def day_at(at: datetime) -> date:
@@ -246,7 +254,7 @@ def _room(name: str, title: str, facts: DayFacts, now: datetime) -> RoomDay:
         (talk for room, talk in facts.talks if room == name), key=lambda it: (it.begin, it.end)
     )
     ordered = sorted(facts.kept.get(name, ()), key=lambda it: it.segment.begin)
-    receipts = list(_receipts(name, mine[:_MOST_TALKS], ordered, facts.marks, now))
+    receipts = list(_receipts(name, mine[:_MOST_TALKS], ordered, facts, now))
     blocks, rows = _blocks(receipts, now)
     of = of_instances(name, ordered, facts.at_work)
     lines = tuple(
@@ -274,7 +282,7 @@ def _receipts(
     room: str,
     talks: Sequence[ScheduledTalk],
     ordered: Sequence[Kept],
-    marks: Sequence[CutMark],
+    facts: DayFacts,
     now: datetime,
 ) -> Iterator[Receipt]:
     """One for each talk, of only those segments that have to do with it."""
@@ -289,7 +297,7 @@ def _receipts(
             before[ended.whose] = ended
         near = ordered[bisect_right(reached, talk.begin) : bisect_left(begins, talk.end)]
         also = [last] if last is not None and last not in near[-1:] else []
-        yield receipt(room, talk, [*before.values(), *near, *also], marks, now)
+        yield facts.receipt(room, talk, [*before.values(), *near, *also], now)
 
 
 def _blocks(receipts: Sequence[Receipt], now: datetime) -> tuple[tuple[TalkBlock, ...], int]:

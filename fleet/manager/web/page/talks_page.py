@@ -19,7 +19,6 @@ import attrs
 from aiohttp import web
 from attrs import AttrsInstance
 
-from fleet.manager.recordings.receipts import receipt
 from fleet.manager.store import BadStore
 from fleet.manager.web.page.days import DayLook
 from fleet.manager.web.page.files import HEADERS, PageFile
@@ -99,7 +98,7 @@ class TalksPage:
             raise _refused(web.HTTPNotFound, "the schedule has no such talk in this room")
 
         def made(facts: DayFacts) -> ReceiptView:
-            found = receipt(room, talk, facts.kept.get(room, ()), facts.marks, now)
+            found = facts.receipt(room, talk, facts.kept.get(room, ()), now)
             return receipt_view(found, facts.rooms.get(room, room), now)
 
         async with self._making:
