@@ -35,6 +35,8 @@ _NEEDED = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }
+_WAITED_FOR = ("agent", "broker", "brokers", "browser", "postgres", "programs", "run", "server")
+"""Fixtures of tests that wait for programs more than they compute."""
 _programs = pytest.StashKey[Programs]()
 
 settings.register_profile("fleet", deadline=None)  # the machine is shared; time is no promise
@@ -44,16 +46,29 @@ gc.disable()  # what is collected stays: to look through it again and again find
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="kill at random for as long as it takes")
-    parser.addoption("--rounds", type=int, help="how many rounds of faults; 20 if --long, else 4")
+    parser.addoption("--rounds", type=int, help="how many rounds of faults; 20 if --long, else 2")
     parser.addoption("--seed", type=int, default=20260201, help="which faults there are")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long ones begin first, one a worker (each is given two tests to begin with)."""
-    long = [item for item in items if item.get_closest_marker("long")]
-    short = [item for item in items if not item.get_closest_marker("long")]
-    items[:] = [item for pair in zip(long, short, strict=False) for item in pair]
-    items += long[len(short) :] + short[len(long) :]
+    """Long ones begin first, and the quickest come last, so that all workers end together.
+
+    Those that compute (media) go beside those that wait (for a broker and programs).
+    """
+    kinds: dict[str, list[pytest.Item]] = {"media": [], "waits": [], "quick": []}
+    for item in sorted(items, key=lambda one: one.get_closest_marker("long") is None):
+        used = set(getattr(item, "fixturenames", ()))
+        waits = item.get_closest_marker("long") or not used.isdisjoint(_WAITED_FOR)
+        kinds["media" if "make_host" in used else "waits" if waits else "quick"].append(item)
+    items[:] = _mixed(kinds["media"], kinds["waits"]) + kinds["quick"]
+
+
+def _mixed(some: list[pytest.Item], others: list[pytest.Item]) -> list[pytest.Item]:
+    """Both, each in its order, and spread over the whole."""
+    placed = [
+        ((at + 0.5) / len(one), item) for one in (some, others) for at, item in enumerate(one)
+    ]
+    return [item for _, item in sorted(placed, key=lambda one: one[0])]
 
 
 def pytest_collection_finish() -> None:

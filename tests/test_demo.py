@@ -8,16 +8,20 @@ import re
 import signal
 import socket
 import sys
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from fleet.operations import StatusResult
+from scripts.demo import Demo
 from tests.board.prometheus import rules
 from tests.processes import ROOT, until
 
@@ -109,6 +113,22 @@ async def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Async
         await one.end()
 
 
+async def test_it_shows_for_as_long_as_it_was_asked(tmp_path: Path) -> None:
+    class Room:
+        looks = 0
+
+        async def status(self) -> StatusResult:
+            self.looks += 1
+            return StatusResult(in_sync=True, stations=(), at=datetime.now(UTC))
+
+    room: Any = Room()
+    began = time.monotonic()
+    await Demo(tmp_path, tmp_path)._show(room, 0.1)
+    assert time.monotonic() - began >= 0.1
+    assert room.looks
+
+
+@pytest.mark.whole
 async def test_it_ends_by_itself_and_all_recordings_are_whole(run: Run) -> None:
     demo = await run.start("--duration", "8")
     assert await asyncio.wait_for(demo.wait(), 180) == 0, run.said
@@ -182,6 +202,8 @@ async def test_page_and_prometheus_are_there_until_ctrl_c_and_no_other_demo_besi
     assert await asyncio.wait_for(demo.wait(), 60) == 0, run.said
     assert run.said.count("decodes whole") == 3
     assert re.search(r"hall1-mix: .* decodes whole", run.said)
+    assert "FLEET_BROKER=mqtt://127.0.0.1:" in run.said
+    assert "\x1b" not in run.said
     run.ended_without_a_trace()
 
 

@@ -5,6 +5,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Fleet
 from tests.manager.station import apply
 from tests.processes import Mosquitto, Programs
@@ -21,7 +23,14 @@ room = "hall1"
 roles.record.main = {{source = {{type = "test", size = "320x180", rate = 10}}, segment_seconds = 2}}
 """
 
+IDLE = """
+from fleet.agent.recordings import keeper
+keeper._busy = lambda: (0.0, 0.0)
+"""
+"""Tests beside this one may have all of the processors, and then nothing is read back."""
 
+
+@pytest.mark.long
 async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
     broker: Mosquitto, stranger: Stranger, programs: Programs, fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -30,9 +39,12 @@ async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
     place.write_bytes(published({"hall1": [event(1, now - timedelta(minutes=1), title="Opening")]}))
     programs.manager(broker)
     copies = tmp_path / "copies"
-    programs.agent(broker, "cam1", f'recordings = "{copies / "hall1"}"\n')
+    (roles := tmp_path / "roles").mkdir()
+    (roles / "idle.py").write_text(IDLE)
+    settings = f'recordings = "{copies / "hall1"}"\nroles_dir = "{roles}"\n'
+    programs.agent(broker, "cam1", settings)
     await apply(stranger, FILE.format(place=place))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             said = await fleet("receipt", "guid-1", "--json")
             found = json.loads(said.out) if said.code == 0 else {"coverage": []}  # no schedule yet

@@ -77,6 +77,7 @@ def alert(rule: str, status: str = "firing", **labels: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 async def test_a_lost_box_calls_people_until_somebody_sees_to_it(
     broker: Mosquitto,
     stranger: Stranger,

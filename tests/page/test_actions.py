@@ -236,6 +236,7 @@ async def _is(stranger: Stranger, topic: str, is_so: Any, after: int) -> float:
     return time.time()
 
 
+@pytest.mark.long
 async def test_three_people_act_at_once_and_see_what_really_happens(
     broker: Mosquitto, stranger: Stranger, programs: Programs, windows: Browser, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from fleet.roles import Role
 from fleet.roles.record import RecordSettings
 from fleet.strict import structure
+from tests.processes import PATIENCE
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 
@@ -56,15 +57,21 @@ def record_settings() -> Callable[..., RecordSettings]:
 
 @pytest.fixture
 def until() -> Callable[..., Awaitable[None]]:
-    """`await until(lambda: …, role)`: ticks the roles meanwhile, as an agent would, but faster."""
+    """`await until(lambda: …, role)`: ticks the roles meanwhile, as an agent would, but faster.
 
-    async def wait(true: Callable[[], Any], *roles: Role[Any], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    A look that takes long is taken less often: the machine is there for what is waited for.
+    """
+
+    async def wait(true: Callable[[], Any], *roles: Role[Any]) -> None:
+        began = time.monotonic()
+        deadline = began + PATIENCE
         while not true():
-            assert time.monotonic() < deadline, "what was waited for did not happen"
+            now = time.monotonic()
+            assert now < deadline, "what was waited for did not happen"
             for role in roles:
                 role.tick()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(max(0.05, 5 * (now - began)))
+            began = time.monotonic()
 
     return wait
 

@@ -66,7 +66,9 @@ def _numbers(file: Path) -> Iterator[tuple[float, int]]:
 
 
 def _beeps(file: Path) -> list[float]:
-    silence = ("-af", "silencedetect=noise=-20dB:duration=0.5", "-f", "null", "-")
+    # The end of the file would end a silence, too: it is put beyond the last picture.
+    detect = "apad=pad_dur=10,silencedetect=noise=-20dB:duration=0.5"
+    silence = ("-af", detect, "-f", "null", "-")
     said = _run("-copyts", "-i", str(file), "-vn", *silence).stderr
     return [float(at) for at in re.findall(rb"silence_end: ([\d.]+)", said)]
 

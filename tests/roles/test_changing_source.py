@@ -16,7 +16,7 @@ MakeHost = Callable[..., RealHost]
 Settings = Callable[..., RecordSettings]
 Until = Callable[..., Awaitable[None]]
 
-SECONDS = 4
+SECONDS = 2
 _H264 = "-c:v libx264 -preset ultrafast -bf 0 -g 25 -pix_fmt yuv420p"
 SMALL, LARGE = f"{_H264} -s 160x90", f"{_H264} -s 320x180"
 MPEG2 = "-c:v mpeg2video -g 25 -bf 0 -s 320x180"

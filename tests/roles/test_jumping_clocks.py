@@ -25,7 +25,7 @@ Until = Callable[..., Awaitable[None]]
 RATE, SECONDS = 25, 3
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def short_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds as FLV, with AAC."""
     directory = tmp_path_factory.mktemp("film")

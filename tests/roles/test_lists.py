@@ -93,7 +93,7 @@ def read(source: Source, host: RealHost, target: Path) -> int:
     return target.stat().st_size if target.exists() else 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("canary")
     clip(base / "clip.mp4")

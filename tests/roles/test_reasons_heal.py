@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.processes import Mosquitto, Programs, free_port
 from tests.roles.media import clip
 from tests.stranger import Stranger
@@ -89,6 +91,7 @@ def make(file: Path, mode: int, text: str = "") -> None:
     file.chmod(mode)
 
 
+@pytest.mark.long
 async def test_each_heals_once_its_sentence_was_followed(
     broker: Mosquitto, programs: Programs, stranger: Stranger, tmp_path: Path
 ) -> None:
