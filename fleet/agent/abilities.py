@@ -50,7 +50,8 @@ class Abilities:
         Raises:
             Disconnected: it cannot be told.
         """
-        self.known = self._catalogue()
+        async with self._looking:
+            self.known = await asyncio.to_thread(self._catalogue)  # role files may take their time
         await self.say_again(link)
 
     async def say_again(self, link: Link) -> None:
@@ -76,7 +77,7 @@ class Abilities:
     async def reload(self) -> Catalogue:
         """Notice what is new on this box now; what it can run."""
         async with self._looking:
-            known = await asyncio.to_thread(self._catalogue)  # role files may take their time
+            known = await asyncio.to_thread(self._catalogue)
             await asyncio.to_thread(self._devices.look)
             self.known = known
             await self._recover(known)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import fleet.role
-from fleet.agent.config import catalogue
+from fleet.agent.config import catalogue, trial
 from fleet.agent.local import show
 from fleet.model import Factory
 from tests.processes import ROOT
 
+HAZARDS = trial.hazards
 ROLE = """
 from attrs import frozen
 from fleet.roles import Role, RoleFactory, register_factory
@@ -39,6 +40,7 @@ register_factory("{name}", WorkFactory())
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue.load(None)  # else our own roles would register, once for all tests, in here
     monkeypatch.setattr(fleet.role, "factories", {})
+    monkeypatch.setattr(trial, "hazards", lambda _: {})
     for module in [name for name in sys.modules if name.startswith("roles_dir.")]:
         monkeypatch.delitem(sys.modules, module)
 
@@ -358,6 +360,24 @@ def test_what_is_no_file_is_not_read(roles_dir: Path) -> None:
     for name in ("pipe", "directory", "endless"):
         assert offer.broken[name] == f"ImportError: {roles_dir / name}.py is not a file"
     assert "Too many levels of symbolic links" in offer.broken["loop"]
+
+
+def test_a_file_that_would_hang_or_end_the_agent_is_found_in_a_process_of_its_own(
+    roles_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "hazards", HAZARDS)
+    files = catalogue.RoleFiles(roles_dir)
+    write(roles_dir, "a", "alpha")
+    files.look()
+    monkeypatch.setattr(trial, "TRY_SECONDS", 0.3)
+    (roles_dir / "a.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    (roles_dir / "b.py").write_text("print('x'); import time; time.sleep(3600)")
+    files.look()
+    assert set(fleet.role.factories) == {"alpha"}, "what worked before is kept"
+    assert files.broken == {
+        "a": "ImportError: its import would have ended the agent (SIGSEGV)",
+        "b": "ImportError: its import is not over after 0.3 s",
+    }
 
 
 def test_an_error_of_a_file_says_its_line(roles_dir: Path) -> None:

@@ -6,10 +6,8 @@ the group `fleet.roles` (each naming a module that registers its factories when 
 
 import importlib
 import importlib.metadata
-import importlib.util
 import logging
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -21,6 +19,7 @@ from attrs import frozen
 
 import fleet.role
 import fleet.roles
+from fleet.agent.config import trial
 from fleet.agent.config.declared import describe, reason
 from fleet.guard import is_typed
 from fleet.model import Factory
@@ -30,7 +29,6 @@ log = logging.getLogger(__name__)
 
 _GROUP: Final = "fleet.roles"
 _OWN: Final = "role of fleet"
-_LARGEST: Final = 1024 * 1024
 
 
 @frozen
@@ -60,6 +58,8 @@ class _Source:
 
     said: str
     """What it is, as the log says it."""
+    imports: str
+    """The path of a file, or the name of a module."""
     name: str
     module: str
     load: Callable[[], object]
@@ -98,16 +98,23 @@ class RoleFiles:
             for name in self._names.pop(key, set()):
                 fleet.role.factories.pop(name, None)
         self._sources = sources
-        for key, source in sources.items():
-            stamp, before = source.stamp(), self._stamps.get(key)
-            if stamp == before and source.name not in self.broken:
-                continue
-            if upgraded and source.said == _OWN:
-                continue
-            if before not in (None, stamp):
+        stamps = {key: source.stamp() for key, source in sources.items()}
+        new = {
+            key: source
+            for key, source in sources.items()
+            if (stamps[key] != self._stamps.get(key) or source.name in self.broken)
+            and not (upgraded and source.said == _OWN)
+        }
+        hazards = trial.hazards([one.imports for one in new.values() if one.said != _OWN])
+        for key, source in new.items():
+            before = self._stamps.get(key)
+            if before not in (None, stamps[key]):
                 log.info("the %s has changed", key)
-            self._import(key, source, again=before is not None)
-            self._stamps[key] = stamp or source.stamp()
+            if source.imports in hazards:
+                self._is_broken(source.name, f"ImportError: {hazards[source.imports]}")
+            else:
+                self._import(key, source, again=before is not None)
+            self._stamps[key] = stamps[key] or source.stamp()
 
     def _import(self, key: str, source: _Source, *, again: bool) -> None:
         before, modules = dict(fleet.role.factories), _modules(source.module) if again else {}
@@ -137,8 +144,8 @@ class RoleFiles:
         if self._dir is not None:
             for file in _files(self._dir):
                 module = f"roles_dir.{file.stem}"
-                load, stamp = partial(_import_file, file, module), partial(_stamp, file)
-                yield _Source("role file", file.stem, module, load, stamp)
+                load, stamp = partial(trial.import_file, file, module), partial(_stamp, file)
+                yield _Source("role file", str(file), file.stem, module, load, stamp)
 
     def _provide(self, name: str, provide: Callable[[], object]) -> bool:
         before = dict(fleet.role.factories)
@@ -148,14 +155,16 @@ class RoleFiles:
             if is_typed(error):
                 raise
             _put_back(before)
-            why = reason(error)
-            if self.broken.get(name) != why:
-                log.error("the role file %s is not used: %s", name, why)
-                log.debug("it failed here", exc_info=error)
-            self.broken[name] = why
+            self._is_broken(name, reason(error))
+            log.debug("it failed here", exc_info=error)
             return False
         self.broken.pop(name, None)
         return True
+
+    def _is_broken(self, name: str, why: str) -> None:
+        if self.broken.get(name) != why:
+            log.error("the role file %s is not used: %s", name, why)
+        self.broken[name] = why
 
 
 def _put_back(factories: Mapping[str, RoleFactory[Any]]) -> None:
@@ -206,7 +215,7 @@ def _own() -> Iterator[_Source]:
     for file in _files(Path(fleet.roles.__file__).parent):
         module = f"fleet.roles.{file.stem}"
         load, stamp = partial(importlib.import_module, module), partial(_stamp, file)
-        yield _Source(_OWN, file.stem, module, load, stamp)
+        yield _Source(_OWN, module, file.stem, module, load, stamp)
 
 
 def _installed() -> Iterator[_Source]:
@@ -214,7 +223,7 @@ def _installed() -> Iterator[_Source]:
         top = entry.module.partition(".")[0]
         module = entry.module if top == fleet.__name__ else top
         stamp = partial(_stamp_of_module, module)
-        yield _Source("installed role", entry.name, module, entry.load, stamp)
+        yield _Source("installed role", entry.module, entry.name, module, entry.load, stamp)
 
 
 def _release() -> tuple[int, ...]:
@@ -249,28 +258,3 @@ def _stamp(file: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _import_file(file: Path, name: str) -> None:
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # annotations in it are looked up there
-    try:
-        # What Python keeps of a file is as good as its size and the second it was written in.
-        exec(compile(_text(file), file, "exec"), vars(module))  # noqa: S102 (a role's file)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-
-
-def _text(file: Path) -> bytes:
-    """What stands in a role's file, which nobody has to wait for."""
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise ImportError(f"{file} is not a file")
-    with file.open("rb") as opened:
-        text = opened.read(_LARGEST + 1)
-    if len(text) > _LARGEST:
-        raise ImportError(f"{file} is larger than a role's file can be, {_LARGEST} bytes")
-    return text
