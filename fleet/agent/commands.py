@@ -32,6 +32,7 @@ from fleet.host import Command, Failed, named_secrets
 from fleet.loop import is_ours, theirs
 from fleet.media.disk import DiskWork
 from fleet.model import (
+    MAX_CORRELATION,
     MAX_PAYLOAD,
     CommandFailed,
     CommandRequest,
@@ -105,12 +106,13 @@ class Commands:
 
     def received(self, address: Address, message: Message) -> bool:
         """Begin to answer; False if the message is to be ignored."""
-        if message.retain or message.correlation is None:
+        correlation = message.correlation
+        if message.retain or correlation is None or len(correlation) > MAX_CORRELATION:
             return False
         caller, role, name = address.rest
         now = asyncio.get_running_loop().time()
         self._forget(now)
-        key = caller, message.correlation
+        key = caller, correlation
         asked = self._asked.get(key)
         if asked is None:
             seconds = DEADLINE if message.expiry is None else float(message.expiry)

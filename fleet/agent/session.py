@@ -231,7 +231,9 @@ class StationSession:
             self._changed.set()
         elif address is not None and address.kind == "command":
             if not self._commands.received(address, message):
-                self._ignore("command", message, "it is retained or has no correlation data")
+                self._ignore(
+                    "command", message, "it is retained, or has no correlation data or too much"
+                )
         elif address is None or not self._overwritten.hear(address.kind, message):
             self._ignore("other", message, "no such topic is listened to")
 

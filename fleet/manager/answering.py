@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from fleet.manager.people.tries import AtOnce
 from fleet.manager.requests import OperatorRequests
-from fleet.model import CommandFailed, Reply
+from fleet.manager.stations.allowances import ASKED_BURST, ASKED_PER_SECOND, Allowances
+from fleet.model import MAX_CORRELATION, CommandFailed, Reply
 from fleet.mqtt import Link, Message
 from fleet.topics import Address, Topics
 from fleet.wire import encode
@@ -15,8 +16,10 @@ from fleet.wire import encode
 _TICK: Final = 0.25
 _AFTER_HELD: Final = 1.0
 """Seconds after the loop was held in which what is read may have waited for all that time."""
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 32
 """Answers that one caller waits for over MQTT."""
+_CALLERS: Final = 5000
+"""Who asked lately, and is told from the others."""
 _UNTIMED: Final = 30.0
 """Seconds a request lives that says nothing of it."""
 
@@ -40,6 +43,7 @@ class Answering:
         self._caught_up = caught_up
         self._do = do
         self._asking = AtOnce(_AT_ONCE)
+        self._asked = Allowances(ASKED_BURST, ASKED_PER_SECOND)
         self._link: Link | None = None
         self._awake = time.monotonic()
         self._held, self._held_until = 0.0, 0.0
@@ -56,9 +60,21 @@ class Answering:
         """Nobody can be answered any more."""
         self._link = None
 
-    def asked(self, address: Address, message: Message, correlation: bytes) -> None:
-        """Somebody asks for something."""
-        self._do(self._answer(address, message.payload, correlation, self._deadline(message)))
+    def asked(self, address: Address, message: Message) -> str | None:
+        """Somebody asks for something; why that is ignored, None where it is answered."""
+        if message.retain or message.correlation is None:
+            return "a request must not be retained and needs correlation data"
+        if len(message.correlation) > MAX_CORRELATION:
+            return f"its correlation data has more than {MAX_CORRELATION} bytes"
+        caller, now = address.rest[0], time.monotonic()
+        if len(self._asked) > _CALLERS:
+            self._asked.tidy(now)
+        whose = caller if len(self._asked) <= _CALLERS else ""  # nobody has so many people
+        if not self._asked.take(whose, now):
+            return f"{caller} asks more than {ASKED_PER_SECOND:.0f} times a second"
+        deadline = self._deadline(message)
+        self._do(self._answer(address, message.payload, message.correlation, deadline))
+        return None
 
     async def _answer(
         self, address: Address, payload: bytes, correlation: bytes, deadline: float

@@ -276,11 +276,8 @@ class ManagerSession:
             self._echo.received(message.payload)
         else:
             self._counts.messages["request"] += 1
-            if message.retain or message.correlation is None:
-                why = "a request must not be retained and needs correlation data"
+            if (why := self.answering.asked(address, message)) is not None:
                 self._hearing.ignore("request", message, why)
-            else:
-                self.answering.asked(address, message, message.correlation)
 
     def _is_online(self, station: str) -> bool:
         return self._inventory.presence(station) is PresenceState.ONLINE

@@ -14,6 +14,8 @@ MAX_PAYLOAD: Final = 256 * 1024
 """Bytes a payload may have, but for the manager's requests and replies."""
 MAX_REQUEST: Final = 16 * 1024 * 1024
 """Bytes a manager's request or reply may have."""
+MAX_CORRELATION: Final = 256
+"""Bytes of correlation data: they are remembered, and sent back."""
 MAX_REVISION: Final = 2**53 - 1
 """The highest revision: the largest integer every JSON reader holds exactly (RFC 7493)."""
 Boot = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from tests.manager.more_attacks import MORE
 from tests.manager.station import NOW, PretendStation, presence
 from tests.manager.test_hostile import JPEG, with_properties
 from tests.stranger import Stranger
@@ -162,6 +163,7 @@ ATTACKS: Final[tuple[Callable[[Attacker], Awaitable[None]], ...]] = (
     *(heartbeats, comings_and_goings, long_answers, names_that_others_have, many_figures),
     *(pictures, pictures_to_be_kept, properties, schemas, no_json, times, segments),
     *(half_requests, silent_connections, streams, foreign_hosts),
+    *MORE,
 )
 
 

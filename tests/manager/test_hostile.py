@@ -3,13 +3,19 @@
 import asyncio
 import struct
 import time
+from collections import Counter
 from typing import Any
 
 import psutil
 import pytest
 
-from fleet.manager.stations.allowances import HISTORY_BURST, Allowances
-from fleet.model import MAX_PAYLOAD
+from fleet.manager.answering import Answering
+from fleet.manager.requests import OperatorRequests
+from fleet.manager.stations.allowances import ASKED_BURST, HISTORY_BURST, Allowances
+from fleet.model import MAX_PAYLOAD, Reply
+from fleet.mqtt import Message
+from fleet.topics import Topics
+from fleet.wire import decode
 from tests.manager.boxes import Boxes, status_of
 from tests.manager.station import PretendStation, ask
 from tests.manager.test_said import metrics
@@ -31,6 +37,11 @@ def test_who_says_too_much_waits_and_nobody_else() -> None:
     assert work.left("bad", 1e9) == 2
     work.forget("bad")
     assert work.left_out == {}
+    work.tidy(2.0)
+    assert len(work) == 0, "all of its own again is nothing to remember"
+    work.spend("bad", 2.0, 1.0)
+    work.tidy(3.0)
+    assert len(work) == 1
 
 
 async def test_a_flood_of_one_station_costs_its_own_row_alone(
@@ -64,6 +75,52 @@ async def test_a_flood_of_one_station_costs_its_own_row_alone(
     past = (await ask(stranger, "history", station="bad1", limit=10_000))["result"]["events"]
     assert 0 < len(past) <= HISTORY_BURST + 10
     assert max(len(one["text"] or "") for one in past) == 4000
+
+
+async def test_who_asks_and_asks_waits_and_nobody_else() -> None:
+    release, done = asyncio.Event(), []
+
+    async def all_heard() -> None:
+        await release.wait()
+
+    def do(work: Any) -> None:
+        done.append(asyncio.ensure_future(work))
+
+    caught_up = asyncio.Event()
+    caught_up.set()
+    answering = Answering(Topics(), OperatorRequests(None), all_heard, caught_up, do)  # type: ignore[arg-type]
+    link = Replies()
+    answering.connect(link)  # type: ignore[arg-type]
+
+    def ask_as(caller: str, correlation: bytes = b"1") -> str | None:
+        address = Topics().parse(f"fleet/v1/manager/request/{caller}/nothing")
+        assert address is not None
+        return answering.asked(address, Message("", b"", False, correlation))
+
+    assert [ask_as("greedy") for _ in range(int(ASKED_BURST))] == [None] * int(ASKED_BURST)
+    assert ask_as("greedy") == "greedy asks more than 100 times a second"
+    assert ask_as("ann") is None
+    assert ask_as("ann", bytes(257)) == "its correlation data has more than 256 bytes"
+    await asyncio.sleep(0)  # each has begun to wait
+    release.set()
+    await asyncio.gather(*done)
+    said = [(topic.rpartition("/")[2], decode(reply, Reply)) for topic, reply in link.said]
+    kinds = Counter((caller, reply.error.type) for caller, reply in said if reply.error)
+    assert kinds == {
+        ("greedy", "UnknownCommand"): 32,
+        ("greedy", "CommandFailed"): int(ASKED_BURST) - 32,
+        ("ann", "UnknownCommand"): 1,
+    }
+
+
+class Replies:
+    """A link that only notes what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, bytes]] = []
+
+    async def publish(self, topic: str, payload: bytes, **_: Any) -> None:
+        self.said.append((topic, payload))
 
 
 def _text(text: str) -> bytes:

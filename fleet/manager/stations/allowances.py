@@ -11,6 +11,9 @@ A station that is well costs a tenth of a millisecond a message, and a few lines
 
 from typing import Final
 
+ASKED_BURST: Final = 300.0
+ASKED_PER_SECOND: Final = 100.0
+"""Requests of one caller: a person types one a second, a script ten."""
 WORK_BURST: Final = 0.5
 """Seconds of the manager's time that a station may take at once."""
 WORK_SHARE: Final = 0.05
@@ -46,6 +49,14 @@ class Allowances:
     def spend(self, station: str, now: float, cost: float) -> None:
         """Take it whatever is left: the debt is paid by waiting."""
         self._levels[station] = (self.left(station, now) - cost, now)
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def tidy(self, now: float) -> None:
+        """Know nothing of those that have all of theirs again."""
+        for one in [it for it in self._levels if self.left(it, now) >= self._burst]:
+            self.forget(one)
 
     def left(self, station: str, now: float) -> float:
         """What a station may take now."""

@@ -14,6 +14,7 @@ from fleet.wire import Undecodable, decode
 PATH: Final = "/alerts"
 _MOST: Final = 1024 * 1024
 """Bytes of one post."""
+_RESTS: Final = 3.0
 
 _BY_PROXY: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 """With one of these it comes from elsewhere, through a proxy on this machine."""
@@ -25,6 +26,8 @@ class AlertReceiver:
     def __init__(self, hear: Callable[[AlertGroup], None], token: str | None) -> None:
         self._hear = hear
         self._token = token
+        self._turn = asyncio.Lock()
+        self._rests_until = 0.0
 
     def add_to(self, app: web.Application) -> None:
         """Serve it as part of `app`."""
@@ -36,14 +39,27 @@ class AlertReceiver:
         if (request.content_length or _MOST + 1) > _MOST:
             return web.Response(status=413, text=f"1 to {_MOST} bytes are read\n")
         try:
-            async with asyncio.timeout(HEADERS_SECONDS):
-                said = decode(await request.read(), AlertGroup, _MOST)
+            async with asyncio.timeout(HEADERS_SECONDS), self._turn:
+                await self._read(request)
         except TimeoutError:
             return web.Response(status=408, text="it did not come in time\n")
         except Undecodable as error:
             return web.Response(status=400, text=f"not Alertmanager's webhook: {error}\n")
-        self._hear(said)
         return web.Response(text="heard\n")
+
+    async def _read(self, request: web.Request) -> None:
+        """One after the other, with a rest of three times as long as it took.
+
+        Raises: Undecodable.
+        """
+        loop = asyncio.get_running_loop()
+        payload = await request.read()
+        await asyncio.sleep(self._rests_until - loop.time())
+        began = loop.time()
+        try:
+            self._hear(decode(payload, AlertGroup, _MOST))
+        finally:
+            self._rests_until = loop.time() + _RESTS * (loop.time() - began)
 
     def _why_not(self, request: web.Request) -> str | None:
         if self._token is not None:

@@ -1,11 +1,13 @@
 """What the manager serves over HTTP: the page, `/metrics` for Prometheus, `/healthz`."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -21,6 +23,14 @@ _RESTS: Final = 3.0
 
 class CannotListen(Exception):
     """The address cannot be listened on; the text says why and what to do."""
+
+
+class _NotOurFault(logging.Filter):
+    """Leaves out what is no HTTP: whoever sends that chooses how often it would be logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
 
 
 class SharedRendering:
@@ -104,6 +114,9 @@ async def serve(
     signing_in.add_to(app)
     doing.add_to(app)
     alerts.add_to(app)
+    logger = logging.getLogger("aiohttp.server")
+    if not logger.filters:
+        logger.addFilter(_NotOurFault())
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
