@@ -46,8 +46,11 @@ async def test_a_box_decodes_what_it_recorded_and_a_recorder_that_hangs_is_found
     recordings = programs.directory / "b1/recordings"
     await until(lambda: len(list(recordings.glob("*.ts"))) > 2)
     await until(lambda: len(list(recordings.glob("hls/*.ts"))) > 1)
-    found = await fleet("check", "--json")
-    result = json.loads(found.out)
+    for _ in range(10):  # on a busy machine a look may not end in its time, and says so
+        found = await fleet("check", "--json")
+        result = json.loads(found.out)
+        if all("in time" not in one["text"] for one in result["troubles"]):
+            break
     # How this machine itself fares, nobody can say.
     ours = [one for one in result["troubles"] if one["look"] != "health"]
     assert (ours, found.code) == ([], 3 if result["troubles"] else 0)
