@@ -1,4 +1,7 @@
-"""Hears all that stations said before now: a word of our own comes back behind it."""
+"""Hears what was said before now: a word of our own comes back behind it.
+
+Stations are heard over another connection than all others, so it takes a word on each.
+"""
 
 import asyncio
 import secrets
@@ -16,18 +19,16 @@ class Echo:
 
     def __init__(self, topics: Topics, boot: str) -> None:
         name = f"manager-{boot[:8]}"
-        self._topics = {
-            topics.manager("reply", name): False,
-            topics.manager("reply", f"{name}-bare"): True,
-        }
-        """Where a word of our own comes back, and whether on the bare connection."""
+        self._own = topics.manager("reply", name)
+        self._bare = topics.manager("reply", f"{name}-bare")
+        """Where a word of our own comes back; this one on the connection of stations."""
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self._link: Link | None = None
 
     @property
     def filters(self) -> tuple[Filter, ...]:
         """Where our own words are heard."""
-        return tuple(Filter(topic, bare=bare) for topic, bare in self._topics.items())
+        return Filter(self._own), Filter(self._bare, bare=True)
 
     def connect(self, link: Link) -> None:
         """Send words over this connection."""
@@ -44,23 +45,23 @@ class Echo:
             echo.set_result(None)
 
     async def hear_all(self) -> None:
-        """Hear what was said before now: stations come over another connection than requests.
+        """Hear what anybody said before now."""
+        await asyncio.gather(self._hear(self._own), self._hear(self._bare))
 
-        A word of our own goes through the broker, and comes back on each behind what was said.
-        """
-        link, loop = self._link, asyncio.get_running_loop()
-        if link is None:
+    async def hear_stations(self) -> None:
+        """Hear what stations said before now; what else came before a request has been heard."""
+        await self._hear(self._bare)
+
+    async def _hear(self, topic: str) -> None:
+        if self._link is None:
             return
-        echoes = [secrets.token_bytes(8) for _ in self._topics]
-        self._echoes |= {echo: loop.create_future() for echo in echoes}
-        waiting = [self._echoes[echo] for echo in echoes]
+        echo = secrets.token_bytes(8)
+        heard = self._echoes[echo] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(_ECHO):
-                for topic, echo in zip(self._topics, echoes, strict=True):
-                    await link.publish(topic, echo)
-                await asyncio.gather(*waiting)
+                await self._link.publish(topic, echo)
+                await heard
         except (TimeoutError, Disconnected, Refused):
             pass  # late is better than never
         finally:
-            for echo in echoes:
-                del self._echoes[echo]
+            del self._echoes[echo]

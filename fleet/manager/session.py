@@ -121,7 +121,7 @@ class ManagerSession:
             )
         )
         self.answering = Answering(
-            topics, requests, self._echo.hear_all, self._presence.caught_up, self._do
+            topics, requests, self._echo.hear_stations, self._presence.caught_up, self._do
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None

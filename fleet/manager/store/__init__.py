@@ -6,6 +6,7 @@ number always means the same bytes. Revisions are never deleted.
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +82,10 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _MARKER: Final = "manager.written"
+_MARK_LENGTH: Final = 32
+"""Bytes in it: it is written over, which is done at once or not at all."""
+_GIVE: Final = sa.insert(REVISION)
+_COUNT: Final = sa.update(KEEPER).values(written=KEEPER.c.written + 1).returning(KEEPER.c.written)
 
 
 class ManagerStore:
@@ -215,11 +220,10 @@ class ManagerStore:
             rows.mark_replaced(connection, writing.replaced)
             if writing.issues:
                 given = [rows.revision_row(issue, number) for issue in writing.issues]
-                connection.execute(sa.insert(REVISION), given)
+                connection.execute(_GIVE, given)
             if writing.rollout is not None:
                 rollouts.save(connection, writing.rollout, writing.targets)
-            connection.execute(sa.update(KEEPER).values(written=KEEPER.c.written + 1))
-            written = connection.execute(sa.select(KEEPER.c.written)).scalar()
+            written = connection.execute(_COUNT).scalar()
         self._mark(written or 0)
 
     def retire(self, station: str, at: datetime, by: str) -> None:
@@ -311,11 +315,17 @@ class ManagerStore:
     def _mark(self, written: int) -> None:
         if self._marker is None:
             return
-        new = self._marker.with_suffix(".new")
+        line = f"{written:{_MARK_LENGTH - 1}}\n".encode()  # of one length: no rest of another
         try:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(f"{written}\n")
-            new.replace(self._marker)
+            try:
+                file = os.open(self._marker, os.O_WRONLY | os.O_CREAT, 0o666)
+            except FileNotFoundError:
+                self._marker.parent.mkdir(parents=True)
+                file = os.open(self._marker, os.O_WRONLY | os.O_CREAT, 0o666)
+            try:
+                os.pwrite(file, line, 0)
+            finally:
+                os.close(file)
         except OSError as error:
             log.warning("%s cannot be written: %s", self._marker, error.strerror or error)
 
@@ -324,6 +334,6 @@ class ManagerStore:
         if self._marker is None:
             return 0
         try:
-            return int(self._marker.read_bytes()[:32])
+            return int(self._marker.read_bytes()[:_MARK_LENGTH])
         except (OSError, ValueError):
             return 0

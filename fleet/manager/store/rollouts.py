@@ -16,41 +16,49 @@ from fleet.wire import Undecodable, decode, dumps, format_time, loads, to_json
 log = logging.getLogger(__name__)
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PROGRESS: Final = ("roles", "before", "replaced", "revision", "outcome", "why")
+# Made once: to make and to recognise them takes longer than to run them.
+_BEGIN: Final = sa.insert(ROLLOUT)
+_AIM: Final = sa.insert(TARGET)
+_GO_ON: Final = (
+    sa.update(ROLLOUT)
+    .where(ROLLOUT.c.number == sa.bindparam("of_rollout"))
+    .values(phase=sa.bindparam("new_phase"), why=sa.bindparam("new_why"))
+)
+_PROCEED: Final = (
+    sa.update(TARGET)
+    .where(
+        TARGET.c.rollout == sa.bindparam("of_rollout"),
+        TARGET.c.station == sa.bindparam("of_station"),
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in _PROGRESS})
+)
 
 
 def save(connection: sa.Connection, rollout: Rollout, targets: frozenset[str] | None) -> None:
     """Write a new rollout (`targets` None), or what has changed of one."""
     if targets is None:
-        connection.execute(sa.insert(ROLLOUT).values(_row(rollout)))
+        connection.execute(_BEGIN, _row(rollout))
         rows = [
             {"rollout": rollout.number, "station": one.station, "position": position, **_fixed(one)}
             | _progress(one)
             for position, one in enumerate(rollout.targets)
         ]
         if rows:
-            connection.execute(sa.insert(TARGET), rows)
+            connection.execute(_AIM, rows)
         return
-    connection.execute(
-        sa.update(ROLLOUT)
-        .where(ROLLOUT.c.number == rollout.number)
-        .values(phase=rollout.phase, why=rollout.why)
-    )
-    changed = [one for one in rollout.targets if one.station in targets]
-    if changed:
-        columns = _progress(changed[0])
-        update = (
-            sa.update(TARGET)
-            .where(
-                TARGET.c.rollout == rollout.number, TARGET.c.station == sa.bindparam("of_station")
-            )
-            .values({name: sa.bindparam(f"new_{name}") for name in columns})
-        )
-        rows = [
-            {"of_station": one.station}
-            | {f"new_{name}": value for name, value in _progress(one).items()}
-            for one in changed
-        ]
-        connection.execute(update, rows)
+    which = {"of_rollout": rollout.number}
+    now = {"new_phase": rollout.phase, "new_why": rollout.why}
+    connection.execute(_GO_ON, which | now)
+    rows = [
+        which
+        | {"of_station": one.station}
+        | {f"new_{name}": value for name, value in _progress(one).items()}
+        for one in rollout.targets
+        if one.station in targets
+    ]
+    if rows:
+        connection.execute(_PROCEED, rows)
 
 
 def load(connection: sa.Connection, number: int | None = None) -> Rollout | None:
@@ -133,13 +141,8 @@ def _text(facts: Facts) -> str:
 def _progress(target: RolloutTarget) -> dict[str, Any]:
     # Once there is a revision, it has the roles.
     waits = target.revision is None
-    return {
-        "roles": dumps(target.roles).decode() if waits else None,
-        "before": target.before,
-        "replaced": target.replaced,
-        "revision": target.revision,
-        "outcome": target.outcome,
-        "why": target.why,
+    return {name: getattr(target, name) for name in _PROGRESS} | {
+        "roles": dumps(target.roles).decode() if waits else None
     }
 
 
