@@ -494,12 +494,15 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
     broker: Mosquitto, stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fleet.agent.abilities.LOOK_AROUND", 0.1)
-    settings = AgentSettings(broker.url, station=ID, state_dir=str(tmp_path / "state"))
+    settings = AgentSettings(
+        broker.url, station=ID, state_dir=str(tmp_path / "state"), blocked_roles=("monitor",)
+    )
     store = StateDirectory(settings.state)
     source = {"type": "test", "size": "64x64", "rate": 5}
     roles: Any = {
         "record": {"main": {"source": source}, "bad": {"source": source, "segment_seconds": 0}},
         "gone": {"main": {}},
+        "monitor": {"main": {"source": source}},
     }
     store.save(Memory(Config(1, None, None, roles)))
     path, empty = os.environ["PATH"], tmp_path / "empty"
@@ -517,6 +520,13 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
     assert "/segment_seconds" in bad["message"]
     assert (gone["state"], gone["reason"]) == ("failed", "MissingRoleFactory")
     assert "ffmpeg" not in stranger.latest(REGISTRATION)["broken_roles"].get("record", "")
+    blocked = status["roles"]["monitor"]["main"]
+    assert (blocked["state"], blocked["reason"]) == ("failed", "BlockedRole")
+    # What the file then says, once somebody has corrected it.
+    corrected = {"record": {"main": {"source": source}, "bad": {"source": source}}}
+    assert (await push(stranger, config(2, corrected)))["result"] == "accepted"
+    status = await stranger.expect(STATUS, running("bad", "record"))
+    assert set(status["roles"]) == {"record"}
     running_agent.end(signal.SIGTERM)
     await task
     store.close()

@@ -72,12 +72,17 @@ class Sshd:
 
 
 class Relay:
-    """A way to a port that breaks after `most` bytes towards it; None: it does not."""
+    """A way to a port that breaks after `most` bytes towards it; None: it does not.
+
+    While `passes` is cleared it takes what is sent, and hands nothing on.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.most: int | None = None
         self.sent = 0
+        self.passes = asyncio.Event()
+        self.passes.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def start(self) -> int:
@@ -100,6 +105,7 @@ class Relay:
                     if self.most is not None and self.sent > self.most:
                         self.cut()
                         return
+                await self.passes.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()

@@ -20,6 +20,7 @@ from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.strict import Mistakes, structure
 from tests.processes import free_port
+from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 from tests.roles.media import frames, joined, probe, public, unbroken
 from tests.roles.network import QUIET, reader
@@ -256,6 +257,37 @@ async def test_a_port_in_use_is_named(make_host: MakeHost) -> None:
     assert failed.value.reason == "PortInUse"
 
 
+def link_plugins(directory: Path) -> None:
+    directory.mkdir()
+    for plugin in Path("/usr/lib").glob("*/gstreamer-1.0/*.so"):
+        (directory / plugin.name).symlink_to(plugin)
+
+
+async def test_a_part_of_gstreamer_that_is_missing_is_named_with_the_package_that_has_it(
+    make_host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its plugins are there but one, until that is installed."""
+    link_plugins(tmp_path / "plugins")
+    lacking = tmp_path / "plugins/libgstx265.so"
+    there = lacking.readlink()
+    lacking.unlink()
+    for name in ("GST_REGISTRY", "GST_REGISTRY_UPDATE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GST_REGISTRY_1_0", str(tmp_path / "registry"))
+    monkeypatch.setenv("GST_PLUGIN_SYSTEM_PATH_1_0", str(tmp_path / "plugins"))
+    role = Ingest(make_host(role="ingest"), settings(video_codec="h265"))
+    with pytest.raises(Failed, match="x265enc") as failed:
+        await role.start()
+    assert failed.value.reason == "ToolMissing"
+    (package,) = re.findall(r": apt install (\S+)$", failed.value.message)
+    has = ("dpkg", "-L", package)
+    listed = await asyncio.to_thread(subprocess.run, has, capture_output=True, text=True)
+    assert str(there) in listed.stdout.split()
+    lacking.symlink_to(there)
+    async with running(make_host("b", role="ingest"), settings(video_codec="h265")):
+        pass
+
+
 async def test_the_local_copy_is_whole_over_its_segments(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
@@ -272,15 +304,21 @@ async def test_the_local_copy_is_whole_over_its_segments(
 
 
 async def test_the_local_copy_makes_way_when_the_disk_runs_short(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, tmp_path: Path, small_disk: Disk
 ) -> None:
-    host, wanted = make_host(role="ingest"), settings(local_copy={"minimum_free_gib": 900_000})
+    host, wanted = make_host(role="ingest"), settings(local_copy={"minimum_free_gib": 4 / 1024})
+    host.recordings, old = small_disk.path, small_disk.path / "old.ts"
+    old.write_bytes(bytes(5 * 1024**2))
     async with running(host, wanted) as role:
         await until(lambda: host.noted[0] == "LocalCopyStopped", role)
+        assert str(host.noted[1]).endswith("delete or move old ones")
         with reader(url(wanted), tmp_path / "a.ts", 1) as one:
             await until(lambda: not one.running, role)
+        assert list(small_disk.path.iterdir()) == [old]
+        old.unlink()
+        await until(lambda: metric(host, "fleet_ingest_local_copy") == 1, role)
+        assert host.noted == (None, None)
     assert frames(tmp_path / "a.ts") > 20
-    assert not host.recordings.exists()
 
 
 async def test_readers_and_copy_outlive_the_agent(

@@ -1,11 +1,14 @@
 """What the sentence of a reason says is done word for word, and the instance runs by itself.
 
-One agent, in as many troubles at once as can be made here without a device.
+One agent, in as many troubles at once as can be made here without a device. An ffmpeg of our own
+stands before the real one and says what that does of a device somebody has open, and of a codec
+that it lacks.
 """
 
 import asyncio
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +50,23 @@ register_factory("tooled", Of(Tooled))
 register_factory("worn", Of(Worn))
 """
 
+FFMPEG = """#!/bin/sh
+case " $* " in
+*" -f v4l2 "*) echo "[video4linux2,v4l2] [error] /dev/null: Device or resource busy" >&2; exit 1;;
+*" mpeg2video "*) echo "[fatal] Unknown encoder 'mpeg2video'" >&2; exit 1;;
+esac
+exec {real} "$@"
+"""
+
 PICTURE = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=5")
 WRITE = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-f", "mpegts")
 
 
-def troubles(taken: int, silent: int) -> Any:
+BUSY = {"type": "v4l2", "device": "/dev/null"}
+SMALL = {"picture": {"type": "test"}, "size": "160x90", "rate": 5}
+
+
+def troubles(taken: int, silent: int, other: int) -> Any:
     return {
         "keyed": {"main": {}},
         "tooled": {"main": {}},
@@ -61,14 +76,19 @@ def troubles(taken: int, silent: int) -> Any:
             "file": {"source": {"type": "file", "path": "talk.mp4", "loop": True}},
             "noise": {"source": {"type": "file", "path": "noise.mp4", "loop": True}},
             "source": {"source": {"type": "url", "url": f"tcp://127.0.0.1:{silent}"}},
+            "device": {
+                "source": {"type": "device", "picture": {"type": "v4l2", "device": "/dev/null"}}
+            },
+            "codec": {"source": {"type": "test", "size": "160x90"}, "video_codec": "mpeg2"},
         },
         "ingest": {
-            "main": {"picture": {"type": "test"}, "size": "160x90", "rate": 5, "port": taken}
+            "main": {**SMALL, "port": taken},
+            "other": {**SMALL, "port": other},
         },
     }
 
 
-EXPECTED = {
+EXPECTED: dict[str, str | None] = {
     "keyed/main": "SecretMissing",
     "tooled/main": "ProgramMissing",
     "worn/main": "ProgramUnusable",
@@ -76,7 +96,10 @@ EXPECTED = {
     "record/noise": "SourceUnreadable",
     "record/file": "FileMissing",
     "record/source": "SourceUnreachable",
+    "record/device": "DeviceBusy",
+    "record/codec": "CodecMissing",
     "ingest/main": "PortInUse",
+    "ingest/other": None,
 }
 
 
@@ -104,14 +127,15 @@ async def test_each_heals_once_its_sentence_was_followed(
     (recordings / "day").write_text("in the way")
     (recordings / "noise.mp4").write_bytes(random.Random(5).randbytes(100_000))
     make(tmp_path / "bin/a-worn-tool", 0o755, "what a disk made of it")
+    make(tmp_path / "bin/ffmpeg", 0o755, FFMPEG.format(real=shutil.which("ffmpeg")))
     path = f"{tmp_path}/bin:{programs.environment()['PATH']}"
     settings = f'roles_dir = "{tmp_path}/roles"\nsecrets_dir = "{tmp_path}/secrets"\n'
     programs.agent(broker, STATION, settings + "interval = 1\n", PATH=path)
     boss = Boss(stranger, STATION)
     await boss.online()
     holder = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    taken, silent = holder.sockets[0].getsockname()[1], free_port()
-    await boss.ask(config(1, troubles(taken, silent)))
+    taken, silent, other = holder.sockets[0].getsockname()[1], free_port(), free_port()
+    await boss.ask(config(1, troubles(taken, silent, other)))
     status = await stranger.expect(
         boss.topic("status"),
         lambda said: {name: one["reason"] for name, one in flat(said).items()} == EXPECTED,
@@ -155,7 +179,12 @@ async def test_each_heals_once_its_sentence_was_followed(
     sender = await asyncio.create_subprocess_exec(*send)
 
     assert f"port {taken}" in said["ingest/main"]
-    roles = troubles(free_port(), silent)
+    assert "let an ingest open it, and all others read that" in said["record/device"]
+    assert "choose another" in said["record/codec"]
+    roles = troubles(free_port(), silent, other)
+    read = {"type": "url", "url": f"tcp://127.0.0.1:{other}"}
+    roles["record"]["device"]["source"] = read
+    roles["record"]["codec"]["video_codec"] = "h264"
     try:
         await boss.ask(config(2, roles))
         await boss.runs(2, roles)

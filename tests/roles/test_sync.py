@@ -1,6 +1,7 @@
 """What is recorded arrives off the station, and nothing counts before both sides agree."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -207,7 +208,11 @@ async def test_a_copy_that_was_damaged_after_it_was_verified_is_found_before_any
 
 
 async def test_a_link_that_is_cut_in_the_middle_of_a_file_is_said_and_the_copy_goes_on_there(
-    host: RealHost, server: Sshd, storage: Path, until: Until
+    host: RealHost,
+    server: Sshd,
+    storage: Path,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await server.listens()
     host.secrets["sync-key"] = server.secret
@@ -233,6 +238,16 @@ async def test_a_link_that_is_cut_in_the_middle_of_a_file_is_said_and_the_copy_g
     assert (storage / "hall1" / file.name).read_bytes() == file.read_bytes()
     assert relay.sent < left + 200_000, "what had arrived was not sent again"
     await until(lambda: host.noted == (None, None), role)
+
+    monkeypatch.setattr("fleet.media.copying._STALL_SECONDS", 3.0)
+    recording(host, 2)
+    relay.passes.clear()  # a network that takes everything and brings nothing
+    await role.now(CopyNow())
+    said = await trouble(role, host, until, "TargetHangs")
+    assert "check it and the network" in said
+    relay.passes.set()
+    await role.now(CopyNow())
+    await until(lambda: verified(host) == 2, role)
     await role.stop()
     relay.close()
 
@@ -279,16 +294,26 @@ async def test_refused_keys_changed_host_keys_and_hosts_that_are_away_have_words
     await role.stop()
 
 
-async def test_a_target_that_is_full_is_said_and_goes_on_once_there_is_space(
+async def test_what_stands_in_the_way_at_a_target_is_said_and_the_copy_goes_on_without_it(
     host: RealHost, small_disk: Disk, tmp_path: Path, until: Until
 ) -> None:
     small_disk.run("head -c 6000000 /dev/zero > /mnt/full")
     file = recording(host, 1, 4_000_000)
-    with sshd(tmp_path / "sshd", f"ForceCommand {small_disk.shell}") as server:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "nsenter", "mkdir"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    more = f"ForceCommand {small_disk.shell}\nSetEnv PATH={programs}"
+    with sshd(tmp_path / "sshd", more) as server:
         await server.listens()
         host.secrets["sync-key"] = server.secret
         role = made(host, server.target(Path("/mnt")))
         await role.start()
+        said = await trouble(role, host, until, "TargetUnsuitable")
+        assert "rsync is not at" in said
+        assert "install it there" in said
+        (programs / "rsync").symlink_to(str(shutil.which("rsync")))
+        await role.now(CopyNow())
         said = await trouble(role, host, until, "TargetFull")
         assert "free some" in said
         assert verified(host) == 0
@@ -296,6 +321,14 @@ async def test_a_target_that_is_full_is_said_and_goes_on_once_there_is_space(
         await role.now(CopyNow())
         await until(lambda: verified(host) == 1, role)
         assert (small_disk.path / "hall1" / file.name).read_bytes() == file.read_bytes()
+        recording(host, 2)
+        small_disk.run("mount -o remount,ro /mnt")
+        await role.now(CopyNow())
+        said = await trouble(role, host, until, "TargetNotWritable")
+        assert "remount its disk" in said
+        small_disk.run("mount -o remount,rw /mnt")
+        await role.now(CopyNow())
+        await until(lambda: verified(host) == 2, role)
         await role.stop()
 
 
