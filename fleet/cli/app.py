@@ -56,6 +56,14 @@ class CommandGroups(TyperGroup):
         for name, about in COMMANDS.items():
             self.add_command(CommandToCome(name, about))
 
+    def invoke(self, ctx: Any) -> Any:
+        """What the command does; Typer would end with 1 where whoever reads it has seen enough."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _let_go()
+            raise typer.Exit from None
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """A section a group, the sentences of all beneath each other."""
         width = max(map(len, COMMANDS))
@@ -161,11 +169,15 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NOWHERE:
             raise
-        # What is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         if error.errno == errno.EPIPE:  # whoever read us has seen enough
             sys.exit(0)
         _give_up(f"the output could not be written: {error.strerror}")
+
+
+def _let_go() -> None:
+    """Of what is still buffered: it has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _see_to_streams() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -52,6 +53,18 @@ def test_a_shell_that_gives_no_place_to_write_is_told(
     assert found.returncode == code
     assert said in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("buffered", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_whoever_reads_has_seen_enough_and_hears_of_no_error(buffered: dict[str, str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    argv = [str(FLEET), "schedule", "check", "--help" if not buffered else "/dev/null", "--json"]
+    with os.fdopen(write, "w") as into:
+        found = subprocess.run(
+            argv, stdout=into, stderr=subprocess.PIPE, text=True, env={**os.environ, **buffered}
+        )
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 async def test_a_real_agent_that_records_is_shown_as_it_is(
