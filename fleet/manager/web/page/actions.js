@@ -76,7 +76,6 @@ document.addEventListener("click", (event) => {
   if (act) openDesk(act.dataset.room);
 });
 document.addEventListener("who", () => {
-  if (board) show(board);
   if (deskRoom !== null && !mayIn(deskRoom)) desk.close();
 });
 desk.querySelector(".close").addEventListener("click", () => desk.close());

@@ -434,6 +434,9 @@ document.addEventListener("click", (event) => {
   }
 });
 
+document.addEventListener("who", () => {
+  if (board) show(board);
+});
 addEventListener("resize", hang);
 connect();
 setInterval(tick, 500);
