@@ -85,16 +85,16 @@ def match(schedule: Schedule, names: Mapping[str, Sequence[str]]) -> Matched:
     the schedule's is one of ours, the first that names it.
     """
     exact: dict[str, str] = {}
-    folded: dict[str, str] = {}
+    alike: dict[str, str] = {}
     for ours, theirs in names.items():
         for one in theirs:
             exact.setdefault(one, ours)
-            folded.setdefault(_folded(one), ours)
+            alike.setdefault(folded(one), ours)
     found: dict[str, list[ScheduledRoom]] = {}
     unknown = []
     for room in schedule.rooms:
-        by_guid = exact.get(room.guid) or folded.get(_folded(room.guid)) if room.guid else None
-        ours_ = by_guid or exact.get(room.name) or folded.get(_folded(room.name))
+        by_guid = exact.get(room.guid) or alike.get(folded(room.guid)) if room.guid else None
+        ours_ = by_guid or exact.get(room.name) or alike.get(folded(room.name))
         if ours_ is None:
             unknown.append(room)
         else:
@@ -102,7 +102,8 @@ def match(schedule: Schedule, names: Mapping[str, Sequence[str]]) -> Matched:
     return Matched({ours: tuple(rooms) for ours, rooms in found.items()}, tuple(unknown))
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name without what people do not tell names apart by: case, spaces, how it is composed."""
     return " ".join(normalize("NFC", name).split()).casefold()
 
 

@@ -142,3 +142,34 @@ def test_a_change_is_told_as_people_say_it() -> None:
         'moved: "Talk 1", Hall 1, Sun 01 Feb 13:00-13:30 is now Hall 1, Sun 01 Feb 14:00-14:30',
     ]
     assert changes(new, new) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("[schedule]\n", "schedule"),
+        ('[schedule]\nfile = "x"\nurl = "https://example.org/x"\n', "schedule"),
+        ('[schedule]\nurl = "ftp://example.org/x"\n', "schedule.url"),
+        (
+            '[rooms.a]\nschedule = ["Aula"]\n[rooms.b]\nschedule = ["x", "aula "]\n',
+            "rooms.b.schedule.1",
+        ),
+        (
+            '[schedule]\nfile = "x"\n[rooms.a]\ntitle = "Aula"\n[rooms.b]\nschedule = ["Aula"]\n',
+            "rooms.b.schedule.0",
+        ),
+        (
+            '[schedule]\nfile = "x"\n[rooms.a]\ntitle = "Aula"\n[rooms.b]\ntitle = "AULA"\n',
+            "rooms.b.title",
+        ),
+        ('[rooms.a]\ntitle = "Aula"\n[rooms.b]\ntitle = "Aula"\n', None),
+        (
+            '[schedule]\nfile = "x"\n[rooms.a]\ntitle = "Aula"\nschedule = ["1"]\n'
+            '[rooms.b]\ntitle = "Aula"\n',
+            None,
+        ),
+    ],
+)
+def test_no_room_of_the_schedule_is_two_of_ours(text: str, path: str | None) -> None:
+    found = [one.path for one in rooms_of(text).problems]
+    assert found == ([path] if path else [])

@@ -34,7 +34,7 @@ from fleet.model import (
     is_station_id,
     no_station_id,
 )
-from fleet.schedule import is_web_address
+from fleet.schedule import folded, is_web_address
 from fleet.strict import close_match, show
 from fleet.wire import dumps
 
@@ -93,8 +93,9 @@ class _Reader(FileProblems):
         rooms = {
             name: self.room(name, room) or Room() for name, room in table_in(value, "rooms").items()
         }
-        schedule = self.schedule(value["schedule"]) if table_in(value, "schedule") else None
-        self.claimed(rooms)
+        named = value.get("schedule")
+        schedule = self.schedule(named) if isinstance(named, dict) else None
+        self.claimed(rooms, titles=schedule is not None)
         profiles = table_in(value, "profiles")
         for name, profile in profiles.items():
             self.profile(name, profile)
@@ -146,16 +147,22 @@ class _Reader(FileProblems):
             self.wrong(f"expected the name of a file, got {show(source.file)}", "schedule", "file")
         return source
 
-    def claimed(self, rooms: Mapping[str, Room]) -> None:
-        """No room of the schedule is two of ours."""
+    def claimed(self, rooms: Mapping[str, Room], *, titles: bool) -> None:
+        """No room of the schedule is two of ours, by name or, where `titles`, by title."""
         first: dict[str, str] = {}
         for name, room in rooms.items():
-            for index, one in enumerate(room.schedule):
-                here = ("rooms", name, "schedule", str(index))
+            called = [(("schedule", str(n)), one) for n, one in enumerate(room.schedule)]
+            if titles and not room.schedule and room.title and room.title.strip():
+                called = [(("title", ""), room.title)]
+            for place, one in called:
+                here = ("rooms", name, *filter(None, place))
                 if not one.strip():
                     self.wrong(f"expected a name or guid, got {show(one)}", *here)
-                elif first.setdefault(one, name) != name:
-                    self.wrong(f"{show(one)} is already the room {first[one]!r}", *here)
+                elif first.setdefault(folded(one), name) != name:
+                    self.wrong(
+                        f"{show(one)} is already the room {first[folded(one)]!r} in the schedule",
+                        *here,
+                    )
 
     def room(self, name: str, table: Any) -> Room | None:
         self.name(name, "the name of a room", "rooms", name)
