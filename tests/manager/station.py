@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.stranger import Stranger
@@ -53,8 +54,9 @@ class PretendStation:
         one = {"state": state, "since": NOW, "restarts": 0, "reason": None, "message": None}
         one |= more
         roles = {role: dict.fromkeys(names, one) for role, names in self.roles.items()}
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         await self.say(
-            "status", {"boot": self.boot, "at": NOW, "revision": self.revision, "roles": roles}
+            "status", {"boot": self.boot, "at": at, "revision": self.revision, "roles": roles}
         )
 
     async def presence(self, state: str = "online", interval: float = 10) -> None:

@@ -191,3 +191,18 @@ def test_a_recording_that_somebody_stopped_says_who() -> None:
     assert nothing.why == (
         "nothing of it was recorded; hall1-cam record/main was stopped by ann (fog)"
     )
+
+
+def test_what_was_recorded_by_a_wrong_clock_says_so_while_it_is() -> None:
+    def told_(several: list[Kept], hours: float, ahead: float) -> tuple[str | None, str]:
+        stands = RoomNow(ahead={"hall1-cam": ahead})
+        found = receipt("hall1", TALK, several, (), END + timedelta(hours=hours), stands)
+        return found.verdict, found.why
+
+    verdict, why = told_(WHOLE, 1, -300.0)
+    assert verdict == "yellow"
+    assert why.startswith("the clock of hall1-cam is 300 s behind, and so may be its times")
+    assert told_(WHOLE, 1, 4.0)[0] == "green"
+    assert told_(WHOLE, 13, 300.0)[0] == "green"
+    other = [kept(-5, 35, station="hall1-mix")]
+    assert told_([*WHOLE, *other], 1, 300.0)[0] == "green", "another has all of it"

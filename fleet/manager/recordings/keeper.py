@@ -300,8 +300,14 @@ class Recordings:
             for station, one in self._ledger.stops.all()
             if (facts := self._ledger[station].facts).room == room
         )
-        known = [self._records(id_) for id_ in self._ledger if self._ledger[id_].facts.room == room]
-        return RoomNow(stops, True if True in known else None if None in known else False)
+        stations = [id_ for id_ in self._ledger if self._ledger[id_].facts.room == room]
+        known = [self._records(id_) for id_ in stations]
+        ahead = {self._ledger[id_].facts.name or id_: self._ahead(id_) for id_ in stations}
+        return RoomNow(
+            stops,
+            True if True in known else None if None in known else False,
+            {name: round(one) for name, one in ahead.items() if abs(one) > _WRONG},
+        )
 
     def _records(self, station: str) -> bool | None:
         """Whether it writes files now; None where nobody knows."""
@@ -327,9 +333,13 @@ class Recordings:
 
     def _recording(self, station: str) -> RecordingStation:
         copied = self._of(station).copied if self._copiers(station) else None
+        facts, is_wrong = self._ledger[station].facts, abs(self._ahead(station)) > _WRONG
+        return RecordingStation(facts, copied, is_wrong)
+
+    def _ahead(self, station: str) -> float:
+        """Seconds by which a station's clock is ahead, as far as is known."""
         heard = self._inventory.get(station)
-        ahead = (heard.clock_offset if heard else None) or 0.0
-        return RecordingStation(self._ledger[station].facts, copied, abs(ahead) > _WRONG)
+        return (heard.clock_offset if heard else None) or 0.0
 
     @property
     def decided(self) -> tuple[Receipt, ...]:

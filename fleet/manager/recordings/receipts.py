@@ -1,10 +1,10 @@
 """Whether a talk is there, and plays: green, yellow with the reason, red. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
 from fleet.model import StopByHand, counted, printable
@@ -19,6 +19,8 @@ _MARKED: Final = timedelta(minutes=30)
 """What before and after a talk its marks may lie."""
 
 
+_SAME_CLOCK: Final = timedelta(hours=12)
+"""After a talk, for which a clock that is wrong now is taken to have been so."""
 _TOLD: Final = timedelta(seconds=30)
 """After a file's end, for the station to tell of it."""
 
@@ -26,11 +28,13 @@ _TOLD: Final = timedelta(seconds=30)
 @frozen
 class RoomNow:
     """How it stands in a room. `stops`: the last of each instance, with the name of its station;
-    `records`: whether anything does, None where a station is away and nobody knows.
+    `records`: whether anything does, None where a station is away and nobody knows; `ahead`:
+    seconds by which the clocks of stations are wrong, by name.
     """
 
     stops: Sequence[tuple[str, StopByHand]] = ()
     records: bool | None = None
+    ahead: Mapping[str, float] = field(factory=dict)
 
 
 _UNKNOWN: Final = RoomNow()
@@ -47,7 +51,8 @@ def receipt(
     """What is known of a talk at `now`, told in its time zone; `kept`: recorded in its room."""
     of_room = list(kept)
     found = tuple(
-        _by_whom(one, stands.stops) for one in coverage(talk.begin, talk.end, of_room, now.tzinfo)
+        _by_clock(_by_whom(one, stands.stops), wrong_clock(one.station, stands, talk, now))
+        for one in coverage(talk.begin, talk.end, of_room, now.tzinfo)
     )
     own = tuple(
         one
@@ -79,6 +84,21 @@ def _by_whom(one: Coverage, stops: Iterable[tuple[str, StopByHand]]) -> Coverage
         for gap in one.gaps
     )
     return evolve(one, gaps=gaps)
+
+
+def wrong_clock(station: str, stands: RoomNow, talk: ScheduledTalk, now: datetime) -> str | None:
+    """What is to be said of the times that a station gives to a talk; None where its clock is
+    right, or it was long ago.
+    """
+    wrong = stands.ahead.get(station, 0.0)
+    if abs(wrong) <= TOLERANCE.total_seconds() or now > talk.end + _SAME_CLOCK:
+        return None
+    how = "ahead" if wrong > 0 else "behind"
+    return f"the clock of {station} is {abs(wrong):.0f} s {how}, and so may be its times"
+
+
+def _by_clock(one: Coverage, wrong: str | None) -> Coverage:
+    return evolve(one, findings=(wrong, *one.findings)) if wrong else one
 
 
 def _who(stop: StopByHand) -> str:
