@@ -187,7 +187,7 @@ async def test_people_and_who_is_signed_in_are_as_they_were_left(place: Place) -
     assert (again.people, again.signed_in) == then
     assert list(again.people.values()) == [evolve(ann, rights="viewer")]
     assert set(again.signed_in) == {"a" * 64}
-    (told,) = await again.past(None, 10)
+    (told,) = await again.history.past(None, 10)
     assert (told.kind, told.by, told.text) == ("user", "ann", "bob is room:hall1")
     await again.close()
 

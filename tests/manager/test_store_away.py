@@ -200,7 +200,11 @@ async def test_a_stopped_server_is_given_up_on_and_used_again_when_it_runs(
     keeper.cancel()
     assert ledger["cam1"].highest == 1, "who was told that it failed does not see it come about"
     await ledger.write([made("cam1", 2)])
-    assert [one.kind for one in await ledger.past("cam1", 9)] == ["revision", "revision", "lost"]
+    assert [one.kind for one in await ledger.history.past("cam1", 9)] == [
+        "revision",
+        "revision",
+        "lost",
+    ]
     ticking.cancel()
     await ledger.close()
 
@@ -290,7 +294,7 @@ async def test_history_has_our_time_whatever_a_station_s_clock_says(place: Place
     await ledger.write([made("cam1", 1)])
     began = datetime.now(UTC) - timedelta(milliseconds=1)
     ledger.note_ack("cam1", ack(1), answers=True)  # by a station whose clock says AT
-    *_, answered = await ledger.past("cam1", 9)
+    *_, answered = await ledger.history.past("cam1", 9)
     assert answered.kind == "accepted"
     assert began <= answered.at <= datetime.now(UTC)
     await ledger.close()

@@ -99,7 +99,7 @@ async def test_each_change_is_in_the_history_once(
     await watch.look()
     publisher.content = published({"Hall 1": [event(1, NOON + 2 * HOUR), event(3)]}, extra=2)
     await watch.look()
-    past = [one for one in await ledger.past(None, 10) if one.kind == "schedule"]
+    past = [one for one in await ledger.history.past(None, 10) if one.kind == "schedule"]
     assert len(past) == 2
     assert past[0].text == 'version 1 of "DemoCon", 2 talks'
     for word in ("moved", "added", "cancelled"):

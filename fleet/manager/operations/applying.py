@@ -98,7 +98,7 @@ async def rollback(desk: Desk, caller: str, asked: RollbackArguments) -> ApplyRe
         else:
             then = await _revision_of(desk, desk.find(asked.station), asked.to)
         numbers = {id_: one.revision for id_, one in then.items() if one is not None}
-        found = _back(desk, then, await desk.ledger.rejected(numbers))
+        found = _back(desk, then, await desk.ledger.history.rejected(numbers))
         if asked.dry_run:
             return ApplyResult(found.plan, {}, 0)
         _spare_recordings(found.plan, interrupt=asked.interrupt)
@@ -188,13 +188,13 @@ async def _revision_of(desk: Desk, station: str, to: int | None) -> Then:
     if config is None:
         raise InvalidArguments(f"nothing is wanted of {name}, so nothing can be put back")
     if to is None:
-        found = await desk.ledger.before(station, config.revision)
+        found = await desk.ledger.history.before(station, config.revision)
         if found is None:
             raise InvalidArguments(
                 f"{name} has no revision before {config.revision}, the one wanted now"
             )
         return {station: found[1]}
-    revisions = await desk.ledger.revisions({station: to})
+    revisions = await desk.ledger.history.revisions({station: to})
     if station not in revisions:
         raise InvalidArguments(
             f"{name} never had a revision {to}; fleet history {name} shows those it had"
@@ -210,9 +210,9 @@ async def _revisions_after(desk: Desk, number: int | None) -> Then:
     to = await _last_change(desk, last.number) - 1 if number is None else number
     if not 0 <= to <= last.number:
         raise InvalidArguments(f"there is no rollout {to}; fleet history shows those there were")
-    befores = await desk.ledger.befores(to + 1)
+    befores = await desk.ledger.history.befores(to + 1)
     there = {id_: one for id_, one in befores.items() if not desk.retired(id_)}
-    old = await desk.ledger.revisions({id_: one for id_, (one, _) in there.items() if one})
+    old = await desk.ledger.history.revisions({id_: one for id_, (one, _) in there.items() if one})
     return {id_: old[id_][1] if id_ in old else None for id_ in there}
 
 

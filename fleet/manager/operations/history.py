@@ -34,7 +34,7 @@ _ACTIONS: Final[tuple[Action, ...]] = ("+", "~", "-")
 async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryResult:  # noqa: ARG001
     """What happened to a station, or which rollouts and retirements there were."""
     if asked.station is None:
-        past = await desk.ledger.past(None, asked.limit)
+        past = await desk.ledger.history.past(None, asked.limit)
         names = (desk.name(one.station) if one.station else None for one in past)
         events = [
             _event(one, ": ".join(filter(None, (name, one.text))))
@@ -44,12 +44,12 @@ async def history(desk: Desk, caller: str, asked: HistoryArguments) -> HistoryRe
     station = desk.find(asked.station)
     events = []
     before: Roles | None = None
-    for one in await desk.ledger.past(station, asked.limit):
+    for one in await desk.ledger.history.past(station, asked.limit):
         text = one.text or ""
         if one.payload is not None:
             config = decode(one.payload, Config)
             if before is None:
-                earlier = await desk.ledger.before(station, config.revision)
+                earlier = await desk.ledger.history.before(station, config.revision)
                 before = earlier[1].roles if earlier else _NO_ROLES
             text = "; ".join(filter(None, (_summary(desk, station, before, config.roles), text)))
             before = config.roles
@@ -125,7 +125,7 @@ async def _revision(desk: Desk, station: str, number: int | None) -> tuple[Issue
                 f"nothing is wanted of {name}; fleet history {name} shows what was"
             )
         number = config.revision
-    found = await desk.ledger.revisions({station: number})
+    found = await desk.ledger.history.revisions({station: number})
     if station not in found:
         raise InvalidArguments(
             f"{name} never had a revision {number}; fleet history {name} shows those it had"

@@ -278,7 +278,10 @@ class Rollouts:
         targets = tuple(targets)
         numbers = {one.station: one.before for one in targets if one.before is not None}
         numbers |= {one.replaces: one.replaced for one in targets if one.replaces and one.replaced}
-        old = {id_: config for id_, (_, config) in (await self._ledger.revisions(numbers)).items()}
+        old = {
+            id_: config
+            for id_, (_, config) in (await self._ledger.history.revisions(numbers)).items()
+        }
         message = f"as before rollout {rollout.number}, which failed"
         undone = []
         for one in targets:

@@ -10,22 +10,19 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Final, ParamSpec, Self, TypeVar
 
-from attrs import define, evolve
+from attrs import define
 
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.conference.wanted import ConferenceFile, Facts
 from fleet.manager.rollouts.model import Phase, Rollout
-from fleet.manager.stations.allowances import HISTORY_BURST, HISTORY_PER_SECOND, Allowances
 from fleet.manager.stations.stops import Stops
 from fleet.manager.store import (
     AccessChange,
     AppliedFile,
-    BadStore,
     Deed,
     Issue,
     KeptCredential,
@@ -35,13 +32,13 @@ from fleet.manager.store import (
     Known,
     LastUse,
     ManagerStore,
-    Past,
     PeopleChange,
     PublishedSchedule,
     Writing,
 )
 from fleet.manager.store.keeper import StoreKeeper
-from fleet.model import Ack, Config, InForce, PresenceState, StopByHand
+from fleet.manager.store.past import FleetHistory
+from fleet.model import Ack, Config, PresenceState, StopByHand
 from fleet.schedule import BadSchedule, Schedule
 from fleet.schedule.reading import read
 from fleet.wire import Undecodable, decode
@@ -52,9 +49,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NOWHERE: Final = Facts()
-_MESSAGE: Final = 4000
-"""Characters of an error that history keeps."""
-_PROBLEMS: Final = 20
 _NOBODY: Final[Mapping[str, str | None]] = {}
 
 
@@ -107,8 +101,7 @@ class Ledger:
         """The last good schedule, which `rooms` goes by."""
         self.learned = asyncio.Event()
         """Set whenever a conference file was applied or read."""
-        self.history = Allowances(HISTORY_BURST, HISTORY_PER_SECOND)
-        """Lines of it that are written of each station."""
+        self.history = FleetHistory(self.keeper)
         self.readings = 0
         """How often everything was read from the store."""
         self.last_use = LastUse(None, newer=False)
@@ -307,52 +300,6 @@ class Ledger:
         self.signed_in.pop(token, None)
         await self.keeper.change(self.keeper.opened.people.sign_out, [token])
 
-    async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
-        """One revision of each station, as far as they exist.
-
-        Raises:
-            BadStore: it could not be read.
-        """
-        found = await self.keeper.run(self.keeper.opened.history.revisions, numbers)
-        return {station: (one, decode(one.payload, Config)) for station, one in found.items()}
-
-    async def before(self, station: str, revision: int) -> tuple[Issue, Config] | None:
-        """The revision that came before this one.
-
-        Raises:
-            BadStore: it could not be read.
-        """
-        found = await self.keeper.run(self.keeper.opened.history.before, station, revision)
-        return (found, decode(found.payload, Config)) if found else None
-
-    async def befores(self, since: int) -> dict[str, tuple[int | None, int]]:
-        """Station -> (the revision wanted before rollout `since` or later, the one given then).
-
-        Raises:
-            BadStore: it could not be read.
-        """
-        return await self.keeper.run(self.keeper.opened.befores, since)
-
-    async def rejected(self, numbers: Mapping[str, int]) -> frozenset[str]:
-        """The stations that rejected the revision named, as far as that is remembered.
-
-        Raises:
-            BadStore: it could not be read.
-        """
-        with suppress(BadStore):
-            await self.keeper.remembered.flush()
-        return await self.keeper.run(self.keeper.opened.history.rejected, numbers)
-
-    async def past(self, station: str | None, limit: int) -> list[Past]:
-        """The last `limit` things that happened to a station, or rollouts and retirements.
-
-        Raises:
-            BadStore: it could not be read.
-        """
-        with suppress(BadStore):
-            await self.keeper.remembered.flush()
-        return await self.keeper.run(self.keeper.opened.history.past, station, limit)
-
     async def rollout_of(self, number: int) -> Rollout | None:
         """The rollout with this number.
 
@@ -361,22 +308,20 @@ class Ledger:
         """
         if self.rollout is not None and self.rollout.number == number:
             return self.rollout
-        return await self.keeper.run(self.keeper.opened.rollout, number)
+        return await self.history.rollout(number)
 
     def note_ack(self, station: str, ack: Ack, *, answers: bool) -> None:
         """Remember an ack; `answers`: it names a revision of this store."""
         if station in self._entries:
             self._entries[station].heard = True
             self._entries[station].answered |= answers
-        if self.history.take(station, time.monotonic()):
-            self.keeper.remembered.ack(station, _short(ack))
+        self.history.ack(station, ack)
 
     def note_presence(self, station: str, state: PresenceState, boot: str | None) -> None:
         """Remember a change of presence."""
         if station in self._entries:
             self._entries[station].heard = True
-        if self.history.take(station, time.monotonic()):
-            self.keeper.remembered.presence(station, state, boot)
+        self.history.presence(station, state, boot)
 
     def _note_act(self) -> None:
         self.acted = time.monotonic()
@@ -416,14 +361,6 @@ class Ledger:
             self.published = published
             self.rooms.go_by(await asyncio.to_thread(_schedule, published))
         self.readings += 1
-
-
-def _short(ack: Ack) -> Ack:
-    """What is remembered of an answer: why it was, not all that runs."""
-    error = ack.error
-    if error is not None:
-        error = evolve(error, message=error.message[:_MESSAGE], problems=error.problems[:_PROBLEMS])
-    return evolve(ack, error=error, in_force=InForce(ack.in_force.revision, {}))
 
 
 def _schedule(published: PublishedSchedule) -> Schedule | None:
