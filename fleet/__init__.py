@@ -10,7 +10,8 @@ To understand the whole, follow one change, in this order:
 2. `manager.requests`           which finds the operation: `manager.operations.applying`
 3. `manager.conference.file`    the file -> what is wanted of each station (pure)
 4. `manager.conference.plan`    wanted now, wanted then -> what would change (pure)
-5. `manager.store.ledger`       new revisions, into `manager.store`: durable, with their history
+5. `manager.store.ledger`       new revisions, into `manager.store`: durable, with their history,
+                                which `manager.store.past` notes and reads
 6. `manager.rollouts.pusher`    sends them to the stations that `manager.rollouts.convergence`
                                 names (pure)
 7. `agent.session`              hears the config, and hands it to
@@ -23,14 +24,18 @@ To understand the whole, follow one change, in this order:
                                 `agent.processes.process`
 14. `agent.session`             says what runs, and
 15. `manager.stations.inventory`  what stations said -> what is so (pure); `manager.health` judges
-                                it beside what is wanted (pure), `manager.report` shows both to
+                                it beside what is wanted (pure) by `manager.findings`, which
+                                has each kind and threshold; `manager.report` shows both to
                                 people (a station by `manager.station_status`, pure), and
                                 `manager.web.metrics` to Prometheus
 
 Each program begins in its `cli` (`fleet` in `cli.app`) and is put together there; the agent's
 parts in `agent.run`, the manager's in `manager.run`. The manager's messages go through
 `manager.session`: what stations say on to `manager.hearing`, what is asked on to
-`manager.answering`. A change that goes to some stations at a time takes the way round by
+`manager.answering`; `manager.presence` says that this manager is here, and `manager.echo` knows
+when all that was said before has been heard. What a station sends goes out by `agent.outgoing`;
+what the box is and can do is noticed by `agent.abilities`.
+A change that goes to some stations at a time takes the way round by
 `manager.rollouts.model` (pure) and `manager.rollouts.engine`.
 
 Who may ask for what is judged in `manager.requests`, by `manager.people`; on the page people sign
@@ -48,7 +53,8 @@ A station's index of what it recorded, each segment read back, is `agent.recordi
 Below the programs, in the order of their layers (imports go down only):
 
 - `contexts`    the operator's own file: where which fleet is
-- `mqtt`        the only package that speaks MQTT
+- `mqtt`        the only package that speaks MQTT: `mqtt.broker` (where it is), `mqtt.connection`,
+                `mqtt.messages`, `mqtt.reasons` (why it refuses, in words)
 - `settings`    files and passwords; `notify` (systemd), `guard` (tasks that live on), `explained`
                 (a schema as people read it)
 - `loop`        the event loop, and who holds it
@@ -61,7 +67,8 @@ Below the programs, in the order of their layers (imports go down only):
 - `wire`        bytes <-> `model`; `topics`, `schema` (classes -> JSON Schema), `station` (what
                 everybody can ask a station), `sealed` (what is for one box alone), `joining` (how
                 a new box is let in)
-- `strict`      JSON values -> classes, no coercion; `model` (what travels), `kept` (files that
+- `strict`      JSON values -> classes, no coercion: `strict.values`, `strict.unions`, and
+                `strict.mistakes` as people read them; `model` (what travels), `kept` (files that
                 outlive a power cut)
 """
 
