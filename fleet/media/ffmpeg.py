@@ -15,6 +15,8 @@ from fleet.programs.retime import CHANGED, UNCARRIED, UNTIMED
 S = TypeVar("S")
 
 _AGAIN_SECONDS = 0.5
+UNKNOWN_TAG = r"\[nut @ \S+\] \[error\] Unknown codec tag"
+"""What ffmpeg says of what was passed on to it under a name that it does not know."""
 _PRIVATE = "muxed as a private data stream"
 """ffmpeg's word for what it writes and nobody can read."""
 QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning")
@@ -105,6 +107,8 @@ class FfmpegRole(ChildRole[S]):
             self.encoded |= unfit or frozenset()
             if unfit:
                 await self.stop()
+        if self._ended:
+            self._complete()
 
     def not_yet(self, waited: float) -> bool:  # noqa: ARG002 (as others have it)
         """Whether what it reads, which is not there after so many seconds, is about to be."""
@@ -170,11 +174,15 @@ class FfmpegRole(ChildRole[S]):
             self._report.read()
         self._ended = True
         if self.finished(status):
-            self.host.complete(f"{self.source()} came to its end")
+            if self._started:  # else what it has written is looked at first
+                self._complete()
         else:
             self._failure = self.failure(status)
             if self._started:  # else it is raised, or tried otherwise
                 self.broken(self._failure)
+
+    def _complete(self) -> None:
+        self.host.complete(f"{self.source()} came to its end")
 
     def broken(self, failure: Failed) -> None:
         """It ended though it was not to."""
@@ -194,7 +202,7 @@ _REASONS = (
         "{source} sends something else than before: it is begun anew with that",
     ),
     (
-        rf"{UNCARRIED}|{UNTIMED}",
+        rf"{UNCARRIED}|{UNTIMED}|{UNKNOWN_TAG}",
         "CodecUnsuitable",
         "what {source} sends cannot be copied: set its codecs to auto",
     ),
@@ -240,6 +248,12 @@ _REASONS = (
         r"|is not supported by the .* muxer|Could not write header).*",
         "CodecUnsuitable",
         "what {source} sends does not fit the container: choose another codec or container",
+    ),
+    (
+        r"Format not on whitelist",
+        "SourceUnreadable",
+        "{source} is in a format that is not read, for it may name other files or addresses: turn "
+        "it into another, such as mkv",
     ),
     (
         r"Invalid data found when processing input|does not contain any stream"

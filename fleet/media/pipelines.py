@@ -68,9 +68,10 @@ _VIDEO = {
 }
 _DATED = (
     " ! appsink name=encoded sync=false async=false emit-signals=true"
-    " appsrc name=dated is-live=true format=time"
+    f" appsrc name=dated is-live=true format=time min-latency=0 max-latency={_PATIENCE}"
 )
-"""Where encoded pictures get their time of day."""
+"""Where encoded pictures get their time of day. Without a latency that goes together with that of
+sound the muxer would ask for it, and complain, at every packet: a tenth of all that is done."""
 _AUDIO = {
     # Channels apart: forced together, a dead one would hear the other at -6 dB.
     "aac": "avenc_aac bitrate={bit} aac-ms=false aac-is=false ! aacparse",
@@ -175,7 +176,8 @@ def _always(picture: tuple[str, str] | None, sounds: Sequence[tuple[str, str]]) 
     if picture:
         caps, then = picture
         parts += [
-            f"compositor name=pictures background=black {wait} ! {caps} ! {then} ! mux.",
+            f"compositor name=pictures background=black max-threads=1 {wait}"
+            f" ! {caps} ! {then} ! mux.",
             f"appsrc name=picture {_FEED} caps={caps} ! pictures.sink_0",
         ]
     for number, (caps, then) in enumerate(sounds):

@@ -14,10 +14,20 @@ from fleet import programs
 _FORMATS: Final = (
     *("mpegts", "mpegtsraw", "matroska", "flv", "live_flv", "mov", "ogg", "nut", "avi", "asf"),
     *("mpeg", "mpegvideo", "h261", "h263", "h264", "hevc", "mjpeg", "mpjpeg", "yuv4mpegpipe"),
-    *("aac", "ac3", "eac3", "mp3", "flac", "wav", "loas"),
+    *("aac", "ac3", "eac3", "mp3", "flac", "wav", "loas", "aiff", "au", "caf", "w64", "amr", "dts"),
+    *("truehd", "wv", "tta", "ape", "mxf", "gxf", "dv", "rm", "ivf", "av1", "obu", "m4v"),
 )
 """None of them names anything else to be read."""
-_STILL: Final = ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "gif", "gif_pipe")
+_STILL: Final = (
+    "image2",
+    "png_pipe",
+    "jpeg_pipe",
+    "webp_pipe",
+    "bmp_pipe",
+    "gif",
+    "gif_pipe",
+    "apng",
+)
 _WEB: Final = (("hls", "dash", "webvtt"), ("http", "https", "httpproxy", "tcp", "tls", "crypto"))
 _RTSP: Final = (("rtsp",), ("rtsp", "rtsps", "rtp", "udp", "tcp", "tls"))
 _BY_SCHEME: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {

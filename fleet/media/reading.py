@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from fleet import programs
 from fleet.host import Failed, Host
 from fleet.media.encoders import Chosen, choose
-from fleet.media.ffmpeg import QUIET, REPORTING, FfmpegRole
+from fleet.media.ffmpeg import QUIET, REPORTING, UNKNOWN_TAG, FfmpegRole
 from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
 from fleet.media.reach import webward, within
@@ -44,6 +44,8 @@ _NEW_TRACK = re.compile(r"New (?:audio|video) stream \d")
 _PARSER = "[NULL @ "
 """How ffmpeg begins what it says of packets that it only passes on."""
 _COMPLAINTS = 3
+_SOUND, _ALL = "sound", "all"
+"""What of a source cannot be passed on."""
 _LOOK_SECONDS = 3.0
 _CHANGES = 3
 """After so many changes in that time what is left out is left out."""
@@ -74,7 +76,11 @@ class SourceRole(FfmpegRole[S]):
         self.chosen: Chosen | None = None
         """What encodes pictures, where they are encoded."""
         self._known = host.state / "read-by-itself"
-        self._by_itself = self._is_known()
+        known = self._read_known()
+        self._decoded = known == _SOUND
+        """Whether its sound is decoded before it is passed on, for as it is it cannot be."""
+        self.encoded = frozenset({"audio"}) if self._decoded else self.encoded
+        self._by_itself = known == _ALL
         """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
         self._jumps = self._others = 0
         """How often its clock jumped, and its pictures became others, in this running."""
@@ -127,11 +133,13 @@ class SourceRole(FfmpegRole[S]):
         if isinstance(source, FileSource):
             inputs = [*source.unpaced(self.host), *self.streams()]
             how = ["--paced", *(["--loop"] if source.loop else [])]
+        if self._decoded:
+            how.append("--sound-decoded")
         if self._whatever_comes:
             how.append("--whatever-comes")
         arguments = self.arguments()
         # Only an encoder asks for the rate, and to guess it takes a second or two.
-        guess = _NO_RATE if _copies_pictures(arguments) else []
+        guess = _NO_RATE if _copies(arguments, "-c:v") else []
         writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
         return [
             *(*_RETIME, *how, *QUIET, "-copyts", *_NO_RATE, *inputs, "--"),
@@ -197,9 +205,13 @@ class SourceRole(FfmpegRole[S]):
                 "SourceEnded",
                 f"{self.source()} came to its end: it is read again when its list goes on",
             )
-        if isinstance(self.settings.source, FileSource) and _copies_pictures(self.arguments()):
+        if isinstance(self.settings.source, FileSource) and _copies(self.arguments(), "-c:v"):
             await self._see_turned(self.settings.source)
         await super().begin()
+        unknown = re.search(UNKNOWN_TAG, self.child.last_words(20))
+        if self.retimed and unknown:  # it goes on all the same, without that track
+            await self.stop()
+            raise Failed("CodecUnsuitable", f"{self.source()} cannot be passed on: {unknown[0]}")
 
     async def _see_turned(self, source: FileSource) -> None:
         """Turn pictures that are to be turned, which no copy would tell; else say that they are."""
@@ -223,17 +235,24 @@ class SourceRole(FfmpegRole[S]):
                 self._quiet()
 
     def otherwise(self, failure: Failed) -> frozenset[str] | None:
-        """What to encode instead; what cannot be passed on is read by the one ffmpeg itself."""
+        """What to encode instead; of what cannot be passed on sound is decoded before.
+
+        Where that does not help, or nothing else than a copy is wanted, the one ffmpeg reads it.
+        """
         if failure.reason == "SourceChanged":
             self._change(failure)
             return frozenset()
         if failure.reason == "CodecUnsuitable" and not self._by_itself:
             words = self.child.last_words(20)
-            if UNCARRIED in words or UNTIMED in words:
+            if UNTIMED in words:
                 self._by_itself = True
-                if UNCARRIED in words:
-                    self._know()
-                return self.copied() if UNTIMED in words else frozenset()
+                return self.copied()
+            if UNCARRIED in words or re.search(UNKNOWN_TAG, words):
+                copied = "audio" not in self.copied() and _copies(self.arguments(), "-c:a")
+                self._decoded = not (self._decoded or copied)
+                self._by_itself = not self._decoded
+                self._know()
+                return self.copied() & {"audio"} if self._decoded else frozenset()
         return super().otherwise(failure)
 
     async def spawned(self) -> None:
@@ -336,26 +355,26 @@ class SourceRole(FfmpegRole[S]):
     def _change(self, changed: Failed) -> None:
         self._changed.inc()
         self._changes.append(time.monotonic())
-        self.encoded, self._by_itself = frozenset(), False
+        self.encoded, self._by_itself, self._decoded = frozenset(), False, False
         self._known.unlink(missing_ok=True)
         self._note(changed.reason, changed.message)
 
-    def _is_known(self) -> bool:
-        """Whether an earlier running found that this source cannot be passed on."""
-        try:
-            return self._known.read_text() == self.source()
-        except (OSError, ValueError):
-            return False
+    def _read_known(self) -> str:
+        """What of this source an earlier running found that it cannot be passed on."""
+        with contextlib.suppress(OSError, ValueError):
+            what, _, source = self._known.read_text().partition(" ")
+            return what if source == self.source() else ""
+        return ""
 
     def _know(self) -> None:
         with contextlib.suppress(OSError):  # else the next running finds out again
-            self._known.write_text(self.source())
+            self._known.write_text(f"{_SOUND if self._decoded else _ALL} {self.source()}")
 
     def _note(self, reason: str, message: str) -> None:
         self._noted = time.monotonic()
         self.host.note(reason, message)
 
 
-def _copies_pictures(arguments: list[str]) -> bool:
-    """Whether ffmpeg is told to copy them."""
-    return "-c:v" in arguments and arguments[arguments.index("-c:v") + 1] == "copy"
+def _copies(arguments: list[str], codec: str) -> bool:
+    """Whether ffmpeg is told to copy pictures (`-c:v`) or sound (`-c:a`)."""
+    return codec in arguments and arguments[arguments.index(codec) + 1] == "copy"

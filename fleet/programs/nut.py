@@ -23,6 +23,9 @@ SHIFT = 1 << 48
 """Is added to the times on the way here, in whatever units: none may be below zero."""
 MARK = 1 << 50
 """Is added where there is no time of when a picture is shown."""
+SHIFT_SECONDS = 1001 << 21
+"""The same where ffmpeg turns times into other units after it was added; of most a whole number."""
+MARK_SECONDS = 4 * SHIFT_SECONDS
 BLOCKS = "blocks"
 """Sound in blocks of a length that is not told on the way: Windows Media."""
 _CODECS = {
@@ -68,9 +71,13 @@ class _Code(NamedTuple):
 
 
 class Nut:
-    """Takes apart what the reader writes, bit by bit."""
+    """Takes apart what the reader writes, bit by bit.
 
-    def __init__(self) -> None:
+    `turned`: its times were shifted by seconds, not by units.
+    """
+
+    def __init__(self, *, turned: bool = False) -> None:
+        self._turned = turned
         self._data = bytearray()
         self._at = 0
         self._units: list[tuple[int, int]] = []
@@ -272,11 +279,24 @@ class Nut:
             at = _beside(data, at)[1]
         self._last[one], self._at = time, end
         over, under = stream.unit
-        raw = time - SHIFT
-        timed = raw < MARK // 2
-        milliseconds = (raw if timed else raw - MARK) * SECOND * over // under
+        shift, mark = SHIFT, MARK
+        if self._turned:
+            shift, mark = (in_units(it, stream.unit) for it in (SHIFT_SECONDS, MARK_SECONDS))
+        raw = time - shift
+        timed = raw < mark // 2
+        milliseconds = (raw if timed else raw - mark) * SECOND * over // under
         content = before + bytes(data[at:end])
         return Block(one, milliseconds, bool(flags & _KEY), content, timed=timed, private=private)
+
+
+def in_units(seconds: int, unit: tuple[int, int]) -> int:
+    """The nearest number of units, each a fraction of a second.
+
+    >>> in_units(1001, (1001, 30000)), in_units(1, (3, 5))
+    (30000, 2)
+    """
+    over, under = unit
+    return (2 * seconds * under + over) // (2 * over)
 
 
 def _beside(data: bytearray, at: int) -> tuple[bytes, int]:

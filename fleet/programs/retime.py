@@ -8,14 +8,15 @@ is to be done with them. Where the pictures become others, another one goes on w
 
 Run as `python3 retime.py READER -- WRITER`, two command lines. READER ends where its outputs
 would stand; before it may stand `--paced`, to read a file no faster than it plays, `--loop`, to
-read it over and over, and `--whatever-comes`, to go on with what can be passed on. WRITER reads
-NUT from standard input and may name in any argument `{begun}`, the Unix time of the first packet
-in seconds, `{heads}`, the bitstream filters with which every segment of a transport stream can be
-read by itself, and `{first}`, a number from which it may count files; without that it cannot
-follow another one. Between the reports of WRITER, standard output has lines `jumps=…` and
-`jumped=…` (by how many seconds the last time), and `changes=…` of the pictures. What
-cannot be passed on ends it, with one of the words in `ENDS` as the last on standard error. READER's
-standard input is this program's; asked to end, it asks READER alone, so that WRITER has all.
+read it over and over, `--whatever-comes`, to go on with what can be passed on, and
+`--sound-decoded`, where sound cannot be passed on as it is. WRITER reads NUT from standard input
+and may name in any argument `{begun}`, the Unix time of the first packet in seconds, `{heads}`, the
+bitstream filters with which every segment of a transport stream can be read by itself, and
+`{first}`, a number from which it may count files; without that it cannot follow another one.
+Between the reports of WRITER, standard output has lines `jumps=…` and `jumped=…` (by how many
+seconds the last time), and `changes=…` of the pictures. What cannot be passed on ends it, with one
+of the words in `ENDS` as the last on standard error. READER's standard input is this program's;
+asked to end, it asks READER alone, so that WRITER has all.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ from fleet.programs.announced import Announced
 from fleet.programs.continuity import BEGIN, SECOND, TOGETHER, Block, Continuity
 from fleet.programs.discreet import without_login
 from fleet.programs.heads import Head, filters
-from fleet.programs.nut import BLOCKS, MARK, SHIFT, Nut
+from fleet.programs.nut import BLOCKS, MARK, MARK_SECONDS, SHIFT, SHIFT_SECONDS, Nut
 from fleet.programs.stamp import Arrivals
 
 UNCARRIED = "cannot pass this codec on"
@@ -60,7 +61,7 @@ class _End(Exception):
     """Nothing more can be passed on; the text says why."""
 
 
-def _outputs(announced: int, begun: int) -> tuple[list[str], list[str]]:
+def _outputs(announced: int, begun: int, *, decoded: bool) -> tuple[list[str], list[str]]:
     """What the reader is to write: before each packet when it came and is decoded, and then it.
 
     A muxer wants one time of each packet that only grows: that is when it came, since `begun`, or
@@ -68,18 +69,21 @@ def _outputs(announced: int, begun: int) -> tuple[list[str], list[str]]:
     showing. Nothing is put in another order by the one that grows: it may be in other units.
     """
     came = f"max((time(0)-{begun})/TB,if(N,PREV_OUTDTS+1,0))"
-    decoded = f"if(eq(DTS,NOPTS),PTS,DTS)+{SHIFT}"
-    shown = f"if(eq(PTS,NOPTS),DTS+{MARK},PTS)+{SHIFT}"
+    due = f"if(eq(DTS,NOPTS),PTS,DTS)+{SHIFT}"
+    # What waits for a decoder is turned into the units of NUT only afterwards.
+    shift, mark = (f"{SHIFT_SECONDS}/TB", f"{MARK_SECONDS}/TB") if decoded else (SHIFT, MARK)
+    shown = f"if(eq(PTS,NOPTS),DTS+{mark},PTS)+{shift}"
     hashes = ("-f", "framehash", "-hash", "crc32")
     nut = ("-strict", "experimental", "-syncpoints", "none", "-write_index", "0", "-f", "nut")
     at_once = ("-max_interleave_delta", "1", "-flush_packets", "1")
+    codecs = ("-c:v", "copy", "-c:a", "pcm_s16le" if decoded else "copy")
     return (
         [
-            *("-c", "copy", "-bsf", f"setts=pts='{decoded}':dts='{came}'"),
+            *(*codecs, "-bsf", f"setts=pts='{due}':dts='{came}'"),
             *(*hashes, *at_once, f"pipe:{announced}"),
         ],
         [
-            *("-c", "copy", "-bsf", f"setts=pts='{shown}':dts=N"),
+            *(*codecs, "-bsf", f"setts=pts='{shown}':dts=N"),
             *(*nut, *at_once, "pipe:1"),
         ],
     )
@@ -92,6 +96,7 @@ class Retimer:
         self._writer_argv = writer
         self._paced = "--paced" in how
         self._ends = "--whatever-comes" not in how
+        self._decoded = "--sound-decoded" in how
         self._writer: subprocess.Popen[bytes] | None = None
         self._line = Continuity()
         self._arrivals = Arrivals(SECOND)
@@ -118,11 +123,12 @@ class Retimer:
     def _read(self) -> None:
         """Start the reader."""
         since = int(time.time())
-        self._nut, self._seen, self._announced = Nut(), self._came, Announced(since)
+        self._nut, self._announced = Nut(turned=self._decoded), Announced(since)
+        self._seen = self._came
         reader = self._reader_argv
         announced, far_end = os.pipe()
         maps = list(reader[reader.index("-map") :]) if "-map" in reader else []
-        told, passed_on = _outputs(far_end, since)
+        told, passed_on = _outputs(far_end, since, decoded=self._decoded)
         argv = [*reader, *told, *maps, *passed_on]
         self._reader = subprocess.Popen(
             argv,

@@ -194,8 +194,9 @@ class Record(SourceRole[RecordSettings]):
             return frozenset()
         streams = await self._streams()
         raw = {"codec_type": "video", "codec_name": "rawvideo"}
-        unreadable = any(stream["codec_type"] == "data" for stream in streams)
-        well = {one["codec_type"] for one in streams if not raw.items() <= one.items()}
+        unreadable = any(one["codec_type"] == "data" or "codec_name" not in one for one in streams)
+        named = [one for one in streams if "codec_name" in one]
+        well = {one["codec_type"] for one in named if not raw.items() <= one.items()}
         encode = self.copied() - well if unreadable or raw in streams else frozenset()
         if not encode and not unreadable:
             return encode

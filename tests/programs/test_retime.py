@@ -183,7 +183,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     outputs = (part for file in files for part in (*encoded, str(file)))
     subprocess.run([*_QUIET, *inputs, *outputs], check=True)
     for file in files:
-        _, out = _outputs(9, 0)
+        _, out = _outputs(9, 0, decoded=False)
         reading = [*_QUIET, "-copyts", "-i", str(file), "-map", "0", *out]
         made[file.suffix[1:]] = subprocess.run(reading, capture_output=True, check=True).stdout
     return made
