@@ -209,7 +209,8 @@ def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
 def test_a_run_that_somebody_writes_to_is_left_alone_by_whoever_does_not_know_him(
     make_host: MakeHost, moved: bool
 ) -> None:
-    host = make_host(f"written-to-{moved}")
+    # All processes of the machine are looked at, those of another run of the tests too.
+    host = make_host(f"written-to-{os.getpid()}-{moved}")
     cut = begin(host, NOON)
     written(cut, 0, "first", NOON)
     with subprocess.Popen(["tail", "-f", "/dev/null", cut.pattern]) as writer:

@@ -32,7 +32,7 @@ KINDS = {
     "open-gop-mpeg2.ts": "-c:v mpeg2video -bf 2 -g 25 -strict -2 -c:a s302m -ac 2",
 }
 
-OUT_OF_ORDER = ("mpeg4-b-frames.avi", "theora.ogv", "bare.h264", "open-gop-h265.mp4")
+OUT_OF_ORDER = ("mpeg4-b-frames.avi", "theora.ogv", "bare.h264", "open-gop-h265.mov")
 """Those whose pictures come in another order, with other times or without any."""
 
 
