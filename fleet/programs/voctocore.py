@@ -293,7 +293,7 @@ def _run(specification: dict[str, Any]) -> None:
     gi = importlib.import_module("gi")
     gi.require_version("Gst", "1.0")
     gi.require_version("GstNet", "1.0")
-    gst = importlib.import_module("gi.repository.Gst")
+    gst: Any = importlib.import_module("gi.repository.Gst")
     net = importlib.import_module("gi.repository.GstNet")
     gst.init([])
 
@@ -313,21 +313,21 @@ def _run(specification: dict[str, Any]) -> None:
     many.TCPMultiConnection.__init__ = _listen_on(specification["others"])
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Where a picture is late, as at the begin, GStreamer's own background is a chequerboard. Set
+    # after the first picture it would be too late.
+    parse, black = gst.parse_launch, "compositor background=black "
+    gst.parse_launch = lambda text: parse(text.replace("compositor ", black))
     core = importlib.import_module("voctocore").Voctocore()
     _begin_with(core.pipeline, Scene(**specification["scene"]), config.Config)
     for part in (core.pipeline.vmix, core.pipeline.amix, core.pipeline.streamblanker):
-        # What was mixed is paced already: to wait for its time would cost a cut 50 ms.
-        _set_each(part.mixingPipeline.iterate_sinks(), "sync", "false")
-        # Where a picture is late, as at the begin, GStreamer's own background is a chequerboard.
-        compositors = part.mixingPipeline.iterate_all_by_element_factory_name("compositor")
-        _set_each(compositors, "background", "black")
+        _pass_on_at_once(part.mixingPipeline.iterate_sinks(), gst.IteratorResult.OK)
     core.run()
 
 
-def _set_each(elements: Any, name: str, value: str) -> None:
-    gst = importlib.import_module("gi.repository.Gst")
-    while (found := elements.next())[0] == gst.IteratorResult.OK:
-        gst.util_set_object_arg(found[1], name, value)
+def _pass_on_at_once(sinks: Any, some: Any) -> None:
+    """What was mixed is paced already: to wait for its time would cost a cut 50 ms."""
+    while (found := sinks.next())[0] == some:
+        found[1].set_property("sync", False)
 
 
 def _begin_with(pipeline: Any, scene: Scene, config: Any) -> None:
