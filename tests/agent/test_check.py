@@ -175,7 +175,7 @@ def test_root_sees_what_the_service_will_see(box: Box, broker: Mosquitto) -> Non
     assert done.missing() == []
     assert done.status == 0
     lines = done.lines
-    assert lines[0] == "ok       user  looked at as nobody, like the service"
+    assert lines[0] == "ok       user  checked as nobody, like the service"
     assert f"ok       settings  {box.settings}" in lines
     assert "ok       station  b1" in lines
     assert f"ok       state  {box.state}, revision 1 is in force" in lines
@@ -326,7 +326,7 @@ def test_what_the_service_cannot_use_is_missing(box: Box, harm: Callable[[Box], 
 def test_somebody_else_is_told_that_he_may_see_other_things(box: Box) -> None:
     done = box.check("--settings", str(box.settings), user=1)
     assert done.lines[0] == (
-        "unsure   user  run by daemon, but the service runs as nobody, who may do other things: "
+        "unsure   user  run by daemon, but the service runs as nobody, whose rights differ: "
         "sudo fleet-agent check"
     )
     assert done.status == 1, "what it may not read itself is missing"

@@ -206,7 +206,7 @@ async def test_check_says_who_looks_and_whether_something_can_be_recorded(
     me = pwd.getpwuid(os.geteuid()).pw_name
     mine = await typed(fleet_agent, "check", FLEET_BROKER=broker.url)
     assert mine.returncode == 0
-    assert f"ok       user  looked at as {me}, like the agent" in mine.stdout
+    assert f"ok       user  checked as {me}, like the agent" in mine.stdout
     assert re.search(
         r"^ok +recordings  .*fleet-recordings, .* GiB are free", mine.stdout, re.MULTILINE
     )

@@ -191,7 +191,7 @@ def test_the_service_that_may_ask_the_disks_leaves_what_they_say(
     place.mkdir(parents=True)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     subprocess.run(["sh", "-c", line.replace("$$", "$")], cwd=place, check=True)
-    assert check.disks(tmp_path).text == "nvme0 says of itself that it fails: replace it"
+    assert check.disks(tmp_path).text == "nvme0 reports that it is failing: replace it"
     assert smart(tmp_path) == {"nvme0": False, "sda": True}
     assert sorted(one.name for one in place.iterdir()) == ["nvme0.json", "sda.json"]
     assert "only root may ask them" in check.disks(tmp_path / "elsewhere").text

@@ -124,7 +124,7 @@ class TestFromReadme:
         for name in IDS:
             check = boxes[name].run("fleet-agent check")
             assert "missing" not in check
-            assert "looked at as fleet, like the service\n" in check
+            assert "checked as fleet, like the service\n" in check
             assert "/var/lib/fleet-agent, revision" in check
             mode = "stat -c '%a %U' /var/lib/fleet-agent/credential.json"
             assert boxes[name].run(mode).strip() == "600 fleet"

@@ -204,7 +204,7 @@ def copies(oldest: float | None, verified: float | None) -> StationState:
         (seen(measured=readings(("fleet_station_undervoltage", 1, {}))),
          "power supply too weak", "look look look"),
         (seen(measured=readings(("fleet_station_disk_healthy", 0, {"device": "sda"}))),
-         "sda says of itself that it fails", "look look look"),
+         "sda reports that it is failing", "look look look"),
         (seen(measured=readings(("fleet_station_tcp_retransmit_ratio", 0.02, {}))),
          "2% of what it sends is lost on the way", "look look look"),
         (seen(measured=readings(("fleet_station_tcp_retransmit_ratio", 0.01, {}))), None,

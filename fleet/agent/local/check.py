@@ -67,11 +67,11 @@ def eyes(service: AgentService) -> Iterator[Finding]:
     us = _name()
     if not service.is_us:
         them = service.user.pw_name
-        text = f"run by {us}, but the service runs as {them}, who may do other things: {_SYSTEM}"
+        text = f"run by {us}, but the service runs as {them}, whose rights differ: {_SYSTEM}"
         yield Finding("unsure", "user", text)
         return
     lacking = service.missing_groups()
-    text = f"looked at as {us}, like the service"
+    text = f"checked as {us}, like the service"
     if lacking:
         text += f", but without its groups {', '.join(lacking)}: {_SYSTEM}"
     yield Finding("ok", "user", text)
@@ -115,13 +115,16 @@ def findings(
 def disks(root: Path = Path("/")) -> Finding:
     """What the disks say of themselves, which only root may ask."""
     found = smart(root)
-    failing = " and ".join(name for name, well in found.items() if not well)
+    failing = [name for name, well in found.items() if not well]
     if failing:
-        return Finding("missing", "disks", f"{failing} says of itself that it fails: replace it")
+        many = failing[1:]
+        reports = "report that they are failing" if many else "reports that it is failing"
+        advice = f"replace {'them' if many else 'it'}"
+        return Finding("missing", "disks", f"{' and '.join(failing)} {reports}: {advice}")
     if found:
-        return Finding("ok", "disks", f"{' and '.join(found)} say that they are well")
+        return Finding("ok", "disks", f"{' and '.join(found)} report no failure")
     where = f"/{SMART}"
-    text = f"how they are is not known: only root may ask them, and {where} has no answer of late"
+    text = f"their state is not known: only root may ask them, and {where} has no recent answer"
     return Finding("unused", "disks", f"{text}; see: systemctl status fleet-smart.timer")
 
 
@@ -153,14 +156,14 @@ def user(state: Path) -> Finding:
     try:
         owner = state.stat().st_uid
     except OSError:
-        return Finding("ok", "user", f"looked at as {us}; no service is installed here")
+        return Finding("ok", "user", f"checked as {us}; no service is installed here")
     if owner == os.geteuid():
-        return Finding("ok", "user", f"looked at as {us}, like the agent")
+        return Finding("ok", "user", f"checked as {us}, like the agent")
     them = _name(owner)
     return Finding(
         "unsure",
         "user",
-        f"run by {us}, but the agent's files belong to {them}, who may do other things: "
+        f"run by {us}, but the agent's files belong to {them}, whose rights differ: "
         f"sudo -u {them} fleet-agent check --state-dir {state}",
     )
 

@@ -118,7 +118,8 @@ def _machine(station: StationState, use: RoomUse) -> Iterator[Suspicion]:
     disks = readings.values("fleet_station_disk_healthy")
     failing = sorted(one.labels.get("device", "") for one in disks if one.value == 0)
     if failing:
-        text = f"{' and '.join(failing)} says of itself that it fails"
+        reports = "reports that it is" if len(failing) == 1 else "report that they are"
+        text = f"{' and '.join(failing)} {reports} failing"
         yield of(FindingKind.DISK_FAILS, text, 0)
     load, cpus = readings.value("fleet_station_load5"), readings.value("fleet_station_cpus")
     if load is not None and cpus and load / cpus >= LOAD_PER_CPU:

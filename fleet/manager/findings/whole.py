@@ -58,7 +58,7 @@ def certificate_finding(ends: datetime, now: datetime) -> Iterator[HealthFinding
     if left < ENDS_SECONDS:
         text = f"the broker's certificate {when_it_ends(left)}: renew it"
         kind, command = FindingKind.CERTIFICATE, "fleet-manager renew"
-        detail = "on the server; the timer fleet-renew does it by itself, and did not"
+        detail = "on the server; the timer fleet-renew should have done so"
         yield HealthFinding(kind, HealthLevel.LOOK, None, None, None, None, text, command, detail)
 
 

@@ -214,7 +214,7 @@ def _refuse_unstopped(
     )
     raise InvalidArguments(
         f"nobody has stopped {_named(asked.role, asked.instance)} on {desk.name(station)}"
-        f"{f' ({said})' if said else ''}; fleet restart begins what runs, or waits, anew"
+        f"{f' ({said})' if said else ''}; fleet restart restarts what runs or waits"
     )
 
 

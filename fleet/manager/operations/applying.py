@@ -129,7 +129,7 @@ async def _may_begin(desk: Desk, check_revision: int | None) -> None:
 def _refuse_doubts(planned: PlanResult, asked: ApplyArguments) -> None:
     if planned.doubts and not asked.force:
         raise InvalidConfiguration(
-            f"stations would refuse {asked.name}, so nothing was applied; only --force does it",
+            f"stations would refuse {asked.name}, so nothing was applied; only --force applies it",
             tuple(_in_file(one) for one in planned.doubts),
         )
 
