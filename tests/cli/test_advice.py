@@ -361,7 +361,8 @@ async def test_stations_and_what_they_left_are_mended_by_what_is_said_of_them(
     hands: Hands, play: Play, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def clock(text: str) -> None:
-        monkeypatch.setattr("tests.manager.station.NOW", text)
+        for name in ("NOW", "CLOCK"):
+            monkeypatch.setattr(f"tests.manager.station.{name}", text)
 
     clock(format_time(datetime.now(UTC)))
     await play("moved", agent=__version__)

@@ -91,7 +91,8 @@ async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_ar
 ) -> None:
     def clock(ahead: timedelta = timedelta(0)) -> None:
         now = format_time(datetime.now(UTC) + ahead)
-        monkeypatch.setattr("tests.manager.station.NOW", now)
+        for name in ("NOW", "CLOCK"):
+            monkeypatch.setattr(f"tests.manager.station.{name}", now)
 
     clock()
     await play("well", agent=__version__)

@@ -9,6 +9,8 @@ from typing import Any
 from tests.stranger import Stranger
 
 NOW = "2026-02-01T09:00:00.000Z"
+CLOCK: str | None = None
+"""What a clock says in each status; None: the true time."""
 
 
 class PretendStation:
@@ -54,7 +56,7 @@ class PretendStation:
         one = {"state": state, "since": NOW, "restarts": 0, "reason": None, "message": None}
         one |= more
         roles = {role: dict.fromkeys(names, one) for role, names in self.roles.items()}
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = CLOCK or datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         await self.say(
             "status", {"boot": self.boot, "at": at, "revision": self.revision, "roles": roles}
         )
