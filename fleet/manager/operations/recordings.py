@@ -12,7 +12,7 @@ from fleet.manager.conference import readers
 from fleet.manager.operations.desk import Desk
 from fleet.manager.recordings.coverage import TOLERANCE
 from fleet.manager.recordings.cutting import cut_lists
-from fleet.manager.recordings.receipts import wrong_clock
+from fleet.manager.recordings.receipts import RoomNow, wrong_clock
 from fleet.manager.store import Deed
 from fleet.model import InvalidArguments, printable
 from fleet.operations import (
@@ -109,12 +109,13 @@ async def cutlist(desk: Desk, caller: str, asked: CutListArguments) -> CutListRe
     found = await asyncio.to_thread(cut_lists, talks, of_time.kept, of_time.marks, programs)
     guids = {talk.guid for talk in wanted}
     lists = [one for one in found if one.talk.guid in guids and (asked.talks or one.end <= now)]
-    return CutListResult(tuple(_by_clock(desk, one, now) for one in lists), now, desk.timezone)
+    stands = desk.recordings.rooms_now({one.room for one in lists})
+    told = (_by_clock(one, stands[one.room], now) for one in lists)
+    return CutListResult(tuple(told), now, desk.timezone)
 
 
-def _by_clock(desk: Desk, one: CutList, now: datetime) -> CutList:
+def _by_clock(one: CutList, stands: RoomNow, now: datetime) -> CutList:
     """With a note where the times in it may be wrong."""
-    stands = desk.recordings.room_now(one.room)
     wrong = wrong_clock(one.station, stands, one.talk, now) if one.station else None
     return evolve(one, notes=(*one.notes, wrong)) if wrong else one
 

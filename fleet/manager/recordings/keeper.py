@@ -29,7 +29,7 @@ from fleet.manager.stations.allowances import RECORDED_BURST, RECORDED_PER_SECON
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import BadStore, TimeSpan
 from fleet.manager.store.ledger import Ledger
-from fleet.model import PresenceState, Segment, SegmentList, State
+from fleet.model import PresenceState, Segment, SegmentList, State, StopByHand
 from fleet.operations import CutMark, Receipt
 from fleet.schedule import Schedule, ScheduledTalk
 from fleet.strict import Mistakes
@@ -284,7 +284,7 @@ class Recordings:
         wanted = sorted(talks, key=lambda one: (one[1].begin, one[0]))
         if not wanted:
             return ()
-        stands = {room: self.room_now(room) for room in {room for room, _ in wanted}}
+        stands = self.rooms_now({room for room, _ in wanted})
         with uncollected():
             found = await self.of_time(
                 min(talk.begin for _, talk in wanted), max(talk.end for _, talk in wanted)
@@ -293,21 +293,29 @@ class Recordings:
             del found
         return made
 
-    def room_now(self, room: str) -> RoomNow:
-        """How it stands in a room."""
-        stops = tuple(
-            (facts.name or station, one)
-            for station, one in self._ledger.stops.all()
-            if (facts := self._ledger[station].facts).room == room
-        )
-        stations = [id_ for id_ in self._ledger if self._ledger[id_].facts.room == room]
-        known = [self._records(id_) for id_ in stations]
-        ahead = {self._ledger[id_].facts.name or id_: self._ahead(id_) for id_ in stations}
-        return RoomNow(
-            stops,
-            True if True in known else None if None in known else False,
-            {name: round(one) for name, one in ahead.items() if abs(one) > _WRONG},
-        )
+    def rooms_now(self, rooms: Iterable[str]) -> dict[str, RoomNow]:
+        """How it stands in each of these rooms; every station is looked at once."""
+        stops: dict[str, list[tuple[str, StopByHand]]] = {room: [] for room in rooms}
+        known: dict[str, set[bool | None]] = {room: set() for room in stops}
+        ahead: dict[str, dict[str, float]] = {room: {} for room in stops}
+        for station, stop in self._ledger.stops.all():
+            facts = self._ledger[station].facts
+            if facts.room in stops:
+                stops[facts.room].append((facts.name or station, stop))
+        for station in self._ledger:
+            facts = self._ledger[station].facts
+            if facts.room in stops:
+                known[facts.room].add(self._records(station))
+                if abs(seconds := self._ahead(station)) > _WRONG:
+                    ahead[facts.room][facts.name or station] = round(seconds)
+        return {
+            room: RoomNow(
+                tuple(held),
+                True if True in known[room] else None if None in known[room] else False,
+                ahead[room],
+            )
+            for room, held in stops.items()
+        }
 
     def _records(self, station: str) -> bool | None:
         """Whether it writes files now; None where nobody knows."""

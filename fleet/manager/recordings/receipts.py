@@ -17,8 +17,6 @@ _CLOSING: Final = timedelta(seconds=15)
 """What the end of a file may be before the stop that ended it."""
 _MARKED: Final = timedelta(minutes=30)
 """What before and after a talk its marks may lie."""
-
-
 _SAME_CLOCK: Final = timedelta(hours=12)
 """After a talk, for which a clock that is wrong now is taken to have been so."""
 _TOLD: Final = timedelta(seconds=30)

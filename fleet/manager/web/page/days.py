@@ -62,7 +62,7 @@ class DayLook:
         )
 
     def _stands(self) -> dict[str, RoomNow]:
-        return {room: self._recordings.room_now(room) for room in self._ledger.rooms.rooms}
+        return self._recordings.rooms_now(self._ledger.rooms.rooms)
 
     def _at_work(self) -> tuple[AtWork, frozenset[str]]:
         """What runs, and the stations that are away."""
