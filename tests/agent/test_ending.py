@@ -77,15 +77,23 @@ async def children(state: Path, count: int) -> list[psutil.Process]:
     return marked(state)
 
 
+async def killed(
+    programs: Programs, broker: Mosquitto, settings: str, state: Path, *sleepers: str
+) -> Program:
+    """An agent that was killed, and left these running."""
+    decide(state, 1, {"sleeper": {name: {} for name in sleepers}})
+    agent = programs.agent(broker, "b1", settings)
+    await children(state, len(sleepers))
+    agent.kill()
+    return agent
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.15, 0.4])
 async def test_sigterm_at_any_moment_of_a_start_ends_what_an_earlier_agent_left(
     broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path, seconds: float
 ) -> None:
     state = tmp_path / "b1/state"
-    decide(state, 1, {"sleeper": {"a": {}, "b": {}}})
-    first = programs.agent(broker, "b1", settings)
-    await children(state, 2)
-    first.kill()
+    await killed(programs, broker, settings, state, "a", "b")
     programs.cold = True
     second = programs.agent(broker, "b1")
     await until(lambda: second.catches(signal.SIGTERM), what="the agent listening")
@@ -99,10 +107,7 @@ async def test_a_stop_before_the_agent_listens_is_heard_as_soon_as_it_does(
     broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path
 ) -> None:
     state = tmp_path / "b1/state"
-    decide(state, 1, {"sleeper": {"a": {}}})
-    first = programs.agent(broker, "b1", settings)
-    await children(state, 1)
-    first.kill()
+    first = await killed(programs, broker, settings, state, "a")
     unit = (ROOT / "systemd/fleet-agent.service").read_text()
     (held,) = re.findall(r"^ExecStart=(/usr/bin/env .*?) \\\n", unit, re.MULTILINE)
     second = Program(
@@ -125,10 +130,7 @@ async def test_what_an_agent_that_died_left_running_is_ended_by_a_stop(
 ) -> None:
     """As the unit has it typed, where it is stopped before the next agent is there."""
     state = tmp_path / "b1/state"
-    decide(state, 1, {"sleeper": {"a": {}}})
-    agent = programs.agent(broker, "b1", settings)
-    await children(state, 1)
-    agent.kill()
+    agent = await killed(programs, broker, settings, state, "a")
     await agent.ended()
     env = programs.environment(FLEET_STATE_DIR=str(state))
     ended = await asyncio.to_thread(run, "fleet-agent", "stop", env=env)

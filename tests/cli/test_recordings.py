@@ -11,11 +11,7 @@ from tests.cli.conftest import Fleet
 from tests.manager.station import PretendStation, apply, ask, conference
 from tests.processes import Mosquitto, Programs, until
 from tests.schedule.publish import MINUTE, event, published
-from tests.stranger import Stranger
-
-
-def utc(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from tests.stranger import Stranger, wire_time
 
 
 def segment(number: int, begin: datetime, end: datetime, **more: Any) -> dict[str, Any]:
@@ -26,8 +22,8 @@ def segment(number: int, begin: datetime, end: datetime, **more: Any) -> dict[st
         "room": "hall1",
         "role": "record",
         "instance": "main",
-        "begin": utc(begin),
-        "end": utc(end),
+        "begin": wire_time(begin),
+        "end": wire_time(end),
         "bytes": 1000,
         "streams": [
             {"kind": "video", "codec": "h264", "name": None, "language": None, "frames": 9}
@@ -36,7 +32,7 @@ def segment(number: int, begin: datetime, end: datetime, **more: Any) -> dict[st
         "checksum": "xxh3-128:00",
         "gap": None,
         "ended": "full",
-        "check": {"at": utc(end)},
+        "check": {"at": wire_time(end)},
     } | more
 
 
@@ -137,8 +133,14 @@ async def test_nothing_is_lost_by_a_manager_that_was_away_and_nothing_counted_tw
         await manager.says("connected;")
         await comes(all_there)
 
-        silent = [{"begin": utc(begin + MINUTE), "end": utc(begin + 3 * MINUTE), "what": "left"}]
-        check = {"at": utc(now), "silences": silent}
+        silent = [
+            {
+                "begin": wire_time(begin + MINUTE),
+                "end": wire_time(begin + 3 * MINUTE),
+                "what": "left",
+            }
+        ]
+        check = {"at": wire_time(now), "silences": silent}
         await teller.say("segment", teller.kept[1] | {"check": check}, retain=False)
 
         async def is_silent() -> bool:

@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.stranger import Stranger
+from tests.stranger import Stranger, wire_time
 
 NOW = "2026-02-01T09:00:00.000Z"
 CLOCK: str | None = None
@@ -56,7 +56,7 @@ class PretendStation:
         one = {"state": state, "since": NOW, "restarts": 0, "reason": None, "message": None}
         one |= more
         roles = {role: dict.fromkeys(names, one) for role, names in self.roles.items()}
-        at = CLOCK or datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = CLOCK or wire_time(datetime.now(UTC))
         await self.say(
             "status", {"boot": self.boot, "at": at, "revision": self.revision, "roles": roles}
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.manager.station import PretendStation
-from tests.stranger import Stranger
+from tests.stranger import Stranger, wire_time
 
 HEAD = '[conference]\nid = "democon-26"\ntitle = "DemoCon 26"\ntimezone = "Europe/Brussels"\n'
 SEATS = {
@@ -41,7 +41,7 @@ def mac(room: int, seat: str) -> str:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return wire_time(datetime.now(UTC))
 
 
 class Box(PretendStation):

@@ -23,7 +23,7 @@ from tests.page.played import Play
 from tests.page.played_talks import PlayedDay, at
 from tests.processes import Mosquitto, Programs
 from tests.schedule.publish import MINUTE, event, published
-from tests.stranger import Stranger
+from tests.stranger import Stranger, wire_time
 
 ROOMS = {
     "room1": "Hall 1",
@@ -226,10 +226,12 @@ async def test_what_a_station_recorded_is_on_card_and_line_within_seconds(
     browser.look_as(WALL)
     await reader.open("talks", "document.querySelectorAll('.block').length == 1")
     assert await reader.run("return document.querySelector('.block').dataset.state") == "red"
-    silent = [{"begin": utc(begin + MINUTE), "end": utc(begin + 3 * MINUTE), "what": "left"}]
+    silent = [
+        {"begin": wire_time(begin + MINUTE), "end": wire_time(begin + 3 * MINUTE), "what": "left"}
+    ]
     for number in range(4):
         first, last = (begin + 10 * (number + more) * MINUTE for more in (0, 1))
-        check = {"at": utc(last), "silences": [] if number else silent}
+        check = {"at": wire_time(last), "silences": [] if number else silent}
         told = {
             "index": "index-1",
             "number": number + 1,
@@ -237,8 +239,8 @@ async def test_what_a_station_recorded_is_on_card_and_line_within_seconds(
             "room": "hall1",
             "role": "record",
             "instance": "main",
-            "begin": utc(first),
-            "end": utc(last),
+            "begin": wire_time(first),
+            "end": wire_time(last),
             "bytes": 1000,
             "streams": [],
             "frames": 9,
@@ -250,7 +252,7 @@ async def test_what_a_station_recorded_is_on_card_and_line_within_seconds(
         await box.say("segment", told, retain=False)
     await reader.until("document.querySelector('.block').dataset.state == 'yellow'")
     await reader.until("document.querySelectorAll('.line .spot').length == 1")
-    reply = await ask(stranger, "mark", room="hall1", kind="cut", at=utc(begin + 5 * MINUTE))
+    reply = await ask(stranger, "mark", room="hall1", kind="cut", at=wire_time(begin + 5 * MINUTE))
     assert reply["error"] is None, reply
     await reader.until("document.querySelectorAll('.line .flag').length == 1")
 
@@ -269,10 +271,6 @@ async def test_what_a_station_recorded_is_on_card_and_line_within_seconds(
     manager.kill()
     await reader.until("document.body.dataset.state == 'stale'")
     assert "stale" in await reader.run("return document.getElementById('link').textContent")
-
-
-def utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def get(url: str) -> tuple[int, dict[str, str], str]:

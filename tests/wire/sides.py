@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.processes import Mosquitto, Program, Programs, until
-from tests.stranger import Heard, Stranger
+from tests.stranger import Heard, Stranger, wire_time
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ PROBLEM = {"type", "role", "instance", "path", "message"}
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return wire_time(datetime.now(UTC))
 
 
 def config(revision: Any, roles: Any, **more: Any) -> Json:
