@@ -44,7 +44,8 @@ class FfmpegRole(ChildRole[S]):
         super().__init__(host, settings)
         self.metrics = Metrics(host, self.output)
         self._report: Report | None = None
-        self._work = 0
+        self._work = (0, 0)
+        """Bytes written; where those are unknown, what `Report.done` says."""
         self._ended = False
         self._started = False
         self._failure: Failed | None = None
@@ -120,7 +121,7 @@ class FfmpegRole(ChildRole[S]):
 
     async def begin(self) -> None:
         """One attempt at a start."""
-        self._work, self._ended, self._failure, self._report = 0, False, None, None
+        self._work, self._ended, self._failure, self._report = (0, 0), False, None, None
         self.metrics.begin()
         await super().start()
         try:
@@ -134,7 +135,7 @@ class FfmpegRole(ChildRole[S]):
         deadline = time.monotonic() + self.start_seconds
         while not self._ended:
             self.tick()
-            if self._work:
+            if any(self._work):
                 return
             self.host.progress()  # the deadline here is the one that counts
             if time.monotonic() > deadline:
@@ -158,7 +159,7 @@ class FfmpegRole(ChildRole[S]):
         self._report.read()
         size, at = self.written()
         self.metrics.show(self._report.values, size, at)
-        work = self._report.frames if size is None else size
+        work = self._report.done if size is None else (size, 0)
         if work > self._work:
             self._work = work
             self.host.progress()

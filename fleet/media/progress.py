@@ -26,8 +26,16 @@ class Report:
 
     @property
     def frames(self) -> int:
-        """Frames out so far; where there is no picture, microseconds of sound."""
-        return whole(self.values.get("frame")) or whole(self.values.get("out_time_us"))
+        """Frames out so far."""
+        return whole(self.values.get("frame"))
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """What only grows: frames, and microseconds of sound as long as there are none.
+
+        Where sound comes out first, the first report has no frame yet.
+        """
+        return self.frames, 0 if self.frames else whole(self.values.get("out_time_us"))
 
     def read(self) -> None:
         """Take in what was added since the last time; the agent empties a long report."""

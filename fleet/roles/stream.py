@@ -93,7 +93,7 @@ class Stream(SourceRole[StreamSettings]):
         )
         self._secrets: dict[str, str] = {}
         self._begun = 0.0
-        self._sent = (0, 0.0)
+        self._sent = ((0, 0), 0.0)
         """How much was sent, and when it was last more than before."""
         self._list: dict[Path, bytes | None] = {}
         """An HLS target's files before this attempt: the list's text, None for a segment."""
@@ -253,7 +253,7 @@ class Stream(SourceRole[StreamSettings]):
         now = time.monotonic()
         if self._work != self._sent[0]:
             self._sent = (self._work, now)
-        self._connected.set(self._work > 0 and now - self._sent[1] < _SILENT_SECONDS)
+        self._connected.set(any(self._work) and now - self._sent[1] < _SILENT_SECONDS)
         # What a container does not know is said with the first packet in it, after it was counted.
         young = now - self._begun < _TAKEN_SECONDS
         if young and self._started and self._anew is None and self.copied():

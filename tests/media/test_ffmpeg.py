@@ -11,6 +11,8 @@ from fleet.media.ffmpeg import diagnose
 from fleet.media.progress import Report, latest_values
 from fleet.roles import Failed
 from fleet.roles.record import Record, RecordSettings
+from fleet.roles.stream import Stream, StreamSettings
+from fleet.strict import structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 
@@ -48,6 +50,30 @@ def test_a_report_that_was_emptied_is_read_on(tmp_path: Path) -> None:
         file.write_bytes(block(frame) * (3 - frame))
         report.read()
         assert report.frames == frame
+
+
+def test_sound_that_comes_before_the_first_picture_is_not_taken_for_frames(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    settings = {
+        "source": {"type": "url", "url": "tcp://127.0.0.1:9"},
+        "target": {"type": "hls"},
+    }
+    host = make_host(role="stream")
+    stream, file = Stream(host, structure(settings, StreamSettings)), tmp_path / "report"
+    stream._report = Report(file)
+    sound, pictures = ("frame=0\nout_time_us=34656\n", "frame=0\nout_time_us=58000\n"), (1, 26)
+    for lines in (*sound, *(f"frame={count}\nout_time_us=0\n" for count in pictures)):
+        with file.open("a") as out:
+            out.write(f"{lines}total_size=N/A\nprogress=continue\n")
+        host.progressed = 0.0
+        stream.tick()
+        assert host.progressed > 0, f"{lines!r} is progress"
+        assert host.registry.get_sample_value("fleet_stream_connected") == 1
+    host.progressed = 0.0
+    stream.tick()
+    assert host.progressed == 0, "nothing more came out"
+    assert stream._report.frames == 26
 
 
 @pytest.mark.parametrize("text", [b"", b"frame=1\n", b"\xff\xfe", b"progress", b"frame\n"])

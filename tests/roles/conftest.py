@@ -18,6 +18,9 @@ from tests.processes import PATIENCE
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 
+_LAST_SECONDS = 5.0
+"""How long something may come yet of a role that has failed."""
+
 collect_ignore = ["camera.py"]  # the system's Python runs it, and has what it imports
 
 
@@ -59,15 +62,21 @@ def record_settings() -> Callable[..., RecordSettings]:
 def until() -> Callable[..., Awaitable[None]]:
     """`await until(lambda: …, role)`: ticks the roles meanwhile, as an agent would, but faster.
 
-    A look that takes long is taken less often: the machine is there for what is waited for.
+    A look that takes long is taken less often: the machine is there for what is waited for. Once a
+    role has failed it is not waited for much longer, for there is no agent to begin it again.
     """
 
     async def wait(true: Callable[[], Any], *roles: Role[Any]) -> None:
         began = time.monotonic()
         deadline = began + PATIENCE
+        hosts = [role.host for role in roles if isinstance(role.host, RealHost)]
+        failed = [host.failed for host in hosts]
         while not true():
             now = time.monotonic()
-            assert now < deadline, "what was waited for did not happen"
+            states = "".join(f"\n{host}" for host in hosts) if now >= deadline else ""
+            assert now < deadline, f"what was waited for did not happen{states}"
+            if failed != [host.failed for host in hosts]:
+                deadline = min(deadline, now + _LAST_SECONDS)
             for role in roles:
                 role.tick()
             await asyncio.sleep(max(0.05, 5 * (now - began)))

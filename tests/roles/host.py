@@ -43,6 +43,12 @@ class RealChild(Child):
         self._log = directory / "log"
         self.stop_signal, self.grace = signal.SIGTERM, 5.0
 
+    @property
+    def runs(self) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        return False
+
     async def wait(self) -> int | None:
         with contextlib.suppress(ProcessLookupError):
             await _readable(os.pidfd_open(self.pid))
@@ -92,6 +98,15 @@ class RealHost(Host):
         self.sent: list[tuple[str, str | None]] = []
         """Secrets that were asked for, and the hosts to which they go."""
 
+    def __str__(self) -> str:
+        """How it stands, for who waits in vain."""
+        lines = [f"{self.role}/{self.instance}: failed {self.failed}, noted {self.noted}"]
+        for child in self.children:
+            state = "runs" if child.runs else "has ended"
+            report = child.output.read_text(errors="replace").splitlines()[-20:]
+            lines += [f"{child.argv[:3]} {state}: {child.last_words()}", *report]
+        return "\n".join(lines)
+
     async def spawn(
         self,
         argv: Sequence[str],
@@ -107,11 +122,11 @@ class RealHost(Host):
         place.mkdir(parents=True, exist_ok=True)
         note = place / "child.json"
         if note.exists():
-            left = json.loads(note.read_text())
-            pid, old = left["pid"], left["argv"]
-            since = datetime.fromisoformat(left["since"])
-            if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                return self._keep(RealChild(pid, old, since, True, place), stop_signal, grace)
+            told = json.loads(note.read_text())
+            since = datetime.fromisoformat(told["since"])
+            left = RealChild(told["pid"], told["argv"], since, True, place)
+            if left.runs:
+                return self._keep(left, stop_signal, grace)
         with (
             (place / "report").open("wb" if report else "ab") as out,
             (place / "log").open("wb") as log,
