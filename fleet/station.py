@@ -14,6 +14,10 @@ from fleet.model import LastSegment, SegmentList
 
 STATION: Final = "station"
 """The role whose commands exist on every station; no role can have this name."""
+OF_MANAGER: Final = "manager-"
+"""How the names begin by which a manager calls; it notes itself for whom."""
+READ_COMMANDS: Final = frozenset({"get", "list", "logs", "info", "look", "segments"})
+"""They change nothing, whatever role has them."""
 MAX_SEALED: Final = 8192
 """Characters of a credential that is sealed to a station."""
 MAX_SECRET: Final = 16_384

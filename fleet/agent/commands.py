@@ -86,6 +86,8 @@ Find = Callable[[str, str | None, str], Command]
 """(role, instance, command name) -> command of a running instance; raises a Refusal."""
 Send = Callable[[str, bytes, bytes], None]
 """Sends (caller, correlation, payload)."""
+Note = Callable[[str, str, str, CommandRequest], None]
+"""Is told (caller, role, command name, what is asked) before it is done."""
 
 
 @define
@@ -97,7 +99,8 @@ class _Asked:
 class Commands:
     """Answers commands: those of what runs, and the station's `own`."""
 
-    def __init__(self, find: Find, own: Mapping[str, Command], send: Send) -> None:
+    def __init__(self, find: Find, own: Mapping[str, Command], send: Send, note: Note) -> None:
+        self._note = note
         self._find = find
         self._own = own
         self._send = send
@@ -142,7 +145,7 @@ class Commands:
         timeout = asyncio.timeout(seconds)
         try:
             async with timeout:
-                result = await self._run(role, name, payload)
+                result = await self._run(key[0], role, name, payload)
             reply = _encoded(result)
         except Refusal as refusal:
             reply = encode(Reply(None, refusal.error))
@@ -159,7 +162,7 @@ class Commands:
             self._asked[key].reply = reply
         self._send(*key, reply)
 
-    async def _run(self, role: str, name: str, payload: bytes) -> Any:
+    async def _run(self, caller: str, role: str, name: str, payload: bytes) -> Any:
         try:
             request = decode(payload, CommandRequest)
         except Undecodable as error:
@@ -171,8 +174,10 @@ class Commands:
             command = self._stations_own(name)
         else:
             command = self._find(role, request.instance, name)
+        asked = arguments(role, request, command)
+        self._note(caller, role, name, request)
         theirs.set(not is_ours(command.handler))
-        result = await contained(command.handler(arguments(role, request, command)))
+        result = await contained(command.handler(asked))
         theirs.set(False)
         try:
             return unstructure(result, command.result)

@@ -24,6 +24,7 @@ from fleet.agent.box.devices import CaptureDevices
 from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
 from fleet.agent.box.hardware import LOOK_SECONDS as HARDWARE_SECONDS
 from fleet.agent.box.hardware import HardwareFigures
+from fleet.agent.called import HERE
 from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
 from fleet.agent.config.store import StateDirectory
@@ -39,10 +40,10 @@ from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard
 from fleet.host import Command
 from fleet.loop import LoopWatch, WatchedLoop
-from fleet.model import PresenceState
+from fleet.model import CommandRequest, PresenceState
 from fleet.mqtt import keep
 from fleet.notify import Notifier
-from fleet.station import RestartArguments, RestartResult
+from fleet.station import STATION, RestartArguments, RestartResult
 from fleet.topics import Topics
 from fleet.version import __version__
 
@@ -131,7 +132,7 @@ class Agent:
             lambda segment: self._session.outgoing.segment(segment),
             lambda: self._disk.trouble is None or not self._disk.trouble.elsewhere,
         )
-        commands = StationCommands(
+        self._commands = StationCommands(
             self._place,
             self._supervisor,
             lambda: self._session.configs.memory.in_force,
@@ -155,14 +156,14 @@ class Agent:
             self._supervisor,
             lambda: self._catalogue(settings.blocked),
             own,
-            commands.all(),
+            self._commands.all(),
             self._guard,
             self._devices,
             way,
         )
         local = (
             Command("status", _Nothing, LocalStatus, self._status),
-            Command("restart", RestartArguments, RestartResult, commands.restart),
+            Command("restart", RestartArguments, RestartResult, self._restart),
             Command("stop", _Nothing, _Stopping, self._stop),
             Command("reload", _Nothing, _Reloaded, self._reload),
         )
@@ -188,6 +189,7 @@ class Agent:
         self._notifier.ready()
         talking = keep("the conversation with the broker", self._talk)
         keep("the watchdog's feeding", self._notifier.keep_alive)
+        keep("the keeping of what was called", self._session.called.run)
         keep("the look at the clock", self._watch_clock)
         keep("the look at the disk", self._watch_disk)
         keep("the look at the hardware", self._watch_hardware)
@@ -270,6 +272,11 @@ class Agent:
             memory.rejection.error if memory.rejection else None,
             self._supervisor.statuses(),
         )
+
+    async def _restart(self, asked: RestartArguments) -> RestartResult:
+        given = {"role": asked.role, "instance": asked.instance}
+        self._session.called.note(HERE, STATION, "restart", CommandRequest(None, given))
+        return await self._commands.restart(asked)
 
     def _catalogue(self, blocked: frozenset[str]) -> catalogue.Catalogue:
         self._files.look()

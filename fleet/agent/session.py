@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from fleet.agent.abilities import Abilities
 from fleet.agent.box.devices import CaptureDevices
+from fleet.agent.called import CallKeeper
 from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.received import Configs
@@ -84,7 +85,8 @@ class StationSession:
         self._me = identity
         self._supervisor = supervisor
         self._guard = guard
-        self._commands = Commands(supervisor.command, commands, self._reply)
+        self.called = CallKeeper(store, self.changed)
+        self._commands = Commands(supervisor.command, commands, self._reply, self.called.note)
         self.trouble: str | None = "not tried yet"
         """Why there is no broker."""
         self.outgoing = Outgoing(identity, supervisor, own)
@@ -111,6 +113,7 @@ class StationSession:
     async def begin(self) -> None:
         """Run what was saved; needs no broker."""
         self._stopping.begin()
+        self.called.begin()
         await self.configs.begin(self.abilities.known)
 
     async def close(self) -> None:
@@ -125,7 +128,7 @@ class StationSession:
         self._farewell.set_result(presence)
 
     def changed(self) -> None:
-        """An instance does something else now."""
+        """An instance does something else now, or was told to."""
         self._changed.set()
 
     # What `mqtt.keep` calls.
@@ -297,6 +300,7 @@ class StationSession:
             self.configs.memory.revision,
             self._supervisor.statuses(),
             self._stopping.stops if self._hears_stops else None,
+            self.called.calls,
         )
         payload = encode(status)
         if len(payload) <= MAX_PAYLOAD:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fleet.model import CommandRequest, Reply
 from fleet.mqtt import Disconnected, Filter, Link, NobodyListening, Refused
+from fleet.station import OF_MANAGER
 from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode
 
@@ -30,7 +31,7 @@ class StationAsker:
 
     def __init__(self, topics: Topics, boot: str) -> None:
         self._topics = topics
-        self._callers = [f"manager-{boot[:8]}-{number}" for number in range(_NAMES)]
+        self._callers = [f"{OF_MANAGER}{boot[:8]}-{number}" for number in range(_NAMES)]
         self._calls = count()
         self._link: Link | None = None
         self._waiting: dict[tuple[str, str], asyncio.Future[bytes]] = {}

@@ -93,6 +93,9 @@ class Hearing:
             return
         heard = self._inventory.stations.get(station)
         before = (heard.state, heard.conflict) if heard else (PresenceState.UNKNOWN, False)
+        if isinstance(said, Status) and said.called:
+            known = heard.status.called if heard and heard.status else ()
+            self._ledger.history.called(station, [it for it in said.called if it not in known])
         heard = self._inventory.hear(station, said, retained=message.retain, now=time.monotonic())
         if isinstance(said, Ack):
             self._pusher.ack(station, said, retained=message.retain)

@@ -34,6 +34,8 @@ MAX_SAMPLES: Final = 5000
 MAX_PROBLEMS: Final = 2000
 MAX_SPANS: Final = 100
 """Stretches of one kind that are told of one segment."""
+MAX_CALLS: Final = 32
+"""Commands given directly that a station tells of: the last."""
 MAX_STOPS: Final = 100
 """Instances of a station that can be stopped by hand at once."""
 MAX_KEY_FRAMES: Final = 64

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from msgspec import Meta
 
 from fleet.model.bounds import (
+    MAX_CALLS,
     MAX_INSTANCES,
     MAX_INTERVAL,
     MAX_LISTED,
@@ -254,10 +255,26 @@ class StopList:
 
 
 @frozen
+class DirectCall:
+    """A command that may have changed something, and came to a station past the manager.
+
+    `what`: `record/main frob {"hard":true}`.
+    """
+
+    at: datetime
+    by: Annotated[str, Meta(max_length=64)]
+    what: ShortText
+
+
+DirectCalls = Annotated[tuple[DirectCall, ...], Meta(max_length=MAX_CALLS)]
+
+
+@frozen
 class Status:
     """What a station runs now: the revision in force and each instance.
 
-    `stops`: what it keeps stopped, None where its release cannot.
+    `stops`: what it keeps stopped, None where its release cannot. `called`: what it was told past
+    the manager, the last, the oldest first.
     """
 
     boot: Boot
@@ -265,6 +282,7 @@ class Status:
     revision: RevisionOrNone
     roles: Mapping[str, Mapping[str, InstanceStatus]] = field(validator=_not_too_many)
     stops: StoppedInstances | None = None
+    called: DirectCalls = ()
 
 
 @frozen

@@ -1,8 +1,10 @@
 """Names and numbers, as people write and read them."""
 
+import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 _STATION = re.compile(r"[a-z0-9-]{1,64}")
 _ADDRESS = re.compile(
@@ -49,6 +51,17 @@ def is_name(text: str) -> bool:
 def counted(number: int, what: str, several: str | None = None) -> str:
     """`1 station`, `2 stations`; `several`: the plural where it is not made with an s."""
     return f"{number} {what if number == 1 else several or f'{what}s'}"
+
+
+def call_in_words(role: str, instance: str | None, command: str, given: Mapping[str, Any]) -> str:
+    """A command as history shows it.
+
+    >>> call_in_words("banner", "left", "show", {"text": "Back at 14:00"})
+    'banner/left show {"text":"Back at 14:00"}'
+    """
+    which = f"{role}/{instance}" if instance else role
+    text = json.dumps(dict(given), ensure_ascii=False, separators=(",", ":")) if given else ""
+    return " ".join(filter(None, (which, command, printable(text))))
 
 
 @lru_cache(maxsize=2**14)

@@ -25,7 +25,7 @@ class Event:
     at: datetime
     kind: str
     """`apply rollback retired schedule` of everything; `revision accepted rejected retired online
-    offline lost` of one.
+    offline lost` of one; `called` and what `manager.store.Deed` has of both.
     """
     number: int | None
     by: str | None

@@ -327,6 +327,14 @@ async def test_the_manager_knows_stations_by_name(
     found = await fleet("call", "h-kam", "station", "info")
     assert (found.code, found.out) == (2, "")
     assert "did you mean h-cam?" in found.err
+    await fleet("call", "h-cam", "station", "restart", "role=mix", "instance=a")
+    shown = ""
+    async with asyncio.timeout(60):
+        while "called" not in shown:
+            shown = (await fleet("history", "h-cam")).out
+    (line,) = [one for one in shown.splitlines() if "called" in one]
+    assert line.split()[1:5] == ["called", "-", "anonymous", "station"]
+    assert "info" not in shown, "who reads changes nothing"
     words = {"COMP_WORDS": "fleet call h-", "COMP_CWORD": "2"}
     found = await fleet(env={"_FLEET_COMPLETE": "complete_bash", **words})
     assert found.out.split() == ["h-cam"]

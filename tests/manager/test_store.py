@@ -14,6 +14,7 @@ from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Outcome, Phase, Rollout, RolloutTarget
 from fleet.manager.rollouts.revisions import issue
 from fleet.manager.store import (
+    CALLED,
     AppliedFile,
     BadStore,
     Deed,
@@ -132,6 +133,31 @@ def test_old_acks_and_presence_go_but_the_last_ack_stays(store: ManagerStore, pl
     assert store.load()["cam1"].answered
     assert place.query("select count(*) from ack") == [(2,)]
     assert place.query("select state from presence") == [("online",)]
+
+
+def test_what_a_station_says_again_that_it_was_told_is_written_once(store: ManagerStore) -> None:
+    one = Deed(AT, CALLED, "ann", "station restart", "cam1")
+    other = evolve(one, by="ben")
+    store.history.note([], [], [one, one])
+    store.history.note([], [], [other, one, evolve(one, station="cam2")])
+    assert [it.by for it in store.history.past("cam1", 10)] == ["ann", "ben"]
+    assert [it.station for it in store.history.past(None, 10)] == ["cam1", "cam1", "cam2"]
+
+
+def test_what_stations_tell_pushes_out_nothing_that_the_manager_knows(
+    store: ManagerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.manager.store.history._MOST_DEEDS", 2)
+    store.do(Deed(AT, "stop", "ann", "record/main", "cam1"))
+    store.history.note(
+        [], [], [Deed(AT, CALLED, "x", f"drill {number}", "cam1") for number in range(9)]
+    )
+    store.history.prune(AT)
+    assert [it.text for it in store.history.past("cam1", 20)] == [
+        "record/main",
+        "drill 7",
+        "drill 8",
+    ]
 
 
 def test_a_store_is_opened_again_as_it_was(place: Place) -> None:

@@ -279,7 +279,9 @@ def test_a_store_that_was_moved_or_exchanged_takes_nothing_that_would_be_lost(
 async def test_what_waits_is_bounded_and_the_newest_stays() -> None:
     kept: list[str] = []
 
-    async def write(acks: object, presences: list[tuple[str, datetime, str, str | None]]) -> None:
+    async def write(
+        acks: object, presences: list[tuple[str, datetime, str, str | None]], called: object
+    ) -> None:
         kept.extend(one[0] for one in presences)
 
     remembered = Remembered(write)  # type: ignore[arg-type]

@@ -339,7 +339,10 @@ class Asked:
         self._replied = asyncio.Event()
         command = Command("count", Nothing, Nothing, self._count)
         self.commands = Commands(
-            lambda *_: command, {}, lambda _, correlation, reply: self._sent(correlation, reply)
+            lambda *_: command,
+            {},
+            lambda _, correlation, reply: self._sent(correlation, reply),
+            lambda *_: None,
         )
 
     async def _count(self, _: Nothing) -> Nothing:

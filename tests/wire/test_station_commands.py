@@ -93,6 +93,9 @@ async def test_a_repeat_runs_nothing_twice_and_gets_the_same_reply(
         after=boss.stranger.mark(),
     )
     assert status["revision"] == 1
+    (called,) = status["called"]
+    assert (called["by"], set(called)) == ("me", {"at", "by", "what"})
+    assert called["what"] == 'station restart {"role":"record","instance":"main"}'
     (after,) = writers(programs)
     assert after != before
 

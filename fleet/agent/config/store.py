@@ -14,10 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from attrs import frozen
+
 from fleet import kept
 from fleet.agent.config.accept import Memory
 from fleet.model import (
     MAX_PAYLOAD,
+    DirectCalls,
     StopByHand,
     StopList,
     is_station_id,
@@ -34,9 +37,15 @@ _DECISION: Final = "decision.json"
 _STATION: Final = "station"
 _KEY: Final = "key"
 _STOPS: Final = "stops.json"
+_CALLS: Final = "calls.json"
 _MAX_DECISION: Final = 4 * 1024 * 1024
 _MAX_ID: Final = 1000
 T = TypeVar("T")
+
+
+@frozen
+class _Calls:
+    called: DirectCalls
 
 
 class StateInUse(Exception):
@@ -157,6 +166,21 @@ class StateDirectory:
         """
         self._replace(self.directory / _STOPS, encode(said))
         self._copy_of(self.directory / _STOPS)
+
+    def calls(self) -> DirectCalls:
+        """What came to this station past the manager, when it was saved last."""
+        found = self._whole(
+            self.directory / _CALLS, lambda payload: decode(payload, _Calls), MAX_PAYLOAD
+        )
+        return found.called if found is not None else ()
+
+    def save_calls(self, called: DirectCalls) -> None:
+        """Returns when they are safe on the disk.
+
+        Raises:
+            OSError: they are not; what was saved before is.
+        """
+        self._replace(self.directory / _CALLS, encode(_Calls(called)))
 
     def _replace(self, path: Path, payload: bytes) -> None:
         spare = self.directory / "spare"

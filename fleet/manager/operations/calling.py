@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from fleet.manager.asking import NoAnswer
 from fleet.manager.operations.desk import Desk
-from fleet.manager.people.rights import READ_COMMANDS
 from fleet.manager.store import Deed
 from fleet.model import (
     MAX_PAYLOAD,
@@ -20,8 +19,8 @@ from fleet.model import (
     Refusal,
     Reply,
     UnknownCommand,
+    call_in_words,
     counted,
-    printable,
 )
 from fleet.operations import (
     AudioArguments,
@@ -31,9 +30,9 @@ from fleet.operations import (
     MixerShown,
     RoomMixer,
 )
-from fleet.station import STATION
+from fleet.station import READ_COMMANDS, STATION
 from fleet.strict import Mistakes
-from fleet.wire import dumps, encode, from_json
+from fleet.wire import encode, from_json
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ _BY_OTHERS: Final[Mapping[str, str]] = {
 _PATIENCE: Final = 8.0
 """Seconds a mixer may take."""
 _SHOWN: Final = 300
-"""Characters of arguments in the history."""
+"""Characters of a call in the history."""
 _REFUSALS: Final[Mapping[str, type[Refusal]]] = {
     one.__name__: one for one in (InvalidArguments, NoSuchInstance, UnknownCommand)
 }
@@ -60,9 +59,7 @@ async def call(desk: Desk, caller: str, asked: CallArguments) -> CallResult:
     if len(encode(CommandRequest(asked.instance, asked.arguments))) > MAX_PAYLOAD:
         raise InvalidArguments(f"a station takes {MAX_PAYLOAD} bytes of arguments at most")
     if asked.command not in READ_COMMANDS:
-        which = f"{asked.role}/{asked.instance}" if asked.instance else asked.role
-        given = printable(dumps(asked.arguments).decode())[:_SHOWN] if asked.arguments else ""
-        text = " ".join(filter(None, (which, asked.command, given)))
+        text = call_in_words(asked.role, asked.instance, asked.command, asked.arguments)[:_SHOWN]
         await desk.ledger.do(Deed(datetime.now(UTC), "call", caller, text, station))
         log.info("%s called %s %s of %s", caller, asked.role, asked.command, desk.name(station))
     result = await _asked(

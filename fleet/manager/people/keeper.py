@@ -24,6 +24,7 @@ from fleet.model import (
     natural,
 )
 from fleet.sealed import BoxKey, CannotUnseal
+from fleet.station import OF_MANAGER
 from fleet.strict import close_match
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ MOST: Final = 2000
 _ANYBODY: Final = "anonymous"
 """Who asks a broker that wants no name."""
 _NOBODYS: Final = frozenset({"manager", _ANYBODY})
-_OURS: Final = "manager-"
 _ADMIN: Final = Rights(Reach.ADMIN)
 
 Touched = Callable[[], Collection[str | None]]
@@ -313,7 +313,7 @@ class People:
             raise InvalidArguments(f"{name!r} cannot name a person: expected {NAME_RULE}")
         if twin is not None:
             raise InvalidArguments(f"{twin!r} is in the list; two such names would be mistaken")
-        if name in (*_NOBODYS, self._own) or name.startswith(_OURS):
+        if name in (*_NOBODYS, self._own) or name.startswith(OF_MANAGER):
             raise InvalidArguments(f"{name!r} cannot name a person: the manager uses it itself")
         if self._is_station(name):
             raise InvalidArguments(f"{name!r} cannot name a person: it is the id of a station")

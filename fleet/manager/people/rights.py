@@ -13,13 +13,11 @@ from fleet.operations import (
     RolloutArguments,
     UserPasswdArguments,
 )
-from fleet.station import STATION
+from fleet.station import READ_COMMANDS, STATION
 
 RIGHTS_RULE: Final = "viewer, room:NAME (several: room:hall1,hall2), operator or admin"
 MAX_ROOMS: Final = 100
 """In which one person may act who may not act in all."""
-READ_COMMANDS: Final = frozenset({"get", "list", "logs", "info", "look", "segments"})
-"""Of stations: they change nothing, whatever role has them."""
 _RESTART: Final = "restart"
 _ROOM: Final = "room:"
 

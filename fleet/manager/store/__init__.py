@@ -25,6 +25,7 @@ from fleet.manager.store.people import StoredPeople
 from fleet.manager.store.postgresql import open_server
 from fleet.manager.store.recordings import StoredRecordings
 from fleet.manager.store.records import (
+    CALLED,
     AccessChange,
     AppliedFile,
     BadStore,
@@ -58,6 +59,7 @@ from fleet.model import StopByHand
 from fleet.wire import format_time, to_json
 
 __all__ = [
+    "CALLED",
     "DEADLINE",
     "AccessChange",
     "AppliedFile",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fleet.manager.store import rows, schedules
 from fleet.manager.store.database import Database
-from fleet.manager.store.records import AppliedFile, Deed, Issue, Past
+from fleet.manager.store.records import CALLED, AppliedFile, Deed, Issue, Past
 from fleet.manager.store.tables import (
     ACK,
     CONFERENCE,
@@ -23,7 +23,7 @@ from fleet.model import Ack, Error, Result, counted
 from fleet.wire import decode, format_time
 
 _MOST_DEEDS: Final = 100_000
-"""What people did, of which the last are kept."""
+"""What people did, of which the last are kept: by the manager's word, and by that of stations."""
 _AT_ONCE: Final = 5000
 """Old rows that are forgotten in one transaction."""
 
@@ -85,8 +85,10 @@ class StoredHistory:
         self,
         acks: Sequence[tuple[str, datetime, Ack]],
         presences: Sequence[tuple[str, datetime, str, str | None]],
+        called: Sequence[Deed] = (),
     ) -> None:
-        """Keep acks (station, when heard, ack) and changes of presence (station, at, state, boot).
+        """Keep acks (station, when heard, ack), changes of presence (station, at, state, boot), and
+        what stations were told past the manager, each once.
 
         Raises:
             BadStore: it could not be written; nothing is kept.
@@ -102,10 +104,12 @@ class StoredHistory:
                         for station, at, state, boot in presences
                     ],
                 )
+            if called:
+                note(connection, _new(connection, called))
 
     def prune(self, before: datetime) -> None:
         """Forget acks and presence changes older than `before`, but each station's last ack, and
-        all deeds but the last 100,000.
+        all deeds but the last 100,000, which those that stations tell of cannot push out.
 
         Raises:
             BadStore: it could not be written.
@@ -114,14 +118,20 @@ class StoredHistory:
         time = format_time(before)
         old = sa.select(ACK.c.number).where(ACK.c.at < time, ACK.c.number.not_in(last))
         gone = sa.select(PRESENCE.c.number).where(PRESENCE.c.at < time)
-        latest = sa.select(sa.func.max(DEED.c.number)).scalar_subquery()
-        done = sa.select(DEED.c.number).where(DEED.c.number <= latest - _MOST_DEEDS)
-        for table, which in ((ACK, old), (PRESENCE, gone), (DEED, done)):
+        done = [_older(DEED.c.kind != CALLED), _older(DEED.c.kind == CALLED)]
+        for table, which in ((ACK, old), (PRESENCE, gone), *((DEED, one) for one in done)):
             some = sa.delete(table).where(table.c.number.in_(which.limit(_AT_ONCE)))
             deleted = _AT_ONCE
             while deleted == _AT_ONCE:  # a long transaction would keep everybody else waiting
                 with self._database.writing() as connection:
                     deleted = connection.execute(some).rowcount
+
+
+def _older(which: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
+    """The numbers of such deeds, but of the last."""
+    numbers = sa.select(DEED.c.number).where(which)
+    first = numbers.order_by(DEED.c.number.desc()).offset(_MOST_DEEDS).limit(1).scalar_subquery()
+    return numbers.where(DEED.c.number <= first)
 
 
 def _revision(connection: sa.Connection, station: str, number: int) -> Issue | None:
@@ -206,6 +216,15 @@ def note(connection: sa.Connection, deeds: Iterable[Deed]) -> None:
     for one in deeds:
         row = {"at": format_time(one.at), "kind": one.kind, "by": one.by, "text": one.text}
         connection.execute(sa.insert(DEED).values(row | {"station": one.station}))
+
+
+def _new(connection: sa.Connection, deeds: Sequence[Deed]) -> list[Deed]:
+    """Those that are not kept yet: a station says again and again what it was told."""
+    columns = (DEED.c.station, DEED.c.at, DEED.c.by, DEED.c.text)
+    kind, stations = DEED.c.kind == CALLED, DEED.c.station.in_({it.station for it in deeds})
+    known = {tuple(row) for row in connection.execute(sa.select(*columns).where(kind, stations))}
+    wanted = {(it.station, format_time(it.at), it.by, it.text): it for it in deeds}
+    return [it for key, it in wanted.items() if key not in known]
 
 
 def _deeds(connection: sa.Connection, *which: sa.ColumnElement[bool], limit: int) -> Iterator[Past]:

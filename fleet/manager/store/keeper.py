@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
-from fleet.manager.store import BadStore, LastUse, ManagerStore, StoreAway
+from fleet.manager.store import BadStore, Deed, LastUse, ManagerStore, StoreAway
 from fleet.manager.store.remembered import HeardAck, Remembered, SeenPresence
 from fleet.manager.store.thread import StoreThread
 
@@ -182,9 +182,9 @@ class StoreKeeper:
         self._written()
 
     async def _write_history(
-        self, acks: Sequence[HeardAck], presences: Sequence[SeenPresence]
+        self, acks: Sequence[HeardAck], presences: Sequence[SeenPresence], called: Sequence[Deed]
     ) -> None:
-        await self.run(self.opened.history.note, acks, presences)
+        await self.run(self.opened.history.note, acks, presences, called)
         self._written()
 
     def _written(self) -> None:

@@ -1,7 +1,7 @@
 """The history of all stations: noted as it is heard, and read from the store when somebody asks."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -11,7 +11,7 @@ from fleet.manager.rollouts.model import Rollout
 from fleet.manager.stations.allowances import HISTORY_BURST, HISTORY_PER_SECOND, Allowances
 from fleet.manager.store import BadStore, Issue, Past
 from fleet.manager.store.keeper import StoreKeeper
-from fleet.model import Ack, Config, InForce, PresenceState
+from fleet.model import Ack, Config, DirectCall, InForce, PresenceState
 from fleet.wire import decode
 
 _MESSAGE: Final = 4000
@@ -37,6 +37,12 @@ class FleetHistory:
         """Note a change of presence that was noticed now."""
         if self._lines.take(station, time.monotonic()):
             self._keeper.remembered.presence(station, state, boot)
+
+    def called(self, station: str, calls: Iterable[DirectCall]) -> None:
+        """Note what a station says now that it was told past the manager."""
+        for one in calls:
+            if self._lines.take(station, time.monotonic()):
+                self._keeper.remembered.called(station, one)
 
     async def revisions(self, numbers: Mapping[str, int]) -> dict[str, tuple[Issue, Config]]:
         """One revision of each station, as far as they exist.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from attrs import Factory, frozen
 
@@ -125,6 +126,10 @@ class KeptSignIn:
     token: str
     name: str
     until: datetime
+
+
+CALLED: Final = "called"
+"""The kind of deed that a station was told past the manager, by its own word."""
 
 
 @frozen
