@@ -25,7 +25,7 @@ FILES = {
 }
 OF_RECORD = {"role": "record", "role_instance": "main"}
 OF_FILE = {"role": "record", "instance": "main", "file": "x.ts", "size": "1280x720", "rate": 25.0}
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d| UTC| CET)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d| UTC| CES?T)")
 
 
 @frozen

@@ -94,7 +94,7 @@ def _broker(seen: Examination) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             "HeldBack",
             subject,
-            f"a message right after another takes {1000 * delivery:.1f} ms (median), though "
+            f"a message right after another takes at least {1000 * delivery:.1f} ms, though "
             f"one alone is there and back in {1000 * there_and_back:.2f} ms",
             f"set set_tcp_nodelay true and restart it; {_CONFIG}",
         )

@@ -102,7 +102,7 @@ class Hearing:
         if isinstance(said, Registration) and not message.retain:
             self._pusher.consider(station, heard)  # it may take now what it rejected
         if isinstance(said, Status) and not message.retain:
-            heard.clock_offset = (said.at - datetime.now(UTC)).total_seconds()
+            heard.hear_clock((said.at - datetime.now(UTC)).total_seconds())
         if isinstance(said, Telemetry) and not message.retain:
             self._figures.fold(station, said, heard.interval, time.monotonic())
             self._measured(station)

@@ -31,13 +31,13 @@ _SHOWN: Final = (MINUTES - 1) * 60
 _WIDTH: Final = 1600
 
 
-def _answers(server: Prometheus, board: dict[str, Any], end: float) -> dict[str, Any]:
+def _answers(server: Prometheus, board: dict[str, Any]) -> dict[str, Any]:
     """Panel -> query -> what Prometheus says; keys as in the board."""
     return {
         str(panel["id"]): {
-            target["refId"]: server.range(_chosen(target["expr"]), _SHOWN, end)
+            target["refId"]: server.range(_chosen(target["expr"]), _SHOWN)
             if target["range"]
-            else server.query(_chosen(target["expr"]), end)
+            else server.query(_chosen(target["expr"]))
             for target in panel["targets"]
         }
         for panel in boards.panels(board)
@@ -59,11 +59,11 @@ async def _ask(directory: Path) -> dict[str, Any]:
         await server.ready()
         async with Stranger(broker.port, "fleet/v1/manager/#", "fleet/v1/+/+/config") as stranger:
             await play(stranger, jpeg(directory))
-            end = server.now()
+            end = server.moment = server.now()
             return {
                 name: {
                     "board": board,
-                    "answers": _answers(server, board, end),
+                    "answers": _answers(server, board),
                     "variables": {"room": ROOM},
                     "from": end - _SHOWN,
                     "to": end,

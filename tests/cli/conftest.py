@@ -6,7 +6,7 @@ import os
 import struct
 import sys
 import termios
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,22 @@ class Fleet:
     ) -> Started:
         argv = [str(FLEET), *map(str, args)]
         return warm().start(argv, self.environment(env), Path.cwd(), files)
+
+    async def offers(self, words: str, expected: Collection[str], **env: str) -> None:
+        """Press Tab behind these words in bash until this is offered, and nothing else.
+
+        On a busy machine it is pressed again, as people do: an answer that takes long is none.
+        """
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(f"{words}x".split()) - 1)}
+        env |= {"_FLEET_COMPLETE": "complete_bash", **asked}
+        async with asyncio.timeout(60):
+            while True:
+                found = await self(env=env)
+                assert found.err == ""
+                offered = found.out.split()
+                if offered or not expected:
+                    break
+        assert sorted(offered) == sorted(expected), words
 
     async def on_terminal(
         self, *args: str | Path, columns: int = 80, types: str = "", env: Mapping[str, str] = {}

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from fleet.manager.store.ledger import Ledger
 from fleet.mqtt import Broker
 from fleet.operations import DoctorFinding
 from fleet.version import __version__
-from fleet.wire import format_time
 from tests.agent.test_clock_offset import source  # noqa: F401 (a fixture)
 from tests.cli.conftest import Fleet, Outcome, Play
 from tests.cli.test_doctor import DEFAULTS, FINE, NOW
@@ -343,7 +342,7 @@ async def test_one_manager_is_started_and_the_second_ended(
                 await asyncio.sleep(0.2)
         finally:
             gone = other | {"state": "offline"}
-            stranger.publish("fleet/v1/manager/presence", gone, retain=True)
+            await stranger.publish("fleet/v1/manager/presence", gone, retain=True)
 
     await stranger.expect("fleet/v1/manager/presence")
     second = asyncio.create_task(stay())
@@ -360,17 +359,12 @@ async def test_one_manager_is_started_and_the_second_ended(
 async def test_stations_and_what_they_left_are_mended_by_what_is_said_of_them(
     hands: Hands, play: Play, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def clock(text: str) -> None:
-        for name in ("NOW", "CLOCK"):
-            monkeypatch.setattr(f"tests.manager.station.{name}", text)
-
-    clock(format_time(datetime.now(UTC)))
     await play("moved", agent=__version__)
     await play("cam", agent=__version__)
-    clock("2020-01-01T00:00:00.000Z")
-    absent = await play("absent", obedient=False, agent=__version__)
-    await absent.presence("lost")
-    clock(format_time(datetime.now(UTC)))
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.manager.station.AHEAD", timedelta(days=-3))
+        absent = await play("absent", obedient=False, agent=__version__)
+        await absent.presence("lost")
     topics = [f"fleet/v1/station/{one}/config" for one in ("b827eb00dead", "it's gone")]
     for topic in topics:
         await stranger.publish(topic, {}, retain=True)

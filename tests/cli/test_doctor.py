@@ -18,7 +18,6 @@ from fleet.mqtt import Broker
 from fleet.operations import DoctorResult
 from fleet.topics import Topics
 from fleet.version import __version__
-from fleet.wire import format_time
 from tests.cli.conftest import Fleet, Outcome, Play
 from tests.manager.station import PretendStation, apply, conference
 from tests.processes import Mosquitto, Programs
@@ -89,14 +88,12 @@ async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_ar
     stranger: Stranger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def clock(ahead: timedelta = timedelta(0)) -> None:
-        now = format_time(datetime.now(UTC) + ahead)
-        for name in ("NOW", "CLOCK"):
-            monkeypatch.setattr(f"tests.manager.station.{name}", now)
+    def clocks_are(ahead: timedelta) -> None:
+        monkeypatch.setattr("tests.manager.station.AHEAD", ahead)
 
-    clock()
     await play("well", agent=__version__)
-    await play("older", agent="0.0.1")
+    older = await play("older", agent="0.0.1")
+    await older.status()
     await play("moved", agent=__version__)
     extra = '[stations.hall1-moved]\nid = "moved"\nroom = "hall1"\naddress = "198.51.100.4"\n'
     extra += '[stations.hall1-well]\nid = "well"\nroom = "hall1"\naddress = "192.0.2.7"\n'
@@ -105,24 +102,21 @@ async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_ar
         await stranger.expect(
             f"fleet/v1/station/{station}/status", lambda said: said["revision"] == 1
         )
-    clock(timedelta(hours=1))
-    skewed = await play("skewed", agent=__version__)
-    clock(timedelta(days=-3))
+    clocks_are(timedelta(hours=1))
+    await play("skewed", agent=__version__)
+    clocks_are(timedelta(days=-3))
     absent = await play("absent", obedient=False, agent=__version__)
     await absent.presence("lost")
-    clock()
+    clocks_are(timedelta(0))
     for boot in ("one", "other", "one"):
         box = PretendStation(stranger, "double", boot)
         await box.register(agent=__version__)
         await box.ack()
         await box.status()
         await box.presence()
-    await skewed.status()
     left = "fleet/v1/station/b827eb00dead/config"
     for topic in (left, "fleet/v1/station/NOT AN ID/status"):
         await stranger.publish(topic, {}, retain=True)
-    clock(timedelta(hours=1))
-    await skewed.status()
     found = await fleet("doctor", "--json")
     assert found.code == 1
     stations = {one for one in kinds(found) if one[1] != "broker"}

@@ -119,7 +119,7 @@ async def test_the_last_lines_of_each_instance_plain_and_as_json(
     assert [line.partition(" ")[2] for line in found.lines] == expected
     for line in found.lines:
         age = datetime.now(UTC) - datetime.fromisoformat(line.split()[0])
-        assert timedelta(0) <= age < timedelta(minutes=1), line
+        assert timedelta(0) <= age < timedelta(minutes=5), line
     found = await fleet("logs", STATION, "say/a", "-n", "2")
     assert [line.partition(" ")[2] for line in found.lines] == ["two", "three ?[2J[bold]"]
     found = await fleet("logs", STATION, "say", "-n", "1", "--json")
@@ -152,9 +152,9 @@ async def test_following_shows_every_line_once_and_ends_cleanly(
     talker: Talker, follow: Follow
 ) -> None:
     async def count() -> None:
-        for number in range(60):
+        for number in range(40):  # fewer than an instance may say at once
             talker.say(talker.a, f"line {number}")
-            await asyncio.sleep(0.03)  # below what an instance may say in a second
+            await asyncio.sleep(0.05)
         talker.say(talker.a, "end")
 
     counting = asyncio.create_task(count())
@@ -162,7 +162,7 @@ async def test_following_shows_every_line_once_and_ends_cleanly(
     lines = await following.until("end")
     await counting
     assert [line.partition(" ")[2] for line in lines] == [
-        *(f"line {number}" for number in range(60)),
+        *(f"line {number}" for number in range(40)),
         "end",
     ]
     following.process.send_signal(signal.SIGINT)

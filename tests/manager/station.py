@@ -3,14 +3,17 @@
 import asyncio
 import json
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.stranger import Stranger, wire_time
 
 NOW = "2026-02-01T09:00:00.000Z"
-CLOCK: str | None = None
-"""What a clock says in each status; None: the true time."""
+AHEAD = timedelta(0)
+"""What the clocks of stations are ahead in each status."""
+
+INTERVAL = 60.0
+"""Seconds between heartbeats, of which three may be missing: a test's station sends none."""
 
 
 class PretendStation:
@@ -56,15 +59,15 @@ class PretendStation:
         one = {"state": state, "since": NOW, "restarts": 0, "reason": None, "message": None}
         one |= more
         roles = {role: dict.fromkeys(names, one) for role, names in self.roles.items()}
-        at = CLOCK or wire_time(datetime.now(UTC))
+        at = wire_time(datetime.now(UTC) + AHEAD)
         await self.say(
             "status", {"boot": self.boot, "at": at, "revision": self.revision, "roles": roles}
         )
 
-    async def presence(self, state: str = "online", interval: float = 10) -> None:
+    async def presence(self, state: str = "online", interval: float = INTERVAL) -> None:
         await self.say("presence", presence(state, self.boot, self.epoch, interval))
 
-    async def come_online(self, interval: float = 10) -> None:
+    async def come_online(self, interval: float = INTERVAL) -> None:
         """As a station connects."""
         await self.register()
         await self.ack()
@@ -87,7 +90,7 @@ class PretendStation:
         await self.status()
 
 
-def presence(state: str, boot: str, epoch: int = 1, interval: float = 10) -> dict[str, Any]:
+def presence(state: str, boot: str, epoch: int = 1, interval: float = INTERVAL) -> dict[str, Any]:
     return {"state": state, "boot": boot, "epoch": epoch, "at": NOW, "interval": interval}
 
 

@@ -67,11 +67,13 @@ class HeardStation:
     conflict: bool = False
     """Two boxes use this id."""
     clock_offset: float | None = None
-    """Seconds its clock was ahead of ours at its last heartbeat."""
+    """Seconds its clock is ahead of ours, by the better of its last two heartbeats."""
     since: float | None = None
     """When `state` became so, None where that was before we listened."""
     instances: dict[InstanceKey, InstanceMemory] = field(factory=dict)
     """Of those in its last status."""
+    _clock_said: float | None = None
+    """`clock_offset` by the last heartbeat alone."""
     _live_at: float | None = None
     """When it was last heard live, if ever."""
     _online: tuple[str, int] | None = None
@@ -116,6 +118,14 @@ class HeardStation:
         return tuple(
             sorted(box.hostname or boot for boot, box in self._boxes.items() if box.at is not None)
         )
+
+    def hear_clock(self, ahead: float) -> None:
+        """Fold in how many seconds its clock is ahead by a heartbeat: one that came late looks like
+        a clock that is behind.
+        """
+        before = ahead if self._clock_said is None else self._clock_said
+        self.clock_offset = min(ahead, before, key=abs)
+        self._clock_said = ahead
 
     def hear(self, said: StationWord, retained: bool, now: float) -> None:
         """Fold in what was said; `retained`: it was kept by the broker, nobody said it now."""
