@@ -174,13 +174,19 @@ class FfmpegRole(ChildRole[S]):
         if self._report is not None:
             self._report.read()
         self._ended = True
-        if self.finished(status):
-            if self._started:  # else what it has written is looked at first
-                self._complete()
+        self._failure = None if self.finished(status) else self.failure(status)
+        unknown = self._failure is None or self._failure.reason == "ChildExited"
+        if unknown and status == 0 and not (self._report and self._report.frames):
+            self._failure = Failed(
+                "SourceUnreadable",
+                f"{self.source()} came to its end, and no picture or sound was in it: check it",
+            )
+        if not self._started:  # what it has written is looked at first, or tried otherwise
+            return
+        if self._failure is None:
+            self._complete()
         else:
-            self._failure = self.failure(status)
-            if self._started:  # else it is raised, or tried otherwise
-                self.broken(self._failure)
+            self.broken(self._failure)
 
     def _complete(self) -> None:
         self.host.complete(f"{self.source()} came to its end")
@@ -258,7 +264,7 @@ _REASONS = (
     ),
     (
         r"Invalid data found when processing input|does not contain any stream"
-        r"|matches no streams|moov atom not found",
+        r"|matches no streams|moov atom not found|file:.*: End of file",
         "SourceUnreadable",
         "what {source} sends is not a picture or sound that ffmpeg can read: check it",
     ),
@@ -271,7 +277,7 @@ _REASONS = (
         r"Connection refused|Connection timed out|Operation timed out|No route to host"
         r"|Network is unreachable|Connection reset by peer|Failed to resolve hostname .*"
         r"|Server returned .*|HTTP error .*|Input/output error|Broken pipe"
-        r"|Cannot assign requested address|Immediate exit requested",
+        r"|Cannot assign requested address|Immediate exit requested|: End of file",
         "SourceUnreachable",
         "{source} cannot be read: check its address and that it sends",
     ),

@@ -138,8 +138,9 @@ class SourceRole(FfmpegRole[S]):
         if self._whatever_comes:
             how.append("--whatever-comes")
         arguments = self.arguments()
-        # Only an encoder asks for the rate, and to guess it takes a second or two.
-        guess = _NO_RATE if _copies(arguments, "-c:v") else []
+        # Only an encoder that has one rate asks for it, and to guess it takes twenty pictures.
+        unasked = _copies(arguments, "-c:v") or set(EVERY_PICTURE) <= set(arguments)
+        guess = _NO_RATE if unasked else []
         writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
         return [
             *(*_RETIME, *how, *QUIET, "-copyts", *_NO_RATE, *inputs, "--"),

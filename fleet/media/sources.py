@@ -34,8 +34,8 @@ ANALYSIS = ("-analyzeduration", "5000000")
 TRACK_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 MOST_TRACKS = 8
 """Tracks of sound that are metered, and can be told apart; any more are not."""
-EVERY_STREAM = ("-map", "0:v:0?", "-map", "0:a?")
-"""One picture and all sound."""
+EVERY_STREAM = ("-map", "0:V:0?", "-map", "0:a?")
+"""One picture, but no cover of what is only to be heard, and all sound."""
 
 
 def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
@@ -389,4 +389,4 @@ def one_track(source: Source, track: str | None) -> list[str]:
     elif track is not None:
         there = ", ".join(names) or "numbers, the first is 1"
         raise ValueError(f'has track = "{track}", and its source has none of that name: {there}')
-    return ["-map", "0:v:0?", "-map", "0:a:0?" if number == 0 else f"0:a:{number}"]
+    return ["-map", "0:V:0?", "-map", "0:a:0?" if number == 0 else f"0:a:{number}"]

@@ -14,6 +14,8 @@ SLACK = SECOND // 10
 """How far a packet may be behind where it is due: on any track alike, so that none goes alone."""
 AHEAD = SECOND
 """How much further than our own clock a source's clock may go between two packets."""
+STILL = SECOND
+"""How long a track of one packet lasts that is read over and over: a still picture."""
 TOGETHER = 0.5
 """Seconds in which all tracks of a source that began anew are to come."""
 NEAR = 5 * SECOND
@@ -83,6 +85,8 @@ class Continuity:
     def begins_again(self) -> None:
         """Know that the source's clock begins again, which is no jump and no pause."""
         self._expected = True
+        for track in self._tracks.values():
+            track.offset += 0 if track.steps else STILL
 
     @property
     def waits(self) -> bool:

@@ -44,7 +44,7 @@ from fleet.roles import (
 )
 
 _AWAY = ("SourceUnreachable", "SourceRefused", "SourceUnreadable", "SourceEnded", "FileMissing")
-_NO_PICTURE = "'0:v:0' matches no streams"
+_NO_PICTURE = "'0:V:0' matches no streams"
 _RETRY_SECONDS = 2.0
 _SOUND = ",".join(
     [
@@ -221,7 +221,7 @@ class Monitor(Role[MonitorSettings]):
         source = self.settings.source
         every = rf"isnan(prev_selected_t)+gte(t-prev_selected_t\,{self.settings.thumbnail_seconds})"
         thumbnail = [
-            *("-map", "0:v:0", "-vf", f"select={every},{_SMALL}"),
+            *("-map", "0:V:0", "-vf", f"select={every},{_SMALL}"),
             *("-c:v", "mjpeg", "-strict", "unofficial", "-q:v", str(self._coarse)),
             *("-fps_mode", "passthrough", "-threads", "1"),
             *("-f", "image2", "-update", "1", "-atomic_writing", "1", f"file:{self._thumbnail}"),

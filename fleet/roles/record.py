@@ -4,6 +4,7 @@ A recording runs all day; names carry when each segment was opened (UTC). The tr
 is flushed packet by packet, so that what was seen is on disk even if the power goes.
 """
 
+import asyncio
 import json
 import re
 import time
@@ -192,7 +193,7 @@ class Record(SourceRole[RecordSettings]):
         """
         if self.settings.source.raw:
             return frozenset()
-        streams = await self._streams()
+        streams = await self._seen()
         raw = {"codec_type": "video", "codec_name": "rawvideo"}
         unreadable = any(one["codec_type"] == "data" or "codec_name" not in one for one in streams)
         named = [one for one in streams if "codec_name" in one]
@@ -234,17 +235,33 @@ class Record(SourceRole[RecordSettings]):
         await looking.wait()
         return bool(re.search(rb"\d", looking.output.read_bytes()))
 
-    async def _streams(self) -> list[dict[str, str]]:
-        """What ffprobe finds in what was recorded: `codec_type` and `codec_name` of each stream."""
+    async def _seen(self) -> list[dict[str, str]]:
+        """The streams of the first segment, as soon as it shows any."""
+        deadline = time.monotonic() + self.start_seconds
+        while True:
+            size, ended = self._work, self._ended
+            streams = await self._streams()
+            if streams or streams is None or ended or time.monotonic() > deadline:
+                return streams or []
+            while self._work == size and not self._ended and time.monotonic() < deadline:
+                self.host.progress()  # the deadline here is the one that counts
+                await asyncio.sleep(0.05)
+                self.tick()
+
+    async def _streams(self) -> list[dict[str, str]] | None:
+        """What ffprobe finds in what was recorded: `codec_type` and `codec_name` of each stream.
+
+        None where it could not be looked at, which is recorded all the same.
+        """
         show = ("-show_entries", "stream=codec_type,codec_name", "-of", "json")
         argv = ["ffprobe", "-v", "quiet", *show, f"file:{self._segments.current}"]
         try:
             looking = await self.host.spawn(argv, name="look", report=True)
             await looking.wait()
-            found: list[dict[str, str]] = json.loads(looking.output.read_bytes())["streams"]
-        except (Failed, OSError, ValueError, KeyError):
-            return []  # what could not be looked at is recorded all the same
-        return found
+            said: dict[str, list[dict[str, str]]] = json.loads(looking.output.read_bytes())
+        except (Failed, OSError, ValueError):
+            return None
+        return said.get("streams", [])
 
     async def spawned(self) -> None:
         """Where the child writes is told by its arguments: an earlier agent may have begun it."""

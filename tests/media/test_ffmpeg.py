@@ -1,5 +1,6 @@
 """ffmpeg's report and last output."""
 
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,8 @@ def test_a_report_without_a_whole_block_says_nothing(text: bytes) -> None:
         ("[error] rtmp://h/x: Input/output error", "SourceUnreachable"),
         ("[error] http://h/x: Server returned 404 Not Found", "SourceUnreachable"),
         ("[error] file:/a.mp4: No such file or directory", "FileMissing"),
+        ("[error] file:/a.mkv: End of file", "SourceUnreadable"),
+        ("[error] tcp://h:1: End of file", "SourceUnreachable"),
         ("[error] file:/a.txt: Invalid data found when processing input", "SourceUnreadable"),
         ("[error] vp8 codec not currently supported in container", "CodecUnsuitable"),
         ("[alsa @ 0x1] [error] cannot open audio device hw:1 (No such device)", "DeviceMissing"),
@@ -148,6 +151,20 @@ async def test_a_file_that_is_no_video_is_named(
     failed = await fails(host, record_settings(source=source))
     assert failed.reason == "SourceUnreadable"
     assert "talk.mp4" in failed.message
+
+
+async def test_a_file_that_holds_neither_picture_nor_sound_does_not_end_well(
+    make_host: MakeHost, record_settings: Settings, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.wav"
+    with wave.open(str(empty), "wb") as file:
+        file.setparams((1, 2, 48000, 0, "NONE", "none"))
+    host = make_host()
+    source = {"type": "file", "path": str(empty), "loop": False}
+    failure = await fails(host, record_settings(source=source))
+    assert failure.reason == "SourceUnreadable"
+    assert str(empty) in failure.message
+    assert not host.completed
 
 
 async def test_a_source_that_sends_nothing_does_not_start_for_ever(

@@ -8,7 +8,7 @@ import pytest
 
 from fleet.roles.record import Record, RecordSettings
 from tests.roles.host import RealHost
-from tests.roles.media import frames, public
+from tests.roles.media import frames, probe, public
 from tests.roles.network import QUIET
 
 MakeHost = Callable[..., RealHost]
@@ -153,6 +153,48 @@ async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
     assert min(decoded(public(host.recordings)[:-1])) >= RATE - 3
     assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
     assert host.failed is None
+
+
+def made(*arguments: str) -> None:
+    subprocess.run([*QUIET, *arguments], check=True)
+
+
+async def test_a_picture_that_moves_and_no_container_takes_is_there_from_the_begin(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    host, file = make_host(), tmp_path / "short.gif"
+    made("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10", "-t", "0.5", str(file))
+    settings = record_settings(source={"type": "file", "path": str(file)}, container="matroska")
+    role = Record(host, settings)
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 10, role)
+    await role.stop()
+    assert decoded(public(host.recordings))[0] > 10
+    assert host.failed is None
+
+
+async def test_a_still_picture_is_shown_on_and_the_cover_of_a_piece_of_music_is_none(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    still, song = tmp_path / "still.png", tmp_path / "song.mp3"
+    made("-f", "lavfi", "-i", "testsrc2=size=160x90", "-frames:v", "1", str(still))
+    sound = ("-f", "lavfi", "-i", "sine", "-t", "1")
+    made("-i", str(still), *sound, "-disposition:v", "attached_pic", str(song))
+    host = make_host()
+    role = Record(host, record_settings(source={"type": "file", "path": str(still)}))
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 3, role)
+    await role.stop()
+    assert host.failed is None
+    (file,) = public(host.recordings)
+    assert 2.5 < float(probe(file)["format"]["duration"]) < 10, "one a second"
+    host = make_host("song")
+    role = Record(host, record_settings(source={"type": "file", "path": str(song), "loop": False}))
+    await role.start()
+    await until(lambda: host.completed or host.failed, role)
+    await role.stop()
+    assert host.failed is None
+    assert [one["codec_name"] for one in probe(public(host.recordings)[-1])["streams"]] == ["mp3"]
 
 
 async def test_what_cannot_be_passed_on_is_found_out_once(
