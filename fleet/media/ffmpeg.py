@@ -176,7 +176,7 @@ class FfmpegRole(ChildRole[S]):
         self._ended = True
         self._failure = None if self.finished(status) else self.failure(status)
         unknown = self._failure is None or self._failure.reason == "ChildExited"
-        if unknown and status == 0 and not (self._report and self._report.frames):
+        if unknown and status == 0 and not (self._report and any(self._report.done)):
             self._failure = Failed(
                 "SourceUnreadable",
                 f"{self.source()} came to its end, and no picture or sound was in it: check it",
