@@ -64,9 +64,9 @@ Below the programs, in the order of their layers (imports go down only):
 - `role`        what a role is, `host` what it is given
 - `operations`  what `fleet` asks the manager
 - `schedule`    which talk is where and when, and how it is read
-- `wire`        bytes <-> `model`; `topics`, `schema` (classes -> JSON Schema), `station` (what
-                everybody can ask a station), `sealed` (what is for one box alone), `joining` (how
-                a new box is let in)
+- `wire`        bytes <-> `model`; `topics`, `schema` (classes -> JSON Schema; `schema.checking`:
+                values against one), `station` (what everybody can ask a station), `sealed` (what
+                is for one box alone), `joining` (how a new box is let in)
 - `strict`      JSON values -> classes, no coercion: `strict.values`, `strict.unions`, and
                 `strict.mistakes` as people read them; `model` (what travels), `kept` (files that
                 outlive a power cut)

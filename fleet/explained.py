@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fleet.model import CommandSchema, Factory, JsonSchema, counted
-from fleet.schema import kind
 
 
 def explained(name: str, factory: Factory, more: str = "") -> Iterator[str]:
@@ -62,6 +61,25 @@ def rows(schema: JsonSchema, indent: str = "") -> list[tuple[str, str, str, str]
                 inner = {**arm, "properties": _untagged(arm)}
                 found.extend(rows(inner, indent + "    "))
     return found
+
+
+def kind(setting: Mapping[str, Any]) -> str:
+    """A setting's type and range in a few words: `integer 1 to 86400`."""
+    for several in ("oneOf", "anyOf"):
+        if several in setting:
+            return " or ".join(dict.fromkeys(kind(arm) for arm in setting[several]))
+    if "enum" in setting:
+        return "one of " + ", ".join(map(str, setting["enum"]))
+    if "const" in setting:
+        return str(setting["const"])
+    text = {"object": "table", "array": "list"}.get(setting.get("type", ""), setting.get("type"))
+    text = text or "anything"
+    low, high = setting.get("minimum"), setting.get("maximum")
+    above, below = setting.get("exclusiveMinimum"), setting.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"{text} {low} to {high}"
+    bounds = (("from", low), ("above", above), ("to", high), ("below", below))
+    return " ".join([text, *(f"{word} {bound}" for word, bound in bounds if bound is not None)])
 
 
 def _unit(setting: Mapping[str, Any]) -> str:

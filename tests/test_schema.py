@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from fleet.roles import Meta, Secret
-from fleet.schema import BadDeclaration, TooCostly, json_schema, unfit, validator
+from fleet.schema import BadDeclaration, json_schema
+from fleet.schema.checking import TooCostly, unfit, validator
 from fleet.strict import Mistakes, structure, unstructure
 
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import typer
 
+from fleet.explained import kind
 from fleet.model import JsonSchema
-from fleet.schema import kind, unfit, validator
+from fleet.schema.checking import unfit, validator
 from fleet.strict import close_match
 from fleet.wire import Undecodable, loads
 

@@ -22,7 +22,7 @@ from fleet.model import (
     Roles,
     Settings,
 )
-from fleet.schema import unfit, validator
+from fleet.schema.checking import unfit, validator
 from fleet.strict import Mistakes, close_match, escape, show, structure
 from fleet.wire import dumps
 

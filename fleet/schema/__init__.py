@@ -1,22 +1,20 @@
 """attrs classes -> JSON Schema, so that an operator sees what a role takes before asking.
 
-It says in JSON Schema (draft 2020-12) what `strict.structure` would take; the one thing it
-cannot say is what a function among the annotations checks. What it cannot say is refused, with
-another way to say it. msgspec's own schema knows no unions of classes, which is why this is here.
+It says in JSON Schema (draft 2020-12) what `strict` would take; the one thing it cannot say is
+what a function among the annotations checks. What it cannot say is refused, with another way to
+say it. msgspec's own schema knows no unions of classes, which is why this is here. `checking` holds
+values against a schema.
 """
 
 import inspect
 import json
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
-from functools import cache, lru_cache
 from pathlib import PurePath
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -33,14 +31,6 @@ from msgspec import Meta
 from fleet.model import JsonSchema
 from fleet.strict import plain, tagged
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, ValidationError
-
-_STEPS: Final = 50_000
-"""Keywords looked at for one value: a large one of ours takes some hundred."""
-_MEMORY: Final = 4 * 1024 * 1024
-"""Bytes for one pattern."""
-_left: Final[ContextVar[list[int]]] = ContextVar("left")
 _PLAIN: Final[Mapping[Any, dict[str, Any]]] = {
     Any: {},
     bool: {"type": "boolean"},
@@ -171,113 +161,6 @@ def _of_field(type_: Any) -> dict[str, Any]:
     except RecursionError:
         text = f"{_named(type_)} leads back to its own class: a setting has an end"
         raise TypeError(text) from None
-
-
-class TooCostly(ValueError):
-    """A schema asks for more work than anybody means: whoever wrote it wants to hold us."""
-
-
-def validator(schema: JsonSchema) -> "Draft202012Validator":
-    """What checks values against a schema as strictly as `strict` does; nothing is fetched.
-
-    Raises:
-        TooCostly: the schema has patterns for the names of properties.
-    """
-    if '"patternProperties"' in json.dumps(schema):  # the library looks for them on its own
-        raise TooCostly("it has patterns for the names of properties")
-    checks: Draft202012Validator = _strict()(schema, registry=_nothing())
-    return checks
-
-
-def unfit(checks: "Draft202012Validator", value: Any) -> "list[ValidationError]":
-    """All that is wrong with a value.
-
-    Raises:
-        TooCostly: it takes more than some 50,000 steps.
-    """
-    _left.set([_STEPS])
-    return list(checks.iter_errors(value))
-
-
-@cache
-def _strict() -> Any:
-    from jsonschema import Draft202012Validator  # many import this module and check nothing
-    from jsonschema.validators import extend
-
-    # JSON Schema takes 180.0 for an integer, and Python's `$` a newline; a station does not.
-    whole = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    rules = {**Draft202012Validator.VALIDATORS, "pattern": _pattern}
-    counted = {keyword: _counted(rule) for keyword, rule in rules.items()}
-    return extend(Draft202012Validator, counted, type_checker=whole)  # type: ignore[no-untyped-call]
-
-
-def _counted(rule: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
-    """A keyword's rule that is counted: thirty references can ask for a thousand million steps."""
-
-    def check(*of: Any) -> Iterator[Any]:
-        left = _left.get()
-        left[0] -= 1
-        if left[0] < 0:
-            raise TooCostly("it would take too long")
-        yield from rule(*of) or ()
-
-    return check
-
-
-def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[Any]:
-    from jsonschema import ValidationError
-
-    if isinstance(value, str):
-        whole = pattern.startswith("^") and pattern.endswith("$")
-        expression = _expression(pattern)
-        if expression is None:
-            return  # the station is to say
-        if not (expression.fullmatch if whole else expression.search)(value):
-            yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-@lru_cache(maxsize=1024)
-def _expression(pattern: str) -> Any:
-    """The pattern as RE2 has it: its time grows with the text alone, its memory is bounded.
-
-    None where RE2 does not take it, as one that looks ahead.
-    """
-    import re2
-
-    options = re2.Options()
-    options.max_mem, options.log_errors = _MEMORY, False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error:
-        return None
-
-
-@cache
-def _nothing() -> Any:
-    from referencing import Registry
-
-    return Registry()
-
-
-def kind(setting: Mapping[str, Any]) -> str:
-    """A setting's type and range in a few words: `integer 1 to 86400`."""
-    for several in ("oneOf", "anyOf"):
-        if several in setting:
-            return " or ".join(dict.fromkeys(kind(arm) for arm in setting[several]))
-    if "enum" in setting:
-        return "one of " + ", ".join(map(str, setting["enum"]))
-    if "const" in setting:
-        return str(setting["const"])
-    text = {"object": "table", "array": "list"}.get(setting.get("type", ""), setting.get("type"))
-    text = text or "anything"
-    low, high = setting.get("minimum"), setting.get("maximum")
-    above, below = setting.get("exclusiveMinimum"), setting.get("exclusiveMaximum")
-    if low is not None and high is not None:
-        return f"{text} {low} to {high}"
-    bounds = (("from", low), ("above", above), ("to", high), ("below", below))
-    return " ".join([text, *(f"{word} {bound}" for word, bound in bounds if bound is not None)])
 
 
 def _default(default: Any, type_: Any) -> Any:
