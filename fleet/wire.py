@@ -72,11 +72,17 @@ _converter.register_unstructure_hook(
         roles=override(unstruct_hook=_as_it_is),
         name=override(omit_if_default=True),
         room=override(omit_if_default=True),
+        signature=override(omit_if_default=True),
     ),
 )
 _converter.register_unstructure_hook(
     InForce,
-    make_dict_unstructure_fn(InForce, _converter, roles=override(unstruct_hook=_as_it_is)),
+    make_dict_unstructure_fn(
+        InForce,
+        _converter,
+        roles=override(unstruct_hook=_as_it_is),
+        signature=override(omit_if_default=True),
+    ),
 )
 
 

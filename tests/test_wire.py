@@ -56,7 +56,7 @@ _samples = st.builds(
 )
 _families = st.builds(model.Family, _names, st.just("gauge"), _text, _tuples(_samples))
 _lines = st.builds(model.LogLine, _times, _names, _names, st.sampled_from(["stdout"]), _text)
-_in_force = st.builds(model.InForce, st.integers(0, 9), _roles)
+_in_force = st.builds(model.InForce, st.integers(0, 9), _roles, st.none() | st.just("k.s"))
 _everything = st.one_of(
     st.builds(
         model.Registration,

@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
+from attrs import evolve
+
 from fleet.manager.access.broker import ANSWERS, BrokerAccounts
 from fleet.manager.access.joining import Joining
 from fleet.manager.answering import Answering
@@ -79,7 +81,10 @@ class ManagerSession:
         self._inventory = inventory
         self._counts = counts
         self._accounts = accounts
-        self._pusher = Pusher(topics, ledger, inventory, self._echo.hear_all)
+        self._configs = Filter(
+            topics.config("+"), qos=0, as_published=True, live=True, foreign=True
+        )
+        self._pusher = Pusher(topics, ledger, inventory, self._hear_all)
         self._hearing = Hearing(
             ledger,
             inventory,
@@ -167,7 +172,7 @@ class ManagerSession:
             Filter(topics.station("+", "segment"), bare=True),
             Filter(topics.manager("presence"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True),
-            Filter(topics.config("+"), qos=0, as_published=True, live=True, foreign=True),
+            self._configs,
             *(self._accounts.filters if self._accounts else ()),
             Filter(topics.stops("+"), qos=0, as_published=True, live=True, foreign=True),
             *(self.joining.filters if self.joining else ()),
@@ -312,6 +317,14 @@ class ManagerSession:
             self._presence.heard(message)
         except Undecodable as error:
             self._hearing.ignore("manager_presence", message, str(error))
+
+    async def _hear_all(self, kept: bool) -> None:
+        """Hear what was said before now; `kept`: also each config that the broker keeps."""
+        link = self._link
+        if kept and link is not None:
+            with suppress(Disconnected, Refused):  # what is kept is found the next time
+                await link.subscribe(evolve(self._configs, live=False))
+        await self._echo.hear_all()
 
     def _displace(self) -> None:
         """Leave the stations to a manager that began later."""

@@ -32,6 +32,7 @@ from fleet.model.bounds import (
     Roles,
     Settings,
     ShortText,
+    Signature,
 )
 from fleet.model.figures import (
     Family,
@@ -180,6 +181,7 @@ __all__ = [
     "SegmentStream",
     "Settings",
     "ShortText",
+    "Signature",
     "Span",
     "Spans",
     "State",

@@ -20,6 +20,8 @@ MAX_REVISION: Final = 2**53 - 1
 """The highest revision: the largest integer every JSON reader holds exactly (RFC 7493)."""
 Boot = Annotated[str, Meta(min_length=1, max_length=64)]
 """Random text made at each start of a program."""
+Signature = Annotated[str, Meta(max_length=100)]
+"""Of a config; nobody but the manager that issued it looks inside."""
 ShortText = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
 """How often, or how many."""

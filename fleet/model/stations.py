@@ -25,6 +25,7 @@ from fleet.model.bounds import (
     RevisionOrNone,
     Roles,
     ShortText,
+    Signature,
 )
 from fleet.model.refusals import Error
 from fleet.model.words import printable
@@ -289,7 +290,8 @@ class Status:
 class Config:
     """What the manager wants of one station.
 
-    `name` and `room` are the conference file's keys, absent from the wire when None.
+    `name` and `room` are the conference file's keys. By its `signature` the manager knows it again.
+    All three are absent from the wire when None.
     """
 
     revision: Revision
@@ -298,14 +300,19 @@ class Config:
     roles: Roles
     name: str | None = None
     room: str | None = None
+    signature: Signature | None = None
 
 
 @frozen
 class InForce:
-    """The last config a station accepted; revision 0 and no roles if there was none."""
+    """The last config a station accepted; revision 0 and no roles if there was none.
+
+    `signature` is the config's, absent from the wire when None.
+    """
 
     revision: RevisionOrNone
     roles: Roles = field(validator=_not_too_many)
+    signature: Signature | None = None
 
     @classmethod
     def none(cls) -> Self:

@@ -244,6 +244,8 @@ def test_no_readable_revision_is_rejected_under_none(payload: bytes) -> None:
         {"roles": None},
         {"name": 5},
         {"room": []},
+        {"signature": 5},
+        {"signature": "x" * 101},
     ],
     ids=str,
 )
@@ -254,6 +256,13 @@ def test_wrong_envelope_is_rejected_under_its_number(more: Any) -> None:
     (problem,) = ack.error.problems
     assert (problem.type, problem.role, problem.instance, problem.path) == (INVALID, *[None] * 3)
     assert f"/{next(iter(more))}" in problem.message
+
+
+def test_the_signature_of_what_is_in_force_is_given_back() -> None:
+    ack, memory = answer(config(6, {}, signature="k.s"))
+    assert ack.in_force.signature == "k.s"
+    ack, _ = answer(config(7, {"record": 5}, signature="k.t"), memory)
+    assert (ack.revision, ack.in_force.signature) == (7, "k.s")
 
 
 @pytest.mark.parametrize("key", ["at", "by", "roles"])

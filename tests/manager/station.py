@@ -26,6 +26,8 @@ class PretendStation:
         self.epoch = 1
         self.revision = 0
         self.roles: dict[str, Any] = {}
+        self.signature: str | None = None
+        """Of the config in force, as far as it gives that back."""
 
     def topic(self, kind: str) -> str:
         return f"fleet/v1/station/{self.id}/{kind}"
@@ -52,6 +54,8 @@ class PretendStation:
             "error": error,
             "in_force": {"revision": self.revision, "roles": self.roles},
         }
+        if self.signature is not None:
+            payload["in_force"]["signature"] = self.signature
         await self.say("ack", payload | more)
 
     async def status(self, state: str = "running", **more: Any) -> None:
@@ -86,6 +90,7 @@ class PretendStation:
     async def obey(self, config: Any) -> None:
         """Accept a config and run it."""
         self.revision, self.roles = config["revision"], config["roles"]
+        self.signature = config.get("signature")
         await self.ack()
         await self.status()
 

@@ -110,6 +110,7 @@ def test_what_somebody_else_sent_or_a_retired_station_runs_is_not_adopted() -> N
 
 def test_a_station_that_this_manager_heard_agree_is_not_ahead_by_an_old_store() -> None:
     assert need(heard(9, 9), wanted(3), 3, True, settled=True) is Need.REISSUE
+    assert need(heard(9, 9), wanted(3), 3, True, foreign=True) is Need.REISSUE
 
 
 def test_a_rejection_is_looked_at_again_once_the_station_has_changed() -> None:

@@ -1,6 +1,7 @@
 """A store put back from a copy, and configs that somebody else sent: what runs is not undone."""
 
 import asyncio
+import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from fleet.manager.rollouts.inherited import STALE, put_back, too_old
 from fleet.manager.store import LastUse
+from fleet.manager.store.signing import Signer, Signing
 from tests.manager.boxes import Boxes, ignore, obey, reject, rollout, rollout_ends, status_of
 from tests.manager.conftest import Place
 from tests.manager.station import PretendStation, apply, ask, conference
@@ -230,6 +232,43 @@ async def test_what_somebody_else_sends_a_station_of_which_nothing_is_wanted_is_
     adopted = await ask(stranger, "adopt", station="cam1")
     assert adopted["error"] is None, adopted
     assert adopted["result"]["revision"] == 6
+
+
+async def test_what_somebody_else_sent_while_no_manager_was_there_is_not_adopted(
+    broker: Mosquitto, stranger: Stranger, boxes: Boxes, programs: Programs, manager: Program
+) -> None:
+    await boxes.add("new", "old")
+    await apply(stranger, conference(("hall1-a", "new"), ("hall1-b", "old")))
+    await rollout_ends(stranger)
+    new, old = boxes.stations["new"], boxes.stations["old"]
+    wanted, old.signature = new.roles, None  # its agent is of a release that gives none back
+    manager.terminate()
+    assert await manager.ended() == 0
+    edited = json.loads(stranger.on(new.topic("config"))[-1].payload)
+    edited |= {"revision": 9, "roles": OTHER}  # as people do in MQTT Explorer
+    for box in (new, old):
+        await stranger.publish(box.topic("config"), edited, retain=True)
+    await until(lambda: new.revision == old.revision == 9)
+    old.signature = None
+    await old.ack()
+    await stranger.publish(new.topic("config"), b"", retain=True)
+    programs.manager(broker)
+    await until(lambda: new.revision == old.revision == 10)
+    assert new.roles == old.roles == wanted
+    events = (await ask(stranger, "history"))["result"]["events"]
+    assert "adopted" not in {one["by"] for one in events}
+
+
+def test_a_config_is_known_by_whose_key_has_signed_it_for_which_station() -> None:
+    ours, theirs = Signing.by("a"), Signing.by("b")
+    signature = ours.sign("cam1", 3, OTHER)
+    assert Signing.by("a").signer("cam1", 3, OTHER, signature) is Signer.US
+    assert theirs.signer("cam1", 3, OTHER, signature) is Signer.ANOTHER_STORE
+    assert ours.signer("cam2", 3, OTHER, signature) is Signer.NOBODY
+    assert ours.signer("cam1", 4, OTHER, signature) is Signer.NOBODY
+    assert ours.signer("cam1", 3, {"record": {}}, signature) is Signer.NOBODY
+    for no in (None, "", "x", f"{ours.name}.", f"{ours.name}.é"):
+        assert ours.signer("cam1", 3, OTHER, no) is Signer.NOBODY
 
 
 async def test_a_restarted_manager_looks_again_at_what_was_rejected(

@@ -8,7 +8,7 @@ from tests.wire.conftest import Boxes, Desk
 from tests.wire.sides import Box, records
 
 ROLES = records("main")
-CONFIG = {"revision", "at", "by", "roles", "name", "room"}
+CONFIG = {"revision", "at", "by", "roles", "name", "room", "signature"}
 
 
 async def quiet(desk: Desk, box: Box) -> None:

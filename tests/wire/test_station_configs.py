@@ -304,7 +304,7 @@ async def test_every_message_of_a_station_is_as_the_page_says(boss: Boss) -> Non
             *("broken_roles", "devices", "public_key", "secrets"),
         },
         "presence": {"state", "boot", "epoch", "at", "interval"},
-        "status": {"boot", "at", "revision", "roles", "stops"},
+        "status": {"boot", "at", "revision", "roles", "stops", "called"},
         "ack": ACK,
     }
     presence = boss.stranger.latest(boss.topic("presence"))

@@ -28,6 +28,7 @@ from fleet.model import (
     Problem,
     Result,
     Revision,
+    Signature,
     counted,
 )
 from fleet.strict import Mistakes, show
@@ -85,6 +86,7 @@ class _Envelope:
     roles: Mapping[str, Any]
     name: str | None = None
     room: str | None = None
+    signature: Signature | None = None
 
 
 def decide(
@@ -180,7 +182,9 @@ def _roles(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _in_force(memory: Memory) -> InForce:
     config = memory.in_force
-    return InForce(config.revision, config.roles) if config else InForce.none()
+    if config is None:
+        return InForce.none()
+    return InForce(config.revision, config.roles, config.signature)
 
 
 def _fitting(problems: Sequence[Problem], most: int) -> Error:

@@ -102,6 +102,7 @@ async def adopt(desk: Desk, caller: str, asked: AdoptArguments) -> StationResult
             at=datetime.now(UTC),
             by="adopted",
             message=message,
+            signing=desk.ledger.signing,
         )
         await desk.ledger.write([made])
     desk.publish([station])

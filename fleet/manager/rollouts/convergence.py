@@ -63,7 +63,7 @@ def need(
     if wanted is None:
         return Need.ADOPT if ack.in_force.roles and not foreign else Need.NOTHING
     if station_number(ack) > wanted.revision:
-        ahead = ack.in_force.revision > highest and answered and not settled
+        ahead = ack.in_force.revision > highest and answered and not settled and not foreign
         return Need.ADOPT_AHEAD if ahead else Need.REISSUE
     if ack.revision != wanted.revision:
         return Need.PUSH

@@ -19,9 +19,11 @@ from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.stations.inventory import HeardStation, Inventory
 from fleet.manager.store import BadStore, Issue
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.store.signing import Signer
 from fleet.model import Ack, Config, PresenceState, Registration, Result, counted
 from fleet.mqtt import Disconnected, Link
 from fleet.topics import Topics
+from fleet.wire import Undecodable, decode
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ _IN_FLIGHT: Final = 100
 class Pusher:
     """Decides over one connection after another what goes out to whom.
 
-    `heard_all` waits until what was said before now was heard, over whichever connection.
+    `hear_all` waits until what was said before was heard, over whichever connection; told True,
+    also the configs that the broker keeps.
     """
 
     def __init__(
@@ -40,10 +43,13 @@ class Pusher:
         topics: Topics,
         ledger: Ledger,
         inventory: Inventory,
-        heard_all: Callable[[], Awaitable[None]],
+        hear_all: Callable[[bool], Awaitable[None]],
     ) -> None:
         self._ledger = ledger
-        self._heard_all = heard_all
+        self._hear_all = hear_all
+        self._hearing_kept = False
+        self._kept_is_heard = False
+        """Whether the configs were heard that the broker kept before this connection."""
         self._inventory = inventory
         self._convergence = Convergence()
         self._outbox = _Outbox(lambda station: ledger[station].payload, topics.config)
@@ -65,6 +71,7 @@ class Pusher:
     def begin(self) -> None:
         """A new connection is being made; nothing goes out until `connect`."""
         self._convergence.reset()
+        self._kept_is_heard = False
 
     def connect(self, link: Link) -> None:
         """All that the broker kept has been read: push what is needed over `link`."""
@@ -107,13 +114,15 @@ class Pusher:
                 self._asked.set()
 
     def foreign(self, station: str, payload: bytes) -> bool:
-        """Somebody else sent a config to a station; whether it is another one.
+        """A config came that this connection has not sent; whether it is nobody's wish here.
 
         What is wanted is sent again, so that the broker keeps that; what the station has made of
         it, its ack says.
         """
         entry, now = self._ledger[station], time.monotonic()
         if not payload or payload == entry.payload:
+            return False
+        if self._hearing_kept and self._may_be_of_a_store(station, payload):
             return False
         if entry.payload is not None and now - self._restored.get(station, now - PACE) >= PACE:
             self._restored[station] = now
@@ -167,10 +176,31 @@ class Pusher:
             entry.config,
             entry.highest,
             entry.answered or self._ledger.lags(station),
-            foreign=entry.retired or station in self._foreign,
+            foreign=entry.retired or station in self._foreign or self._is_forged(station),
             settled=station in self._settled,
             again=self._has_changed(station),
         )
+
+    def _is_forged(self, station: str) -> bool:
+        """Whether no store has issued what a station runs, if it gives signatures back."""
+        heard = self._inventory.get(station)
+        if heard is None or heard.ack is None or not self._ledger[station].signs:
+            return False
+        runs = heard.ack.in_force
+        signer = self._ledger.signing.signer(station, runs.revision, runs.roles, runs.signature)
+        return signer is Signer.NOBODY
+
+    def _may_be_of_a_store(self, station: str, payload: bytes) -> bool:
+        """Whether a config that the broker keeps may be an earlier or later one of this store, or
+        of another. Stores did not always sign.
+        """
+        try:
+            kept = decode(payload, Config)
+        except Undecodable:
+            return False
+        by = self._ledger.signing.signer(station, kept.revision, kept.roles, kept.signature)
+        wanted = self._ledger[station].config
+        return by is not Signer.NOBODY or wanted is None or wanted.signature is None
 
     def _has_changed(self, station: str) -> bool:
         """Whether a station may judge otherwise what it was sent: it describes itself otherwise."""
@@ -194,7 +224,7 @@ class Pusher:
 
     async def _renew(self, stations: Sequence[str]) -> None:
         """Give each of `stations` a new revision: of what it runs, or of what is wanted."""
-        await self._heard_all()  # that somebody else sent them what they run, too
+        await self._hear_others(stations)
         async with self._ledger.writing:
             renewed = [one for station in stations if (one := self._renewed(station))]
             try:
@@ -203,6 +233,18 @@ class Pusher:
                 log.error("%s get no new revision: %s", counted(len(renewed), "station"), error)
                 return
         self._push([one.station for one, _ in renewed])
+
+    async def _hear_others(self, stations: Iterable[str]) -> None:
+        """Hear whether somebody else sent `stations` what they run; it may have been while no
+        manager was there.
+        """
+        ahead = any(self._needs(station) is Need.ADOPT_AHEAD for station in stations)
+        self._hearing_kept = ahead and not self._kept_is_heard
+        try:
+            await self._hear_all(self._hearing_kept)
+            self._kept_is_heard = self._kept_is_heard or self._hearing_kept
+        finally:
+            self._hearing_kept = False
 
     def _renewed(self, station: str) -> tuple[Issue, Config] | None:
         needs, entry, heard = (
@@ -227,14 +269,28 @@ class Pusher:
                 )
             message = f"runs as revision {in_force.revision}"
             return issue(
-                station, revision, in_force.roles, entry.facts, at=at, by="adopted", message=message
+                station,
+                revision,
+                in_force.roles,
+                entry.facts,
+                at=at,
+                by="adopted",
+                message=message,
+                signing=self._ledger.signing,
             )
         if needs in (Need.REISSUE, Need.REISSUE_SAME) and entry.config is not None:
             message = f"revision {entry.config.revision} again, "
             message += "above the station's" if needs is Need.REISSUE else "it runs something else"
             by = entry.config.by or "manager"
             return issue(
-                station, revision, entry.config.roles, entry.facts, at=at, by=by, message=message
+                station,
+                revision,
+                entry.config.roles,
+                entry.facts,
+                at=at,
+                by=by,
+                message=message,
+                signing=self._ledger.signing,
             )
         return None
 

@@ -8,6 +8,7 @@ from fleet.manager.conference.wanted import Facts
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import Issue
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.store.signing import Signing
 from fleet.model import MAX_REVISION, Ack, Config, Roles
 from fleet.wire import encode
 
@@ -32,10 +33,12 @@ def issue(
     at: datetime,
     by: str,
     message: str | None,
+    signing: Signing | None = None,
 ) -> tuple[Issue, Config]:
     """A new revision of a station's config; name and room travel, as far as they are known."""
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)  # as it travels
-    config = Config(revision, at, by, roles, facts.name, facts.room)
+    signature = signing.sign(station, revision, roles) if signing else None
+    config = Config(revision, at, by, roles, facts.name, facts.room, signature)
     return Issue(station, revision, at, by, message, encode(config)), config
 
 
@@ -69,7 +72,16 @@ class Draft:
         number = next_revision(self._ledger[station].highest, heard.ack if heard else None)
         if number is not None:
             why = message or self.message
-            made = issue(station, number, roles, facts, at=self.at, by=self.by, message=why)
+            made = issue(
+                station,
+                number,
+                roles,
+                facts,
+                at=self.at,
+                by=self.by,
+                message=why,
+                signing=self._ledger.signing,
+            )
             self.issues.append(made)
             self.facts[station] = facts
         return number

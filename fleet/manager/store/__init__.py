@@ -45,6 +45,7 @@ from fleet.manager.store.records import (
     Writing,
 )
 from fleet.manager.store.schedules import StoredSchedule
+from fleet.manager.store.signing import Signing
 from fleet.manager.store.sqlite import open_file
 from fleet.manager.store.tables import (
     ACK,
@@ -167,6 +168,16 @@ class ManagerStore:
             alive = None
         return LastUse(alive, newer=self._marked() > row.written)
 
+    def signing(self) -> Signing:
+        """How its configs are signed.
+
+        Raises:
+            BadStore: it could not be read.
+        """
+        with self._reading() as connection:
+            key = connection.execute(sa.select(KEEPER.c.signing_key)).scalar_one_or_none()
+        return Signing.by(key or "")
+
     def load(self) -> dict[str, Known]:
         """Everything that is known, by station."""
         highest = sa.select(
@@ -191,11 +202,13 @@ class ManagerStore:
                 ),
             )
         )
+        signed = sa.select(ACK.c.station).distinct().where(ACK.c.signed)
         with self._reading() as connection:
             highest_of = {row.station: row.highest for row in connection.execute(highest)}
             answerers = set(connection.execute(answered).scalars())
             heard = set(connection.execute(sa.select(PRESENCE.c.station).distinct()).scalars())
             heard |= set(connection.execute(sa.select(ACK.c.station).distinct()).scalars())
+            signers = set(connection.execute(signed).scalars())
             return {
                 row.station: Known(
                     Facts(row.name, row.room, row.seat, row.where, row.address),
@@ -205,6 +218,7 @@ class ManagerStore:
                     row.station in answerers,
                     row.replaced_by,
                     row.station in heard,
+                    row.station in signers,
                 )
                 for row in connection.execute(wanted)
             }

@@ -38,6 +38,7 @@ from fleet.manager.store import (
 )
 from fleet.manager.store.keeper import StoreKeeper
 from fleet.manager.store.past import FleetHistory
+from fleet.manager.store.signing import Signing
 from fleet.model import Ack, Config, PresenceState, StopByHand
 from fleet.schedule import BadSchedule, Schedule
 from fleet.schedule.reading import read
@@ -68,6 +69,8 @@ class Entry:
     """The box that takes its name over once it has accepted."""
     heard: bool = False
     """Whether it was ever heard, by an earlier manager too."""
+    signs: bool = False
+    """Whether it has ever given back the signature of a config."""
 
 
 _UNKNOWN: Final = Entry()
@@ -105,6 +108,8 @@ class Ledger:
         self.readings = 0
         """How often everything was read from the store."""
         self.last_use = LastUse(None, newer=False)
+        self.signing = Signing.by("")
+        """How what is wanted is signed."""
         self._put_back: dict[str, int] = {}
         """Highest revisions as an older copy of the store has them."""
 
@@ -315,6 +320,7 @@ class Ledger:
         if station in self._entries:
             self._entries[station].heard = True
             self._entries[station].answered |= answers
+            self._entries[station].signs |= ack.in_force.signature is not None
         self.history.ack(station, ack)
 
     def note_presence(self, station: str, state: PresenceState, boot: str | None) -> None:
@@ -332,6 +338,7 @@ class Ledger:
         store = self.keeper.opened
         known = await self.keeper.run(store.load)
         rollout = await self.keeper.run(store.rollout)
+        self.signing = await self.keeper.run(store.signing)
         said = await self.keeper.run(_readable, store.said, "what was said of rooms") or []
         stops = await self.keeper.run(_readable, store.stops, "what is stopped by hand") or []
         applied = await self.keeper.run(
@@ -396,4 +403,5 @@ def _entry(station: str, known: Known) -> Entry:
         known.answered,
         known.replaced_by,
         known.heard,
+        known.signs,
     )

@@ -11,7 +11,7 @@ from fleet.manager.rollouts.model import Rollout
 from fleet.manager.stations.allowances import HISTORY_BURST, HISTORY_PER_SECOND, Allowances
 from fleet.manager.store import BadStore, Issue, Past
 from fleet.manager.store.keeper import StoreKeeper
-from fleet.model import Ack, Config, DirectCall, InForce, PresenceState
+from fleet.model import Ack, Config, DirectCall, PresenceState
 from fleet.wire import decode
 
 _MESSAGE: Final = 4000
@@ -104,4 +104,4 @@ def _short(ack: Ack) -> Ack:
     error = ack.error
     if error is not None:
         error = evolve(error, message=error.message[:_MESSAGE], problems=error.problems[:_PROBLEMS])
-    return evolve(ack, error=error, in_force=InForce(ack.in_force.revision, {}))
+    return evolve(ack, error=error, in_force=evolve(ack.in_force, roles={}))

@@ -80,6 +80,8 @@ class Known:
     """The box that takes its name over once it has accepted."""
     heard: bool = False
     """Whether the history knows that it was ever heard."""
+    signs: bool = False
+    """Whether it has ever given back the signature of a config."""
 
 
 @frozen

@@ -82,6 +82,7 @@ def ack_row(station: str, at: datetime, ack: Ack) -> dict[str, Any]:
         "at": format_time(at),
         "revision": ack.revision,
         "in_force": ack.in_force.revision,
+        "signed": ack.in_force.signature is not None,
         "result": ack.result,
         "error": dumps(to_json(ack.error)).decode() if ack.error else None,
     }

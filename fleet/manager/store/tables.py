@@ -92,6 +92,7 @@ KEEPER = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("written", sa.BigInteger),
     sa.Column("alive", sa.String(32)),
+    sa.Column("signing_key", sa.String(64)),
 )
 SCHEDULE = sa.Table(
     "schedule",
@@ -149,6 +150,7 @@ ACK = sa.Table(
     sa.Column("at", sa.String(32)),
     sa.Column("revision", sa.BigInteger),
     sa.Column("in_force", sa.BigInteger),
+    sa.Column("signed", sa.Boolean),
     sa.Column("result", sa.String(16)),
     sa.Column("error", sa.Text),
 )
