@@ -1,14 +1,17 @@
 """The operator's command `fleet`.
 
-`app` has the global options and the commands, each a file of `commands`. `fleet.contexts` is the
-operator's own file, `terminal` where output and errors go, `connection` the way to the manager,
-`station` the way to one station, `registered` what it can run and has. `conference` reads the file
-and shows a plan, `rolling` follows what the manager rolls out, `sync` and `view` show how stations
-are, `folding` of which on a terminal many are one line, `happenings` what became different, `calm`
-how much of that. `options` are the global ones, which say how to reach all that. `examine` looks at
-the broker, and `fixes` says what to do about what was found. `arguments` reads what people type,
-`completion` knows what they may type next; `tab`, with `names`, answers most of that before Typer
-is imported.
+`app` has the global options and the commands, each a file of `commands`; `options` are the global
+ones, which say how to reach all else. `fleet.contexts` is the operator's own file, `terminal` where
+output and errors go.
+
+`connection` is the way to the manager; `station` knows which station is meant, `calling` has it do
+something, `registered` knows what it can run and has. `conference` reads the file and shows a plan,
+`rolling` follows what the manager rolls out. `sync` and `view` show how stations are, `folding`
+which of them are one line on a terminal, `happenings` what became different, `calm` how much of
+that. `examine` looks at the broker, and `fixes` says what to do about what was found.
+
+`arguments` reads what people type, `completion` knows what they may type next; `tab`, with `names`,
+answers most of that before Typer is imported.
 """
 
 import os

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import typer
 
+from fleet.cli.calling import for_station
 from fleet.cli.connection import REACH, Line, Manager, NoSuchStation, connect, manager_on
-from fleet.cli.station import for_station
 from fleet.cli.sync import near
 from fleet.cli.terminal import print_json, say
 from fleet.cli.typed import instead

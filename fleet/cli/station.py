@@ -18,46 +18,31 @@ from fleet.cli.connection import (
     Manager,
     ManagerPresence,
     NoSuchStation,
-    StationDenied,
     Unreachable,
     manager_filters,
-    manager_on,
 )
 from fleet.cli.sync import matching, near
 from fleet.cli.typed import instead
 from fleet.cli.view import clean, clock
 from fleet.model import (
-    MAX_PAYLOAD,
-    CommandRequest,
     CommandSchema,
-    DeadlineExceeded,
-    Error,
-    Forbidden,
     InstanceStatus,
     Presence,
     PresenceState,
     Registration,
-    Reply,
     Status,
     is_station_id,
     meant_station_id,
 )
-from fleet.mqtt import Filter, Message, NobodyListening, Refused
-from fleet.operations import CallArguments, CallResult
+from fleet.mqtt import Filter, Message
 from fleet.schema import json_schema
 from fleet.station import ABOUT, COMMANDS, STATION
 from fleet.topics import Topics
-from fleet.wire import Undecodable, decode, encode
+from fleet.wire import Undecodable, decode
 
 T = TypeVar("T")
 
-DEADLINE: Final = 30
-"""Seconds a command has unless it is said otherwise."""
-_BY_MANAGER: Final = 25.0
-"""Seconds of them that the manager waits for a station in our name."""
-_GRACE: Final = 2.0
-"""Seconds more for a station to answer that the deadline has passed."""
-_GATHER: Final = 0.5
+GATHER: Final = 0.5
 """Seconds for the registrations of all stations, where no manager knows their names."""
 
 
@@ -180,7 +165,7 @@ async def runs(line: Line, station: Station) -> Mapping[str, Mapping[str, Instan
     """Role -> instance -> what it does; empty where the station does not say."""
     topic, heard = line.access.topics.status(station.id), _Heard(line.access.topics)
     await line.listen(Filter(topic), hear=heard.hear)
-    await _any_of(heard.until(topic), patience=_GATHER)
+    await _any_of(heard.until(topic), patience=GATHER)
     said = heard.latest(topic, Status)
     return said.roles if said is not None else {}
 
@@ -189,7 +174,7 @@ async def heard_of(line: Line) -> set[str]:
     """The ids of all stations that were ever heard."""
     heard = _Heard(line.access.topics)
     await line.listen(Filter(line.access.topics.presence("+"), qos=0, bare=True), hear=heard.hear)
-    await asyncio.sleep(_GATHER)
+    await asyncio.sleep(GATHER)
     return set(heard.all("presence", Presence))
 
 
@@ -199,7 +184,7 @@ async def registrations(line: Line) -> Mapping[str, Registration]:
     await line.listen(
         Filter(line.access.topics.registration("+"), qos=0, bare=True), hear=heard.hear
     )
-    await asyncio.sleep(_GATHER)
+    await asyncio.sleep(GATHER)
     return heard.all("registration", Registration)
 
 
@@ -207,7 +192,7 @@ async def names(line: Line) -> Mapping[str, str]:
     """By id, what the manager calls the stations; empty where none is online."""
     manager = ManagerPresence(line.access.topics)
     await line.listen(*manager_filters(line.access), hear=manager.hear)
-    await _any_of(manager.online.wait(), patience=_GATHER)
+    await _any_of(manager.online.wait(), patience=GATHER)
     if not manager.online.is_set():
         return {}
     try:
@@ -229,99 +214,6 @@ def absence(name: str, presence: Presence | None) -> str:
         f"{name} is {presence.state.value}: look at its power and its network; since when: "
         f"fleet status {name}"
     )
-
-
-async def ask(
-    line: Line,
-    station: Station,
-    role: str,
-    command: str,
-    arguments: Mapping[str, Any],
-    instance: str | None = None,
-    deadline: int = DEADLINE,
-) -> Reply:
-    """The station's reply; `deadline` in seconds.
-
-    Raises:
-        Unreachable: it does not listen, or nothing sensible came back in time.
-    """
-    access, topics = line.access, line.access.topics
-    payload = encode(CommandRequest(instance, arguments))
-    seconds = min(float(deadline), _BY_MANAGER)
-    asked = CallArguments(station.id, role, command, arguments, instance, seconds)
-    if len(payload) > MAX_PAYLOAD:
-        many = f"{len(payload)} bytes of arguments, a station takes {MAX_PAYLOAD}"
-        return Reply(None, Error("InvalidArguments", many))
-    reply_topic = topics.reply(station.id, access.caller)
-    try:
-        await line.listen(Filter(reply_topic))
-    except Unreachable:  # people of a room are answered through the manager
-        return await _through_manager(line, asked)
-    try:
-        answer = await line.requests.ask(
-            topics.command(station.id, access.caller, role, command),
-            payload,
-            deadline,
-            reply_topic,
-            _GRACE,
-        )
-        return decode(answer, Reply)
-    except NobodyListening:
-        raise Unreachable(
-            f"{station.name} does not listen, though it said that it is online; "
-            f"is its fleet-agent just restarting?"
-        ) from None
-    except TimeoutError:
-        raise Unreachable(
-            f"{station.name} gave no answer within {deadline} s; "
-            f"whether it did what was asked is not known; "
-            f"see how it is: {instead('status', station.name)}"
-        ) from None
-    except Refused:
-        return await _through_manager(line, asked)
-    except Undecodable as error:
-        raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None
-
-
-async def _through_manager(line: Line, asked: CallArguments) -> Reply:
-    """What a station answers that the broker does not let us ask: the manager may let us."""
-    manager = await manager_near(line)
-    if manager is None:
-        why = (
-            f"the broker does not let {line.access.caller!r} do this (see operators.acl), and no "
-            "manager is online that could"
-        )
-        return Reply(None, Error(Forbidden.__name__, why))
-    try:
-        return Reply((await for_station(manager, "call", asked, CallResult)).result, None)
-    except (Denied, StationDenied) as denied:
-        return Reply(None, denied.error)
-
-
-async def for_station(manager: Manager, operation: str, asked: Any, cls: type[T]) -> T:
-    """What the manager has a station do.
-
-    Raises:
-        StationDenied: it was not done.
-        Denied: the caller may not.
-        Unreachable: the station did not answer.
-    """
-    try:
-        return await manager.ask(operation, asked, cls)
-    except Denied as denied:
-        if denied.error.type == DeadlineExceeded.__name__:
-            raise Unreachable(denied.error.message) from None
-        if denied.error.type == Forbidden.__name__:
-            raise
-        raise StationDenied(denied.error) from None
-
-
-async def manager_near(line: Line) -> Manager | None:
-    """The manager, where one is online."""
-    try:
-        return await manager_on(line, _GATHER)
-    except Unreachable:
-        return None
 
 
 def _own(topics: Topics, id_: str) -> tuple[Filter, Filter]:
@@ -363,7 +255,7 @@ async def _of_host_name(line: Line, heard: _Heard, given: str) -> str:
     """The id of the one box with this host name."""
     topic = line.access.topics.registration("+")
     await line.listen(Filter(topic, qos=0))
-    await asyncio.sleep(_GATHER)
+    await asyncio.sleep(GATHER)
     found = _hosts(heard.all("registration", Registration), given)
     if len(found) == 1:
         return found[0]

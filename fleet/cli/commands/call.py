@@ -8,11 +8,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from fleet.cli.arguments import BadArguments, typed
+from fleet.cli.calling import DEADLINE, ask
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import arguments, commands, roles, stations
 from fleet.cli.connection import Line, StationDenied, connect
 from fleet.cli.registered import command_lines
-from fleet.cli.station import DEADLINE, Station, ask, find
+from fleet.cli.station import Station, find
 from fleet.cli.terminal import Exit, Telling, print_json, progress, put, say, stop
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, Reply, is_name

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Final
 import typer
 from attrs import define, frozen
 
+from fleet.cli.calling import ask
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Access, Line, StationDenied, Unreachable, connect
-from fleet.cli.station import Station, absence, ask, find
+from fleet.cli.station import Station, absence, find
 from fleet.cli.terminal import print_json, put, say, stop
 from fleet.cli.view import clean, stamp
 from fleet.model import NAME_RULE, Log, Presence, PresenceState, counted, is_name

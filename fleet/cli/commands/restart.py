@@ -6,10 +6,11 @@ from typing import Annotated, Final
 import typer
 
 from fleet.cli.acting import instance_of
+from fleet.cli.calling import ask, for_station, manager_near
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Line, Manager, StationDenied, connect
-from fleet.cli.station import Station, ask, find, for_station, manager_near, runs
+from fleet.cli.station import Station, find, runs
 from fleet.cli.terminal import print_json, progress, say, stop
 from fleet.cli.view import clean
 from fleet.model import Error, natural
