@@ -138,10 +138,19 @@ class Warm:
             )
 
     def start(
-        self, argv: list[str], env: Mapping[str, str], cwd: Path, files: tuple[int, int, int]
+        self,
+        argv: list[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        files: tuple[int, int, int],
+        instead: Mapping[str, float] = {},
     ) -> Started:
-        """Start a console script of this project; `files` become its standard files."""
+        """Start a console script of this project; `files` become its standard files.
+
+        `instead`: as `Programs` has it.
+        """
         asked = {"program": Path(argv[0]).name, "argv": argv, "env": dict(env), "cwd": str(cwd)}
+        asked["instead"] = dict(instead)
         ours, theirs = os.pipe()
         socket.send_fds(self._socket, [json.dumps(asked).encode()], [*files, theirs])
         os.close(theirs)
@@ -195,7 +204,14 @@ class Program:
     """
 
     def __init__(
-        self, argv: list[str], log: Path, env: dict[str, str], name: str, *, cold: bool = False
+        self,
+        argv: list[str],
+        log: Path,
+        env: dict[str, str],
+        name: str,
+        *,
+        cold: bool = False,
+        instead: Mapping[str, float] = {},
     ) -> None:
         self.name = name
         self.argv = argv
@@ -203,12 +219,13 @@ class Program:
         self.process: subprocess.Popen[bytes] | Started
         with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
             if cold:
+                assert not instead, "nobody replaces anything in what reads its modules itself"
                 self.process = subprocess.Popen(
                     argv, stdin=nothing, stdout=output, stderr=output, env=env, cwd=log.parent
                 )
             else:
                 files = (nothing.fileno(), output.fileno(), output.fileno())
-                self.process = warm().start(argv, env, log.parent, files)
+                self.process = warm().start(argv, env, log.parent, files, instead)
 
     @property
     def pid(self) -> int:
@@ -309,13 +326,15 @@ def acquaint(home: Path) -> None:
 class Programs:
     """Starts fleet's programs; each has a log in `directory`, and all end with the test.
 
-    `cold`: from now on they read their modules themselves, as they do on a box.
+    `cold`: from now on they read their modules themselves, as they do on a box. `instead`: seconds
+    for constants of theirs (`module.NAME`) that a test does not want to wait for.
     """
 
     cold = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.instead: dict[str, float] = {}
         self.started: list[Program] = []
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -342,6 +361,7 @@ class Programs:
             self.environment(**env),
             name,
             cold=cold or not {"PYTHONPATH", "LD_PRELOAD"}.isdisjoint(env),
+            instead=self.instead,
         )
         self.started.append(started)
         return started

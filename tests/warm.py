@@ -4,9 +4,10 @@
 
 Each is a process of its own, with the environment, directory and files that it is given, and does
 what its console script does. Only reading the modules, most of a short command's time, is done
-once; and at its end it does not take apart piece by piece what it shares with the others. Over
-the socket FD comes a JSON object a program, with its standard files and a pipe for the exit
-status; its process id is the answer.
+once; and at its end it does not take apart piece by piece what it shares with the others. What a
+test does not want to wait for is put in the place of a module's constants. Over the socket FD comes
+a JSON object a program, with its standard files and a pipe for the exit status; its process id is
+the answer.
 """
 
 import atexit
@@ -23,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,8 @@ def _become(
     os.environ.clear()
     os.environ.update(asked["env"])
     time.tzset()
+    for name, seconds in asked["instead"].items():
+        _replace(name, seconds)
     sys.argv = asked["argv"]
     sys.modules["__main__"].__package__ = None  # a script is named by its argv
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
@@ -118,6 +122,13 @@ def _become(
     Path("/proc/self/comm").write_text(asked["program"])
     main: Callable[[], Any] = importlib.import_module(MAINS[asked["program"]]).main
     return lambda: _end_by(main)
+
+
+def _replace(constant: str, seconds: float) -> None:
+    module, _, name = constant.rpartition(".")
+    found = importlib.import_module(module)
+    is_span = isinstance(getattr(found, name), timedelta)
+    setattr(found, name, timedelta(seconds=seconds) if is_span else seconds)
 
 
 def _end_by(main: Callable[[], Any]) -> None:

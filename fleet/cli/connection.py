@@ -218,9 +218,7 @@ class _Conversation(Generic[T]):
         """Told by `connect_once`'s error already."""
 
 
-async def converse(
-    access: Access, work: Callable[[Manager], Awaitable[T]], patience: float = REACH
-) -> T:
+async def converse(access: Access, work: Callable[[Manager], Awaitable[T]]) -> T:
     """The result of `work` with the manager.
 
     Raises:
@@ -229,9 +227,9 @@ async def converse(
     """
 
     async def ask(line: Line) -> T:
-        return await work(await manager_on(line, patience))
+        return await work(await manager_on(line, REACH))
 
-    return await connect(access, ask, patience)
+    return await connect(access, ask)
 
 
 async def manager_on(line: Line, patience: float) -> Manager:

@@ -48,7 +48,7 @@ class Fleet:
     async def __call__(
         self,
         *args: str | Path,
-        timeout: float = 60,
+        timeout: float = 120,
         env: Mapping[str, str] = {},
         stdin: str = "",
     ) -> Outcome:
@@ -58,12 +58,14 @@ class Fleet:
         os.write(ours, stdin.encode())
         for end in (theirs, ours, into, beside):
             os.close(end)
+        reading = asyncio.gather(_all(out), _all(err))
         try:
             async with asyncio.timeout(timeout):
-                said, complained = await asyncio.gather(_all(out), _all(err))
+                said, complained = await asyncio.shield(reading)
                 code = await asyncio.to_thread(process.wait)
         finally:
             process.kill()
+            await reading  # nothing else ends it
         assert "Traceback" not in complained
         return Outcome(code, said, complained)
 
@@ -71,7 +73,8 @@ class Fleet:
         self, args: tuple[str | Path, ...], env: Mapping[str, str], files: tuple[int, int, int]
     ) -> Started:
         argv = [str(FLEET), *map(str, args)]
-        return warm().start(argv, self.environment(env), Path.cwd(), files)
+        env = self.environment(env)
+        return warm().start(argv, env, Path.cwd(), files, self._programs.instead)
 
     async def offers(self, words: str, expected: Collection[str], **env: str) -> None:
         """Press Tab behind these words in bash until this is offered, and nothing else.
@@ -100,7 +103,7 @@ class Fleet:
         os.close(theirs)
         seen = b""
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while chunk := await asyncio.to_thread(_read, ours):
                     seen += chunk
                     if types and seen.rstrip().endswith((b"[y/N]:", b"(hidden):")):

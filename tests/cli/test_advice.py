@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -40,11 +39,13 @@ from tests.cli.test_doctor import DEFAULTS, FINE, NOW
 from tests.manager.station import NOW as NOW_TEXT
 from tests.manager.station import PretendStation, ask, conference, presence
 from tests.manager.test_fixes import AT, CAM
-from tests.processes import ROOT, Mosquitto, Program, Programs, free_port, until
+from tests.processes import ROOT, Mosquitto, Program, Programs, free_port, run, until
 from tests.stranger import Stranger
 from tests.test_broker import ANN, MANAGER, Users, login, passwords, users  # noqa: F401 (fixtures)
 
 FOLLOWED: set[str] = set()
+NO_MANAGER = {"fleet.cli.connection.REACH": 0.1}
+"""Seconds in which one is looked for where there is none."""
 
 
 def follows(*kinds: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -267,6 +268,7 @@ async def test_a_page_for_everybody_asks_who_they_are_once_somebody_is_in_the_li
 async def test_a_box_that_is_ill_off_or_lost_is_mended_without_a_manager(
     hands: Hands, broker: Mosquitto, stranger: Stranger
 ) -> None:
+    hands.programs.instead = NO_MANAGER
     file = {"type": "file", "path": "/nowhere.mkv"}
     config = {
         "revision": 1,
@@ -283,16 +285,19 @@ async def test_a_box_that_is_ill_off_or_lost_is_mended_without_a_manager(
     (ill,) = (await found(hands.fleet))["NotRunning"]
     assert (await hands.type(ill.fix.removeprefix("why: "))).code == 0
 
-    def start(_: str) -> None:
+    async def start(_: str) -> None:
         nonlocal agent
+        mark = stranger.mark()
         agent = hands.programs.agent(broker, "cam1")
+        await stranger.expect(
+            "fleet/v1/station/cam1/presence", lambda said: said["state"] == "online", after=mark
+        )
 
     hands.units["fleet-agent"] = start
     agent.terminate()
     assert await agent.ended() == 0
     (off,) = (await found(hands.fleet))["Offline"]
     await hands.type(off.fix.removeprefix("where it should run: "))
-    await agent.says("connected")
     assert "Offline" not in await found(hands.fleet)
     mark = stranger.mark()
     agent.kill()
@@ -301,8 +306,7 @@ async def test_a_box_that_is_ill_off_or_lost_is_mended_without_a_manager(
     )
     (lost,) = (await found(hands.fleet))["Lost"]
     assert lost.fix == "look at its power and its network"
-    start("its power is back")
-    await agent.says("connected")
+    await start("its power is back")
     assert "Lost" not in await found(hands.fleet)
 
 
@@ -328,7 +332,9 @@ def test_chrony_is_told_to_step_a_clock_that_is_off() -> None:
 async def test_one_manager_is_started_and_the_second_ended(
     hands: Hands, broker: Mosquitto, stranger: Stranger
 ) -> None:
+    hands.programs.instead = NO_MANAGER
     (none,) = (await found(hands.fleet))["NoManager"]
+    hands.programs.instead = {}
     hands.units["fleet-manager"] = lambda verb: {"start": hands.programs.manager}[verb](broker)
     command = re.findall(r"systemctl start [\w-]+", none.fix)[0]
     await hands.type(command)
@@ -457,10 +463,9 @@ picture = {{type = "test"}}
 size = "160x90"
 rate = 5
 port = {free_port()}
-[stations.hall1-cam.roles.record.main]
-source = {{role = "ingest"}}
-[stations.hall1-cam.roles.monitor.main]
-source = {{role = "ingest"}}
+[stations.hall1-cam.roles]
+record.main.source = {{type = "test", size = "160x90", rate = 4}}
+monitor.main.source = {{type = "test", size = "160x90", rate = 4}}
 """
 
 
@@ -475,7 +480,7 @@ async def test_whatever_the_runbook_or_a_finding_has_typed_does_something(
     hands.file.write_text(f"[rooms.hall1]\n{CAMERA}")
     done = await hands.type("fleet apply FILE")
     assert done.code == 0, done.out
-    hands.file.write_text(hands.file.read_text().replace("rate = 5", "rate = 6"))
+    hands.file.write_text(hands.file.read_text().replace("rate = 4", "rate = 5"))
     done = await hands.type("fleet apply FILE --interrupt")  # so that there is a way back
     assert done.code == 0, done.out
     await stranger.expect(
@@ -498,11 +503,8 @@ async def test_whatever_the_runbook_or_a_finding_has_typed_does_something(
         for choice in ("on", "off", "auto") if "on|off|auto" in command else ("",):
             typed = command.replace("on|off|auto", choice)
             if typed.startswith("fleet-agent"):
-                program = str(Path(sys.executable).with_name("fleet-agent"))
                 env = hands.programs.environment(**box)
-                argv = [program, *shlex.split(typed)[1:]]
-                run = partial(subprocess.run, argv, env=env, capture_output=True, check=False)
-                at_box = await asyncio.to_thread(run)
+                at_box = await asyncio.to_thread(partial(run, *shlex.split(typed), env=env))
                 code, said = at_box.returncode, str(at_box)
             else:
                 done = await hands.type(typed.replace("URL", "http://127.0.0.1:1/schedule.json"))

@@ -23,8 +23,12 @@ hours = ["{CLOSED}"]
 id = "b1"
 room = "hall1"
 where = "tripod, back wall"
-roles.record.main = {{source = {TINY}, segment_seconds = 1, minimum_free_gib = 0}}
 roles.stream.main = {{source = {TINY}, target = {{type = "hls", segment_seconds = 1}}}}
+[stations.hall1-cam.roles.record.main]
+source = {TINY}
+segment_seconds = 1
+minimum_free_gib = 0
+stall_seconds = 120
 """
 """A room that is closed now, so that nobody is missed in it."""
 
@@ -45,13 +49,13 @@ async def test_a_box_decodes_what_it_recorded_and_a_recorder_that_hangs_is_found
     recordings = programs.directory / "b1/recordings"
     await until(lambda: len(list(recordings.glob("*.ts"))) > 2)
     await until(lambda: len(list(recordings.glob("hls/*.ts"))) > 1)
-    for _ in range(10):  # on a busy machine a look may not end in its time, and says so
+    for _ in range(20):  # a busy machine may write nothing for a while, or not look in time
         found = await fleet("check", "--json")
         result = json.loads(found.out)
-        if all("in time" not in one["text"] for one in result["troubles"]):
+        # How this machine itself fares, nobody can say.
+        ours = [one for one in result["troubles"] if one["look"] != "health"]
+        if not ours:
             break
-    # How this machine itself fares, nobody can say.
-    ours = [one for one in result["troubles"] if one["look"] != "health"]
     assert (ours, found.code) == ([], 3 if result["troubles"] else 0)
     seen = looks(result)
     for name in ("online", "in sync", "sound on every track", "recording", "stream", "clock"):
@@ -73,18 +77,18 @@ async def test_a_box_decodes_what_it_recorded_and_a_recorder_that_hangs_is_found
     finally:
         recorder.send_signal(signal.SIGCONT)
     assert found.code == 3
+    assert "writes nothing now" in found.out
     line = next(line for line in found.lines if "writes nothing now" in line)
     assert line.split()[:3] == ["look", "hall1", "hall1-cam"]
     assert "(tripod, back wall; fleet logs hall1-cam record/main)" in line
-    assert [one.split(None, 1)[1] for one in found.lines if one.startswith("not")] == [
-        "recording: 0 of 1"
-    ]
+    not_well = [one.split(None, 1)[1] for one in found.lines if one.startswith("not")]
+    assert "recording: 0 of 1" in not_well
     found = await fleet("check", "hall9")
     assert (found.code, found.out) == (2, "")
     assert "there is no room 'hall9'" in found.err
 
 
-async def test_five_rooms_are_told_of_within_ten_seconds_though_no_box_answers(
+async def test_five_rooms_are_asked_at_once_and_told_of_though_no_box_answers(
     fleet: Fleet, play: Play, stranger: Stranger
 ) -> None:
     text = ""
@@ -99,6 +103,9 @@ async def test_five_rooms_are_told_of_within_ten_seconds_though_no_box_answers(
     troubles = json.loads(found.out)["troubles"]
     silent = [one["station"] for one in troubles if "did not look" in one["text"]]
     assert sorted(silent) == [f"hall{number}-cam" for number in range(1, 6)]
+    asked = [one.at for one in stranger.heard if one.topic.endswith("/station/look")]
+    assert len(asked) == 5
+    assert max(asked) - min(asked) < 6, "nobody is waited for before the last is asked"
 
 
 async def test_without_a_manager_there_is_nobody_to_ask(fleet: Fleet) -> None:

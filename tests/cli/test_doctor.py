@@ -137,7 +137,7 @@ async def test_what_is_wrong_with_stations_is_found_and_nothing_of_those_that_ar
 
 
 async def test_without_a_manager_it_tells_what_stations_last_said(
-    fleet: Fleet, stranger: Stranger
+    fleet: Fleet, programs: Programs, stranger: Stranger
 ) -> None:
     for id_, presence in (("cam1", "online"), ("cam2", "lost"), ("cam3", "offline")):
         box = PretendStation(stranger, id_)
@@ -148,6 +148,7 @@ async def test_without_a_manager_it_tells_what_stations_last_said(
     await ill.presence()
     await ill.status("failed", reason="NoSignal", message="no cable")
     await stranger.publish("fleet/v1/station/cam5/presence", "nonsense", retain=True)
+    programs.instead = {"fleet.cli.connection.REACH": 0.1}
     found = await fleet("doctor")
     assert found.code == 4
     heads = [line for line in found.lines if not line.startswith((" ", "OpenBroker", "OpenTopics"))]

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from tests.cli.conftest import Fleet, Play, rejection
 from tests.manager.station import PretendStation, ask
+from tests.processes import Programs
 from tests.stranger import Stranger
 
 File = Callable[..., Path]
 CAM = ("hall1-cam", "cam1")
 SLIDES = ("hall1-slides", "slides1")
+SOON_OVER = {"fleet.cli.rolling._AFTERWARDS": 0.5}
+"""How long the command looks at stations that never settle once a rollout was stopped."""
 
 
 async def reject(station: PretendStation, revision: int) -> None:
@@ -20,8 +23,9 @@ async def reject(station: PretendStation, revision: int) -> None:
 
 
 async def test_batches_stop_at_the_first_rejection_and_what_was_begun_is_put_back(
-    fleet: Fleet, play: Play, file: File
+    fleet: Fleet, play: Play, file: File, programs: Programs
 ) -> None:
+    programs.instead = SOON_OVER
     await play("cam1")
     bad = await play("slides1", obedient=False)
     path = file(CAM, SLIDES)
@@ -41,8 +45,9 @@ async def test_batches_stop_at_the_first_rejection_and_what_was_begun_is_put_bac
 
 
 async def test_a_running_one_is_shown_named_to_others_and_can_be_stopped(
-    fleet: Fleet, play: Play, file: File
+    fleet: Fleet, play: Play, file: File, programs: Programs
 ) -> None:
+    programs.instead = SOON_OVER
     station = await play("cam1", obedient=False)
     path = file(CAM, SLIDES)
     applying = asyncio.create_task(fleet("apply", "--yes", "--batch", "1", path))

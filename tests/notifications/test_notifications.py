@@ -86,6 +86,8 @@ async def test_a_lost_box_calls_people_until_somebody_sees_to_it(
     tmp_path: Path,
 ) -> None:
     receiver.well = False
+    about = "fleet.manager.notifications"
+    programs.instead = {f"{about}.deciding.LASTS": 1, f"{about}.keeper._LOOK": 0.5}
     file = settings(tmp_path, f'notify = ["{receiver.url}"]', 'http_name = ["av.example.org"]')
     manager = programs.manager(broker, "--settings", file)
     await manager.says("connected;")
