@@ -129,12 +129,12 @@ class Hearing:
 
     @contextmanager
     def _at_the_cost_of(self, station: str) -> Iterator[None]:
-        """What is done inside takes its time from the station's allowance."""
-        began = time.perf_counter()
+        """What is done inside takes its time of the processor from the station's allowance."""
+        began = time.thread_time()
         try:
             yield
         finally:
-            taken = time.perf_counter() - began
+            taken = time.thread_time() - began
             self._inventory.work.spend(station, time.monotonic(), taken)
 
     def pictured(self, station: str, whose: tuple[str, ...], message: Message) -> None:
