@@ -5,13 +5,17 @@ Stations are heard over another connection than all others, so it takes a word o
 
 import asyncio
 import secrets
+from contextlib import suppress
 from typing import Final
 
 from fleet.mqtt import Disconnected, Filter, Link, Refused
 from fleet.topics import Topics
 
 _ECHO: Final = 1.0
-"""Seconds that a request waits at most for what was said before it."""
+_WORDS: Final = 3
+"""So many words are sent, a second apart, before a request is answered in view of what is known.
+
+A machine may be busy; and where somebody floods a broker, it drops words."""
 
 
 class Echo:
@@ -53,15 +57,19 @@ class Echo:
         await self._hear(self._bare)
 
     async def _hear(self, topic: str) -> None:
-        if self._link is None:
+        link = self._link
+        if link is None:
             return
         echo = secrets.token_bytes(8)
         heard = self._echoes[echo] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(_ECHO):
-                await self._link.publish(topic, echo)
-                await heard
-        except (TimeoutError, Disconnected, Refused):
+            for _ in range(_WORDS):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ECHO):
+                        await link.publish(topic, echo)
+                        await asyncio.shield(heard)
+                        return
+        except (Disconnected, Refused):
             pass  # late is better than never
         finally:
             del self._echoes[echo]

@@ -14,7 +14,7 @@ from fleet.wire import Undecodable, decode, encode
 log = logging.getLogger(__name__)
 
 _CATCH_UP: Final = 30.0
-"""Seconds to read all that the broker kept."""
+"""Seconds in which our own presence comes back, once nothing more comes that the broker kept."""
 _AGAIN: Final = 1.0
 """Seconds between two times at least that an overwritten presence is said again."""
 
@@ -50,8 +50,10 @@ class OwnPresence:
         self._epoch += 1
         return Will(self._topic, self._payload(PresenceState.LOST))
 
-    async def catch_up(self, link: Link) -> None:
+    async def catch_up(self, link: Link, kept: Callable[[], int]) -> None:
         """Say that we are here, and wait until that comes back behind all that the broker kept.
+
+        `kept`: how many messages have come in that it kept.
 
         Raises:
             Disconnected: the connection ended.
@@ -59,11 +61,15 @@ class OwnPresence:
         """
         self._link = link
         await self._say(link, PresenceState.ONLINE)
-        try:
-            async with asyncio.timeout(_CATCH_UP):
-                await self.caught_up.wait()
-        except TimeoutError:
-            raise Refused(self._topic, "our own presence does not come back to us") from None
+        while not self.caught_up.is_set():
+            before = kept()
+            try:
+                async with asyncio.timeout(_CATCH_UP):
+                    await self.caught_up.wait()
+            except TimeoutError:
+                if kept() == before:
+                    why = "our own presence does not come back to us"
+                    raise Refused(self._topic, why) from None
 
     def disconnect(self) -> None:
         """The connection has ended."""

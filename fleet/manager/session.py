@@ -130,6 +130,8 @@ class ManagerSession:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
+        self._kept = 0
+        """Messages that came in because the broker had kept them."""
         self._working = asyncio.Event()
         """Whether what is needed may go out."""
         self._ended = asyncio.Event()
@@ -177,7 +179,7 @@ class ManagerSession:
             Filter(topics.stops("+"), qos=0, as_published=True, live=True, foreign=True),
             *(self.joining.filters if self.joining else ()),
         )
-        await self._presence.catch_up(link)
+        await self._presence.catch_up(link, lambda: self._kept)
         log.info("connected; %s heard of", counted(len(self._inventory.stations), "station"))
         for station in list(self._inventory.stations):
             if self._ledger[station].retired and not self._is_online(station):
@@ -244,6 +246,7 @@ class ManagerSession:
 
     def received(self, message: Message) -> None:
         """A message came in."""
+        self._kept += message.retain
         if self._accounts is not None and message.topic == ANSWERS:
             self._accounts.received(message)
             return
