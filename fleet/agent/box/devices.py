@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ _SETTLE: Final = 0.3
 """Seconds in which what one plug brings comes together: picture and sound, and its names."""
 _ASK: Final = 2.0
 """Seconds a driver may take to say what it can."""
+_TRIES: Final = 3
+"""That a driver has which does not say it in time: the box may have been short of CPU."""
 _END: Final = 0.5
 """Seconds in which what was killed is gone."""
 _MOST_FORMATS: Final = 24
@@ -47,6 +50,8 @@ class CaptureDevices:
         self._root = root
         self._looking = threading.Lock()
         self._asked: dict[Known, tuple[DeviceFormat, ...]] = {}
+        self._silent: Counter[Known] = Counter()
+        """How often a driver did not answer."""
         self.found: tuple[Device, ...] = ()
 
     def look(self) -> None:
@@ -58,16 +63,22 @@ class CaptureDevices:
         there = plugged(self._root)
         names = _blackmagic() if any(one.kind == "decklink" for one in there) else {}
         asked: dict[Known, tuple[DeviceFormat, ...]] = {}
+        silent: Counter[Known] = Counter()
         found = []
         for one in there:
             formats: tuple[DeviceFormat, ...] = ()
             if one.kind == "v4l2":
                 known = one, _made(Path(one.device))
-                formats = self._asked[known] if known in self._asked else _formats(one.device)
-                asked[known] = formats
+                said = self._asked.get(known)
+                if said is None and self._silent[known] < _TRIES:
+                    said = _formats(one.device)
+                if said is None:
+                    silent[known] = self._silent[known] + 1
+                else:
+                    asked[known] = formats = said
             name = _short(names.get(one.id, one.name) if one.kind == "decklink" else one.name)
             found.append(Device(one.kind, _short(one.id), name, formats))
-        self._asked, self.found = asked, tuple(found)
+        self._asked, self._silent, self.found = asked, silent, tuple(found)
 
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
         """Look for ever whenever udev says that something came or went; then call `changed`."""
@@ -135,10 +146,13 @@ def _monitor(root: Path) -> Any:
     return monitor
 
 
-def _formats(device: str) -> tuple[DeviceFormat, ...]:
-    """What a video device can give, as its driver says; nothing where it cannot be asked."""
+def _formats(device: str) -> tuple[DeviceFormat, ...] | None:
+    """What a video device can give, as its driver says; nothing where it cannot be asked.
+
+    None: it did not answer in time.
+    """
     words = _said("v4l2-ctl", "--device", device, "--list-formats-ext")
-    return tuple(read_formats(words))[:_MOST_FORMATS]
+    return None if words is None else tuple(read_formats(words))[:_MOST_FORMATS]
 
 
 def read_formats(words: str) -> Iterator[DeviceFormat]:
@@ -160,10 +174,11 @@ def read_formats(words: str) -> Iterator[DeviceFormat]:
 def _blackmagic() -> Mapping[str, str]:
     """What the maker's own program calls its inputs, by number."""
     words = _said("BlackmagicFirmwareUpdater", "status")
-    return dict(_BLACKMAGIC.findall(words))
+    return dict(_BLACKMAGIC.findall(words or ""))
 
 
-def _said(*argv: str) -> str:
+def _said(*argv: str) -> str | None:
+    """What a program says, nothing where there is none; None: it did not end in time."""
     if shutil.which(argv[0]) is None:
         return ""
     try:
@@ -184,7 +199,7 @@ def _said(*argv: str) -> str:
     finally:
         if program.stdout is not None:
             program.stdout.close()
-    return ""
+    return None
 
 
 def _made(device: Path) -> int:

@@ -24,8 +24,9 @@ from fleet.agent.processes import cgroups
 
 VARIABLE: Final = "FLEET_CHILD"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_START_SPREAD: Final = 2.0
-"""Seconds between writing the mark and the first instruction of the child, at most."""
+_START_SPREAD: Final = 10.0
+"""Seconds between writing the mark and the first instruction of the child, at most: a box may be
+short of CPU, and its disk slow."""
 _GONE: Final = frozenset("ZXx")
 """States of a process that has ended, whether its parent has noticed or not."""
 
