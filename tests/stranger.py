@@ -89,7 +89,7 @@ class Stranger:
         client.on_message = lambda c, u, message: self._call(self._hear, message)
 
     async def __aenter__(self) -> Self:
-        self._client.connect_async("127.0.0.1", self._port, keepalive=5)
+        self._client.connect_async("127.0.0.1", self._port, keepalive=60)
         self._client.loop_start()
         async with asyncio.timeout(60):
             await self._ready.wait()
@@ -162,8 +162,9 @@ class Stranger:
         matches: Callable[[Any], bool] = lambda value: True,
         timeout: float = 60,
         after: int = 0,
+        correlation: bytes | None = None,
     ) -> Heard:
-        """As `expect`, the message itself."""
+        """As `expect`, the message itself; `correlation`: it is the reply with this."""
         seen = after
         try:
             async with asyncio.timeout(timeout):
@@ -172,7 +173,10 @@ class Stranger:
                     while seen < len(self.heard):
                         message = self.heard[seen]
                         seen += 1
-                        if message.topic == topic and matches(message.json):
+                        if message.topic != topic:
+                            continue
+                        is_meant = correlation in (None, message.correlation)
+                        if is_meant and matches(message.json):
                             return message
                     await self._news.wait()
         except TimeoutError:

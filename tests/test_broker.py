@@ -196,9 +196,9 @@ async def test_real_programs_work_through_this_broker(
     apply = programs.start(
         "fleet", *fleet, "apply", "--yes", str(conference), name="apply", **login(ANN, tmp_path)
     )
-    assert await apply.ended(30) == 0, apply.log()
+    assert await apply.ended() == 0, apply.log()
     wait = programs.start("fleet", *fleet, "wait", name="wait", **login(ANN, tmp_path))
-    assert await wait.ended(30) == 0, wait.log()
+    assert await wait.ended() == 0, wait.log()
 
     # Nobody pushes a box off the broker by its id, whichever door they come in by.
     reply = station(STATION, f"reply/{ANN}")

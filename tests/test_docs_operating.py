@@ -53,7 +53,7 @@ async def answer(command: Command, programs: Programs, broker: Mosquitto) -> str
     number = len(programs.started)
     env = {"FLEET_BROKER": broker.url, "PYTHONUNBUFFERED": "1"}
     started = programs.start(program, *args, name=f"answer-{number}", **env)
-    await started.ended(30)
+    await started.ended()
     return started.log()
 
 

@@ -338,8 +338,8 @@ async def test_reply_is_matched_by_its_correlation(broker: Mosquitto, stranger: 
         requests = Requests(link)
         session.hear = requests.received
         async with asyncio.TaskGroup() as group:
-            first = group.create_task(requests.ask("ask/1", b"1", 10, "reply"))
-            second = group.create_task(requests.ask("ask/2", b"2", 10, "reply"))
+            first = group.create_task(requests.ask("ask/1", b"1", 60, "reply"))
+            second = group.create_task(requests.ask("ask/2", b"2", 60, "reply"))
         replies.extend((first.result(), second.result()))
         with pytest.raises(TimeoutError):
             await requests.ask("ask/3", b"3", 0.2, "reply")

@@ -287,8 +287,9 @@ async def test_grandchildren_whose_parent_is_gone_are_killed_by_the_next_agent(
     agent.start()
     await until(lambda: len(agent.children()) == 4)
     before = {one.pid for one in agent.children()}
+    assert agent.process is not None
+    (child,) = (one for one in agent.children() if one.ppid() == agent.process.pid)
     agent.end(signal.SIGKILL)
-    (child,) = (one for one in agent.children() if one.cmdline()[0] == "bash")
     child.kill()
     agent.start()
     await agent.running()

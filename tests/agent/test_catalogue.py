@@ -369,8 +369,9 @@ def test_a_file_that_would_hang_or_end_the_agent_is_found_in_a_process_of_its_ow
     files = catalogue.RoleFiles(roles_dir)
     write(roles_dir, "a", "alpha")
     files.look()
-    monkeypatch.setattr(trial, "TRY_SECONDS", 0.3)
     (roles_dir / "a.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    files.look()
+    monkeypatch.setattr(trial, "TRY_SECONDS", 0.3)
     (roles_dir / "b.py").write_text("print('x'); import time; time.sleep(3600)")
     files.look()
     assert set(fleet.role.factories) == {"alpha"}, "what worked before is kept"

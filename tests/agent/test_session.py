@@ -5,8 +5,8 @@ import errno
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from fleet.agent.session import STATUS_BURST, Pace
 from fleet.agent.settings import AgentSettings
 from fleet.model import Config
 from tests.agent import roles
-from tests.processes import Mosquitto, Program, Programs
+from tests.processes import Mosquitto, Program, Programs, until
 from tests.stranger import Heard, Stranger
 
 ID = "b1"
@@ -37,8 +37,8 @@ def agent(broker: Mosquitto, programs: Programs, tmp_path: Path) -> Start:
     """Starts `fleet-agent run` with the role `echo`; more settings lines may be given."""
     roles_dir = roles.write(tmp_path / "roles")
 
-    def start(settings: str = "", **env: str) -> Program:
-        lines = f'roles_dir = "{roles_dir}"\ninterval = 1\n{settings}'
+    def start(settings: str = "", every: float = 1, **env: str) -> Program:
+        lines = f'roles_dir = "{roles_dir}"\ninterval = {every}\n{settings}'
         return programs.agent(broker, ID, lines, **env)
 
     return start
@@ -295,21 +295,17 @@ def test_statuses_go_out_in_bursts_and_one_a_second_in_the_mean() -> None:
 async def test_a_status_says_at_once_that_a_change_runs_and_never_more_than_a_burst_does(
     agent: Start, stranger: Stranger
 ) -> None:
-    agent()
+    agent(every=600)  # no heartbeat comes
     await online(stranger)
-    took = []
     for revision in (1, 2, 3):
-        begun = time.monotonic()
         await stranger.publish(CONFIG, config(revision, {"echo": {"main": {"number": revision}}}))
         status = await stranger.expect(STATUS, at_revision(revision))
-        took.append(time.monotonic() - begun)
         assert status["revision"] == revision
-    assert min(took) < 0.9, "no heartbeat is waited for"
     for revision in range(4, 30):
         await stranger.publish(CONFIG, config(revision, {"echo": {f"i{revision}": {}}}))
     await stranger.expect(STATUS, running("i29"))
-    at = [m.at for m in stranger.on(STATUS)]
-    assert len(at) <= STATUS_BURST + 2 + (at[-1] - at[0])
+    at = [datetime.fromisoformat(one.json["at"]) for one in stranger.on(STATUS)]
+    assert len(at) <= STATUS_BURST + 2 + (at[-1] - at[0]).total_seconds()
 
 
 async def test_command_is_answered(agent: Start, stranger: Stranger) -> None:
@@ -480,11 +476,17 @@ async def test_lines_of_a_child_come_on_the_log_topic(
     first = hello["lines"][0]
     assert set(first) == {"at", "role", "instance", "stream", "text"}
     assert (first["role"], first["instance"]) == ("talk", "main")
-    await stranger.expect(f"{BASE}/log", lambda log: log["dropped"] > 4000)
-    texts = [
-        (one["stream"], one["text"]) for m in stranger.on(f"{BASE}/log") for one in m.json["lines"]
+
+    def dropped() -> int:
+        return sum(one.json["dropped"] for one in stranger.on(f"{BASE}/log"))
+
+    await until(lambda: dropped() > 4000, what="lines that were left out")
+    at = [
+        datetime.fromisoformat(line["at"])
+        for one in stranger.on(f"{BASE}/log")
+        for line in one.json["lines"]
     ]
-    assert len(texts) <= 150
+    assert len(at) <= 50 * ((max(at) - min(at)).total_seconds() + 2)
     named = {"role": "talk", "instance": "main", "lines": 3}
     logs = await ask(stranger, "station/logs", named)
     assert "5000" in logs["result"]["instances"][0]["lines"]

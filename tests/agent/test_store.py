@@ -190,7 +190,7 @@ async def test_agent_started_on_a_disk_that_takes_nothing_runs_what_it_had(
     assert (ack["result"], ack["in_force"]["revision"]) == ("rejected", 1)
     assert "cannot be saved" in ack["error"]["message"]
     agent.terminate()
-    assert await agent.ended(30) == 0
+    assert await agent.ended() == 0
     assert "Traceback" not in agent.log()
 
 

@@ -129,7 +129,11 @@ async def test_watchdog_is_not_fed_by_an_agent_that_hangs(
         "from fleet.roles import Role, RoleFactory, register_factory\n"
         "@frozen\nclass Settings: pass\n"
         "class Hang(Role[Settings]):\n"
-        "    async def start(self) -> None: print('hangs', flush=True); time.sleep(3600)\n"
+        "    async def start(self) -> None:\n"
+        "        print('hangs', flush=True)\n"
+        "        while True:\n"
+        "            try: time.sleep(3600)\n"
+        "            except BaseException: pass\n"  # nor does it end when it is cut short
         "class HangFactory(RoleFactory[Settings]):\n"
         "    role = Hang\n    settings = Settings\n"
         "register_factory('hang', HangFactory())\n"

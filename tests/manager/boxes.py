@@ -53,7 +53,7 @@ class Boxes:
             config = await station.stranger.expect(
                 station.topic("config"),
                 lambda said: said is not None and said["revision"] > revision,  # noqa: B023
-                timeout=110,
+                timeout=600,
             )
             revision = config["revision"]
             await self.behaviour[station.id](station, config)

@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-from tests.processes import free_port
+from tests.processes import PATIENCE, free_port
 
 _BINARIES = Path("/usr/lib/postgresql")
 MISSING = "the tests need a real PostgreSQL: apt install postgresql"
@@ -125,7 +126,8 @@ def _serve(found: Path, directory: Path) -> Iterator[Postgres]:
 def _until_ready(
     process: "subprocess.Popen[bytes]", found: Path, directory: Path, port: int, log: Path
 ) -> None:
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         asked = [str(found / "pg_isready"), "-q", "-h", str(directory), "-p", str(port)]
         if subprocess.run([*asked, "-t", "1"], check=False).returncode == 0:

@@ -1,7 +1,5 @@
 """A station played from the wire page alone, and an operator who asks the manager."""
 
-import asyncio
-import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,7 +125,7 @@ async def ask(
     await stranger.expect(
         "fleet/v1/manager/presence", lambda value: value and value["state"] == "online", timeout
     )
-    correlation = secrets.token_bytes(8)
+    correlation, mark = secrets.token_bytes(8), stranger.mark()
     reply = f"fleet/v1/manager/reply/{caller}"
     stranger.publish(
         f"fleet/v1/manager/request/{caller}/{operation}",
@@ -135,12 +133,10 @@ async def ask(
         correlation=correlation,
         response_topic=reply,
     )
-    async with asyncio.timeout(timeout):
-        while True:
-            for message in stranger.on(reply):
-                if message.correlation == correlation:
-                    return json.loads(message.payload)
-            await asyncio.sleep(0.005)
+    said = await stranger.expect_message(
+        reply, timeout=timeout, after=mark, correlation=correlation
+    )
+    return said.json
 
 
 def conference(*stations: tuple[str, str], extra: str = "", seconds: int = 180) -> str:

@@ -36,7 +36,6 @@ class House:
 
 @pytest.fixture
 async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(door_module, "HEADERS_SECONDS", 0.2)
     monkeypatch.setattr(door_module, "MOST_OF_ONE", 8)
     release, inside = asyncio.Event(), asyncio.Semaphore(0)
 
@@ -62,6 +61,13 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     await runner.cleanup()
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has not said what they want within this is let go."""
+    monkeypatch.setattr(door_module, "HEADERS_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: b\r\n"])
 async def test_who_says_half_a_request_or_none_is_let_go(house: House, said: bytes) -> None:
     reader, writer = await house.call()
@@ -72,6 +78,7 @@ async def test_who_says_half_a_request_or_none_is_let_go(house: House, said: byt
     writer.close()
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_second_half_request_is_no_better_than_a_first(house: House) -> None:
     reader, writer = await house.call()
     writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HT")
@@ -83,8 +90,10 @@ async def test_a_second_half_request_is_no_better_than_a_first(house: House) -> 
     writer.close()
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_an_answer_may_take_its_time(house: House) -> None:
     waiting = asyncio.create_task(house.get("127.0.0.1", "/slow"))
+    await house.inside.acquire()
     silent, writer = await house.call()
     async with asyncio.timeout(60):
         with suppress(ConnectionResetError):

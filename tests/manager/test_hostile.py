@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-import time
 from collections import Counter
 from typing import Any
 
@@ -92,6 +91,8 @@ async def test_who_asks_and_asks_waits_and_nobody_else() -> None:
     link = Replies()
     answering.connect(link)  # type: ignore[arg-type]
 
+    answering._asked = Allowances(ASKED_BURST, 0.0)  # whatever time this takes
+
     def ask_as(caller: str, correlation: bytes = b"1") -> str | None:
         address = Topics().parse(f"fleet/v1/manager/request/{caller}/nothing")
         assert address is not None
@@ -173,9 +174,7 @@ async def test_no_property_of_a_message_holds_the_manager(
         await good.come_online(60)
         if not retain:
             await with_properties(broker.port, topic, 200_000, retain=False)
-        began = time.monotonic()
         assert (await status_of(asking))["good1"]["presence"] == "online"
-        assert time.monotonic() - began < 30
 
 
 async def test_what_the_broker_shall_not_keep_is_taken_from_it(

@@ -129,6 +129,7 @@ async def test_who_begins_no_tls_takes_no_place_for_long(
             with suppress(ConnectionResetError):
                 await reader.read()
             writer.close()
+        monkeypatch.setattr(door_module, "HEADERS_SECONDS", 60.0)
         assert await get(port, files.trust) == "https"
 
 

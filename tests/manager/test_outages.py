@@ -64,7 +64,7 @@ async def test_locked_while_it_works_and_moved_away_it_answers_and_history_resum
         await says(manager, "/healthz", "locked")
         await lost(stranger, manager, "a")
         assert (await page(manager, "/rooms.json"))[0] == 200
-        reply = await ask(stranger, "apply", 30, text=conference(("x1", "x")), name="f")
+        reply = await ask(stranger, "apply", text=conference(("x1", "x")), name="f")
         assert "is locked" in reply["error"]["message"]
         if place.url is None:
             place.directory.rename(place.directory.with_name("away"))
@@ -72,7 +72,7 @@ async def test_locked_while_it_works_and_moved_away_it_answers_and_history_resum
             assert (await page(manager, "/rooms.json"))[0] == 200
     if place.url is None:
         await says(manager, "/healthz", "is gone")
-        reply = await ask(stranger, "apply", 30, text=conference(("x1", "x")), name="f")
+        reply = await ask(stranger, "apply", text=conference(("x1", "x")), name="f")
         assert "is gone" in reply["error"]["message"]
         place.directory.with_name("away").rename(place.directory)
     await says(manager, "/healthz", "ok\n")
@@ -108,7 +108,7 @@ async def test_a_database_server_that_stands_still_holds_nobody_else_up(
     await has_history(stranger, "a")
     with postgres.stopped():
         manager.terminate()
-        assert await manager.ended(20) == 0
+        assert await manager.ended() == 0
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(
@@ -119,7 +119,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(
     await says(manager, "/healthz", "cannot be used")
     assert (await page(manager, "/metrics"))[0] == 200
     manager.terminate()
-    assert await manager.ended(5) == 0
+    assert await manager.ended() == 0
     assert "hunter2" not in manager.log()
 
 
@@ -149,7 +149,7 @@ async def test_a_full_disk_is_said_to_be_full_and_history_waits_for_room(
     refused = None
     for seconds in range(60, 600):  # what room SQLite has kept for itself is used up first
         text = conference(("hall1-cam", "cam1"), seconds=seconds)
-        reply = await ask(stranger, "apply", 30, text=text + "#" * 20_000, name="f")
+        reply = await ask(stranger, "apply", text=text + "#" * 20_000, name="f")
         if reply["error"] and "rollout" not in reply["error"]["message"]:
             refused = reply["error"]["message"]
             break

@@ -38,7 +38,7 @@ class Copies:
 
     async def end(self) -> None:
         self.manager.terminate()
-        assert await self.manager.ended(30) == 0
+        assert await self.manager.ended() == 0
 
     async def copy(self) -> None:
         """As docs/operating.md says it; a database only once nobody uses it."""
@@ -129,6 +129,7 @@ async def in_sync(stranger: Stranger, *stations: str) -> Any:
             shown = await status_of(stranger)
             if all(shown[one]["in_sync"] for one in stations):
                 return shown
+            await asyncio.sleep(0.05)
 
 
 def test_a_rollout_that_nobody_led_on_for_long_is_not_gone_on_with() -> None:

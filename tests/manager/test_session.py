@@ -110,20 +110,21 @@ async def test_a_new_room_alone_is_a_new_revision_and_changes_no_instance(
     assert (await apply(stranger, where))["revisions"] == {}, "where it stands does not travel"
 
 
-async def test_five_thousand_kept_registrations_are_all_known_on_a_default_broker(
+async def test_more_registrations_than_a_default_broker_queues_are_all_known(
     brokers: Callable[[str], Mosquitto], programs: Programs
 ) -> None:
     broker = brokers("listener {port} 127.0.0.1\nallow_anonymous true\n")
+    most = 1500  # such a broker queues 1,000 for a subscriber at QoS 1
     async with Stranger(broker.port, "fleet/v1/manager/#") as stranger:
-        for number in range(5000):
+        for number in range(most):
             topic = f"fleet/v1/station/s{number}/registration"
             sent = stranger.publish(topic, registration("A"), retain=True)
             if number % 100 == 99:
                 await sent
         await sent
         programs.manager(broker)
-        reply = await ask(stranger, "status", 30)
-    assert len(reply["result"]["stations"]) == 5000
+        reply = await ask(stranger, "status")
+    assert len(reply["result"]["stations"]) == most
 
 
 @pytest.mark.parametrize("kind", ["registration", "presence", "status", "ack", "telemetry"])
@@ -200,7 +201,7 @@ async def test_it_ends_at_once_with_no_broker(broker: Mosquitto, programs: Progr
     manager = programs.manager(broker)
     await manager.says("no connection to the broker")
     manager.terminate()
-    assert await manager.ended(3) == 0
+    assert await manager.ended() == 0
 
 
 async def test_what_keeps_it_from_starting_is_a_sentence_and_status_1(

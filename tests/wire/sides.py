@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from tests.processes import Mosquitto, Program, Programs, until
+from tests.processes import Mosquitto, Program, Programs
 from tests.stranger import Heard, Stranger, wire_time
 
 Json = dict[str, Any]
@@ -114,13 +114,8 @@ class Boss:
         return correlation, reply.json
 
     async def reply(self, correlation: bytes, after: int) -> Heard:
-        def there() -> Heard | None:
-            heard = self.stranger.heard[after:]
-            replies = (m for m in heard if m.topic == self.topic("reply/me"))
-            return next((m for m in replies if m.correlation == correlation), None)
-
-        found: Heard = await until(there, what="a reply")
-        return found
+        topic = self.topic("reply/me")
+        return await self.stranger.expect_message(topic, after=after, correlation=correlation)
 
 
 def writers(programs: Programs) -> dict[int, float]:
@@ -153,7 +148,7 @@ async def probe(path: Path) -> float:
 class Box:
     """Plays one station towards a real manager. It obeys only what a test lets it obey."""
 
-    def __init__(self, broker: Mosquitto, station: str, interval: float = 10) -> None:
+    def __init__(self, broker: Mosquitto, station: str, interval: float = 60) -> None:
         self.broker = broker
         self.station = station
         self.interval = interval

@@ -46,7 +46,7 @@ def start(desk: Desk, broker: Mosquitto, programs: Programs) -> Callable[[], Pro
     roles = programs.directory / "roles"
     roles.mkdir()
     (roles / "gauger.py").write_text(GAUGER)
-    settings = f'interval = 1.0\nroles_dir = "{roles}"\n'
+    settings = f'interval = 2.0\nroles_dir = "{roles}"\n'
     return lambda: programs.agent(broker, STATION, settings)
 
 

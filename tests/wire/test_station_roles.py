@@ -132,35 +132,38 @@ async def test_a_slow_command_holds_up_nobody_and_its_deadline_is_the_message_ex
     await driller.push(1, {"drill": {"main": {}}})
     slow = secrets.token_bytes(8)
     topic = driller.topic("command/me/drill/nap")
-    asked = {"instance": None, "arguments": {"seconds": 30}}
-    began = time.monotonic()
+    asked = {"instance": None, "arguments": {"seconds": 1000}}
     mark = driller.stranger.mark()
-    await driller.stranger.publish(topic, asked, correlation=slow, expiry=4)
+    await driller.stranger.publish(topic, asked, correlation=b"slower", expiry=1000)
     _, reply = await driller.command("drill", "nap", {"seconds": 0})
-    assert reply["result"] == {"naps": 2}
+    assert reply["result"] == {"naps": 2}, "while the other one lasts"
     await driller.push(2, {"drill": {"main": {}}})
-    assert time.monotonic() - began < 3.8
-    await driller.stranger.publish(topic, asked, correlation=slow, expiry=4)
+    began = time.monotonic()
+    for _ in range(2):
+        await driller.stranger.publish(topic, asked, correlation=slow, expiry=4)
     late = await driller.reply(slow, mark)
     assert late.json["error"]["type"] == "DeadlineExceeded"
-    assert time.monotonic() - began > 3.5
+    assert time.monotonic() - began > 2.5
     _, reply = await driller.command("drill", "nap", {"seconds": 0})
-    assert reply["result"] == {"naps": 3}, "the repeat did not run"
+    assert reply["result"] == {"naps": 4}, "the repeat did not run"
 
 
 async def test_a_slow_stop_holds_up_neither_acks_nor_commands_nor_others(
     driller: Boss, programs: Programs
 ) -> None:
-    slow = {"main": {"stop_seconds": 8}}
+    slow = {"main": {"stop_seconds": 1000}}
     await driller.push(1, records("main") | {"drill": slow})
     before = writers(programs)
-    began = time.monotonic()
     ack = await driller.ask(config(2, records("main")))
     assert ack["revision"] == 2
     ack = await driller.ask(config(3, records("main", "second")))
     assert ack["revision"] == 3
     _, reply = await driller.command("station", "info")
     assert reply["error"] is None
-    assert time.monotonic() - began < 7, "while drill/main takes eight seconds to stop"
-    await driller.runs(3, records("main", "second"))
+    status = await driller.stranger.expect(
+        driller.topic("status"),
+        lambda said: said["roles"].get("record", {}).get("second", {}).get("state") == "running",
+    )
+    assert status["roles"]["drill"]["main"]["state"] == "stopping"
     assert set(before) < set(writers(programs))
+    programs.started[0].kill()
