@@ -39,8 +39,8 @@ class StationAsker:
 
     @property
     def filters(self) -> list[Filter]:
-        """What to subscribe to for the answers."""
-        return [Filter(self._topics.reply("+", caller), bare=True) for caller in self._callers]
+        """What to subscribe to for the answers; those to others come too."""
+        return [Filter(self._topics.reply("+", "+"), bare=True)]
 
     def connect(self, link: Link) -> None:
         """From now on stations can be asked."""

@@ -114,8 +114,10 @@ class Hearing:
     def recorded(self, station: str, message: Message) -> Segment | None:
         """The segment that a station told of, if it may tell of one now and it can be read."""
         self._counts.messages["segment"] += 1
-        if message.retain or not message.payload or len(message.payload) > MAX_PAYLOAD:
-            self._clear("segment", message, "kept by the broker, empty or too long")
+        if not message.payload:
+            return None  # somebody cleared the topic
+        if message.retain or len(message.payload) > MAX_PAYLOAD:
+            self._clear("segment", message, "kept by the broker, or too long")
         elif self._lets_in(station) and self._inventory.work.take(station, time.monotonic(), 0.0):
             with self._at_the_cost_of(station):
                 try:

@@ -181,6 +181,7 @@ class ManagerRun:
         log.info("broker %s, store %s", self._broker, self._ledger.keeper.place)
         self._guard.keep("history", self._ledger.keep)
         self._guard.keep("presence", self._session.watch)
+        self._guard.keep("the broker's tidiness", self._session.sweep)
         self._guard.keep("convergence", self._session.push)
         self._guard.keep("health", self._report.keep)
         self._guard.keep("rollouts", self._session.roll)

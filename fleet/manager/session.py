@@ -51,6 +51,11 @@ _TICK: Final = 0.25
 _TOPICS: Final = 2**16
 _REMEMBERED_TOPIC: Final = 128
 """Topics that are remembered taken apart, and their characters at most: strangers choose them."""
+_SWEEP: Final = 5.0
+"""Seconds between two looks at what the broker keeps though nobody may have it kept: what a
+subscription says anew. Names that anybody chooses in a topic would else fill its memory."""
+_SWEPT: Final = 500
+"""Topics that are cleared at once; the others are found at the next look."""
 _STOPS_END: Final = 1.0
 """Seconds within which a stop that is over is told to be."""
 
@@ -128,6 +133,14 @@ class ManagerSession:
         self.answering = Answering(
             topics, requests, self._echo.hear_stations, self._presence.caught_up, self._do
         )
+        self._unkept = (
+            Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
+            Filter(topics.station("+", "segment"), bare=True),
+            *self.asker.filters,
+            *(self.joining.filters if self.joining else ()),
+        )
+        """What is heard of which the broker shall keep nothing."""
+        self._sweeping = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._kept = 0
@@ -168,16 +181,13 @@ class ManagerSession:
         topics = self._topics
         await link.subscribe(
             *(Filter(topics.station("+", kind), qos=0, bare=True) for kind in SAID),
-            Filter(topics.thumbnail("+", "+", "+"), qos=0, bare=True),
-            *self.asker.filters,
+            *self._unkept,
             *self._echo.filters,
-            Filter(topics.station("+", "segment"), bare=True),
             Filter(topics.manager("presence"), bare=True),
-            Filter(topics.manager("request", "+", "+"), as_published=True),
+            Filter(topics.manager("request", "+", "+"), as_published=True, foreign=True),
             self._configs,
             *(self._accounts.filters if self._accounts else ()),
             Filter(topics.stops("+"), qos=0, as_published=True, live=True, foreign=True),
-            *(self.joining.filters if self.joining else ()),
         )
         await self._presence.catch_up(link, lambda: self._kept)
         log.info("connected; %s heard of", counted(len(self._inventory.stations), "station"))
@@ -204,6 +214,15 @@ class ManagerSession:
         while True:
             self._hearing.tick()
             await asyncio.sleep(_TICK)
+
+    async def sweep(self) -> None:
+        """Have the broker forget for ever what it shall not keep, whenever there is one."""
+        while True:
+            await self._working.wait()
+            await asyncio.sleep(_SWEEP)
+            if self._link is not None:
+                with suppress(Disconnected, Refused):
+                    await self._link.subscribe(*self._unkept)
 
     async def push(self) -> None:
         """Keep everybody converged for ever, whenever there is a broker."""
@@ -256,11 +275,17 @@ class ManagerSession:
         if address is None:
             kind = message.topic.split("/")[-1]
             known = kind if kind in SAID else "request"
-            self._hearing.ignore(known, message, "not a valid topic")
+            if message.retain and message.payload:
+                self._forget(topic)
+            if message.payload:
+                self._hearing.ignore(known, message, "not a valid topic")
         elif address.station is not None and address.kind == "thumbnail":
             self._hearing.pictured(address.station, address.rest, message)
         elif address.station is not None and address.kind == "reply":
-            self.asker.received(address.station, address.rest[0], message.payload)
+            if message.retain:
+                self._forget(topic)
+            elif message.payload:
+                self.asker.received(address.station, address.rest[0], message.payload)
         elif address.station is not None and address.kind == "config":
             self._hearing.sent(address.station, message)
             if message.retain and not message.payload:
@@ -276,7 +301,9 @@ class ManagerSession:
             self._hearing.said(address.station, address.kind, message)
             self.asker.heard(address.station)
         elif address.kind.startswith("join-"):
-            if self.joining is not None:
+            if message.retain:
+                self._forget(topic)
+            elif self.joining is not None and message.payload:
                 self.joining.received(address, message)
         elif address.kind == "presence":
             self._hear_manager(message)
@@ -284,6 +311,8 @@ class ManagerSession:
             self._echo.received(message.payload)
         else:
             self._counts.messages["request"] += 1
+            if message.retain and message.payload:
+                self._forget(topic)
             if (why := self.answering.asked(address, message)) is not None:
                 self._hearing.ignore("request", message, why)
 
@@ -311,8 +340,15 @@ class ManagerSession:
 
     def _forget(self, topic: str) -> None:
         """Have the broker keep nothing there."""
-        if self._link is not None:
-            self._do(_published(self._link.publish(topic, b"", retain=True)))
+        if self._link is not None and self._sweeping < _SWEPT:
+            self._sweeping += 1
+            self._do(self._cleared(self._link.publish(topic, b"", retain=True)))
+
+    async def _cleared(self, done: Awaitable[int]) -> None:
+        try:
+            await done
+        finally:
+            self._sweeping -= 1
 
     def _hear_manager(self, message: Message) -> None:
         self._counts.messages["manager_presence"] += 1
@@ -355,7 +391,3 @@ class ManagerSession:
             log.error("%s", error)
         except Exception:
             log.exception("what a message asked for could not be done")
-
-
-async def _published(done: Awaitable[int]) -> None:
-    await done

@@ -6,7 +6,8 @@ import os
 import re
 import sqlite3
 import ssl
-from contextlib import closing
+import struct
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -168,7 +169,10 @@ WRITES = (
     *("fleet/v1/station/b7/command/x/station/info", "fleet/v1/manager/request/x/status"),
     *("fleet/v1/join/0000000000/request/x", "$CONTROL/dynamic-security/v1"),
 )
-LISTENS = ("#", "fleet/v1/#", "fleet/v1/station/b1/config", "fleet/v1/join/+/reply/+")
+LISTENS = (
+    *("#", "fleet/v1/#", "fleet/v1/station/b1/config", "fleet/v1/join/+/reply/+"),
+    *("$share/g/#", "$share/g/fleet/v1/station/b1/config"),
+)
 
 
 class Attacker:
@@ -219,6 +223,37 @@ class Pretender:
         await self.answer
 
 
+def _packet(kind: int, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    assert len(body) < 128
+    return bytes([kind, len(body)]) + body
+
+
+def _text(text: str) -> bytes:
+    return struct.pack("!H", len(text)) + text.encode()
+
+
+async def by_alias(broker: Broker, own: str, other: str) -> list[int]:
+    """The broker's codes for a number that stands for our own topic, then for another's, and
+    alone; as many as come before it ends the connection.
+    """
+    context = broker.tls_context()
+    reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context)
+    said = _text("aliases") + _text(broker.username or "") + _text(broker.password or "")
+    writer.write(_packet(0x10, _text("MQTT"), b"\x05\xc2\0\x3c\0", said))
+    size = (await reader.readexactly(2))[1]
+    await reader.readexactly(size)
+    codes: list[int] = []
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        for topic in (own, other, ""):
+            writer.write(_packet(0x32, _text(topic), b"\0\x01\x03\x23\0\x01", b"{}"))
+            size = (await reader.readexactly(2))[1]
+            answer = await reader.readexactly(size)
+            codes.append(answer[2] if size > 2 else 0)
+    writer.transport.abort()
+    return codes
+
+
 async def attack(server: Server, good: str) -> None:
     """Try all that neither a token nor a box may; each is refused, whatever it is."""
     token = JoinToken.parse(good)
@@ -236,6 +271,10 @@ async def attack(server: Server, good: str) -> None:
             attacker = Attacker(topic, writes=topic in WRITES)
             with pytest.raises((Refused, Disconnected), match=r"Not authorized|not .*connected"):
                 await connect_once(broker, "an-attacker", attacker)
+    for other in WRITES[:3]:  # a number leads nowhere else than its topic
+        first, *codes = await by_alias(broker, "fleet/v1/station/b7/status", other)
+        assert first < 0x80
+        assert set(codes) <= {0x87}
     # The key of a box is no secret; who has not the other half changes nothing with it.
     agent = server.agent("b7")
     await agent.says("connected, as station b7")

@@ -184,9 +184,18 @@ async def test_what_the_broker_shall_not_keep_is_taken_from_it(
     await stranger.publish(PICTURE, JPEG + bytes(2**20), retain=True)
     await stranger.publish(figures, b"[" * (MAX_PAYLOAD + 1), retain=True)
     mark = stranger.mark()
-    programs.manager(broker)
-    for topic in (PICTURE, figures):
+    manager = programs.manager(broker)
+    await manager.says("connected;")
+    # While it is there too, however small they are: names that anybody chooses are without end.
+    bad = "fleet/v1/station/bad1"
+    later = [f"{bad}/thumbnail/a/b", f"{bad}/thumbnail/x.y/z", f"{bad}/segment", f"{bad}/reply/x1"]
+    later.append("fleet/v1/manager/request/bad/x1")
+    for topic in later:
+        await stranger.publish(topic, 0, retain=True)
+    for topic in (PICTURE, figures, *later):
         await stranger.expect_message(topic, lambda value: value is None, after=mark)
+    cleared = [one.topic for one in stranger.heard[mark:] if not one.payload]
+    assert len(cleared) < 50, "what is cleared is heard too, and cleared no more"
 
 
 async def test_numbers_and_times_that_break_pages_are_left_out(

@@ -20,12 +20,15 @@ from fleet.manager.people.keeper import People
 from fleet.manager.people.rights import Rights
 from fleet.manager.store import ManagerStore
 from fleet.manager.store.ledger import Ledger
+from fleet.manager.web import doing
 from fleet.manager.web import signing_in as module
 from fleet.manager.web.doing import Doing
 from fleet.manager.web.page.routes import Page
 from fleet.manager.web.page.talks_page import TalksPage
 from fleet.manager.web.sessions import Sessions
 from fleet.manager.web.signing_in import COOKIE, OPEN, PROOF, PUBLIC, STREAMS, SigningIn
+from fleet.model import Forbidden
+from fleet.operations import TalkArguments
 
 SAID = "korrekt-pferd"
 HTML = {"Accept": "text/html"}
@@ -219,6 +222,8 @@ async def test_the_cookie_is_for_this_page_and_no_script(
         {PROOF: "wrong"},
         {PROOF: "right", "Origin": "https://attacker.example"},
         {PROOF: "right", "Origin": "null"},
+        {PROOF: "right", "Origin": "http://127.0.0.1"},
+        {PROOF: "right", "Origin": "http://127.0.0.1.attacker.example"},
         {PROOF: "right", "Sec-Fetch-Site": "cross-site"},
         {PROOF: "right", "Sec-Fetch-Site": "same-site"},
     ],
@@ -279,9 +284,15 @@ async def test_who_comes_through_a_proxy_of_this_machine_is_told_apart(house: Ho
     assert (await house.sign_in(**{"X-Forwarded-For": "2001:db8::8, 10.0.0.9"})).status == 303
 
 
-@pytest.mark.parametrize("name", ["", "ann ", "ANN", "root", "<b>&\"'", "x" * 4000, "\x1b[2J"])
-async def test_no_other_name_fits_and_none_gets_into_the_page(house: House, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["", "ann ", "ANN", "root", "<b>&\"'", "x" * 4000, "\x1b[2J", "x\nann signed in from 10.0.0.1"],
+)
+async def test_no_other_name_fits_and_none_gets_into_page_or_log(
+    house: House, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await house.sign_in(name=name)
+    assert all(one.getMessage().isprintable() for one in caplog.records)
     if name == "ann ":  # as a phone's keyboard leaves it
         assert answer.status == 303
         return
@@ -308,6 +319,94 @@ async def test_a_restart_signs_nobody_out_and_a_new_password_everybody(
     await house.people.remove("root", "ann")
     assert (await house.who())["name"] is None
     assert (await house.sign_in(said="another-one")).status == 401
+
+
+async def test_what_somebody_planted_in_a_browser_is_nobody_also_once_it_signs_in(
+    house: House,
+) -> None:
+    for planted in ("planted", "x" * 5000, "%00", "../ann"):
+        came = await house.sign_in(Cookie=f"{COOKIE}={planted}")
+        given = SimpleCookie(came.headers["Set-Cookie"])[COOKIE].value
+        assert given != planted
+        house.client.cookie_jar.clear()
+        assert (await house.get("/", Cookie=f"{COOKIE}={planted}")).status == 401
+    # Whose browser it was before is signed out of it, whoever has that cookie.
+    await house.sign_in(Cookie=f"{COOKIE}={given}")
+    house.client.cookie_jar.clear()
+    assert (await house.get("/", Cookie=f"{COOKIE}={given}")).status == 401
+
+
+async def test_who_may_less_has_less_at_once_with_the_cookie_and_the_stream_they_have(
+    house: House,
+) -> None:
+    await house.sign_in()
+    stream = await house.get("/events")
+    asked = TalkArguments("hall1", "on", None)
+    house.people.allow("ann", "talk", asked, lambda: ["hall1"])
+    await house.people.add("root", "ann", Rights.parse("viewer"), None)
+    assert (await house.who())["rights"] == "viewer"
+    with pytest.raises(Forbidden):
+        house.people.allow("ann", "talk", asked, lambda: ["hall1"])
+    house.ticks.set()  # and what everybody may see, they see on
+    assert await stream.content.readline() == b"beat\n"
+    await house.people.remove("root", "ann")
+    house.ticks.set()
+    assert (await stream.read()).replace(b"beat\n", b"") == b""
+    assert (await house.get("/rooms.json")).status == 401
+
+
+async def test_nobody_learns_by_trying_who_is_in_the_list(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.people.add("root", "bob", Rights.parse("viewer"), None)  # without a password
+    looked, is_it = [], passwords.is_it
+
+    def look(said: str, kept: str) -> bool:
+        looked.append(kept)
+        return is_it(said, kept)
+
+    monkeypatch.setattr(passwords, "is_it", look)
+    told = set()
+    for name in ("ann", "bob", "zoe"):
+        answer = await house.sign_in(name=name, said="wrong-one")
+        headers = {key: value for key, value in answer.headers.items() if key != "Date"}
+        headers.pop("Content-Length")
+        text = (await answer.text()).replace(name, "NAME")
+        told.add((answer.status, text, tuple(headers.items())))
+    assert len(told) == 1
+    assert len(looked) == 3, "each costs the same"
+    costs = {tuple(one.split("$")[:4]) for one in looked}
+    assert len(costs) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/signin", "application/x-www-form-urlencoded"), ("/do/status", "application/json")],
+)
+async def test_a_form_without_end_or_that_never_comes_is_let_go(
+    house: House, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
+) -> None:
+    for slow in (module, doing):
+        monkeypatch.setattr(slow, "HEADERS_SECONDS", 0.05)
+    await house.sign_in()
+    cookie = next(iter(house.client.cookie_jar)).value
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        f"Content-Type: {kind}\r\nCookie: {COOKIE}={cookie}\r\n"
+        f"{PROOF}: {(await house.who())['proof']}\r\n"
+    )
+    for more, statuses in (
+        ("Content-Length: 100\r\n\r\nname=", (400, 408)),  # and no more
+        ("Content-Length: 99999999\r\n\r\nname=", (413,)),
+        ("Transfer-Encoding: chunked\r\n\r\nfffffff\r\nname=", (413,)),
+    ):
+        reader, writer = await asyncio.open_connection(house.server.host, house.server.port)
+        writer.write((head + more).encode())
+        async with asyncio.timeout(60):
+            status = int((await reader.readline()).split()[1])
+        writer.close()
+        assert status in statuses, more
+    assert house.asked == []
 
 
 async def test_who_signs_out_is_out_also_with_the_old_cookie(house: House) -> None:

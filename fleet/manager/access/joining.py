@@ -52,6 +52,10 @@ _AT_LEAST: Final = 0.5
 """Seconds between two looks at what is over."""
 _BURST, _PER_SECOND = 200.0, 20.0
 """What is asked with one token."""
+_LET_IN_BURST, _LET_IN_PER_SECOND = 100.0, 1.0
+"""Boxes that are let in with one token: for each the broker writes all its accounts anew."""
+_MOST_BOXES: Final = 5000
+"""With a credential, whatever tokens there are."""
 
 
 class Joining:
@@ -85,6 +89,7 @@ class Joining:
         self._turn = asyncio.Lock()
         """Held while somebody is let in or cut off."""
         self._allowances = Allowances(_BURST, _PER_SECOND)
+        self._let_in_now = Allowances(_LET_IN_BURST, _LET_IN_PER_SECOND)
         self.credentials = StationCredentials(
             ledger, accounts, asker, self._turn, is_online, self._there
         )
@@ -153,6 +158,7 @@ class Joining:
                 await self._ledger.change_access(AccessChange(gone_tokens=over))
             for one in over:
                 self._allowances.forget(one)
+                self._let_in_now.forget(one)
 
     # What people ask for.
 
@@ -269,7 +275,18 @@ class Joining:
                 found = self._waiting.hear(asked, token_id, box, at)
                 return JoinAnswer(code=found.code if found else None)
             case JoinGrant(counts):
+                if refused := self._no_room(token_id, known):
+                    return JoinAnswer(error=refused)
                 await self._let_in(asked, token, box, token.by, None, counts=counts)
+        return None
+
+    def _no_room(self, token_id: str, known: KeptCredential | None) -> Error | None:
+        """Why somebody who may come in has to wait, or to stay away."""
+        if known is None and len(self._ledger.credentials) >= _MOST_BOXES:
+            text = f"{_MOST_BOXES} boxes have joined; fleet revoke those that are gone"
+            return Error("TokenUsedUp", text)
+        if not self._let_in_now.take(token_id, time.monotonic()):
+            return Error("TryAgain", "very many boxes join at once; this one's turn comes")
         return None
 
     async def _let_in(

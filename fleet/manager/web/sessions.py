@@ -40,8 +40,8 @@ class Sessions:
             return None
         return found.name if found.name in self._ledger.people else None
 
-    async def begin(self, name: str) -> str:
-        """The token of somebody who has just said their password.
+    async def begin(self, name: str, before: str = "") -> str:
+        """The token of somebody who has just said their password; `before` is over, whose it was.
 
         Raises:
             BadStore: it could not be kept.
@@ -51,6 +51,7 @@ class Sessions:
         theirs = sorted((one for one in signed_in if one.name == name), key=lambda one: one.until)
         gone = {one.token for one in signed_in if one.until <= now}
         gone |= {one.token for one in theirs[: max(0, len(theirs) - _MOST + 1)]}
+        gone.add(_digest(before))
         one = KeptSignIn(_digest(token), name, now + LASTS)
         await self._ledger.sign_in(one, sorted(gone))
         return token

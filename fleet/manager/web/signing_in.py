@@ -220,7 +220,7 @@ class SigningIn:
         try:
             fits = is_name(name) and await self._people.check(name, password)
             if fits:
-                token = await self._sessions.begin(name)
+                token = await self._sessions.begin(name, _token(request))
         except TooBusy:
             return self._page(leads_to, "Too many sign in just now. Try again.", name, 503, 5)
         except BadStore as error:
