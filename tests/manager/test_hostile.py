@@ -2,7 +2,9 @@
 
 import asyncio
 import struct
+import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -76,7 +78,10 @@ async def test_a_flood_of_one_station_costs_its_own_row_alone(
     assert max(len(one["text"] or "") for one in past) == 4000
 
 
-async def test_who_asks_and_asks_waits_and_nobody_else() -> None:
+async def test_who_asks_and_asks_waits_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    stopped = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("fleet.manager.answering.time", stopped)  # nobody's allowance fills up
     release, done = asyncio.Event(), []
 
     async def all_heard() -> None:
