@@ -79,12 +79,21 @@ async def _cost(pids: Iterable[int]) -> tuple[float, float]:
     return 100 * used / SECONDS, sum(one.memory_full_info().pss for one in found) / 2**20
 
 
+async def _answers(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.1)
+
+
 async def _by_hand(source: Path, place: Path) -> tuple[float, float]:
     ini = place / "voctocore.ini"
     ini.write_text(_INI)
     raw = ("-c:v", "rawvideo", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le", "-f", "matroska")
     started = [subprocess.Popen(["voctocore", "-i", str(ini)], stderr=subprocess.DEVNULL)]
-    await asyncio.sleep(2)
+    _, control = await _answers(9999)
     for number in range(2):
         url = f"tcp://127.0.0.1:{free_port()}"
         tee = f"[f=mpegts]{url}?listen=1|[f=mpegts]{place}/copy{number}.ts"
@@ -96,7 +105,6 @@ async def _by_hand(source: Path, place: Path) -> tuple[float, float]:
         started.append(subprocess.Popen(feed))
     await asyncio.sleep(2)
     with_composite = "set_videos_and_composite slides cam side_by_side_equal\nset_stream_live\n"
-    _, control = await asyncio.open_connection("127.0.0.1", 9999)
     control.write(with_composite.encode())
     for port, form in ((11000, ("-f", "mpegts", f"{place}/mix.ts")),
                        (15000, ("-f", "hls", f"{place}/mix.m3u8"))):  # fmt: skip

@@ -10,6 +10,7 @@ from fleet.media.devices import ScreenInput, V4l2Input
 from fleet.media.encoders import Chosen
 from fleet.media.inputs import Input, NoInput, Picture, UrlInput
 from fleet.media.login import login
+from fleet.media.sources import fraction
 from fleet.media.tracks import MOST, SoundTrack
 
 CAPTURE = ("/usr/bin/python3", "-I", str(Path(programs.__file__).with_name("capture.py")))
@@ -46,6 +47,8 @@ _CONVERT = "audioconvert dithering=none"
 _FEED = (
     "is-live=true min-latency=0 format=time max-bytes=0 max-time=3000000000 leaky-type=downstream"
 )
+_AT_ONCE = 262_144
+"""Bytes read at once of what is not encoded."""
 _AHEAD = "queue max-size-buffers={max} max-size-bytes=0 max-size-time=0"
 """What is decoded while the one before waits for its time."""
 _QUEUED = "max-size-time=10000000000 max-size-bytes=33554432 max-size-buffers=1048576"
@@ -59,19 +62,26 @@ _TAKE = "emit-signals=true async=false drop=true"
 _VIDEO = {
     # No parser: it takes the frame after the first for a key frame, and both repeat their headers
     # before each key frame; from x265's own kind of those (open-gop) nobody can begin.
-    "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency"
+    "h264": "x264enc bitrate={kbit} key-int-max=30 speed-preset=veryfast tune=zerolatency{threads}"
     " ! video/x-h264,stream-format=byte-stream,alignment=au",
     "h265": "x265enc bitrate={kbit} key-int-max=30 speed-preset=ultrafast tune=zerolatency"
     " option-string=repeat-headers=1:open-gop=0"
     ":colorprim=bt709:transfer=bt709:colormatrix=bt709:range=limited"
     " ! video/x-h265,stream-format=byte-stream,alignment=au",
 }
+_SMALL = 16_000_000
+"""Pixels a second, as of 1024x576 at 25, that one thread encodes even on a slow machine: to wake
+others for a part of each picture would take a fifth more processor time."""
 _DATED = (
     " ! appsink name=encoded sync=false async=false emit-signals=true"
     f" appsrc name=dated is-live=true format=time min-latency=0 max-latency={_PATIENCE}"
 )
 """Where encoded pictures get their time of day. Without a latency that goes together with that of
 sound the muxer would ask for it, and complain, at every packet: a tenth of all that is done."""
+_TOGETHER = "tsparse alignment=7 split-on-rai=true ! capssetter name=headed"
+"""Serves packets of 188 bytes in sevens, and a key frame from its first: each would be looked at
+and sent by itself, beside all that are kept since the last key frame. What stands before them all
+gets lost in this, and is set again."""
 _AUDIO = {
     # Channels apart: forced together, a dead one would hear the other at -6 dB.
     "aac": "avenc_aac bitrate={bit} aac-ms=false aac-is=false ! aacparse",
@@ -83,6 +93,8 @@ PACKAGES = {
     "alsasrc": "gstreamer1.0-alsa",
     "timeoverlay": "gstreamer1.0-x",
     "mpegtsmux": "gstreamer1.0-plugins-bad",
+    "tsparse": "gstreamer1.0-plugins-bad",
+    "capssetter": "gstreamer1.0-plugins-good",
     "decklink": "gstreamer1.0-plugins-bad",
     "x265enc": "gstreamer1.0-plugins-bad",
     "v4l2src": "gstreamer1.0-plugins-good",
@@ -134,7 +146,8 @@ def output(
     `picture`: as `raw` gives it, with a rate, None for none; `sound`: channels and language of
     each track; `video`, `audio`: codec and bit/s; `chosen`: what encodes pictures.
     """
-    software = _VIDEO[video[0]].format(bit=video[1], kbit=video[1] // 1000)
+    threads = " threads=1" if picture and _pixels(picture) <= _SMALL else ""
+    software = _VIDEO[video[0]].format(kbit=video[1] // 1000, threads=threads)
     encoder = (chosen.gstreamer(*video) or software) + _DATED
     sounds = [
         (pcm(channels), _AUDIO[audio[0]].format(bit=audio[1]) + _language(language))
@@ -156,7 +169,15 @@ def output(
             f"tee name=both ! queue ! {servers}"
             f" both. ! queue ! tcpserversink name=loopback host={LOOPBACK} {serve}"
         )
-    return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} !", servers])
+    together = f"{_TOGETHER} ! " if picture else ""
+    return " ".join([*parts, f"mpegtsmux name=mux latency={_PATIENCE} ! {together}", servers])
+
+
+def _pixels(picture: str) -> float:
+    """How many there are in a second."""
+    caps = dict(part.split("=") for part in picture.split(",")[1:])
+    over, under = fraction(caps["framerate"])
+    return int(caps["width"]) * int(caps["height"]) * over / under
 
 
 def raw_output(picture: str, end: str) -> str:
@@ -236,11 +257,18 @@ def offered(host: str, port: int, caps: str, rate: str) -> dict[str, Any]:
     # Named, so that nobody who answers there in its place has another thing opened than this.
     stream = "video/mpegts,systemstream=true"
     read = f"tcpclientsrc name=device ! {stream} ! decodebin name=streams {_QUEUED}"
-    return tapped(read, "streams", caps, rate) | {"set": {"device": {"host": host, "port": port}}}
+    return _both(read, "streams", caps, rate) | {"set": {"device": {"host": host, "port": port}}}
 
 
-def tapped(begin: str, name: str, caps: str, rate: str) -> dict[str, Any]:
-    """The same of the pads of `name`, an element of the pipeline `begin`."""
+def tapped(host: str, port: int, caps: str, rate: str) -> dict[str, Any]:
+    """The same of raw ones in Matroska on the station itself."""
+    # tcpclientsrc would take 4 KiB at a time, of ten megabytes a second or more.
+    read = f"fdsrc name=tap blocksize={_AT_ONCE} ! matroskademux name=demux"
+    return _both(read, "demux", caps, rate) | {"connect": {"tap": [host, port]}}
+
+
+def _both(begin: str, name: str, caps: str, rate: str) -> dict[str, Any]:
+    """Picture and sound of the pads of `name`, an element of the pipeline `begin`."""
     image, tone = _ends(caps, rate)
     return {"pipeline": f"{begin} {name}. ! {image} {name}. ! {tone}", "stands": False}
 

@@ -10,18 +10,19 @@ a login: JSON with the pipelines as GStreamer writes them:
 
     {"output": "…", "rate": [25, 1], "sources": [
         {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false,
-         "far": false}]}
+         "far": false, "connect": {"element": ["address", port]}}]}
 
 `output` has appsrc elements named `picture`, `sound`, `sound-2` and so on (any may lack), the first
 at `sink_0` of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key
 frames get their time of day (or an element `encoded` that leaves pictures as they are), and
-elements `server` and, where that does not take connections from the station itself, `loopback`. A
-source has appsinks with the names of what it feeds, and for pictures elements `seen` at their
-begin, `thin` where spare ones are left out, and `range`, a filter of what they are converted by.
-`stands`: its picture may stay the same for seconds; `channels`: of a name, which of those that
-come; `far`: what it reads is sent by another machine, and kept for a while. Every second it writes
-what it does to standard output, as ffmpeg's `-progress` does. It ends with status 3 where GStreamer
-lacks a part.
+elements `server` and, where that does not take connections from the station itself, `loopback`, and
+maybe `headed`, a capssetter that says what `mux` has sent first. A source has appsinks with the
+names of what it feeds, and for pictures elements `seen` at their begin, `thin` where spare ones are
+left out, and `range`, a filter of what they are converted by. `stands`: its picture may stay the
+same for seconds; `channels`: of a name, which of those that come; `far`: what it reads is sent by
+another machine, and kept for a while; `connect`: an fdsrc, and where on this machine it reads.
+Every second it writes what it does to standard output, as ffmpeg's `-progress` does. It ends with
+status 3 where GStreamer lacks a part.
 """
 
 import contextlib
@@ -47,7 +48,7 @@ except (ImportError, ValueError) as missing:
 
 # Nothing but its neighbours, which need no packages: this is the system's Python, not the agent's.
 sys.path.append(str(Path(__file__).parents[2]))
-from fleet.programs.feeds import Encoded, Pictures, Sounds
+from fleet.programs.feeds import Encoded, Pictures, Sounds, keep_threads
 from fleet.programs.reach import confine
 from fleet.programs.source import Source
 
@@ -64,6 +65,7 @@ class Capture:
         self._loop = GLib.MainLoop()
         self._status = 0
         self._output = Gst.parse_launch(specification["output"])
+        keep_threads(self._output)
         clock = Gst.SystemClock.obtain()
         self._output.use_clock(clock)
         # GStreamer sets the time last of all; a mixer that wakes up before is at once too late.
@@ -71,6 +73,10 @@ class Capture:
         self._output.set_base_time(clock.get_time())
         servers = map(self._output.get_by_name, ("server", "loopback"))
         self._servers = [one for one in servers if one and one.find_property("bytes-to-serve")]
+        headed = self._output.get_by_name("headed")
+        if headed is not None:
+            leaves = self._output.get_by_name("mux").get_static_pad("src")
+            leaves.connect("notify::caps", _head, headed)
         self._pictures, self._sounds = self._feeding(specification)
         pictures = [self._pictures] if self._pictures else []
         self._feeds = {feed.kind: feed for feed in (*pictures, *self._sounds)}
@@ -153,6 +159,13 @@ class Capture:
         return True
 
 
+def _head(pad: Any, _: Any, headed: Any) -> None:
+    """Have what a muxer sends first sent first to everybody, whatever comes between."""
+    caps = pad.get_current_caps()
+    if caps is not None:
+        headed.set_property("caps", caps)
+
+
 def _wait_for_ever(display: Any) -> int:
     """Xlib ends the whole program if this returns; the thread of that screen stays here."""
     threading.Event().wait()
@@ -182,4 +195,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended = main()
+    sys.stderr.flush()
+    os._exit(ended)  # GStreamer's threads may still call Python, which must be there until the end

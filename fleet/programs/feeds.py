@@ -1,6 +1,8 @@
 """The way of pictures and sound from whichever source has them into the output."""
 
 import contextlib
+import ctypes
+import threading
 import time as clocks
 from array import array
 from collections.abc import Sequence
@@ -28,8 +30,32 @@ SILENT_SECONDS = 2.0
 """Without a sample for so long, picture or sound counts as lost."""
 _REMEMBERED = 500
 """Pictures whose times are kept: more than are on their way."""
+_known = threading.local()
+"""Of each thread of GStreamer's, whether Python was told to keep it in mind."""
 ENOUGH, HEARD = 200, 8_000_000_000
 """Pictures, and nanoseconds of sound, from which on a share of them says something."""
+
+
+def keep_threads(pipeline: Any) -> None:
+    """Have Python know the threads of a pipeline for as long as they run.
+
+    By itself it forgets one after each call out of it, and to make up what it has to know of one
+    takes longer than what most calls do.
+    """
+    pipeline.get_bus().set_sync_handler(_thread_comes_or_goes)
+
+
+def _thread_comes_or_goes(bus: Any, message: Any) -> Any:
+    if message.type == Gst.MessageType.STREAM_STATUS:
+        kind, _ = message.parse_stream_status()
+        kept = getattr(_known, "kept", False)  # not all are seen to come, or to go
+        if kind == Gst.StreamStatusType.ENTER and not kept:
+            _known.kept = True
+            ctypes.pythonapi.PyGILState_Ensure()
+        elif kind == Gst.StreamStatusType.LEAVE and kept:
+            _known.kept = False
+            ctypes.pythonapi.PyGILState_Release(0)  # that of this call is left
+    return Gst.BusSyncReply.PASS
 
 
 class Feed:

@@ -4,12 +4,13 @@ A pipeline of its own hands over finished pictures and sound. Run within the cap
 """
 
 import contextlib
+import socket
 import threading
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleet.programs.feeds import SILENT_SECONDS, Pictures, of_channels
+from fleet.programs.feeds import SILENT_SECONDS, Pictures, keep_threads, of_channels
 from fleet.programs.plugged import ANY, the_only
 from fleet.programs.stamp import Arrivals
 from fleet.programs.timing import Timeline
@@ -25,6 +26,7 @@ Json = dict[str, Any]
 STALLED_SECONDS = 8.0
 """A source that gives nothing for so long is begun anew."""
 RETRY_SECONDS = 1.0
+_CONNECT_SECONDS = 0.5
 DEVICES = {
     "v4l2src": "v4l2",
     "alsasrc": "alsa",
@@ -49,6 +51,7 @@ class Source:
         self._offsets: dict[str, int] = {}
         """What was added to the time of the last sample of each feed."""
         self._lock = threading.Lock()
+        self._connections: list[socket.socket] = []
         self._begun = 0.0
         self._retry_at = 0.0
         self.error = ""
@@ -65,18 +68,24 @@ class Source:
         """
         try:
             self._begin()
-        except LookupError as error:
+        except (LookupError, OSError) as error:
             self.error = " ".join(str(error).split())
             self._retry_at = monotonic() + RETRY_SECONDS
 
     def _begin(self) -> None:
         pipeline = Gst.parse_launch(self._specification["pipeline"])
+        keep_threads(pipeline)
         for element, properties in self._specification.get("set", {}).items():
             for name, value in properties.items():
                 part = pipeline.get_by_name(element)
                 if value == ANY and part.get_factory().get_name() in DEVICES:
                     value = the_only(DEVICES[part.get_factory().get_name()]).device
                 Gst.util_set_object_arg(part, name, str(value))
+        for element, address in self._specification.get("connect", {}).items():
+            connection = socket.create_connection(tuple(address), _CONNECT_SECONDS)
+            connection.settimeout(None)
+            pipeline.get_by_name(element).set_property("fd", connection.fileno())
+            self._connections.append(connection)
         pipeline.use_clock(self._output.get_clock())
         for feed in self.feeds:
             sink = pipeline.get_by_name(feed.kind)
@@ -128,10 +137,11 @@ class Source:
     def end(self, retry_seconds: float = RETRY_SECONDS) -> None:
         """Let go of the device, in a thread: a driver may hang."""
         pipeline, self._pipeline = self._pipeline, None
+        connections, self._connections = self._connections, []
         self._retry_at = monotonic() + retry_seconds
         if pipeline is not None:
             pipeline.get_bus().remove_signal_watch()
-            threading.Thread(target=pipeline.set_state, args=[Gst.State.NULL], daemon=True).start()
+            threading.Thread(target=_let_go, args=[pipeline, connections], daemon=True).start()
 
     def input(self) -> str:
         """What the device itself sends, such as `1920x1080@50/1`."""
@@ -206,6 +216,12 @@ class Source:
 
     def _ended(self, bus: Any, message: Any) -> None:
         self.end(0)
+
+
+def _let_go(pipeline: Any, connections: list[socket.socket]) -> None:
+    pipeline.set_state(Gst.State.NULL)
+    for connection in connections:
+        connection.close()
 
 
 def _fit_range(pad: Any, information: Any, ranged: Any) -> Any:

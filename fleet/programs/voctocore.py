@@ -125,14 +125,9 @@ class Core(NamedTuple):
             f" ! tcpclientsink name=server host={self.inside} port={port} sync=false"
         )
 
-    def tap(self, output: str) -> str:
-        """The begin of a GStreamer pipeline that reads `program` or `blankable`: pads of `demux`
-        give raw ones.
-        """
-        return (
-            f"tcpclientsrc name=device host={self.inside} port={_TAPS[output]}"
-            " ! matroskademux name=demux"
-        )
+    def tap(self, output: str) -> tuple[str, int]:
+        """Where `program` or `blankable` is read, raw in Matroska."""
+        return self.inside, _TAPS[output]
 
 
 def is_name(text: str) -> bool:

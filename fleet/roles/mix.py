@@ -254,7 +254,7 @@ class Mix(Role[MixSettings]):
                 port=settings.ports()[name],
                 chosen=self._chosen,
             ),
-            tapped(self._core.tap(name), "demux", self._caps, self._rate),
+            tapped(*self._core.tap(name), self._caps, self._rate),
         )
 
     def _feeder(self, name: str) -> list[str]:

@@ -243,8 +243,13 @@ async def test_the_station_itself_reads_it_whatever_address_it_listens_on(
             reader(url(wanted), tmp_path / "b.ts", 2) as here,
         ):
             await until(lambda: metric(host, "fleet_ingest_readers") == 3, role)  # and the copy
+            with socket.create_connection(("127.0.0.1", wanted.port)) as late:
+                late.settimeout(10)
+                first = late.recv(2 * 188, socket.MSG_WAITALL)
             await until(lambda: not there.running and not here.running, role)
         await until(lambda: metric(host, "fleet_ingest_local_copy") == 1, role)
+    named = [int.from_bytes(first[at + 1 : at + 3]) & 0x1FFF for at in (0, 188)]
+    assert named == [0, 0x20], "what is in it, before all else"
     assert frames(tmp_path / "a.ts") == pytest.approx(50, abs=2)
     assert frames(tmp_path / "b.ts") == pytest.approx(50, abs=2)
 
