@@ -110,6 +110,8 @@ HEALED = {
     ),
     "Stopped": "cli/test_stop.py::"
     "test_a_recording_is_stopped_and_started_by_hand_and_everybody_is_told",
+    "StatePutBack": "wire/test_station_life.py::"
+    "test_a_state_directory_put_back_from_a_copy_ends_no_recording_and_doubles_none",
     "NotWritable": "media/test_segments.py::test_a_read_only_disk_is_the_reason",
     "NotPermitted": "roles/test_lists.py::test_a_file_is_read_only_where_the_station_gives_it_away",
     "CodecUnsuitable": "roles/test_copy_or_encode.py::"

@@ -1,6 +1,7 @@
 """How a station comes, goes and comes back, as everybody on the broker sees it."""
 
 import asyncio
+import shutil
 import signal
 from pathlib import Path
 
@@ -163,6 +164,34 @@ async def test_what_changed_while_no_agent_ran_is_replaced_with_never_two_writer
     await boss.runs(2, changed)
     assert len(writers(programs)) == 1
     assert not set(writers(programs)) & before
+
+
+async def test_a_state_directory_put_back_from_a_copy_ends_no_recording_and_doubles_none(
+    boss: Boss, broker: Mosquitto, programs: Programs
+) -> None:
+    await boss.push(1, records("main", segment_seconds=30))
+    state, copy = programs.directory / STATION / "state", programs.directory / "copy"
+    shutil.copytree(state, copy, ignore=shutil.ignore_patterns("*.sock*"))
+    later = records("main", "second", segment_seconds=40, stall_seconds=3)
+    await boss.push(2, later)
+    before = writers(programs)
+    (agent,) = programs.started
+    agent.kill()
+    await agent.ended()
+    shutil.rmtree(state)
+    copy.rename(state)
+    await boss.send(b"")
+    boss.since = boss.stranger.mark()
+    programs.agent(broker, STATION)
+    await boss.online()
+    said = await boss.stranger.expect(boss.topic("status"), after=boss.since)
+    reasons = {one["reason"] for one in said["roles"]["record"].values()}
+    assert (set(said["roles"]["record"]), reasons) == ({"main", "second"}, {"StatePutBack"})
+    assert writers(programs) == before
+    await boss.push(2, later)
+    for file in recordings(programs)[-2:]:
+        await growing(file)
+    assert writers(programs) == before
 
 
 async def test_a_rejection_is_not_forgotten_with_the_agent(

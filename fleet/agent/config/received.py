@@ -15,6 +15,7 @@ from fleet.agent.config.accept import Decision, Memory, current_ack, decide, rej
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.store import StateDirectory
 from fleet.agent.config.validate import examine, invalid
+from fleet.agent.engine.policy import STATE_PUT_BACK
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.model import Boot, Config, plain
@@ -22,6 +23,8 @@ from fleet.wire import encode
 
 log = logging.getLogger(__name__)
 
+_HOLD: Final = 60.0
+"""Seconds that a manager has to say what is wanted where what runs is later than what was saved."""
 SAVE_AGAIN: Final = 60.0
 """Seconds after which a config that could not be saved is tried again."""
 
@@ -55,6 +58,9 @@ class Configs:
         self._wanted: Mapping[Key, Wanted | Unrunnable] = {}
         self._closing = False
         self._again: asyncio.TimerHandle | None = None
+        self._put_off: Mapping[Key, Wanted | Unrunnable] | None = None
+        """What was saved, where something runs that a later config wanted: it waits to be told."""
+        self._hold: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, catalogue: Catalogue) -> None:
@@ -62,7 +68,15 @@ class Configs:
         self.memory = self._store.load()
         config = self.memory.in_force
         if config is not None:
-            await self._apply(config, self._resumed(config, catalogue))
+            wanted = self._resumed(config, catalogue)
+            if later := self._supervisor.left_since(config.revision):
+                log.warning(
+                    "the state directory was put back from a copy: it knows revision %d, a later "
+                    "one has begun %s; that runs on until the manager says what is wanted",
+                    *(config.revision, ", ".join(map(str, sorted(later)))),
+                )
+                self._put_off, wanted = wanted, _holding(wanted, later)
+            await self._apply(config, wanted)
             self._keep(asyncio.to_thread(self._store.keep_copy))
 
     def _resumed(self, config: Config, catalogue: Catalogue) -> dict[Key, Wanted | Unrunnable]:
@@ -87,7 +101,7 @@ class Configs:
         """
         async with self.turn:
             config = self.memory.in_force
-            if config is None or self._closing:
+            if config is None or self._closing or self._put_off is not None:
                 return
             now = examine(config.roles, catalogue).instances
             keep = {
@@ -98,6 +112,16 @@ class Configs:
             wanted = {key: now[key] for key in self._wanted} | keep
             if wanted != self._wanted:
                 await self._apply(config, wanted)
+
+    async def _go_by_what_was_saved(self) -> None:
+        async with self.turn:
+            await self._hold_no_longer()
+
+    async def _hold_no_longer(self) -> None:
+        config, wanted = self.memory.in_force, self._put_off
+        if config is not None and wanted is not None and not self._closing:
+            self._put_off = None
+            await self._apply(config, wanted)
 
     async def _apply(self, config: Config, wanted: Mapping[Key, Wanted | Unrunnable]) -> None:
         self._wanted = wanted
@@ -111,13 +135,17 @@ class Configs:
     async def close(self) -> None:
         """Take no more; what is being dealt with is finished first."""
         self._closing = True
-        if self._again is not None:
-            self._again.cancel()
+        for timer in (self._again, self._hold):
+            if timer is not None:
+                timer.cancel()
         async with self.turn:
             pass
 
     def ack(self) -> bytes:
-        """The last decision once more, as it travels."""
+        """The last decision once more, as it travels to whoever may know a later one."""
+        if self._put_off is not None and self._hold is None:
+            loop = asyncio.get_running_loop()
+            self._hold = loop.call_later(_HOLD, lambda: self._keep(self._go_by_what_was_saved()))
         return encode(current_ack(self.memory, self._boot, datetime.now(UTC)))
 
     async def received(self, payload: bytes, catalogue: Catalogue) -> None:
@@ -145,6 +173,8 @@ class Configs:
             changed = decision.memory is not before
             self._answer(decision.payload)
             await self._run(decision)
+            if decision.wanted is None and decision.ack.error is None:
+                await self._hold_no_longer()  # the broker keeps no later one either
             if changed:
                 self._keep(asyncio.to_thread(self._store.keep_copy))
 
@@ -154,6 +184,7 @@ class Configs:
         config = decision.memory.in_force
         if decision.wanted is not None and config is not None:
             log.info("revision %s is in force", config.revision)
+            self._put_off = None
             await self._apply(config, decision.wanted)
 
     async def _saved(self, decision: Decision, payload: bytes, catalogue: Catalogue) -> Decision:
@@ -175,3 +206,20 @@ class Configs:
             problem = invalid(f"the config cannot be saved: {plain(error)}")
             return reject(self.memory, config.revision, [problem], self._boot, decision.ack.at)
         return decision
+
+
+def _holding(
+    wanted: Mapping[Key, Wanted | Unrunnable], later: Mapping[Key, str]
+) -> dict[Key, Wanted | Unrunnable]:
+    """What is wanted, but that nothing is done to what runs with settings of `later` digests."""
+    held = dict(wanted)
+    for key, digest in later.items():
+        target = wanted.get(key)
+        if not (isinstance(target, Wanted) and target.digest == digest):
+            held[key] = Unrunnable(
+                STATE_PUT_BACK,
+                "it runs on by a later config than the one saved here: the state directory was put "
+                "back from a copy; the manager says what is wanted",
+                digest,
+            )
+    return held

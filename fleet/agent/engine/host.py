@@ -59,6 +59,8 @@ class Surroundings:
     name: str = ""
     """The station's name in the conference file."""
     room: str | None = None
+    revision: int = 0
+    """The one in force."""
     dropped: int = 0
     """Lines left out since this was last set to 0, because there were too many."""
 
@@ -103,6 +105,7 @@ class InstanceHost(Host):
         self.has_progressed = False
         """Whether the role has reported progress at all."""
         self._digest = digest
+        self._revision = around.revision
         self._place = place
         self._clock = around.clock
         self._adoption = around.adoption
@@ -154,6 +157,7 @@ class InstanceHost(Host):
                 grace=grace,
                 report=report,
                 station=self.station,
+                revision=self._revision,
             )
             process = Process.spawn(
                 argv, mark, env or {}, self.state, logs(self._place, self.key), stdin

@@ -32,6 +32,7 @@ ROLE_CRASHED: Final = "RoleCrashed"
 STALLED: Final = "Stalled"
 HELD_LOOP: Final = "HeldLoop"
 CRASH_LOOP: Final = "CrashLoop"
+STATE_PUT_BACK: Final = "StatePutBack"
 _UNEXPLAINED: Final = frozenset({CHILD_EXITED, ROLE_CRASHED, STALLED})
 """Reasons that say what happened, not what is to be fixed: they count towards a crash loop."""
 

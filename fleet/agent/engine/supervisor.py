@@ -131,6 +131,7 @@ class Supervisor:
             return
         self._around.name, self._around.room = name or "", room
         self._wanted, self._revision = wanted, revision
+        self._around.revision = revision
         self._settle(honour(wanted, self._stops, self._clock.now()))
 
     def keep_stopped(self, stops: Sequence[StopByHand]) -> None:
@@ -210,6 +211,12 @@ class Supervisor:
     def left(self, key: Key, digest: str) -> bool:
         """Whether children of an instance were left, all with the settings of `digest`."""
         return self._adoption.runs(key, digest)
+
+    def left_since(self, revision: int) -> dict[Key, str]:
+        """The instances of which children were left that a later revision has begun, and the digest
+        of the settings of these.
+        """
+        return self._adoption.since(revision)
 
     def _start(self, key: Key, target: Target) -> None:
         if key in self._instances:  # it is being stopped, and goes on afterwards

@@ -97,6 +97,11 @@ class Adoption:
         mine = {child.mark.digest for (k, _), child in self._left.items() if k == key}
         return bool(mine) and mine <= {digest} | self._live(key, digest)
 
+    def since(self, revision: int) -> dict[Key, str]:
+        """The instances that have children which a later revision began, with their digests."""
+        marks = [child.mark for child in self._left.values()]
+        return {mark.key: mark.digest for mark in marks if mark.revision > revision}
+
     async def settle(self, key: Key, digest: str) -> None:
         """Wait until nothing stands in the way of running `key` with the settings of `digest`.
 

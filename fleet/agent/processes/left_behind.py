@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 import attrs
@@ -37,7 +38,8 @@ class Mark:
 
     `stop`: number of the signal that ends it gently; `grace`: seconds it then has; `report`:
     its standard output is no log. The rest is of one start of it: a random `id`, the seconds
-    the machine was up, the bytes that were in its logs already, the station's id.
+    the machine was up, the bytes that were in its logs already, the station's id, the revision that
+    was in force.
     """
 
     state_dir: str
@@ -53,6 +55,7 @@ class Mark:
     output_at: int = 0
     errors_at: int = 0
     station: str = ""
+    revision: int = 0
 
     @property
     def key(self) -> Key:
@@ -163,6 +166,22 @@ def hidden(pid: int) -> bool:
     except OSError as error:
         return isinstance(error, PermissionError)  # else it has ended
     return False
+
+
+def written_by(pid: int, number: int, path: Path) -> Path:
+    """Where to read what a child writes as its output or errors, which was to be at `path`.
+
+    What is there now may be a copy that somebody has put back: the child does not know of it.
+    """
+    own = Path(f"/proc/{pid}/fd/{number}")
+    try:
+        theirs = own.stat()
+        moved = S_ISREG(theirs.st_mode) and not (
+            path.exists() and os.path.samestat(theirs, path.stat())
+        )
+    except OSError:
+        return path
+    return own if moved else path
 
 
 def argv_of(pid: int) -> list[str]:

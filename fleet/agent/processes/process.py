@@ -162,7 +162,23 @@ class Process(Child):
             os.close(pidfd)
             return None
         since = datetime.now(UTC) - timedelta(seconds=left_behind.uptime() - marked.stat.started)
-        return cls(marked.mark, marked.stat, pidfd, argv, since, logs)
+        process = cls(marked.mark, marked.stat, pidfd, argv, since, logs)
+        process._find_output()
+        return process
+
+    def _find_output(self) -> None:
+        """Read what it writes where it does so."""
+        own = {
+            path: left_behind.written_by(self.pid, number, path)
+            for path, number in ((self.output, 1), (self.files[0].path, 2))
+        }
+        self.output = own[self.output]
+        self.files = [
+            file
+            if own[file.path] == file.path
+            else LogFile(own[file.path], file.stream, file.begun)
+            for file in self.files
+        ]
 
     @property
     def ended(self) -> bool:
