@@ -28,7 +28,7 @@ def rows(first: str, heading: str = "") -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("heading", "settings"),
-    [("What a station decides", AgentSettings), ("What a manager is told", ManagerSettings)],
+    [("What a station decides", AgentSettings), ("What a manager goes by", ManagerSettings)],
 )
 def test_every_key_of_a_file_is_there_with_its_default(
     heading: str, settings: type[attrs.AttrsInstance]
