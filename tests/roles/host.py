@@ -17,6 +17,7 @@ import psutil
 from prometheus_client import CollectorRegistry
 
 from fleet.roles import Child, Command, Failed, Host, Secret
+from tests.processes import go_first
 
 T = TypeVar("T")
 
@@ -143,6 +144,7 @@ class RealHost(Host):
                 start_new_session=True,
             )
         process.returncode = 0  # RealChild reaps it
+        go_first(process.pid)
         since = datetime.now(UTC)
         note.write_text(
             json.dumps({"pid": process.pid, "argv": list(argv), "since": since.isoformat()})

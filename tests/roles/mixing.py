@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from tests.processes import free_port
+from tests.processes import free_port, go_first
 from tests.roles.media import loudness
 from tests.roles.network import QUIET
 
@@ -71,8 +71,12 @@ class Eyes(threading.Thread):
         url = f"tcp://127.0.0.1:{port}"
         argv = [*QUIET, *quick, "-threads", "1", "-i", url, *("-an", "-fps_mode", "passthrough")]
         self.process = subprocess.Popen(
-            [*argv, *small], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            [*argv, *small],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
+        go_first(self.process.pid)
         self.seen: list[tuple[float, tuple[str, str]]] = []
         """When each picture was seen, and what was in it."""
 

@@ -12,6 +12,8 @@ from typing import Self
 
 import psutil
 
+from tests.processes import go_first
+
 QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y")
 
 
@@ -25,7 +27,9 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=keep,
+            start_new_session=True,
         )
+        go_first(self._process.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +101,8 @@ class Looping(threading.Thread):
         self._seconds, self._header = seconds, header
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._done = threading.Event()
+        self.begun = 0.0
+        """When it began to send, on the monotonic clock."""
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/live"
 
     def run(self) -> None:
@@ -111,7 +117,7 @@ class Looping(threading.Thread):
         client.recv(4096)
         client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + self._files[0][: self._header])
         pieces = round(self._seconds * RATE)
-        begun = time.monotonic()
+        begun = self.begun = time.monotonic()
         for count in itertools.count():
             turn, piece = divmod(count, pieces)
             body = self._files[min(turn, len(self._files) - 1)][self._header :]

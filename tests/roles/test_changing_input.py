@@ -14,7 +14,7 @@ import pytest
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.record import Record, RecordSettings
 from fleet.strict import structure
-from tests.processes import free_port
+from tests.processes import free_port, keeps_pace
 from tests.roles.host import RealHost
 from tests.roles.media import BARS, bars, joined, pictures, probe, public, unbroken
 from tests.roles.network import QUIET, Looping, Peer, reader
@@ -129,55 +129,68 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(film, tmp_path / "film.ts", 30, noise=0.03)
-    host, feed = make_host(role="ingest"), f"udp://127.0.0.1:{free_port()}"
-    source = {"type": "url", "url": feed}
-    capture = ingest(host, picture=source, sound=source)
-    held: list[float] = []
+    names = ("fleet_ffmpeg_duplicated_frames_total", "fleet_ingest_sound_missing_seconds_total")
 
-    def ended(one: Peer) -> bool:
-        held.append(host.registry.get_sample_value("fleet_ingest_held_seconds") or 0)
-        return not one.running
+    async def watched() -> str:
+        host, feed = make_host(role="ingest"), f"udp://127.0.0.1:{free_port()}"
+        source = {"type": "url", "url": feed}
+        capture = ingest(host, picture=source, sound=source)
+        held: list[float] = []
 
-    with sending(tmp_path / "film.ts", f"{feed}?pkt_size=1316"):
-        await capture.start()
-        with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 11) as one:
-            await until(lambda: ended(one), capture)
-    await capture.stop()
-    settled = held[len(held) // 3 :]
-    assert 0.5 < min(settled) <= max(settled) < 2.0
-    assert max(settled) - min(settled) < 0.2, "always as long"
-    found = await asyncio.to_thread(shown, tmp_path / "a.ts", 2.0)
-    assert found.pictures > 200
-    assert (found.lost, found.repeated) == (0, 0)
-    assert len(found.apart) >= 4
-    assert all(abs(apart) < 0.040 for _, apart in found.apart), found.apart
-    assert host.noted == (None, None)
-    assert host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total") == 0
-    assert host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total") == 0
+        def ended(one: Peer) -> bool:
+            held.append(host.registry.get_sample_value("fleet_ingest_held_seconds") or 0)
+            return not one.running
+
+        with sending(tmp_path / "film.ts", f"{feed}?pkt_size=1316"):
+            await capture.start()
+            with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 11) as one:
+                await until(lambda: ended(one), capture)
+        await capture.stop()
+        settled = held[len(held) // 3 :]
+        assert min(settled) > 0.5
+        found = await asyncio.to_thread(shown, tmp_path / "a.ts", 2.0)
+        assert found.pictures > 200
+        assert len(found.apart) >= 4
+        well = (
+            max(settled) < 2.0
+            and max(settled) - min(settled) < 0.2  # always as long
+            and (found.lost, found.repeated) == (0, 0)
+            and all(abs(apart) < 0.040 for _, apart in found.apart)
+            and host.noted == (None, None)
+            and not any(map(host.registry.get_sample_value, names))
+        )
+        return "" if well else f"{found}, held {settled}\n{host}"
+
+    await keeps_pace(watched)
 
 
 async def test_a_connection_that_stands_for_most_of_a_second_loses_nothing(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
-    host, file = make_host(role="ingest"), tmp_path / "film.flv"
+    file = tmp_path / "film.flv"
     await asyncio.to_thread(film_as_flv, file, 9)
-    with Looping([file], 9, header=13, stands=(5.0, 0.8)) as sender:
-        url = {"type": "url", "url": sender.url}
-        capture = ingest(host, picture=url, sound=url)
-        await capture.start()
 
-        def lost() -> tuple[float, float]:
-            repeated = host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total")
-            missing = host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total")
-            return repeated or 0, missing or 0
+    async def watched() -> str:
+        host = make_host(role="ingest")
+        with Looping([file], 9, header=13, stands=(5.0, 0.8)) as sender:
+            url = {"type": "url", "url": sender.url}
+            capture = ingest(host, picture=url, sound=url)
+            await capture.start()
 
-        begun = time.monotonic()
-        await until(lambda: time.monotonic() - begun > 2.5, capture)
-        before = lost()
-        await until(lambda: time.monotonic() - begun > 6.0, capture)
-        await capture.stop()
-    assert lost() == before
-    assert host.noted == (None, None)
+            def lost() -> tuple[float, float]:
+                repeated = host.registry.get_sample_value("fleet_ffmpeg_duplicated_frames_total")
+                missing = host.registry.get_sample_value("fleet_ingest_sound_missing_seconds_total")
+                return repeated or 0, missing or 0
+
+            begun = time.monotonic()
+            await until(lambda: time.monotonic() - begun > 2.5, capture)
+            before = lost()
+            await until(lambda: time.monotonic() - begun > 6.0, capture)
+            await capture.stop()
+        well = (lost(), host.noted) == (before, (None, None))
+        return "" if well else f"{before} became {lost()}\n{host}"
+
+    await keeps_pace(watched)
 
 
 @pytest.mark.long
@@ -191,20 +204,25 @@ async def test_pictures_more_than_a_second_apart_leave_the_sound_alone(
     inputs = ("-f", "lavfi", "-i", slides, "-f", "lavfi", "-i", tone, "-t", "30")
     argv = [*QUIET, *inputs, *every, "-pix_fmt", "yuv420p", str(file)]
     await asyncio.to_thread(subprocess.run, argv, check=True)
-    host, source = make_host(role="ingest"), {"type": "url", "url": feed}
-    capture = ingest(host, picture=source, sound=source)
-    with sending(file, f"{feed}?pkt_size=1316"):
-        await capture.start()
-        await until(lambda: host.noted == (None, None), capture)
-        with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 8) as one:
-            await until(lambda: not one.running, capture)
-    await capture.stop()
-    assert await asyncio.to_thread(silent_seconds, tmp_path / "a.ts") < 0.5
-    seen = await asyncio.to_thread(pictures, tmp_path / "a.ts", 320, 180)
-    stood = [len(list(same)) for _, same in itertools.groupby(one[0] for one in seen)][1:-1]
-    assert len(stood) >= 4
-    assert all(29 <= frames <= 31 for frames in stood), "each stands until the next"
-    assert host.noted == (None, None)
+
+    async def watched() -> str:
+        host, source = make_host(role="ingest"), {"type": "url", "url": feed}
+        capture = ingest(host, picture=source, sound=source)
+        with sending(file, f"{feed}?pkt_size=1316"):
+            await capture.start()
+            await until(lambda: host.noted == (None, None), capture)
+            with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 8) as one:
+                await until(lambda: not one.running, capture)
+        await capture.stop()
+        silent = await asyncio.to_thread(silent_seconds, tmp_path / "a.ts")
+        seen = await asyncio.to_thread(pictures, tmp_path / "a.ts", 320, 180)
+        stood = [len(list(same)) for _, same in itertools.groupby(one[0] for one in seen)][1:-1]
+        assert len(stood) >= 4
+        until_the_next = all(29 <= frames <= 31 for frames in stood)
+        well = silent < 0.5 and until_the_next and host.noted == (None, None)
+        return "" if well else f"silent for {silent} s, pictures stood {stood}\n{host}"
+
+    await keeps_pace(watched)
 
 
 def silent_seconds(file: Path) -> float:

@@ -19,7 +19,7 @@ from fleet.media.meter import ZERO_DB
 from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.strict import Mistakes, structure
-from tests.processes import free_port
+from tests.processes import PATIENCE, free_port, keeps_pace
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
 from tests.roles.media import frames, joined, probe, public, unbroken
@@ -61,6 +61,12 @@ def metric(host: RealHost, name: str) -> float | None:
     return host.registry.get_sample_value(name)
 
 
+def holds(file: Path) -> Callable[[], bool]:
+    """Whether a file has grown by a second or two since this was called."""
+    enough = (file.stat().st_size if file.exists() else 0) + 50_000
+    return lambda: file.exists() and file.stat().st_size > enough
+
+
 def said(file: Path, *filters: str) -> str:
     """What ffmpeg's filters say of a file."""
     argv = ["ffmpeg", "-hide_banner", "-nostats", "-i", str(file), *filters, "-f", "null", "-"]
@@ -82,9 +88,9 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
     host, wanted = make_host(role="ingest"), settings(**codecs)
     async with running(host, wanted) as role:
         await until(lambda: (metric(host, "fleet_ffmpeg_frames_total") or 0) > 40, role)
-        with reader(url(wanted), tmp_path / "a.ts", 3) as one:
+        with reader(url(wanted), tmp_path / "a.ts", 60) as one:
             await until(lambda: metric(host, "fleet_ingest_readers") == 1, role)
-            await until(lambda: not one.running, role)
+            await until(holds(tmp_path / "a.ts"), role)
             assert one.end() == "", "a reader begins at a key frame, so nothing is undecodable"
         assert host.noted == (None, None)
         assert (metric(host, "fleet_ingest_bytes_total") or 0) > 30_000
@@ -95,7 +101,7 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
     video, audio = probe(tmp_path / "a.ts")["streams"]
     assert (video["codec_name"], audio["codec_name"]) == names
     assert (video["width"], video["height"], video["r_frame_rate"]) == (320, 180, "25/1")
-    assert frames(tmp_path / "a.ts") == pytest.approx(75, abs=2)
+    assert unbroken(tmp_path / "a.ts")
     loudness = said(tmp_path / "a.ts", "-af", "volumedetect")
     assert "mean_volume: -21." in loudness
     assert host.failed is None
@@ -112,16 +118,23 @@ async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
     source = {"type": "file", "path": str(film)}
     host = make_host(role="ingest")
     wanted = settings(picture=source, sound=NONE, rate=rate, size="160x90")
+    what = ("fleet_ffmpeg_duplicated_frames_total", "fleet_ffmpeg_dropped_frames_total")
     async with running(host, wanted) as role:
         await until(lambda: (metric(host, "fleet_ffmpeg_frames_total") or 0) > 30, role)
-        with reader(url(wanted), tmp_path / "a.ts", 4) as one:
-            await until(lambda: not one.running, role)
-        assert metric(host, "fleet_ffmpeg_duplicated_frames_total") == 0
-        assert metric(host, "fleet_ffmpeg_dropped_frames_total") == 0
+
+        async def read_on() -> str:
+            before = [metric(host, one) for one in what]
+            with reader(url(wanted), tmp_path / "a.ts", 4) as one:
+                await until(lambda: not one.running, role)
+            counted = [metric(host, one) for one in what]
+            repeats = said(tmp_path / "a.ts", "-vf", "mpdecimate=hi=64:lo=64:frac=1,showinfo")
+            shown, others = frames(tmp_path / "a.ts"), repeats.count(" pts_time:")
+            well = counted == before and shown == others
+            return "" if well else f"{before} became {counted}, {others} of {shown} differ"
+
+        await keeps_pace(read_on)
     (video,) = probe(tmp_path / "a.ts")["streams"]
     assert (video["r_frame_rate"], video["avg_frame_rate"]) == (rate, rate)
-    repeats = said(tmp_path / "a.ts", "-vf", "mpdecimate=hi=64:lo=64:frac=1,showinfo")
-    assert repeats.count(" pts_time:") == frames(tmp_path / "a.ts")
 
 
 @pytest.mark.parametrize("codec", ["aac", "mp2"])
@@ -154,10 +167,10 @@ async def test_pictures_that_are_repeated_because_none_came_are_said_and_counted
     source = {"type": "file", "path": str(film)}
     host, wanted = make_host(role="ingest"), settings(picture=source, sound=NONE)
     async with running(host, wanted) as role:
-        await until(lambda: host.noted[0] == "Choppy", role)
-        told = str(host.noted[1])
-        assert re.search(r" ([789]|10)% of the pictures shown are repeated", told)
-        assert told.endswith(": check whether this station has processor time left")
+        tenth = r" ([789]|10)% of the pictures shown are repeated"
+        await until(lambda: re.search(tenth, str(host.noted[1])), role)
+        assert host.noted[0] == "Choppy"
+        assert str(host.noted[1]).endswith(": check whether this station has processor time left")
         assert (metric(host, "fleet_ffmpeg_duplicated_frames_total") or 0) > 15
     assert host.failed is None
 
@@ -239,19 +252,20 @@ async def test_the_station_itself_reads_it_whatever_address_it_listens_on(
     wanted = settings(listen="127.0.0.9", local_copy={"minimum_free_gib": 0})
     async with running(host, wanted) as role:
         with (
-            reader(f"tcp://127.0.0.9:{wanted.port}", tmp_path / "a.ts", 2) as there,
-            reader(url(wanted), tmp_path / "b.ts", 2) as here,
+            reader(f"tcp://127.0.0.9:{wanted.port}", tmp_path / "a.ts", 60),
+            reader(url(wanted), tmp_path / "b.ts", 60),
         ):
             await until(lambda: metric(host, "fleet_ingest_readers") == 3, role)  # and the copy
             with socket.create_connection(("127.0.0.1", wanted.port)) as late:
-                late.settimeout(10)
+                late.settimeout(PATIENCE)
                 first = late.recv(2 * 188, socket.MSG_WAITALL)
-            await until(lambda: not there.running and not here.running, role)
+            await until(holds(tmp_path / "a.ts"), role)
+            await until(holds(tmp_path / "b.ts"), role)
         await until(lambda: metric(host, "fleet_ingest_local_copy") == 1, role)
     named = [int.from_bytes(first[at + 1 : at + 3]) & 0x1FFF for at in (0, 188)]
     assert named == [0, 0x20], "what is in it, before all else"
-    assert frames(tmp_path / "a.ts") == pytest.approx(50, abs=2)
-    assert frames(tmp_path / "b.ts") == pytest.approx(50, abs=2)
+    assert unbroken(tmp_path / "a.ts")
+    assert unbroken(tmp_path / "b.ts")
 
 
 async def test_a_port_in_use_is_named(make_host: MakeHost) -> None:
@@ -333,14 +347,15 @@ async def test_readers_and_copy_outlive_the_agent(
     before = Ingest(make_host(role="ingest"), wanted)
     await before.start()
     host = make_host(role="ingest")
-    with reader(url(wanted), tmp_path / "a.ts", 4) as one:
+    with reader(url(wanted), tmp_path / "a.ts", 60) as one:
         await until(lambda: metric(before.host, "fleet_ingest_readers") == 2, before)  # type: ignore[arg-type]
         await forget(before)
         async with running(host, wanted) as role:
             assert [child.adopted for child in host.children] == [True]
-            await until(lambda: not one.running, role)
             await until(lambda: len(host.children) == 2, role)
             assert host.children[1].adopted
+            await until(holds(tmp_path / "a.ts"), role)
+            assert one.end() == ""
     assert unbroken(tmp_path / "a.ts")
     assert unbroken(joined(public(host.recordings / "local-copy"), tmp_path / "copy.ts"))
 

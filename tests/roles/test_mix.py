@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from fleet.roles import CommandFailed, Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.mix import CutTo, Heard, Mix, MixFactory, MixSettings, Nothing
 from fleet.strict import Mistakes, structure
-from tests.processes import free_port
+from tests.processes import free_port, keeps_pace
 from tests.roles.host import RealHost
 from tests.roles.mixing import Eyes, clip, own_address, scene, tone, two_ports
 from tests.roles.network import reader
@@ -109,17 +111,35 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             assert metric(host, "source_present", source="cam") == 1
             assert metric(host, "audio_source", source="cam") == 1
             assert metric(host, "composite", composite="side_by_side") == 1
-            with reader(f"tcp://127.0.0.1:{program}", tmp_path / "heard.ts", 3) as ears:
-                await until(lambda: not ears.running, role)
 
-            late = []
-            for name, seen in ("cam", "red"), ("slides", "blue"), ("cam", "red"):
+            async def hears(heard: str, other: str, seconds: float) -> str:
+                """Whether one tone is heard in the last second and a half of so many."""
+                with reader(f"tcp://127.0.0.1:{program}", tmp_path / "heard.ts", seconds) as ears:
+                    await until(lambda: not ears.running, role)
+                look = partial(tone, scratch=tmp_path / "tone.wav", after=seconds - 1.5)
+                loud = await asyncio.to_thread(look, tmp_path / f"{heard}.mkv", heard)
+                levels = [
+                    await asyncio.to_thread(look, tmp_path / "heard.ts", one)
+                    for one in (heard, other)
+                ]
+                well = levels[0] == pytest.approx(loud, abs=0.5) and levels[1] < loud - 25
+                return "" if well else f"{heard}, {other} at {levels} LUFS, {heard} is at {loud}"
+
+            await keeps_pace(lambda: hears("red", "blue", 3))
+
+            cuts = itertools.cycle([("slides", "blue"), ("cam", "red")])
+
+            async def cut_to(name: str, seen: str) -> str:
                 cut = time.monotonic()
                 shown = await role.cut(CutTo("fullscreen", name))
                 assert (shown.composite, shown.a) == ("fullscreen", name)
-                await until(lambda seen=seen, cut=cut: eyes.when((seen, seen), cut), role)
-                late.append((eyes.when((seen, seen), cut) or 0) - cut)
-            assert min(late) < 0.5, late
+                await until(lambda: eyes.when((seen, seen), cut), role)
+                late = (eyes.when((seen, seen), cut) or 0) - cut
+                return "" if late < 0.5 else f"{name} was seen {late} s after the cut"
+
+            await cut_to("cam", "red")
+            await keeps_pace(lambda: cut_to(*next(cuts)), 9)
+            await cut_to("cam", "red")
             await role.cut(CutTo(a="slides"))
             await until(lambda: eyes.now == ("blue", "blue"), role)
             await role.audio(Heard("slides"))
@@ -141,14 +161,13 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
                     shown = await role.cut(CutTo(a="cam"))
             assert (shown.composite, shown.audio, shown.live) == ("fullscreen", "slides", False)
             await until(lambda: eyes.now == ("red", "red"), role)
-            assert time.monotonic() - killed < 20
             beside = {("blue", "red"), ("red", "blue")}
             after = [what for at, what in eyes.seen if at > killed]
             assert beside.isdisjoint(after), "of another composite nothing is seen"
             assert {what for at, what in audience.seen if at > killed} == {("black", "black")}
             await role.cut(CutTo(a="slides"))
-            with reader(f"tcp://127.0.0.1:{program}", tmp_path / "after.ts", 5) as ears:
-                await until(lambda: not ears.running, role)
+            # Of a mixer that was begun anew the sound is back after the picture.
+            await keeps_pace(lambda: hears("blue", "red", 5))
             await role.live(Nothing())
             await until(lambda: audience.now == ("blue", "blue"), role)
             await until(lambda: host.noted[0] == "MixerRestarted", role)
@@ -171,16 +190,6 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
                 await until(lambda: host.noted[0] != "SourceMissing", role)
                 assert child(host, "mixer").pid == mixer, "it went on meanwhile"
             assert eyes.process.poll() is None, "who reads the program was never cut off"
-    scratch = tmp_path / "tone.wav"
-    for recording, heard, other, sure in (
-        ("heard.ts", "red", "blue", 1.5),
-        # Of a mixer that was begun anew the sound is back after the picture.
-        ("after.ts", "blue", "red", 3.5),
-    ):
-        loud = tone(tmp_path / f"{heard}.mkv", heard, scratch)
-        again = tone(tmp_path / recording, heard, scratch, sure)
-        assert again == pytest.approx(loud, abs=0.5)
-        assert tone(tmp_path / recording, other, scratch) < loud - 25
     assert host.failed is None
 
 
