@@ -10,7 +10,7 @@ from aiohttp import web
 from attrs import frozen
 
 from fleet.manager.web import door as door_module
-from fleet.manager.web.door import Door, counted_as
+from fleet.manager.web.door import Door, counted_as, while_connected
 from fleet.manager.web.server import SharedRendering
 
 
@@ -47,9 +47,14 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
         await release.wait()
         return web.Response(text="at last")
 
+    async def stream(request: web.Request) -> web.Response:
+        found = await while_connected(slow(request))
+        inside.release()
+        return found or web.Response()
+
     door = Door(["Fleet.Example.ORG"])
     app = web.Application(middlewares=[door.middleware])
-    app.add_routes([web.get("/", fine), web.get("/slow", slow)])
+    app.add_routes([web.get("/", fine), web.get("/slow", slow), web.get("/stream", stream)])
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
     assert runner.server is not None
@@ -100,6 +105,19 @@ async def test_an_answer_may_take_its_time(house: House) -> None:
             await silent.read()  # the silent one that came later is let go first
     writer.close()
     assert not waiting.done()
+    house.release.set()
+    assert "at last" in await waiting
+
+
+async def test_a_stream_that_nobody_hears_any_more_is_over_at_once(house: House) -> None:
+    _, writer = await house.call()
+    writer.write(b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    async with asyncio.timeout(60):
+        await house.inside.acquire()
+        writer.close()
+        await house.inside.acquire()
+    waiting = asyncio.create_task(house.get("127.0.0.1", "/stream"))
+    await house.inside.acquire()
     house.release.set()
     assert "at last" in await waiting
 

@@ -10,8 +10,9 @@ import ipaddress
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -27,6 +28,9 @@ _OURS: Final = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 """Ends of names that nobody outside can have point here."""
 
 Handler = Callable[[web.Request], Any]
+T = TypeVar("T")
+_guest: ContextVar["_Guest | None"] = ContextVar("guest", default=None)
+"""Whose request is answered."""
 
 
 def counted_as(address: str) -> str:
@@ -44,6 +48,20 @@ def shows(request: web.Request, token: str) -> bool:
     """Whether a program shows this token, as a bearer does."""
     said = request.headers.get("Authorization", "")
     return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
+
+
+async def while_connected(work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None where whoever asked has gone, and it is given up at once."""
+    task, guest = asyncio.ensure_future(work), _guest.get()
+    if guest is not None:
+        guest.stream = task
+    try:
+        return await task
+    except asyncio.CancelledError:
+        asked = asyncio.current_task()
+        if asked is not None and asked.cancelling():
+            raise
+        return None
 
 
 class Door:
@@ -79,6 +97,7 @@ class Door:
             guest = self._guests.get(request.transport)
             if guest is None:
                 return await handler(request)  # type: ignore[no-any-return]
+            _guest.set(guest)
             with guest:
                 return await handler(request)  # type: ignore[no-any-return]
 
@@ -132,6 +151,8 @@ class _Guest(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._address = ""
         self._answering = 0
+        self.stream: asyncio.Task[Any] | None = None
+        """What is said for as long as somebody listens."""
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -199,6 +220,8 @@ class _Guest(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self.stream is not None:
+            self.stream.cancel()
         self._door.left(self._spoken, self._address)
         if self._made:
             self._made = False

@@ -26,11 +26,13 @@ class CannotListen(Exception):
 
 
 class _NotOurFault(logging.Filter):
-    """Leaves out what is no HTTP: whoever sends that chooses how often it would be logged."""
+    """Leaves out what is no HTTP, and that somebody has gone before they were answered: whoever
+    does that chooses how often it would be logged.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError)
+        return not isinstance(error, HttpProcessingError | ConnectionError)
 
 
 class SharedRendering:

@@ -13,7 +13,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -25,7 +25,7 @@ from fleet.manager.people.keeper import People
 from fleet.manager.people.passwords import TooBusy
 from fleet.manager.people.tries import Tries
 from fleet.manager.store import BadStore
-from fleet.manager.web.door import HEADERS_SECONDS, counted_as
+from fleet.manager.web.door import HEADERS_SECONDS, counted_as, while_connected
 from fleet.manager.web.sessions import LASTS, Sessions, proof
 from fleet.model import is_name, printable
 
@@ -66,7 +66,7 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
 
 class SigningIn:
@@ -160,7 +160,8 @@ class SigningIn:
             return _no(503, "too many look at this page at once; close some of yours")
         self._streams[whose] += 1
         try:
-            return await handler(request)
+            said = await while_connected(handler(request))
+            return web.Response() if said is None else said
         finally:
             self._streams[whose] -= 1
             self._streams += Counter()  # only those that are left
