@@ -3,14 +3,20 @@
 Flags and environment are Typer's; this reads the TOML files and the secrets they point at.
 """
 
+import logging
+import os
 import resource
+import stat
 import tomllib
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 from fleet.model import is_name, plain
 from fleet.strict import Mistakes, structure
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -70,12 +76,39 @@ def read_password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
+        keep_from_others(path, stat.S_IRWXO | stat.S_IWGRP)  # a team may read one as a group
         lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise BadSettings(f"the password file {path} cannot be read: {plain(error)}") from None
     if not lines or not lines[0].strip():
         raise BadSettings(f"the password file {path} is empty: expected the password in a line")
     return lines[0]
+
+
+def keep_from_others(path: Path, others: int = stat.S_IRWXG | stat.S_IRWXO) -> None:
+    """Take the rights of `others` at a secret from them, where it is ours; it is said, once.
+
+    Raises:
+        OSError, ValueError: it cannot be looked at.
+    """
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if not stat.S_ISREG(found.st_mode) or not mode & others:
+        return
+    could = "read" if mode & others & (stat.S_IRGRP | stat.S_IROTH) else "written"
+    left = mode & ~others
+    change = "whoever else uses this machine may know it: have it changed"
+    if found.st_uid == os.geteuid():
+        with suppress(OSError):
+            path.chmod(left)
+            _warn(f"{path} could be {could} by others; now it cannot (chmod {left:o}). {change}")
+            return
+    _warn(f"{path} can be {could} by others: chmod {left:o} {path}. {change}")
+
+
+@lru_cache(maxsize=100)
+def _warn(text: str) -> None:
+    log.warning("%s", text)
 
 
 def leave_no_core() -> None:

@@ -49,6 +49,33 @@ def test_an_empty_password_file_is_told(tmp_path: Path, payload: bytes) -> None:
         read_password(path)
 
 
+@pytest.mark.parametrize(
+    ("mode", "left"), [(0o644, 0o640), (0o602, 0o600), (0o660, 0o640), (0o640, 0o640)]
+)
+def test_what_others_may_do_with_a_password_is_taken_from_them_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, left: int
+) -> None:
+    path = tmp_path / "password"
+    path.write_text("p\n")
+    path.chmod(mode)
+    assert read_password(path) == "p"
+    assert path.stat().st_mode & 0o777 == left
+    assert (f"now it cannot (chmod {left:o})" in caplog.text) is (mode != left)
+
+
+def test_one_of_somebody_else_is_said_once_with_what_to_type(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "password"
+    path.write_text("p\n")
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    for _ in range(2):  # it is read at each attempt to connect
+        assert read_password(path) == "p"
+    (said,) = caplog.messages
+    assert f"{path} can be read by others: chmod 640 {path}. " in said
+
+
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_bytes(b"p\xe4ssword\n")

@@ -4,6 +4,7 @@ After a rotation there are two, because the broker changes a moment after the st
 one: the newer is tried first, and where it is not taken, the other.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from fleet.agent.settings import AgentSettings, broker_of
 from fleet.joining import StationCredential
 from fleet.model import plain
 from fleet.mqtt import BadBroker, Broker, Disconnected
-from fleet.settings import BadSettings
+from fleet.settings import BadSettings, keep_from_others
 from fleet.wire import decode, encode
 
 _FILE: Final = "credential.json"
@@ -73,6 +74,8 @@ def _both(state: Path) -> list[Joined]:
     found = []
     for name in (_NEXT, _FILE):
         try:
+            with suppress(FileNotFoundError):
+                keep_from_others(state / name)
             one = kept.read(state / name, lambda payload: decode(payload, Joined, _MOST), _MOST)
         except (OSError, ValueError) as error:
             raise BadSettings(

@@ -27,6 +27,16 @@ def settings(tmp_path: Path) -> AgentSettings:
     return AgentSettings(state_dir=str(tmp_path))
 
 
+def test_what_others_can_read_is_taken_from_them_and_said(
+    settings: AgentSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "credential.json"
+    kept.chmod(0o644)
+    assert WayIn(settings).broker.password == FIRST.password
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert "credential.json could be read by others; now it cannot" in caplog.text
+
+
 def test_a_box_that_joined_needs_no_other_word(settings: AgentSettings) -> None:
     way = WayIn(settings)
     broker = way.next()
