@@ -244,7 +244,8 @@ class UrlSource(SendsSecrets):
     @property
     def _options(self) -> dict[str, str]:
         if self.url.startswith("rtsp"):
-            return {"rtsp_transport": "tcp", "timeout": str(TIMEOUT)}
+            # By UDP only where a camera gives it no other way: what is lost there is lost.
+            return {"rtsp_flags": "prefer_tcp", "timeout": str(TIMEOUT)}
         return {"rw_timeout": str(TIMEOUT)}
 
     @property

@@ -100,7 +100,7 @@ class Head:
     def _sets(self, data: bytes) -> list[bytes]:
         if self.length or self.codec not in _SETS:
             return []
-        units = _before_picture(self.codec, data)
+        units = dict.fromkeys(_before_picture(self.codec, data))  # many a camera says each twice
         return [one for one in units if _kind(self.codec, one[0]) in _SETS[self.codec]]
 
 

@@ -54,6 +54,8 @@ class Source:
         self._connections: list[socket.socket] = []
         self._begun = 0.0
         self._retry_at = 0.0
+        self._protocols = "tcp"
+        """By which RTSP is read: by UDP only what comes no other way, for there some is lost."""
         self.error = ""
         """Why there is nothing."""
         parts = specification["pipeline"].split()
@@ -98,7 +100,8 @@ class Source:
                 seen.add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, _fit_range, ranged)
         decoder = pipeline.get_by_name("decoder")
         if decoder is not None:
-            decoder.connect("source-setup", _set_up, self._specification.get("login", {}))
+            login = self._specification.get("login", {})
+            decoder.connect("source-setup", _set_up, login, self._protocols)
             decoder.connect("deep-element-added", self._set_up_inside, pipeline)
         bus = pipeline.get_bus()
         for flushing in (True, False):  # a screen complains before it is told which one it is
@@ -212,6 +215,8 @@ class Source:
     def _failed(self, bus: Any, message: Any) -> None:
         error, _ = message.parse_error()
         self.error = " ".join(error.message.split())
+        if error.matches(Gst.CoreError.quark(), Gst.CoreError.MISSING_PLUGIN):
+            self._protocols = "udp"  # what RTSP says where its camera does not take the way
         self.end()
 
     def _ended(self, bus: Any, message: Any) -> None:
@@ -240,7 +245,7 @@ def _has_latency(bus: Any, message: Any, pipeline: Any) -> None:
 
 
 SOURCES = {
-    "rtspsrc": {"protocols": "tcp", "latency": "200", "tcp-timeout": "3000000"},
+    "rtspsrc": {"latency": "200", "tcp-timeout": "3000000"},
     "udpsrc": {"buffer-size": "4194304"},  # bytes, as far as the kernel allows
 }
 """Element that reads an address -> what it needs besides the address."""
@@ -250,13 +255,15 @@ LOGIN = {"user": "user-id", "password": "user-pw", "passphrase": "passphrase"}
 """What opens an address -> the property of what reads it."""
 
 
-def _set_up(decoder: Any, source: Any, login: dict[str, str]) -> None:
+def _set_up(decoder: Any, source: Any, login: dict[str, str], protocols: str) -> None:
     for name, value in login.items():
         if source.find_property(LOGIN[name]):
             source.set_property(LOGIN[name], value)
     kind = source.get_factory().get_name()
     for name, value in SOURCES.get(kind, {}).items():
         Gst.util_set_object_arg(source, name, value)
+    if kind == "rtspsrc":
+        Gst.util_set_object_arg(source, "protocols", protocols)
     # A redirection would have it say the login to whomever that names.
     if login and source.find_property("automatic-redirect"):
         source.set_property("automatic-redirect", False)

@@ -8,6 +8,7 @@ this network can reach, to the hosts and ports of the ADDRESSes, if they are the
 import asyncio
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -161,6 +162,8 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
+        # The program that reads by it is asked alike, and says itself when it has ended.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sock = socket.socket(fileno=int(sys.argv[2]))
         asyncio.run(_run(sock, int(sys.argv[3]), sys.argv[4].split(",")))
     else:

@@ -27,7 +27,8 @@ def packet(data: bytes, key: bool = True, private: bytes = b"") -> Block:
 
 def test_the_same_again_is_no_change() -> None:
     one = head()
-    for data in (stream(BEGIN, SMALL, MORE, KEY), stream(BEGIN, KEY), stream(SMALL, MORE, KEY)):
+    twice = stream(BEGIN, SMALL, MORE, SMALL, MORE, KEY)
+    for data in (stream(BEGIN, SMALL, MORE, KEY), stream(BEGIN, KEY), twice):
         assert not one.changes(packet(data))
 
 

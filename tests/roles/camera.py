@@ -2,7 +2,8 @@
 
 Run as `camera.py PORT [USER PASSWORD]`; with a user it asks for the digest of a password.
 
-With B_FRAMES in its environment it sends so many pictures in another order than they are shown.
+With B_FRAMES in its environment it sends so many pictures in another order than they are shown,
+and with ONLY=UDP it sends no other way.
 Runs on the system's Python, which has the bindings. It says what time it is as the clock of its
 process does, so whoever moves that clock has a camera whose clock was set.
 """
@@ -22,7 +23,7 @@ ENCODER = f"bframes={B_FRAMES} b-adapt=false" if B_FRAMES else "tune=zerolatency
 PICTURE = (
     "videotestsrc is-live=true ! video/x-raw,width=160,height=90,framerate=25/1"
     f" ! timeoverlay ! x264enc {ENCODER} speed-preset=ultrafast key-int-max=25"
-    " ! rtph264pay name=pay0 pt=96"
+    " ! rtph264pay name=pay0 pt=96 config-interval=1"  # what a decoder needs comes twice, then
 )
 SOUND = (
     "audiotestsrc is-live=true ! audioconvert ! audio/x-raw,rate=48000,channels=2"
@@ -43,6 +44,8 @@ Gst.init(None)
 server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory(shared=True)
 factory.set_launch(f"( {PICTURE} {SOUND} )")
+if os.environ.get("ONLY") == "UDP":
+    factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
 factory.connect("media-configure", lambda _, media: media.connect("prepared", prepared))
 if len(sys.argv) > 2:  # only those may see it who know, and nobody says it in clear text
     user, password = sys.argv[2:]

@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from fleet.media.began import began
+from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.record import Record, RecordSettings
+from fleet.strict import structure
 from tests.processes import free_port
 from tests.roles.host import RealHost
 from tests.roles.media import frames, joined, numbers, probe, public
@@ -183,6 +185,28 @@ async def test_a_camera_that_sends_pictures_in_another_order_loses_none_and_jump
     times = sorted(numbers(file))[RATE:]  # the first report moves its times once
     assert times == list(range(times[0], times[0] + len(times)))
     assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
+
+
+async def test_a_camera_that_sends_by_udp_alone_is_read_so(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    with camera(clock, "ONLY=UDP") as url:
+        source = {"type": "url", "url": url}
+        role = Record(make_host(), record_settings(source=source))
+        await role.start()
+        await until(lambda: pictures(role) > RATE, role)
+        await role.stop()
+        assert len(public(role.host.recordings)) == 1, "nothing changed"
+        small = {"size": "160x90", "local_copy": {"enabled": False}, "listen": "127.0.0.1"}
+        wanted = {"picture": source, "sound": source, "port": free_port(), **small}
+        capture = Ingest(make_host(role="ingest"), structure(wanted, IngestSettings))
+        capture.start_seconds = 60
+        await capture.start()
+        shows = "fleet_ingest_picture_present"
+        await until(lambda: capture.host.registry.get_sample_value(shows) == 1, capture)
+        await capture.stop()
 
 
 @pytest.mark.parametrize("sound", ["mp2", "aac"])
