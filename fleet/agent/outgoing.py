@@ -40,7 +40,7 @@ class Identity:
 
 
 class Outgoing:
-    """What goes to whatever broker there is; without one it is not kept, but for log lines."""
+    """What goes to whatever broker there is; without one it is not kept, except for log lines."""
 
     def __init__(self, identity: Identity, supervisor: Supervisor, own: CollectorRegistry) -> None:
         """`own`: the agent's own metrics."""

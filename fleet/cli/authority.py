@@ -40,8 +40,8 @@ def trusted(broker: Broker, fingerprint: str | None) -> str | None:
         _ask(broker, said)
     elif not hmac.compare_digest(said, wanted):
         stop(
-            f"{broker} is of another authority ({said}), and was told nothing; is the address "
-            "right, is the fingerprint of this fleet, and does nobody stand in between?"
+            f"{broker} is of another authority ({said}), so nothing was sent there; is the "
+            "address right, is the fingerprint of this fleet, and does nobody stand in between?"
         )
     return ssl.DER_cert_to_PEM_cert(shown)
 
@@ -74,11 +74,11 @@ def _ask(broker: Broker, said: str) -> None:
     if not sys.stdin.isatty():
         stop(
             f"this computer does not know the authority of {broker}: give --fingerprint, as fleet "
-            f"user add told it (it shows {said}; believe that only from elsewhere)"
+            f"user add printed it (the broker shows {said}; compare that with what you were given)"
         )
     question = (
         f"{broker} is of an authority that this computer does not know, with the fingerprint\n"
-        f"  {said}\nIs that what fleet user add told?"
+        f"  {said}\nIs that what fleet user add printed?"
     )
     if not typer.confirm(question, err=True):
-        stop("nothing was told to it")
+        stop("nothing was sent there")

@@ -132,7 +132,7 @@ def _next_begins(one: CutFile, later: CutFile) -> float:
 
 
 def _length(files: Sequence[CutFile]) -> float:
-    """Seconds from the first in point to the last out point, but for what is missing."""
+    """Seconds from the first in point to the last out point, except for what is missing."""
     whole = sum(_next_begins(one, later) for one, later in pairwise(files))
     return whole + files[-1].out_point - files[0].in_point
 

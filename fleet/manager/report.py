@@ -85,7 +85,7 @@ class _Seen:
     """A station as it was at a look, and may be shown again; moments are Unix seconds."""
 
     of: tuple[object, ...]
-    """All that `state` is made of, but for the time."""
+    """All that `state` is made of, except for the time."""
     state: StationState
     """As if it had measured nothing."""
     holds: float
@@ -297,7 +297,7 @@ class FleetReport:
 
 
 def _said(heard: HeardStation | None) -> tuple[object, ...]:
-    """What was heard of a station, but for when it said so."""
+    """What was heard of a station, except for when it said so."""
     if heard is None:
         return ()
     status = heard.status

@@ -39,7 +39,7 @@ class KeptScene:
         self._saving = asyncio.Lock()
 
     def read(self) -> Scene:
-        """What was shown last, but for what the settings say anew."""
+        """What was shown last, except for what the settings say anew."""
         wanted = self.wanted
         try:
             shown, asked = kept.read(self._path, _parse, _LONGEST) or (wanted, wanted)

@@ -11,7 +11,7 @@ Roles = Mapping[str, Mapping[str, Settings]]
 """role name -> instance name -> settings."""
 JsonSchema = Mapping[str, Any]
 MAX_PAYLOAD: Final = 256 * 1024
-"""Bytes a payload may have, but for the manager's requests and replies."""
+"""Bytes a payload may have, except for the manager's requests and replies."""
 MAX_REQUEST: Final = 16 * 1024 * 1024
 """Bytes a manager's request or reply may have."""
 MAX_CORRELATION: Final = 256

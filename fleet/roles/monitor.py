@@ -110,7 +110,7 @@ class MonitorSettings:
     ] = 5
 
     def thresholds(self) -> Thresholds:
-        """Those of the kind, but for what is set."""
+        """Those of the kind, except for what is set."""
         names = [threshold.name for threshold in attrs.fields(Thresholds)]
         mine = {name: getattr(self, name) for name in names}
         return evolve(

@@ -1,4 +1,4 @@
-"""A conference's schedule: which talk is in which room, and when. Pure, but for `fetching`."""
+"""A conference's schedule: which talk is in which room, and when. Pure, except for `fetching`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -382,7 +382,7 @@ class IndexKeeper:
 
 
 def _busy() -> tuple[float, float]:
-    """Seconds that processors worked, but for what is nice; and all seconds they had."""
+    """Seconds that processors worked, except for what is nice; and all seconds they had."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "nice", 0.0)
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)

@@ -13,8 +13,8 @@ from fleet.operations import AckArguments, SaidResult
 
 ABOUT: Final = COMMANDS["ack"]
 HELP: Final = with_examples(
-    f"{ABOUT} It holds for 30 minutes unless --for says otherwise, for what is wrong there now: "
-    "what comes after it calls again. The page and fleet status say who does.",
+    f"{ABOUT} It holds for 30 minutes unless --for says otherwise, and for what is wrong there "
+    "now: anything new calls again. The page and fleet status say who sees to it.",
     "fleet ack hall1",
     "fleet ack hall1 --for 2h",
     "fleet ack hall1 --off                 see to it no more",

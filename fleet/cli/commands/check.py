@@ -17,7 +17,7 @@ from fleet.operations import CheckArguments, CheckLook, CheckResult, CheckTroubl
 
 ABOUT: Final = COMMANDS["check"]
 HELP: Final = with_examples(
-    f"{ABOUT} It decodes its newest closed segment, sees the newest grow, listens to the last "
+    f"{ABOUT} Each decodes its newest closed segment, sees the newest grow, listens to the last "
     f"minute of each track and plays its own streams. Takes some seconds. Ends with 0 if all is "
     f"well, 3 if not, 4 if there is nobody to ask.",
     "fleet check",

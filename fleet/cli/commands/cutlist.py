@@ -17,9 +17,9 @@ from fleet.operations import CutList, CutListArguments, CutListResult
 
 ABOUT: Final = COMMANDS["cutlist"]
 HELP: Final = with_examples(
-    f"{ABOUT} By marks (fleet mark), else by the schedule; without TALK all that are over, but for "
-    f"those that must not be recorded. Paths begin at the directory that has one for each room. "
-    f"Ends with 3 if a talk is not covered.",
+    f"{ABOUT} By marks (fleet mark), else by the schedule. Without TALK, all talks that are over, "
+    f"except those that must not be recorded. Paths begin at the directory that has one for each "
+    f"room. Ends with 3 if a talk is not covered.",
     "fleet cutlist",
     "fleet cutlist NCWSAJ --format ffconcat > opening.ffconcat",
     "fleet cutlist --format edl --directory /srv/recordings",

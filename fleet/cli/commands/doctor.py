@@ -31,10 +31,10 @@ from fleet.version import __version__
 
 ABOUT: Final = COMMANDS["doctor"]
 HELP: Final = with_examples(
-    f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), clocks, "
-    f"versions, addresses and duplicate ids; takes about five seconds. Ends with 0 if there is "
-    f"nothing to fix, 1 if there is, 4 if there is no manager, when only the broker and what "
-    f"stations last said there is looked at, or no broker.",
+    f"{ABOUT} Looks at the broker (who may say what, queues, sizes, delays, leftovers), "
+    "clocks, versions, addresses and duplicate ids; takes about five seconds. Without a "
+    "manager it looks only at the broker, and at what stations last said there. Ends with 0 "
+    "if there is nothing to fix, 1 if there is, 4 if there is no manager or no broker.",
     "fleet doctor",
     "fleet doctor --json | jq -r '.findings[] | .kind + \" \" + .subject'",
 )

@@ -46,7 +46,7 @@ def run(
         typer.Option(
             "--fingerprint",
             metavar="SHA256",
-            help="Of the fleet's own authority, as fleet user add told it.",
+            help="Of the fleet's own authority, as fleet user add printed it.",
         ),
     ] = None,
     ca_file: Annotated[

@@ -25,8 +25,8 @@ from fleet.wire import Undecodable, decode, from_json
 
 ABOUT: Final = COMMANDS["logs"]
 HELP: Final = with_examples(
-    f"{ABOUT} With -f it goes on until Ctrl-C, also when the station or the broker is away in "
-    f"between. Ends with 4 if the station cannot be reached.",
+    f"{ABOUT} With -f it goes on until Ctrl-C, even if the station or the broker is away in "
+    "between. Ends with 4 if the station cannot be reached.",
     "fleet logs hall1-cam",
     "fleet logs hall1-cam record/main -n 200",
     "fleet logs hall1-cam record -f",

@@ -13,7 +13,7 @@ from fleet.operations import MaintenanceArguments, SaidResult
 
 ABOUT: Final = COMMANDS["maintenance"]
 HELP: Final = with_examples(
-    f"{ABOUT} Of a room or a station.",
+    f"{ABOUT} It holds until --for is over, or until somebody ends it.",
     "fleet maintenance hall1-cam on --for 30m",
     "fleet maintenance hall1 on            until it is ended",
     "fleet maintenance hall1 off",

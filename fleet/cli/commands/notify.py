@@ -19,7 +19,7 @@ HELP: Final = with_examples(
 
 def run(
     ctx: typer.Context,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What they are told.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What they are to read.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell the manager."""

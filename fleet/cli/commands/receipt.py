@@ -11,8 +11,8 @@ from fleet.operations import RecordingsArguments, RecordingsResult
 
 ABOUT: Final = COMMANDS["receipt"]
 HELP: Final = with_examples(
-    f"{ABOUT} Green: covered, decodes, heard and copied. Yellow: it is there, but. Red: some of it "
-    f"is not. Ends with 3 if it is red.",
+    f"{ABOUT} Green: covered, decodes, heard and copied. Yellow: it is there, but something is "
+    "not as it should be. Red: some of it is missing. Ends with 3 if it is red.",
     "fleet receipt NCWSAJ",
     "fleet receipt 32ca21db-c5a1-5934-ad87-605dbf98319e --json",
 )

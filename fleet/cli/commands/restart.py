@@ -19,7 +19,7 @@ from fleet.station import STATION
 
 ABOUT: Final = COMMANDS["restart"]
 HELP: Final = with_examples(
-    f"{ABOUT} All of it unless a role or an instance is named, one after another. A recording "
+    f"{ABOUT} All of it, unless you name a role or an instance; one after another. A recording "
     f"goes on in a new file, a second or two later. Ends with 0 if the station did it, 1 if it "
     f"refused, 2 if nothing of that name runs there, 4 if the station cannot be reached.",
     "fleet restart hall1-cam record/main",

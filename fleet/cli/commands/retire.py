@@ -15,7 +15,7 @@ from fleet.operations import RetireArguments, StationResult
 ABOUT: Final = COMMANDS["retire"]
 HELP: Final = with_examples(
     f"{ABOUT} Their history stays. One that comes back is new, and what it runs is left alone "
-    f"until fleet adopt. Those that cannot be retired are told, and the others are.",
+    "until fleet adopt. Those that cannot be retired are named; the others are retired.",
     "fleet retire hall1-cam",
     "fleet retire hall1-cam hall2-cam",
     "fleet retire hall1-cam --force     also while it is online",

@@ -22,8 +22,9 @@ from fleet.wire import encode, to_json
 ABOUT: Final = COMMANDS["secret"]
 HELP: Final = with_examples(
     f"{ABOUT} set reads the value from standard input, or asks for it; it goes sealed to each "
-    "station, or to those of a room, and to the hosts of --allow alone. What names it begins anew "
-    "there. list says which there are, since when, and where one is missing.",
+    "station, or to those of a room. There it may go only to the hosts of --allow, and "
+    "instances that name it are restarted. list says which there are, since when, and where "
+    "one is missing.",
     "fleet secret set stream-key --allow live.example.org",
     "fleet secret set sync-key --room hall1 <id_ed25519",
     "fleet secret list",

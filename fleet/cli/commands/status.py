@@ -35,7 +35,7 @@ from fleet.operations import StatusResult
 ABOUT: Final = COMMANDS["status"]
 HELP: Final = with_examples(
     f"{ABOUT} Ends with 0 if all is well, 3 if not, 4 if nothing is known because there is no "
-    f"manager or no broker. A room whose sound nobody watches is told, and changes none of these. "
+    f"manager or no broker. A room whose sound nobody watches is shown, and changes none of these. "
     f"A terminal gets many stations of one kind in one line; a pipe gets all.",
     "fleet status",
     "fleet status hall1              one room, or one station",

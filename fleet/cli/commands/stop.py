@@ -14,10 +14,10 @@ from fleet.operations import ActionResult, StopArguments
 
 ABOUT: Final = COMMANDS["stop"]
 HELP: Final = with_examples(
-    f"{ABOUT} It stays so over restarts of agent, manager, broker and box, is no alarm, and ends "
-    f"by itself where --for says when. Where a recording would end, it asks first. Ends with 0 "
-    f"once the station says that it is stopped, 1 if it is not yet, 2 if nothing of that name is "
-    f"there.",
+    f"{ABOUT} It stays so over restarts of agent, manager, broker and box, and is no alarm. "
+    "With --for it ends by itself. If a recording would end, the command asks first. Ends "
+    "with 0 once the station says that it is stopped, 1 if it is not yet, 2 if nothing of "
+    "that name is there.",
     'fleet stop hall1-cam stream --for 45m --why "the speaker asked for it"',
     "fleet stop hall1-cam record/main --yes",
     "fleet start hall1-cam stream           ends it",

@@ -13,8 +13,9 @@ from fleet.operations import SaidResult, TalkArguments
 
 ABOUT: Final = COMMANDS["talk"]
 HELP: Final = with_examples(
-    f"{ABOUT} auto goes by the room's hours in the conference file, and is what holds if nobody "
-    f"says anything. on and off hold for 12 hours unless --for says otherwise.",
+    f"{ABOUT} auto goes by the schedule in rooms that it knows, and by the hours in the "
+    "conference file elsewhere, as if nobody had said anything. on and off hold for 12 hours "
+    "unless --for says otherwise.",
     "fleet talk hall1 on",
     "fleet talk hall1 off --for 90m",
     "fleet talk hall1 auto",

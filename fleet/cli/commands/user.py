@@ -25,9 +25,10 @@ from fleet.operations import (
 
 ABOUT: Final = COMMANDS["user"]
 HELP: Final = with_examples(
-    f"{ABOUT} viewer sees everything; room:hall1 (or room:hall1,hall2) also acts there; operator "
-    f"acts everywhere and changes what is wanted; admin also says who may do what. The password is "
-    f"asked for, or the first line of standard input; add says it once where it was made.",
+    f"{ABOUT} viewer sees everything; room:hall1 (or room:hall1,hall2) also acts there; "
+    "operator acts everywhere and changes what is wanted; admin also says who may do what. "
+    "The password is asked for, or the first line of standard input; one that was made is "
+    "shown once.",
     "fleet user add ann --rights operator",
     "fleet user add bob --rights room:hall1 --generate",
     "fleet user add ann --rights admin      other rights, the same password",

@@ -39,8 +39,9 @@ from fleet.operations import StationStatus, StatusResult
 
 ABOUT: Final = COMMANDS["watch"]
 HELP: Final = with_examples(
-    f"{ABOUT} Stations that come and go, revisions wanted, accepted and rejected, instances that "
-    f"change, two boxes on one id. Goes on when the manager or the broker restarts, and says so.",
+    f"{ABOUT} Shown are stations that come and go, revisions wanted, accepted and rejected, "
+    "instances that change, two boxes on one id. Goes on when the manager or the broker "
+    "restarts, and says so.",
     "fleet watch",
     "fleet watch hall1                    one room, or one station",
     "fleet watch --json | jq -r 'select(.kind == \"rejected\") | .text'",

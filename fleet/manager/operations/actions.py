@@ -129,7 +129,7 @@ async def restart(desk: Desk, caller: str, asked: RestartByHand) -> ActionResult
 
     await desk.asker.until(station, lambda: all(map(begun, keys)), PATIENCE)
     acted = tuple(_acted(desk, station, key, begun(key)) for key in keys)
-    waits = None if all(one.done for one in acted) else "it was told, and is at it"
+    waits = None if all(one.done for one in acted) else "the box has the command, and is at it"
     return ActionResult(name, acted, waits=waits, timezone=desk.timezone)
 
 

@@ -57,7 +57,7 @@ class BrokerPeople(Protocol):
 class People:
     """The list. `is_station`: whether a name is that of a box; `accounts`: the broker's own list,
     None where people are let in by files that somebody edits there; `login`: what people type to
-    be known from then on, but for their name; `admin`: who alone may begin the list, None for
+    be known from then on, except for their name; `admin`: who alone may begin the list, None for
     everybody whom the broker lets ask; `reached_at`: where others reach the page that it shows to
     everybody while the list is empty; `own`: the manager's own user at a broker whose accounts it
     keeps, by which an admin comes back who has lost their password.

@@ -53,7 +53,7 @@ def cut_lists(
     marks: Iterable[CutMark],
     programs: Collection[Whose],
 ) -> tuple[CutList, ...]:
-    """One for each (room, talk), by time, but for those that must not be recorded.
+    """One for each (room, talk), by time, except for those that must not be recorded.
 
     `talks`: all of their rooms, so that a mark finds the right one; `kept`: by room, then begin.
     """

@@ -14,7 +14,7 @@ _AROUND: Final = LONGEST + timedelta(hours=3)
 
 
 def forgettable(schedule: Schedule | None, now: datetime) -> tuple[TimeSpan, ...]:
-    """What is long ago, but for the time of which the schedule in use has talks."""
+    """What is long ago, except for the time of which the schedule in use has talks."""
     first, until = datetime.min.replace(tzinfo=UTC), now - REMEMBERED
     spans = [(first, until)]
     if schedule is not None and schedule.talks:
