@@ -98,9 +98,19 @@ def near(found: list[tuple[int, ...]]) -> bool:
     )
 
 
+async def recorded(host: RealHost, until: Until, wanted: RecordSettings) -> Path:
+    """A second and more of what is recorded."""
+    role = Record(host, wanted)
+    await role.start()
+    await until(lambda: role._report is not None and role._report.frames > 40, role)
+    await role.stop()
+    (file,) = public(host.recordings)
+    return file
+
+
 @pytest.mark.parametrize("kind", SOURCES)
-async def test_colours_leave_an_ingest_as_they_came_and_say_which_they_are(
-    make_host: MakeHost, until: Until, tmp_path: Path, kind: str
+async def test_colours_leave_an_ingest_and_are_recorded_as_they_came_and_say_which_they_are(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path, kind: str
 ) -> None:
     suffix, arguments = SOURCES[kind]
     source = await made(tmp_path / f"in.{suffix}", arguments)
@@ -111,6 +121,14 @@ async def test_colours_leave_an_ingest_as_they_came_and_say_which_they_are(
     assert stream["color_range"] == "tv"
     found = await seen(file)
     assert near(found), found
+
+    good = {"video_codec": "h264", "video_bitrate": 1_000_000}
+    file = await recorded(make_host(), until, record_settings(source=source, **good))
+    found = await seen(file)
+    assert near(found), found
+    (stream,) = probe(file)["streams"]
+    assert stream["color_range"] == "tv"
+    assert stream["color_space"] == {"MJPEG": "bt470bg", "601": "smpte170m"}.get(kind, "bt709")
 
 
 async def test_a_picture_that_is_to_be_turned_is_turned(
@@ -123,17 +141,13 @@ async def test_a_picture_that_is_to_be_turned_is_turned(
     file = await captured(make_host(role="ingest"), until, source, tmp_path / "a.ts")
     found = await seen(file)
     assert near(found[::-1]), found
-    host = make_host()
-    role = Record(host, record_settings(source=source, video_bitrate=1_000_000))
-    await role.start()
-    await until(lambda: role._report is not None and role._report.frames > 25, role)
-    await role.stop()
-    found = await seen(public(host.recordings)[0])
+    wanted = record_settings(source=source, video_bitrate=1_000_000)
+    found = await seen(await recorded(make_host(), until, wanted))
     assert near(found[::-1]), "a copy would not tell that it is to be turned"
 
 
 async def test_interlaced_anamorphic_pictures_leave_progressive_and_as_wide_as_they_are_seen(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
     moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "5")
     fields = "tinterlace=interleave_bottom,setfield=bff,format=yuv420p,setsar=64/45"
@@ -146,6 +160,13 @@ async def test_interlaced_anamorphic_pictures_leave_progressive_and_as_wide_as_t
     last = (await asyncio.to_thread(pictures, file, 1024, 576))[-1]
     borders = [max(last[(288 * 1024 + x) * 3 :][:3]) for x in (4, 1019)]
     assert min(borders) > 60, "no pillars: it fills the width"
+    assert await asyncio.to_thread(combed, file) < 0.3
+
+    good = {"video_codec": "h264", "video_bitrate": 4_000_000}
+    file = await recorded(make_host(), until, record_settings(source=source, **good))
+    (stream,) = probe(file)["streams"]
+    assert stream["sample_aspect_ratio"] == "64:45"
+    assert stream["field_order"] == "progressive"
     assert await asyncio.to_thread(combed, file) < 0.3
 
 
@@ -164,49 +185,7 @@ async def test_a_recording_encodes_pictures_of_odd_size(
     wide = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p")
     source = await made(tmp_path / "in.mkv", colours(*wide, size="853x481"))
     host = make_host()
-    role = Record(host, record_settings(source=source, video_codec="h264"))
-    await role.start()
-    await until(lambda: role._report is not None and role._report.frames > 25, role)
-    await role.stop()
-    (stream,) = probe(public(host.recordings)[0])["streams"]
+    file = await recorded(host, until, record_settings(source=source, video_codec="h264"))
+    (stream,) = probe(file)["streams"]
     assert (stream["width"], stream["height"]) == (852, 480)
     assert host.failed is None
-
-
-@pytest.mark.parametrize("kind", SOURCES)
-async def test_colours_are_recorded_as_they_came(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path, kind: str
-) -> None:
-    suffix, arguments = SOURCES[kind]
-    source = await made(tmp_path / f"in.{suffix}", arguments)
-    host = make_host()
-    good = {"video_codec": "h264", "video_bitrate": 1_000_000}
-    role = Record(host, record_settings(source=source, **good))
-    await role.start()
-    await until(lambda: role._report is not None and role._report.frames > 40, role)
-    await role.stop()
-    (file,) = public(host.recordings)
-    found = await seen(file)
-    assert near(found), found
-    (stream,) = probe(file)["streams"]
-    assert stream["color_range"] == "tv"
-    assert stream["color_space"] == {"MJPEG": "bt470bg", "601": "smpte170m"}.get(kind, "bt709")
-
-
-async def test_interlaced_pictures_are_recorded_progressive_where_they_are_encoded(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
-) -> None:
-    moving = ("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50", "-t", "5")
-    fields = "tinterlace=interleave_bottom,setfield=bff,format=yuv420p,setsar=64/45"
-    source = await made(tmp_path / "in.mov", [*moving, "-vf", fields, "-c:v", "dvvideo"])
-    host = make_host()
-    good = {"video_codec": "h264", "video_bitrate": 4_000_000}
-    role = Record(host, record_settings(source=source, **good))
-    await role.start()
-    await until(lambda: role._report is not None and role._report.frames > 40, role)
-    await role.stop()
-    (file,) = public(host.recordings)
-    (stream,) = probe(file)["streams"]
-    assert stream["sample_aspect_ratio"] == "64:45"
-    assert stream["field_order"] == "progressive"
-    assert await asyncio.to_thread(combed, file) < 0.3

@@ -80,7 +80,7 @@ async def test_a_camera_is_captured_once_and_recorded_streamed_and_metered(
     await boss.stranger.expect(boss.topic("status"), well)
 
     agent.terminate()
-    assert await agent.ended(30) == 0
+    assert await agent.ended() == 0
     recordings = tmp_path / STATION / "recordings"
     (recorded,) = [file for file in public(recordings) if file.is_file()]
     assert recorded.name.startswith("hall1-cam-main-2")

@@ -157,14 +157,19 @@ async def test_metrics_come_from_ffmpegs_own_progress_and_the_files(
     role = Record(host, record_settings())
     value = host.registry.get_sample_value
     await role.start()
-    await until(lambda: value("fleet_ffmpeg_frames_total") >= 50, role)
     (file,) = public(host.recordings)
-    assert value("fleet_recording_bytes_total") == pytest.approx(file.stat().st_size, rel=0.2)
-    assert value("fleet_recording_last_write_timestamp_seconds") == pytest.approx(
-        file.stat().st_mtime, abs=2
-    )
-    assert value("fleet_ffmpeg_speed_ratio") == pytest.approx(1, abs=0.5)
-    assert value("fleet_recording_bitrate_bits_per_second") > 50_000
+
+    def as_on_disk() -> bool:
+        written, now = value("fleet_recording_last_write_timestamp_seconds"), file.stat()
+        return bool(
+            value("fleet_recording_bytes_total") == pytest.approx(now.st_size, rel=0.2)
+            and written == pytest.approx(now.st_mtime, abs=2)
+        )
+
+    await until(lambda: value("fleet_ffmpeg_frames_total") >= 50, role)
+    await until(as_on_disk, role)
+    await until(lambda: value("fleet_ffmpeg_speed_ratio") == pytest.approx(1, abs=0.5), role)
+    await until(lambda: value("fleet_recording_bitrate_bits_per_second") > 50_000, role)
     assert value("fleet_ffmpeg_dropped_frames_total") == 0
     assert value("fleet_ffmpeg_duplicated_frames_total") == 0
     await role.stop()

@@ -127,7 +127,7 @@ async def test_a_recorder_that_hangs_is_replaced_as_stalled(
     boss: Boss, agent: Callable[[], Awaitable[Program]], programs: Programs, recordings: Path
 ) -> None:
     await agent()
-    await boss.push(1, wanted(stall_seconds=2))
+    await boss.push(1, wanted(stall_seconds=4))
     (pid,) = writers(programs)
     boss.since = boss.stranger.mark()
     os.kill(pid, signal.SIGSTOP)

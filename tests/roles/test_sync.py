@@ -370,7 +370,7 @@ async def test_a_copy_that_an_earlier_agent_began_is_ended_and_not_begun_beside_
     before = make_host(role="sync")
     before.secrets["sync-key"] = server.secret
     recording(before, 1, 2_000_000)
-    role = made(before, server.target(storage), bandwidth_mbit=10)
+    role = made(before, server.target(storage), bandwidth_mbit=1)
     await role.start()
     await until(lambda: list(storage.rglob(".*Z.ts.*")), role)
     for task in role._work:  # as an agent does that lets go
