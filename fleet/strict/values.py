@@ -211,3 +211,16 @@ def _range(meta: Meta) -> str:
     if meta.ge is not None and meta.le is not None:
         return f"{meta.ge} to {meta.le}"
     return " and ".join(filter(None, (low, high)))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal, `1`, `1.0` and `true` being different."""
+    if one is other:
+        return True
+    if one != other:
+        return False
+    if isinstance(one, dict):
+        return all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(same, one, other))
+    return type(one) is type(other)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fleet.manager.conference import file as conference
 from fleet.manager.conference.merging import merge
 from fleet.model import InvalidConfiguration
+from fleet.strict import same
 
 PLAIN = """
 [conference]
@@ -308,3 +309,44 @@ def test_merging_keeps_every_key_and_the_upper_table_wins(
         if not isinstance(value, dict):
             assert merged[key] == value
     assert merge(merged, over) == merged
+
+
+def test_a_file_is_read_the_same_whatever_was_read_before() -> None:
+    read = conference.examine.__wrapped__  # a text that was read is not read again
+    short = PLAIN.replace("segment_seconds = 60", "segment_seconds = 60.0")
+    one = PLAIN.replace("roles.record.main.source.rate = 25", "roles.record.main.source.rate = 30")
+    texts = [
+        PLAIN,
+        one,
+        short,
+        one.replace("rate = 30", "rate = 30.0"),
+        one.replace("rate = 30", "rate = true"),
+        PLAIN.replace("democon-26", "democon-27"),
+        PLAIN.replace('room = "hall1"', 'room = "hall2"'),
+        PLAIN.replace("[rooms.hall1]", "[rooms.hall2]"),
+        PLAIN.replace('"slides"', '"b827eb0000a1"'),
+        PLAIN.replace("[stations.hall1-slides]", "[stations.hall1-slides.roles.mix.a.sources]"),
+        PLAIN.replace("{conference}", "{nobody}"),
+    ]
+    alone = []
+    for text in texts:
+        read("")
+        alone.append(read(text))
+    assert any(one.problems for one in alone)
+    for before in texts:
+        for text, found in zip(texts, alone, strict=True):
+            read("")
+            read(before)
+            again = read(text)
+            assert again == found
+            assert same(
+                {id_: one.roles for id_, one in again.stations.items()},
+                {id_: one.roles for id_, one in found.stations.items()},
+            )
+
+
+def test_a_station_of_which_nothing_changed_is_taken_as_it_was_read() -> None:
+    before = conference.read(PLAIN, "file.toml").stations
+    after = conference.read(PLAIN.replace("rate = 25", "rate = 24"), "file.toml").stations
+    assert after["slides"] is before["slides"]
+    assert after["b827eb0000a1"].roles != before["b827eb0000a1"].roles

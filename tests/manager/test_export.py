@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.manager.conference import export, plan
+from fleet.manager.conference import export
 from fleet.manager.conference import file as conference
 from fleet.manager.conference.wanted import DesiredState, Facts, Header, Room, ScheduleSource
+from fleet.strict import same
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
@@ -55,7 +56,7 @@ def test_an_exported_file_says_what_is_wanted(stations: list[DesiredState]) -> N
     assert read.stations.keys() == {one.id for one in stations}
     for one in stations:
         assert read.stations[one.id].facts == one.facts
-        assert plan.same(read.stations[one.id].roles, one.roles)
+        assert same(read.stations[one.id].roles, one.roles)
 
 
 def test_what_a_file_cannot_name_is_left_out_and_said() -> None:

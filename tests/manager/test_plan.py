@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager.conference import file
-from fleet.manager.conference.plan import advice, changes, doubts, same, station_change, warning
+from fleet.manager.conference.plan import advice, changes, doubts, station_change, warning
 from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Factory, Registration
 from fleet.operations import Change
+from fleet.strict import same
 
 FACTS = Facts("hall1-cam", "hall1", "cam")
 

@@ -35,7 +35,7 @@ from fleet.model import (
     no_station_id,
 )
 from fleet.schedule import folded, is_web_address
-from fleet.strict import close_match, show
+from fleet.strict import close_match, same, show
 from fleet.wire import dumps
 
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
@@ -68,11 +68,24 @@ class _File:
     stations: Mapping[str, Table] = Factory(dict)
 
 
-class _Reader(FileProblems):
-    """Reads one file and collects its mistakes."""
+@frozen
+class _Read:
+    """What a reading made of each station in which nothing was wrong, that the next may take it.
 
-    def __init__(self) -> None:
+    `around`: all else that what is wanted of a station comes from.
+    """
+
+    around: Table = Factory(dict)
+    stations: Mapping[str, tuple[Table, DesiredState]] = Factory(dict)
+
+
+class _Reader(FileProblems):
+    """Reads one file and collects its mistakes; `before`: what the last reading made."""
+
+    def __init__(self, before: _Read | None = None) -> None:
         super().__init__()
+        self.before = before or _Read()
+        self.made = self.before
         self._plain: set[tuple[str, ...]] = set()
         """Where roles stand in which nothing is to be filled in, for whatever station."""
 
@@ -101,16 +114,43 @@ class _Reader(FileProblems):
             self.profile(name, profile)
         tables = {k: v for k, v in table_in(value, "stations").items() if isinstance(v, dict)}
         self.duplicates(tables)
-        wanted = []
-        for name, table in tables.items():
-            self.station(name, table, list(rooms), list(profiles))
-            wanted.append(self.merged(name, table, profiles, header))
-        there = [one for one in wanted if one is not None]
+        there = self.stations(value, tables, header, rooms)
         resolved, readings = references.resolve(there, self.wrong)
         for one in resolved:
             self.size(one)
         stations = {one.id: one for one in resolved}
         return ConferenceFile(header, rooms, stations, readings, tuple(self.problems), schedule)
+
+    def stations(
+        self, value: Table, tables: Mapping[str, Table], header: Header, rooms: Mapping[str, Room]
+    ) -> list[DesiredState]:
+        """What is wanted of each, as far as the file lets it be known.
+
+        Few change from one file to the next: the others are taken as they were read before.
+        """
+        profiles = table_in(value, "profiles")
+        around = {"conference": header.id, "rooms": [*rooms], "profiles": profiles}
+        fine = not self.problems
+        before = self.before.stations if fine and same(around, self.before.around) else {}
+        made: dict[str, tuple[Table, DesiredState]] = {}
+        there = []
+        for name, table in tables.items():
+            known = before.get(name)
+            if known is not None and same(table, known[0]):
+                made[name] = known
+            else:
+                count = len(self.problems)
+                self.station(name, table, list(rooms), list(profiles))
+                wanted = self.merged(name, table, profiles, header)
+                if wanted is None:
+                    continue
+                known = table, wanted
+                if len(self.problems) == count:
+                    made[name] = known
+            there.append(known[1])
+        if fine:
+            self.made = _Read(around, made)
+        return there
 
     def header(self, table: Table) -> Header:
         header = self.structure(table, Header, "conference") or Header(
@@ -305,13 +345,29 @@ def _enabled(roles: Table) -> Roles:
     return kept
 
 
+class _Readings:
+    """One file after the other."""
+
+    def __init__(self) -> None:
+        self._last = _Read()
+
+    def examine(self, text: str) -> ConferenceFile:
+        reader = _Reader(self._last)
+        found = reader.read(text)
+        self._last = reader.made
+        return found
+
+
+_readings: Final = _Readings()
+
+
 @lru_cache(maxsize=4)
 def examine(text: str) -> ConferenceFile:
     """The conference file `text` with all its mistakes.
 
     A text is read once, however often it is planned, applied and looked at again.
     """
-    return _Reader().read(text)
+    return _readings.examine(text)
 
 
 def read(text: str, name: str) -> ConferenceFile:

@@ -20,6 +20,7 @@ from fleet.manager.conference.wanted import (
 from fleet.model import Registration, Roles, Settings
 from fleet.operations import RECORDING, Change, Doubt, StationChange
 from fleet.role import only_live
+from fleet.strict import same
 from fleet.wire import dumps
 
 _LONGEST: Final = 30
@@ -38,6 +39,8 @@ def changes(
 
     `running`: the (role, instance) pairs that run there; `said`: how it describes itself.
     """
+    if now is then.roles:  # nothing in the file of what is wanted here has changed
+        return
     old, new = _flat(now), _flat(then.roles)
     for key in sorted(old.keys() | new.keys()):
         role, instance = key
@@ -181,17 +184,6 @@ def _sources(file: ConferenceFile) -> dict[InstanceName, set[InstanceName]]:
     for reading in file.readings:
         found[reading.reader].add(reading.source)
     return found
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal, `1`, `1.0` and `true` being different."""
-    if one != other:
-        return False
-    if isinstance(one, dict):
-        return all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return all(map(same, one, other))
-    return type(one) is type(other)
 
 
 def _flat(roles: Roles) -> dict[tuple[str, str], Settings]:

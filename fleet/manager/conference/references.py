@@ -59,17 +59,22 @@ def resolve(
         for role, instances in one.roles.items():
             for instance, settings in instances.items():
                 node = InstanceName(name, role, instance)
-                for place, value in list(places(settings)):
+                for place, value in places(settings):
                     if is_reference(value):
                         found = _resolved(value, node, place, by_name, wrong)
                         if found:
                             reading, source = found
                             readings.append(reading)
-                            settings = put(settings, place, source or value)
-                roles.setdefault(role, {})[instance] = settings
-        resolved.append(evolve(one, roles=roles))
+                            new = roles.setdefault(role, {})
+                            new[instance] = put(new.get(instance, settings), place, source or value)
+        resolved.append(_with(one, roles) if roles else one)
     _circles(readings, wrong)
     return resolved, tuple(readings)
+
+
+def _with(one: DesiredState, changed: Mapping[str, Mapping[str, Any]]) -> DesiredState:
+    roles = {role: {**had, **changed.get(role, {})} for role, had in one.roles.items()}
+    return evolve(one, roles=roles)
 
 
 def _path(node: InstanceName, *keys: str) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
-from fleet.manager.conference.plan import same
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts import inherited, replacing
 from fleet.manager.rollouts.model import (
@@ -36,6 +35,7 @@ from fleet.manager.stations.state import ReportedState
 from fleet.manager.store import AppliedFile, BadStore
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CommandFailed, PresenceState, Roles, counted
+from fleet.strict import same
 
 log = logging.getLogger(__name__)
 
