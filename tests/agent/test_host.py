@@ -61,6 +61,22 @@ async def test_a_secret_is_read_from_the_stations_directory(station: Station, ho
     assert host.secret(KEY) == "abc"
 
 
+async def test_what_a_role_raises_with_a_secret_in_it_is_logged_without(
+    station: Station, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret(station, 0o600, "bird-in-a-mine")
+    key = host.secret(KEY)
+
+    async def work() -> None:
+        raise OSError(f"no answer from rtmp://live.example.org/{key}")
+
+    with pytest.raises(OSError, match="no answer"):
+        await host.task(work())
+    assert "its role failed: OSError: no answer from rtmp://live.example.org/…" in caplog.text
+    assert key not in caplog.text
+    assert key not in str(station.supervisor.statuses())
+
+
 async def test_a_missing_secret_says_where_to_put_it(station: Station, host: Host) -> None:
     with pytest.raises(Failed, match=f"put it in {station.place.secrets_dir}/stream-key") as failed:
         host.secret(KEY)

@@ -26,7 +26,9 @@ class KeyedSettings:
 
 class Keyed(ChildRole[KeyedSettings]):
     def argv(self) -> list[str]:
-        self.host.log("goes out with " + self.host.secret(self.settings.key, "live.example.org"))
+        key = self.host.secret(self.settings.key, "live.example.org")
+        self.host.log("goes out with " + key)
+        self.host.note("Odd", "nobody answers at rtmp://live.example.org/" + key)
         return ["sleep", "1000"]
 
 class KeyedFactory(RoleFactory[KeyedSettings]):
@@ -150,6 +152,13 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
         lambda said: said["roles"].get("keyed", {}).get("main", {}).get("state") == "running",
     )
     assert status["roles"]["keyed"]["other"]["reason"] == "SecretMissing"
+    await stranger.expect(
+        "fleet/v1/station/cam1/status",
+        lambda said: (
+            said["roles"].get("keyed", {}).get("main", {}).get("message")
+            == "nobody answers at rtmp://live.example.org/…"
+        ),
+    )
     kept = programs.directory / "cam1" / "state" / "secrets" / "stream-key"
     assert kept.read_text() == CANARY
     logs = await fleet("logs", "cam", "keyed/main")
@@ -191,7 +200,9 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
         f"{one.topic} {n}": one.payload.decode(errors="replace")
         for n, one in enumerate(stranger.heard)
     }
-    pages = {path: read(f"{address}{path}") for path in ("/metrics", "/rooms.json", "/")}
+    pages = {path: read(f"{address}{path}") for path in ("/metrics", "/rooms.json", "/talks", "/")}
+    kinds = {one.topic.split("/")[4] for one in stranger.heard if "/station/cam1/" in one.topic}
+    assert kinds > {"registration", "status", "ack", "config", "telemetry", "log", "command"}
     assert told(asked | heard | pages) == []
     assert told(of_processes(programs)) == []
     dumped = cores(programs, tmp_path / "core")

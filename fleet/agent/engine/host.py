@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import signal
+import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -258,7 +259,12 @@ class InstanceHost(Host):
 
     def crashed(self, error: BaseException) -> None:
         """The role's own code failed."""
-        log.error("%s: its role failed", self.key, exc_info=error)
+        told = "".join(traceback.format_exception(error))
+        if (shown := self._logs.without_secrets(told)) == told:
+            log.error("%s: its role failed", self.key, exc_info=error)
+        else:
+            for line in shown.splitlines():
+                log.error("%s: its role failed: %s", self.key, line)
         if isinstance(error, HeldUp):
             self.fail(HELD_LOOP, str(error))
         else:
