@@ -4,6 +4,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ _programs = pytest.StashKey[Programs]()
 
 settings.register_profile("fleet", deadline=None)  # the machine is shared; time is no promise
 settings.load_profile("fleet")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs beside it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # what is collected stays: to look through it again and again finds nothing
 
 

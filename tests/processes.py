@@ -103,6 +103,12 @@ async def until(
         await asyncio.sleep(max(0.01, 3 * (now - began)))
 
 
+SILENT = "fleet.manager.stations.inventory.SILENT_INTERVALS"
+_PATIENT = {SILENT: 30.0, "fleet.manager.echo._ECHO": 20.0}
+"""What a busy machine must not end: a box that says each second that it is there may be halted for
+longer than three.
+"""
+
 WARM = ("fleet", "fleet-agent", "fleet-manager")
 """What `tests.warm` can start."""
 
@@ -378,14 +384,14 @@ class Programs:
         """A console script of this project, by its name."""
         name = name or program
         path = Path(sys.executable).with_name(program)
-        cold = self.cold or program not in WARM
+        cold = self.cold or program not in WARM or not {"PYTHONPATH", "LD_PRELOAD"}.isdisjoint(env)
         started = Program(
             [str(path), *args],
             self.directory / f"{name}.log",
             self.environment(**env),
             name,
-            cold=cold or not {"PYTHONPATH", "LD_PRELOAD"}.isdisjoint(env),
-            instead=self.instead,
+            cold=cold,
+            instead=self.instead if cold else _PATIENT | self.instead,
         )
         self.started.append(started)
         return started

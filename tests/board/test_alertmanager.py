@@ -89,7 +89,7 @@ class Alertmanager:
         for name in ("page", "manager"):
             text = text.replace("manager:9700/alerts", f"127.0.0.1:{called.port}/{name}", 1)
         config = directory / "alertmanager.yml"
-        config.write_text(re.sub(r"(group_wait|_interval): (30s|1m)", r"\1: 1s", text))
+        config.write_text(re.sub(r"(group_wait|_interval): (30s|1m)", r"\1: 500ms", text))
         self._url = f"http://127.0.0.1:{port}/api/v2/alerts"
         with (directory / "alertmanager.log").open("wb") as output:
             self._process = subprocess.Popen(
@@ -215,7 +215,7 @@ async def test_the_sign_of_life_comes_again_and_again_and_stops_with_prometheus(
     await called.beats(1)
     alertmanager.ask([WATCHDOG], over=True)  # as when nobody says it any more
     heard = 0
-    for number in range(4):  # a second each
+    for number in range(4):  # half a second each
         alertmanager.ask([of(f"hall{number}", "a", "StreamDown")])
         await until(lambda: len(called.pages()) == number + 2, what="another call")  # noqa: B023
         heard = heard or len(called.came["alive"])

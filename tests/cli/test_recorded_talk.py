@@ -37,6 +37,7 @@ async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
     now = datetime.now(UTC)
     place = tmp_path / "schedule.json"
     place.write_bytes(published({"hall1": [event(1, now - timedelta(minutes=1), title="Opening")]}))
+    programs.instead = {"fleet.agent.recordings.keeper.LOOK_SECONDS": 1}
     programs.manager(broker)
     copies = tmp_path / "copies"
     (roles := tmp_path / "roles").mkdir()
@@ -44,6 +45,9 @@ async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
     settings = f'recordings = "{copies / "hall1"}"\nroles_dir = "{roles}"\n'
     programs.agent(broker, "cam1", settings)
     await apply(stranger, FILE.format(place=place))
+    await stranger.expect(
+        "fleet/v1/station/cam1/segment", lambda said: said["number"] > 1 and said["check"]
+    )
     async with asyncio.timeout(120):
         while True:
             said = await fleet("receipt", "guid-1", "--json")

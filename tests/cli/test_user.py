@@ -6,6 +6,7 @@ import stat
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from http.cookiejar import CookieJar
 from typing import Any
 
@@ -133,7 +134,8 @@ async def test_the_list_and_its_history_say_who_and_no_password_is_anywhere(
         places = [manager.log(), told, *(one.payload.decode("latin-1") for one in stranger.heard)]
         assert not [one for one in places if known in one]
         for file in programs.directory.rglob("manager.sqlite*"):
-            assert known.encode() not in file.read_bytes(), file
+            with suppress(FileNotFoundError):  # a journal comes and goes
+                assert known.encode() not in file.read_bytes(), file
 
 
 WRONG = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import Mosquitto, Program, Programs, free_port
+from tests.processes import SILENT, Mosquitto, Program, Programs, free_port
 from tests.stranger import Stranger
 from tests.wire.sides import Boss, Box, Json, dumps_toml
 
@@ -41,6 +41,7 @@ class Desk:
     async def start(self) -> Json:
         """Start a manager (again) on the same store; its presence once it is online."""
         mark = self.stranger.mark()
+        self.programs.instead = {SILENT: 3}
         self.program = self.programs.manager(self.broker, http=self.http)
         presence: Json = await self.stranger.expect(
             "fleet/v1/manager/presence", lambda p: p["state"] == "online", after=mark
