@@ -229,7 +229,7 @@ class FleetReport:
         telemetry = latest[0] if latest else None
         working = self._ledger.rooms.maintenance(id_, entry.facts.room, now.astimezone(UTC))
         stops = self._stops(id_, heard, now)
-        credential = self._ledger.credentials.get(id_)
+        credential = self._ledger.let_in.credentials.get(id_)
         around = (self._inventory.connected, working, stops, credential, use, now.tzinfo)
         of = (*_WANTED(entry), *_said(heard), *around, self._offset)
         seen = self._seen.get(id_)
@@ -289,7 +289,7 @@ class FleetReport:
             Readings.none(),
             working is not None,
             missing,
-            credential.ends if (credential := self._ledger.credentials.get(id_)) else None,
+            credential.ends if (credential := self._ledger.let_in.credentials.get(id_)) else None,
             {k: one.crashes(monotonic) for k, one in heard.instances.items() if one.rises}
             if heard
             else {},

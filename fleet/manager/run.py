@@ -87,7 +87,7 @@ class ManagerRun:
         topics = Topics(settings.prefix)
         accounts = BrokerAccounts(topics) if settings.accounts else None
         self._people = People(
-            self._ledger,
+            self._ledger.let_in,
             lambda name: name in self._ledger or name in self._inventory.stations,
             accounts,
             _login(settings),
@@ -136,7 +136,7 @@ class ManagerRun:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        sessions = Sessions(self._ledger, self._people)
+        sessions = Sessions(self._ledger.let_in, self._people)
         settings = self._settings
         signing_in = SigningIn(self._people, sessions, settings.public_page, settings.accounts)
         recordings = self._session.recordings
@@ -236,7 +236,7 @@ class ManagerRun:
     def _access(self) -> Iterator[Metric]:
         joining, ledger = self._session.joining, self._ledger
         return access_metrics(
-            ledger.credentials.values(),
+            ledger.let_in.credentials.values(),
             lambda station: ledger[station].facts.room or "",
             len(joining.waiting) if joining else None,
             self._certificate.ends,

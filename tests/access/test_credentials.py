@@ -30,7 +30,7 @@ class Rig:
             id_: KeptCredential(id_, key.public, END - timedelta(days=365), END, "t")
             for id_, key in self.keys.items()
         }
-        self.ledger = SimpleNamespace(credentials=kept, change_access=self._write)
+        self.let_in = SimpleNamespace(credentials=kept, change_access=self._write)
         self.online: set[str] = set()
         self.answers = True
         self.accounts: dict[str, str | None] = {"b1": "old", "b2": "old"}
@@ -40,14 +40,14 @@ class Rig:
 
     def anew(self) -> StationCredentials:
         """As after a manager's restart."""
-        ledger: Any = self.ledger
+        let_in: Any = self.let_in
         me: Any = self
         return StationCredentials(
-            ledger, me, me, asyncio.Lock(), self.online.__contains__, self.there
+            let_in, me, me, asyncio.Lock(), self.online.__contains__, self.there
         )
 
     async def _write(self, change: AccessChange) -> None:
-        self.ledger.credentials |= {one.station: one for one in change.credentials}
+        self.let_in.credentials |= {one.station: one for one in change.credentials}
 
     async def remove_station(self, station: str) -> None:
         if self.broken:
@@ -90,7 +90,7 @@ async def test_who_is_there_has_another_at_once_or_is_cut_off(answers: bool) -> 
     assert rig.accounts["b2"] is None
     if answers:
         assert rig.accounts["b1"] not in (None, "old")
-        assert rig.ledger.credentials["b1"].ends > END
+        assert rig.let_in.credentials["b1"].ends > END
     else:
         assert rig.accounts["b1"] is None
 

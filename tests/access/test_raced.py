@@ -80,7 +80,7 @@ class Desk:
 
     async def token(self, id_: str, **more: Any) -> None:
         kept = KeptToken(id_, AT + timedelta(hours=1), None, 0, None, False, AT, "ann")
-        await self.ledger.change_access(AccessChange([evolve(kept, **more)]))
+        await self.ledger.let_in.change_access(AccessChange([evolve(kept, **more)]))
 
     def asks(self, box: str, token: str, asked: JoinRequest | None = None) -> None:
         payload = encode(asked or self.boxes[box].asks())

@@ -254,7 +254,7 @@ async def test_a_page_for_everybody_asks_who_they_are_once_somebody_is_in_the_li
     tmp_path: Path,
 ) -> None:
     ledger = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
-    people = People(ledger, lambda _: False, reached_at="10.0.0.2:9700")
+    people = People(ledger.let_in, lambda _: False, reached_at="10.0.0.2:9700")
     (one,) = open_page(people.open_at)
     assert "whoever reaches 10.0.0.2:9700 sees everything" in one.message
     assert one.fix.startswith("fleet user add NAME --rights admin")

@@ -147,7 +147,7 @@ async def test_what_wears_off_with_time_is_gone_when_it_is(manager: Manager) -> 
 
 async def test_a_number_of_days_in_what_is_found_goes_on(manager: Manager) -> None:
     ends = manager.at + timedelta(days=2, seconds=10)
-    manager.ledger.credentials["a1"] = KeptCredential("a1", "", manager.at, ends, None)
+    manager.ledger.let_in.credentials["a1"] = KeptCredential("a1", "", manager.at, ends, None)
     assert await manager.found() == ["its credential ends in 2 days"]
     manager.seconds = 10.5
     assert await manager.found() == ["its credential ends in 1 day"]

@@ -54,7 +54,7 @@ class Accounts:
 async def test_where_the_settings_name_an_admin_nobody_else_begins_the_list(
     ledger: Ledger,
 ) -> None:
-    people = People(ledger, lambda _: False, admin="ann")
+    people = People(ledger.let_in, lambda _: False, admin="ann")
     with pytest.raises(Forbidden, match="ann can change that"):
         people.let_in("viewer-whose-store-was-lost")
     assert people.let_in("ann") == ADMIN
@@ -72,14 +72,14 @@ async def test_where_the_settings_name_an_admin_nobody_else_begins_the_list(
 async def test_who_begins_the_list_is_in_it_and_told_what_that_means(
     ledger: Ledger, caller: str, said: str
 ) -> None:
-    people = People(ledger, lambda _: False)
+    people = People(ledger.let_in, lambda _: False)
     notes = await people.add(caller, "bob", VIEWER, SAID)
     assert [one for one in notes if said in one]
     assert people.admins() == [caller]
 
 
 async def test_the_last_admin_stays_however_they_would_go(ledger: Ledger) -> None:
-    people = People(ledger, lambda _: False)
+    people = People(ledger.let_in, lambda _: False)
     await people.add("ann", "ann", ADMIN, SAID)
     for change in (people.remove("ann", "ann"), people.add("ann", "ann", VIEWER, None)):
         with pytest.raises(InvalidArguments, match="nobody would be left"):
@@ -94,7 +94,7 @@ async def test_the_last_admin_stays_however_they_would_go(ledger: Ledger) -> Non
 
 async def test_what_the_broker_does_not_take_is_said_with_how_to_mend_it(ledger: Ledger) -> None:
     accounts = Accounts()
-    people = People(ledger, lambda _: False, accounts, "fleet login mqtts://h")
+    people = People(ledger.let_in, lambda _: False, accounts, "fleet login mqtts://h")
     notes = await people.add("ann", "bob", VIEWER, SAID)
     assert "on their computer they type: fleet login mqtts://h --name bob" in notes
     assert accounts.told == [("bob", "viewer", SAID)]
@@ -108,10 +108,10 @@ async def test_what_the_broker_does_not_take_is_said_with_how_to_mend_it(ledger:
 
 
 async def test_a_garbled_row_gives_no_rights(ledger: Ledger) -> None:
-    people = People(ledger, lambda _: False)
+    people = People(ledger.let_in, lambda _: False)
     await people.add("ann", "bob", VIEWER, SAID)
-    one = ledger.people["bob"]
-    ledger.people["bob"] = type(one)("bob", "adm\x00n", "scrypt$x", one.at, one.by)
+    one = ledger.let_in.people["bob"]
+    ledger.let_in.people["bob"] = type(one)("bob", "adm\x00n", "scrypt$x", one.at, one.by)
     with pytest.raises(Forbidden):
         people.let_in("bob")
     assert not await people.check("bob", SAID)
@@ -133,7 +133,7 @@ async def test_no_more_passwords_are_looked_at_than_the_machine_bears(
         return found
 
     monkeypatch.setattr(passwords, "is_it", look)
-    people = People(ledger, lambda _: False)
+    people = People(ledger.let_in, lambda _: False)
     await people.add("ann", "ann", ADMIN, SAID)
     await people.check("ann", SAID)
     tries = [people.check("ann", SAID) for _ in range(30)]

@@ -79,7 +79,7 @@ def made(tmp_path: Path, new_store: Path) -> None:
 
 async def build(directory: Path, public: bool = False, closed: bool = False) -> House:
     ledger = await Ledger.open(lambda: ManagerStore.in_directory(directory))
-    people = People(ledger, lambda name: name == "b827eb0000a1")
+    people = People(ledger.let_in, lambda name: name == "b827eb0000a1")
     asked: list[tuple[str, str, bytes]] = []
     ticks = asyncio.Event()
 
@@ -101,7 +101,7 @@ async def build(directory: Path, public: bool = False, closed: bool = False) -> 
             await ticks.wait()
         return response
 
-    sign_in = SigningIn(people, Sessions(ledger, people), public, closed, lambda: found.now)
+    sign_in = SigningIn(people, Sessions(ledger.let_in, people), public, closed, lambda: found.now)
     app = web.Application(middlewares=[sign_in.middleware])
     for path in ("/", "/rooms.json", "/thumbnail/a/b/c.jpg", "/page/style.css", "/healthz", "/new"):
         app.router.add_get(path, fine)
@@ -212,7 +212,9 @@ async def test_the_cookie_is_for_this_page_and_no_script(
     assert cookie["path"] == "/"
     assert cookie["domain"] == ""
     assert bool(cookie["secure"]) is secure
-    assert cookie.value not in str(house.ledger.signed_in)  # whoever reads the store is nobody
+    assert cookie.value not in str(
+        house.ledger.let_in.signed_in
+    )  # whoever reads the store is nobody
 
 
 @pytest.mark.parametrize(
@@ -308,8 +310,8 @@ async def test_a_restart_signs_nobody_out_and_a_new_password_everybody(
     await house.sign_in()
     cookie = next(iter(house.client.cookie_jar)).value
     again = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
-    people = People(again, lambda _: False)
-    assert Sessions(again, people).name_of(cookie) == "ann"
+    people = People(again.let_in, lambda _: False)
+    assert Sessions(again.let_in, people).name_of(cookie) == "ann"
     await again.close()
 
     await house.people.passwd("root", "ann", "another-one")

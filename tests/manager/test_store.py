@@ -202,17 +202,19 @@ async def test_people_and_who_is_signed_in_are_as_they_were_left(place: Place) -
     ann = KeptPerson("ann", "admin", "scrypt$1", AT, "ann")
     bob = KeptPerson("bob", "room:hall1", None, AT, "ann")
     deeds = [Deed(AT, "user", "ann", "bob is room:hall1")]
-    await ledger.change_people(PeopleChange([ann, bob], [], [], deeds))
+    await ledger.let_in.change_people(PeopleChange([ann, bob], [], [], deeds))
     for token, name in (("a", "ann"), ("b", "bob"), ("c", "bob")):
-        await ledger.sign_in(KeptSignIn(token * 64, name, AT), [])
-    await ledger.sign_out("c" * 64)
-    await ledger.change_people(PeopleChange([evolve(ann, rights="viewer")], ["bob"], ["bob"], []))
-    then = (ledger.people, ledger.signed_in)
+        await ledger.let_in.sign_in(KeptSignIn(token * 64, name, AT), [])
+    await ledger.let_in.sign_out("c" * 64)
+    await ledger.let_in.change_people(
+        PeopleChange([evolve(ann, rights="viewer")], ["bob"], ["bob"], [])
+    )
+    then = (ledger.let_in.people, ledger.let_in.signed_in)
     await ledger.close()
     again = await Ledger.open(place.open)
-    assert (again.people, again.signed_in) == then
-    assert list(again.people.values()) == [evolve(ann, rights="viewer")]
-    assert set(again.signed_in) == {"a" * 64}
+    assert (again.let_in.people, again.let_in.signed_in) == then
+    assert list(again.let_in.people.values()) == [evolve(ann, rights="viewer")]
+    assert set(again.let_in.signed_in) == {"a" * 64}
     (told,) = await again.history.past(None, 10)
     assert (told.kind, told.by, told.text) == ("user", "ann", "bob is room:hall1")
     await again.close()

@@ -18,7 +18,7 @@ from fleet.manager.access.broker import BrokerAccounts
 from fleet.manager.asking import NoAnswer, StationAsker
 from fleet.manager.people.keeper import CannotAccount
 from fleet.manager.store import AccessChange, BadStore, Deed, KeptCredential
-from fleet.manager.store.ledger import Ledger
+from fleet.manager.store.let_in import LetIn
 from fleet.model import CommandFailed, Refusal
 from fleet.sealed import BadKey, seal
 from fleet.wire import encode
@@ -63,14 +63,14 @@ class StationCredentials:
 
     def __init__(
         self,
-        ledger: Ledger,
+        let_in: LetIn,
         accounts: BrokerAccounts,
         asker: StationAsker,
         turn: asyncio.Lock,
         is_online: Callable[[str], bool],
         there: asyncio.Event,
     ) -> None:
-        self._ledger = ledger
+        self._let_in = let_in
         self._accounts = accounts
         self._asker = asker
         self._turn = turn
@@ -94,7 +94,7 @@ class StationCredentials:
             except CannotAccount as error:
                 raise CommandFailed(f"{name} is still let in: {error}") from None
             deed = Deed(datetime.now(UTC), "access", by, f"{name} is cut off", station)
-            await self._ledger.change_access(AccessChange(gone_credentials=[station], deeds=[deed]))
+            await self._let_in.change_access(AccessChange(gone_credentials=[station], deeds=[deed]))
         log.info("%s cut %s (%s) off", by, name, station)
 
     async def rotate(self, by: str, station: str) -> datetime:
@@ -104,7 +104,7 @@ class StationCredentials:
             CommandFailed: it has its old one still; the text says why.
             BadStore: it has the new one, and until when could not be written.
         """
-        known = self._ledger.credentials.get(station)
+        known = self._let_in.credentials.get(station)
         if known is None:
             raise CommandFailed("it has not joined, so it has no credential of ours")
         at = datetime.now(UTC)
@@ -119,7 +119,7 @@ class StationCredentials:
         if reply.error is not None:
             raise CommandFailed(f"it keeps its old one: {reply.error.message}")
         async with self._turn:
-            if self._ledger.credentials.get(station) != known:
+            if self._let_in.credentials.get(station) != known:
                 raise CommandFailed("it was revoked, or joined anew, meanwhile")
             try:
                 await self._accounts.set_password(given.username, given.password)
@@ -127,7 +127,7 @@ class StationCredentials:
                 raise CommandFailed(f"it keeps its old one: {error}") from None
             deed = Deed(at, "access", by, "has another credential", station)
             kept = evolve(known, at=at, ends=given.ends)
-            await self._ledger.change_access(AccessChange(credentials=[kept], deeds=[deed]))
+            await self._let_in.change_access(AccessChange(credentials=[kept], deeds=[deed]))
         return given.ends
 
     async def keep(self) -> None:
@@ -142,13 +142,13 @@ class StationCredentials:
             await self._there.wait()
             await self.cut_off(datetime.now(UTC))
             at = datetime.now(UTC)
-            left = (one.ends - at for one in self._ledger.credentials.values() if one.ends > at)
+            left = (one.ends - at for one in self._let_in.credentials.values() if one.ends > at)
             next_end = min(left, default=timedelta(seconds=_TICK)).total_seconds()
             await asyncio.sleep(max(_AT_LEAST, min(_TICK, next_end)))
 
     async def renew(self, at: datetime) -> None:
         """Renew what ends soon, of stations that are there."""
-        kept = list(self._ledger.credentials.values())
+        kept = list(self._let_in.credentials.values())
         for station in due(kept, at, self._tried, time.monotonic()):
             if self._is_online(station):
                 await self._try_to_renew(station)
@@ -166,7 +166,7 @@ class StationCredentials:
         """Cut off whose credential is over, unless they are there and take another at once."""
         over = [
             one
-            for one in list(self._ledger.credentials.values())
+            for one in list(self._let_in.credentials.values())
             if one.ends <= at and self._cut.get(one.station) != one.ends
         ]
         await asyncio.gather(*(self._end(one) for one in over))
@@ -178,7 +178,7 @@ class StationCredentials:
                 return
             try:
                 async with self._turn:
-                    if self._ledger.credentials.get(one.station) != one:
+                    if self._let_in.credentials.get(one.station) != one:
                         return  # it was revoked, or joined anew, meanwhile
                     await self._accounts.remove_station(one.station)
             except CannotAccount as error:

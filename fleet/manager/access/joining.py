@@ -91,7 +91,7 @@ class Joining:
         self._allowances = Allowances(_BURST, _PER_SECOND)
         self._let_in_now = Allowances(_LET_IN_BURST, _LET_IN_PER_SECOND)
         self.credentials = StationCredentials(
-            ledger, accounts, asker, self._turn, is_online, self._there
+            ledger.let_in, accounts, asker, self._turn, is_online, self._there
         )
         """What stations come in with."""
 
@@ -113,7 +113,7 @@ class Joining:
     def received(self, address: Address, message: Message) -> None:
         """Hand every request here."""
         token, box = address.rest
-        if token not in self._ledger.tokens or len(message.payload) > MAX_ASKED:
+        if token not in self._ledger.let_in.tokens or len(message.payload) > MAX_ASKED:
             return
         key = token, box
         is_new = key not in self._asked
@@ -143,7 +143,7 @@ class Joining:
                 log.warning("a token that has expired stays for now: %s", error)
             self._made.clear()
             now = datetime.now(UTC)
-            ends = (one.until for one in self._ledger.tokens.values())
+            ends = (one.until for one in self._ledger.let_in.tokens.values())
             left = [(until - now).total_seconds() for until in ends if until > now]
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(_AT_LEAST, min([_TICK, *left]))):
@@ -151,11 +151,11 @@ class Joining:
 
     async def _tidy(self, at: datetime) -> None:
         """Raises: BadStore, CannotAccount."""
-        over = [one.id for one in self._ledger.tokens.values() if at >= one.until]
+        over = [one.id for one in self._ledger.let_in.tokens.values() if at >= one.until]
         if over and self._link is not None:
             async with self._turn:
                 await self._accounts.remove_tokens(over)
-                await self._ledger.change_access(AccessChange(gone_tokens=over))
+                await self._ledger.let_in.change_access(AccessChange(gone_tokens=over))
             for one in over:
                 self._allowances.forget(one)
                 self._let_in_now.forget(one)
@@ -172,7 +172,7 @@ class Joining:
             InvalidArguments: there are too many.
             BadStore: it could not be written; there is none.
         """
-        if len(self._ledger.tokens) >= _MOST_TOKENS:
+        if len(self._ledger.let_in.tokens) >= _MOST_TOKENS:
             raise InvalidArguments(f"there are {_MOST_TOKENS} tokens; some have to expire first")
         if room is not None and not is_name(room):
             raise InvalidArguments(f"{room!r} cannot be the name of a room")
@@ -182,13 +182,13 @@ class Joining:
         boxes = "any number of boxes" if uses is None else f"{uses} of them"
         text = f"token {token.id} for {boxes}"
         async with self._turn:
-            await self._ledger.change_access(
+            await self._ledger.let_in.change_access(
                 AccessChange([kept], deeds=[Deed(at, "access", by, text)])
             )
             try:
                 await self._accounts.put_token(token.id, token.secret)
             except CannotAccount as error:
-                await self._ledger.change_access(AccessChange(gone_tokens=[token.id]))
+                await self._ledger.let_in.change_access(AccessChange(gone_tokens=[token.id]))
                 raise CommandFailed(str(error)) from None
         self._made.set()
         return token, kept
@@ -196,7 +196,7 @@ class Joining:
     @property
     def waiting(self) -> list[WaitingBox]:
         """Who waits for somebody's yes, the first to ask first."""
-        tokens = self._ledger.tokens
+        tokens = self._ledger.let_in.tokens
         return [
             shown(one, token.room if (token := tokens.get(one.token)) else None)
             for one in self._waiting
@@ -219,11 +219,11 @@ class Joining:
             if found is None:
                 there = ", ".join(one.code for one in self.waiting[:20]) or "nobody waits"
                 raise InvalidArguments(f"no box shows the code {code} (there are: {there})")
-            asked, token = found.asked, self._ledger.tokens.get(found.token)
+            asked, token = found.asked, self._ledger.let_in.tokens.get(found.token)
             if token is None:
                 raise CommandFailed("its token has expired; fleet token prints another line")
             self._look_at(name, asked.station)
-            known = self._ledger.credentials.get(asked.station)
+            known = self._ledger.let_in.credentials.get(asked.station)
             verdict = judge(asked, token, known, datetime.now(UTC), approved=True)
             if isinstance(verdict, JoinRefusal):
                 self._waiting.forget(asked.public_key)
@@ -263,10 +263,10 @@ class Joining:
         return hmac.new(self._secret, f"{public_key} {box}".encode(), "sha256").hexdigest()
 
     async def _decide(self, token_id: str, box: str, asked: JoinRequest) -> JoinAnswer | None:
-        token = self._ledger.tokens.get(token_id)
+        token = self._ledger.let_in.tokens.get(token_id)
         if token is None:
             return None
-        at, known = datetime.now(UTC), self._ledger.credentials.get(asked.station)
+        at, known = datetime.now(UTC), self._ledger.let_in.credentials.get(asked.station)
         match judge(asked, token, known, at, approved=False):
             case JoinRefusal(error):
                 self._waiting.forget(asked.public_key)
@@ -282,7 +282,7 @@ class Joining:
 
     def _no_room(self, token_id: str, known: KeptCredential | None) -> Error | None:
         """Why somebody who may come in has to wait, or to stay away."""
-        if known is None and len(self._ledger.credentials) >= _MOST_BOXES:
+        if known is None and len(self._ledger.let_in.credentials) >= _MOST_BOXES:
             text = f"{_MOST_BOXES} boxes have joined; fleet revoke those that are gone"
             return Error("TokenUsedUp", text)
         if not self._let_in_now.take(token_id, time.monotonic()):
@@ -307,7 +307,7 @@ class Joining:
         used = [evolve(token, used=token.used + 1)] if counts else []
         text = f"joined with token {token.id}, as {asked.hostname}"
         deeds = [Deed(at, "access", by, text, asked.station)] if counts else []
-        await self._ledger.change_access(AccessChange(used, credentials=[kept], deeds=deeds))
+        await self._ledger.let_in.change_access(AccessChange(used, credentials=[kept], deeds=deeds))
         await self._place(asked.station, token.room, name)
         await self._accounts.put_stations([StationAccount(asked.station, given.password)])
         self._waiting.forget(asked.public_key)

@@ -345,7 +345,7 @@ def _enabled(roles: Table) -> Roles:
     return kept
 
 
-class _Readings:
+class _Examiner:
     """One file after the other."""
 
     def __init__(self) -> None:
@@ -358,7 +358,7 @@ class _Readings:
         return found
 
 
-_readings: Final = _Readings()
+_examiner: Final = _Examiner()
 
 
 @lru_cache(maxsize=4)
@@ -367,7 +367,7 @@ def examine(text: str) -> ConferenceFile:
 
     A text is read once, however often it is planned, applied and looked at again.
     """
-    return _readings.examine(text)
+    return _examiner.examine(text)
 
 
 def read(text: str, name: str) -> ConferenceFile:

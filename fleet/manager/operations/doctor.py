@@ -29,7 +29,7 @@ async def doctor(desk: Desk, caller: str, asked: Any) -> DoctorResult:  # noqa: 
     at = datetime.now(UTC)
     found = [*crowd(desk.inventory.turned_away), *open_page(desk.people.open_at)]
     found += whole(desk.report.whole())
-    ends = {one.station: one.ends for one in desk.ledger.credentials.values()}
+    ends = {one.station: one.ends for one in desk.ledger.let_in.credentials.values()}
     found += (fix for one in facts for fix in ending(one, ends.get(one.id), at))
     found += (fix for one in facts for fix in fixes(one, __version__, at, resolved))
     return DoctorResult(desk.boot, __version__, at, facts, tuple(found))

@@ -54,7 +54,9 @@ async def revoke(desk: Desk, caller: str, asked: RevokeArguments) -> StationResu
     """Cut a station off."""
     joining = _joining(desk)
     station = (
-        asked.station if asked.station in desk.ledger.credentials else desk.find(asked.station)
+        asked.station
+        if asked.station in desk.ledger.let_in.credentials
+        else desk.find(asked.station)
     )
     name = desk.name(station)
     await joining.credentials.revoke(caller, station, name)
@@ -69,7 +71,7 @@ async def rotate(desk: Desk, caller: str, asked: RotateArguments) -> RotateResul
     if asked.station is not None:
         stations = [desk.find(asked.station)]
     else:
-        stations = sorted(desk.ledger.credentials, key=desk.name)
+        stations = sorted(desk.ledger.let_in.credentials, key=desk.name)
 
     async def one(station: str) -> Rotated:
         name = desk.name(station)

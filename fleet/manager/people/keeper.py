@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from fleet.manager.people.passwords import BadPassword, PasswordWork, TooBusy, checked
 from fleet.manager.people.rights import BadRights, Reach, Rights, least, reach
 from fleet.manager.store import Deed, KeptPerson, PeopleChange
-from fleet.manager.store.ledger import Ledger
+from fleet.manager.store.let_in import LetIn
 from fleet.model import (
     NAME_RULE,
     CommandFailed,
@@ -65,7 +65,7 @@ class People:
 
     def __init__(
         self,
-        ledger: Ledger,
+        let_in: LetIn,
         is_station: Callable[[str], bool],
         accounts: BrokerPeople | None = None,
         login: str | None = None,
@@ -73,7 +73,7 @@ class People:
         reached_at: str | None = None,
         own: str | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._let_in = let_in
         self._is_station = is_station
         self._accounts = accounts
         self._login = login
@@ -87,17 +87,17 @@ class People:
     @property
     def begun(self) -> bool:
         """Whether anybody is in the list."""
-        return bool(self._ledger.people)
+        return bool(self._let_in.people)
 
     @property
     def known(self) -> bool:
         """Whether the list was read."""
-        return self._ledger.readings > 0
+        return self._let_in.was_read
 
     @property
     def everybody(self) -> Sequence[KeptPerson]:
         """All in the list, by name."""
-        return sorted(self._ledger.people.values(), key=lambda one: natural(one.name))
+        return sorted(self._let_in.people.values(), key=lambda one: natural(one.name))
 
     @property
     def open_at(self) -> str | None:
@@ -120,7 +120,7 @@ class People:
             return _ADMIN
         if not self.begun:
             return _ADMIN if self._admin in (None, name) else None
-        one = self._ledger.people.get(name)
+        one = self._let_in.people.get(name)
         try:
             return Rights.parse(one.rights) if one else None
         except BadRights as error:
@@ -194,11 +194,11 @@ class People:
         Raises:
             TooBusy: too many ask at the same time.
         """
-        one = self._ledger.people.get(name)
+        one = self._let_in.people.get(name)
         kept = one.password if one else None
         fits = await self._work.fits(password, kept)
         # Whoever changed it meanwhile has signed everybody else out.
-        now = self._ledger.people.get(name)
+        now = self._let_in.people.get(name)
         return fits and now is not None and now.password == kept
 
     async def add(self, caller: str, name: str, rights: Rights, password: str | None) -> list[str]:
@@ -213,7 +213,7 @@ class People:
             return await self._add(caller, name, rights, password)
 
     async def _add(self, caller: str, name: str, rights: Rights, password: str | None) -> list[str]:
-        before = self._ledger.people.get(name)
+        before = self._let_in.people.get(name)
         if before is None:
             self._look_at(name)
         at = datetime.now(UTC)
@@ -230,7 +230,7 @@ class People:
             notes.append(_begun(caller))
         self._keep_an_admin({one.name: one for one in put})
         out = [name] if password is not None else []
-        await self._ledger.change_people(PeopleChange(put, [], out, deeds))
+        await self._let_in.change_people(PeopleChange(put, [], out, deeds))
         for one in deeds:
             log.info("%s: %s", caller, one.text)
         await self._at_broker(name, rights, password, notes)
@@ -254,7 +254,7 @@ class People:
         at, kept = datetime.now(UTC), await self._hashed(password)
         put = [KeptPerson(name, before.rights, kept, at, caller)]
         deeds = [Deed(at, "user", caller, f"{name} has another password")]
-        await self._ledger.change_people(PeopleChange(put, [], [name], deeds))
+        await self._let_in.change_people(PeopleChange(put, [], [name], deeds))
         log.info("%s: %s", caller, deeds[0].text)
         notes: list[str] = []
         await self._at_broker(name, rights, password, notes)
@@ -269,7 +269,7 @@ class People:
         before = self._find(name)
         self._keep_an_admin({}, name)
         deeds = [Deed(datetime.now(UTC), "user", caller, f"{name} is removed, was {before.rights}")]
-        await self._ledger.change_people(PeopleChange([], [name], [name], deeds))
+        await self._let_in.change_people(PeopleChange([], [name], [name], deeds))
         log.info("%s: %s", caller, deeds[0].text)
         if self._accounts is None:
             return [_by_hand(f"mosquitto_passwd -D /etc/mosquitto/operators.passwd {name}")]
@@ -300,14 +300,14 @@ class People:
 
     def _find(self, name: str) -> KeptPerson:
         try:
-            return self._ledger.people[name]
+            return self._let_in.people[name]
         except KeyError:
-            names = list(self._ledger.people)
+            names = list(self._let_in.people)
             hint = close_match(name, names) or "; fleet user list shows who is"
             raise InvalidArguments(f"{name!r} is not in the list of people{hint}") from None
 
     def _look_at(self, name: str) -> None:
-        people = self._ledger.people
+        people = self._let_in.people
         twin = next((one for one in people if one.casefold() == name.casefold()), None)
         if not is_name(name):
             raise InvalidArguments(f"{name!r} cannot name a person: expected {NAME_RULE}")
@@ -321,7 +321,7 @@ class People:
             raise InvalidArguments(f"there are {MOST} people in the list, and no room for more")
 
     def _keep_an_admin(self, put: dict[str, KeptPerson], gone: str | None = None) -> None:
-        after = {name: one.rights for name, one in self._ledger.people.items() if name != gone}
+        after = {name: one.rights for name, one in self._let_in.people.items() if name != gone}
         after |= {name: one.rights for name, one in put.items()}
         if str(_ADMIN) not in after.values():
             raise InvalidArguments(

@@ -32,6 +32,15 @@ _OPENING: Final = 120.0
 """Seconds to open the store: a large one is checked, and may be brought to a new shape."""
 
 
+def readable(call: Callable[[], T], what: str) -> T | None:
+    """What the store has, None where it is garbled: that is no reason not to begin."""
+    try:
+        return call()
+    except ValueError as error:
+        log.error("%s cannot be read from the store: %s", what, error)
+        return None
+
+
 class StoreKeeper:
     """One store. `settle` reads all of it anew, where a change may have come through unheard."""
 

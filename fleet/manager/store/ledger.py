@@ -3,6 +3,7 @@
 Reading costs nothing and changing waits for the store: memory follows only after the commit,
 so whatever is published survives a crash. A store that is locked, full or hung makes a change
 fail, and nobody wait without end; history is remembered meanwhile, and written when it is back.
+Who is let in, boxes and people, is kept likewise by `let_in`.
 """
 
 import asyncio
@@ -21,22 +22,17 @@ from fleet.manager.conference.wanted import ConferenceFile, Facts
 from fleet.manager.rollouts.model import Phase, Rollout
 from fleet.manager.stations.stops import Stops
 from fleet.manager.store import (
-    AccessChange,
     AppliedFile,
     Deed,
     Issue,
-    KeptCredential,
-    KeptPerson,
-    KeptSignIn,
-    KeptToken,
     Known,
     LastUse,
     ManagerStore,
-    PeopleChange,
     PublishedSchedule,
     Writing,
 )
-from fleet.manager.store.keeper import StoreKeeper
+from fleet.manager.store.keeper import StoreKeeper, readable
+from fleet.manager.store.let_in import LetIn
 from fleet.manager.store.past import FleetHistory
 from fleet.manager.store.signing import Signing
 from fleet.model import Ack, Config, PresenceState, StopByHand
@@ -92,12 +88,7 @@ class Ledger:
         """Each is called then."""
         self.rollout: Rollout | None = None
         """The last rollout."""
-        self.tokens: dict[str, KeptToken] = {}
-        self.credentials: dict[str, KeptCredential] = {}
-        """By station."""
-        self.people: dict[str, KeptPerson] = {}
-        self.signed_in: dict[str, KeptSignIn] = {}
-        """By the digest of the token that the browser has."""
+        self.let_in = LetIn(self.keeper)
         self.replacing: set[str] = set()
         """Stations whose name another box takes over."""
         self.published: PublishedSchedule | None = None
@@ -257,54 +248,6 @@ class Ledger:
         self.published = published
         self.rooms.go_by(schedule)
 
-    async def change_access(self, changed: AccessChange) -> None:
-        """Go by it who is let in.
-
-        Raises:
-            BadStore: it could not be written; nothing has changed.
-        """
-        await self.keeper.change(self.keeper.opened.access.change, changed)
-        for token in changed.gone_tokens:
-            self.tokens.pop(token, None)
-        self.tokens |= {one.id: one for one in changed.tokens}
-        for station in changed.gone_credentials:
-            self.credentials.pop(station, None)
-        self.credentials |= {one.station: one for one in changed.credentials}
-
-    async def change_people(self, changed: PeopleChange) -> None:
-        """Go by it who may do what.
-
-        Raises:
-            BadStore: it could not be written; nothing has changed.
-        """
-        await self.keeper.change(self.keeper.opened.people.change, changed)
-        for name in changed.gone:
-            self.people.pop(name, None)
-        self.people |= {one.name: one for one in changed.put}
-        out = {key for key, one in self.signed_in.items() if one.name in changed.signed_out}
-        for token in out:
-            del self.signed_in[token]
-
-    async def sign_in(self, one: KeptSignIn, gone: Sequence[str]) -> None:
-        """Somebody is signed in; those of the tokens `gone` are no more.
-
-        Raises:
-            BadStore: it could not be written; nothing has changed.
-        """
-        await self.keeper.change(self.keeper.opened.people.sign_in, one, gone)
-        for token in gone:
-            self.signed_in.pop(token, None)
-        self.signed_in[one.token] = one
-
-    async def sign_out(self, token: str) -> None:
-        """Nobody is signed in with it any more, also where that could not be written.
-
-        Raises:
-            BadStore: it could not be written.
-        """
-        self.signed_in.pop(token, None)
-        await self.keeper.change(self.keeper.opened.people.sign_out, [token])
-
     async def rollout_of(self, number: int) -> Rollout | None:
         """The rollout with this number.
 
@@ -339,26 +282,15 @@ class Ledger:
         known = await self.keeper.run(store.load)
         rollout = await self.keeper.run(store.rollout)
         self.signing = await self.keeper.run(store.signing)
-        said = await self.keeper.run(_readable, store.said, "what was said of rooms") or []
-        stops = await self.keeper.run(_readable, store.stops, "what is stopped by hand") or []
+        said = await self.keeper.run(readable, store.said, "what was said of rooms") or []
+        stops = await self.keeper.run(readable, store.stops, "what is stopped by hand") or []
         applied = await self.keeper.run(
-            _readable, store.conference, "the conference file applied last"
+            readable, store.conference, "the conference file applied last"
         )
-        published = await self.keeper.run(_readable, store.schedule.load, "the schedule")
-        people = await self.keeper.run(store.people.everybody)
-        tokens = await self.keeper.run(_readable, store.access.tokens, "the tokens") or []
-        credentials = (
-            await self.keeper.run(_readable, store.access.credentials, "the credentials") or []
-        )
-        signed_in = (
-            await self.keeper.run(_readable, store.people.signed_in, "who is signed in") or []
-        )
+        published = await self.keeper.run(readable, store.schedule.load, "the schedule")
+        await self.let_in.read()
         self._entries = {station: _entry(station, one) for station, one in known.items()}
         self.replacing = {id_ for id_, one in known.items() if one.replaced_by is not None}
-        self.people = {one.name: one for one in people}
-        self.tokens = {one.id: one for one in tokens}
-        self.credentials = {one.station: one for one in credentials}
-        self.signed_in = {one.token: one for one in signed_in}
         self.rollout = rollout
         self.rooms.override_all(said)
         self.stops.take_all(stops)
@@ -375,15 +307,6 @@ def _schedule(published: PublishedSchedule) -> Schedule | None:
         return read(published.content)
     except BadSchedule as error:
         log.warning("the schedule kept in the store would be refused now: %s", error)
-        return None
-
-
-def _readable(call: Callable[[], T], what: str) -> T | None:
-    """What the store has, None where it is garbled: that is no reason not to begin."""
-    try:
-        return call()
-    except ValueError as error:
-        log.error("%s cannot be read from the store: %s", what, error)
         return None
 
 

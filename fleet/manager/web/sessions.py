@@ -12,7 +12,7 @@ from typing import Final
 
 from fleet.manager.people.keeper import People
 from fleet.manager.store import BadStore, KeptSignIn
-from fleet.manager.store.ledger import Ledger
+from fleet.manager.store.let_in import LetIn
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +27,18 @@ _LONGEST: Final = 100
 class Sessions:
     """All that are signed in."""
 
-    def __init__(self, ledger: Ledger, people: People) -> None:
-        self._ledger = ledger
+    def __init__(self, let_in: LetIn, people: People) -> None:
+        self._let_in = let_in
         self._people = people
 
     def name_of(self, token: str) -> str | None:
         """Who has this token; None where nobody has, any more."""
         if not 0 < len(token) <= _LONGEST:
             return None
-        found = self._ledger.signed_in.get(_digest(token))
+        found = self._let_in.signed_in.get(_digest(token))
         if found is None or found.until <= datetime.now(UTC):
             return None
-        return found.name if found.name in self._ledger.people else None
+        return found.name if found.name in self._let_in.people else None
 
     async def begin(self, name: str, before: str = "") -> str:
         """The token of somebody who has just said their password; `before` is over, whose it was.
@@ -47,19 +47,19 @@ class Sessions:
             BadStore: it could not be kept.
         """
         now, token = datetime.now(UTC), secrets.token_urlsafe(32)
-        signed_in = self._ledger.signed_in.values()
+        signed_in = self._let_in.signed_in.values()
         theirs = sorted((one for one in signed_in if one.name == name), key=lambda one: one.until)
         gone = {one.token for one in signed_in if one.until <= now}
         gone |= {one.token for one in theirs[: max(0, len(theirs) - _MOST + 1)]}
         gone.add(_digest(before))
         one = KeptSignIn(_digest(token), name, now + LASTS)
-        await self._ledger.sign_in(one, sorted(gone))
+        await self._let_in.sign_in(one, sorted(gone))
         return token
 
     async def end(self, token: str) -> None:
         """Nobody has this token any more."""
         try:
-            await self._ledger.sign_out(_digest(token))
+            await self._let_in.sign_out(_digest(token))
         except BadStore as error:
             log.error("who signed out is signed in again after a restart: %s", error)
 
