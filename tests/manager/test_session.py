@@ -54,6 +54,7 @@ async def test_what_is_applied_reaches_a_station_and_is_seen_to_run(
         "roles": ROLES,
         "name": "hall1-cam",
         "room": "hall1",
+        "signature": config["signature"],
     }
     assert not (await status_of(stranger, "cam1"))["in_sync"]
     await station.obey(config)
