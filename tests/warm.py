@@ -32,6 +32,7 @@ MAINS = {
     "fleet": "fleet.cli",
     "fleet-agent": "fleet.agent.cli",
     "fleet-manager": "fleet.manager.cli",
+    "small-agent": "tests.agent.small_agent",
 }
 READ_AT_WORK = (
     "alembic.command",

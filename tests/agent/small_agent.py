@@ -17,7 +17,7 @@ from fleet.notify import start_logging
 from tests.agent.engine import ChildFactory, Station
 
 
-async def main(base: Path, adopt: bool) -> None:
+async def run(base: Path, adopt: bool) -> None:
     station = Station(base, adopt=adopt)
     supervisor, factory = station.supervisor, ChildFactory()
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -51,6 +51,11 @@ async def main(base: Path, adopt: bool) -> None:
     await (supervisor.leave if await ended == signal.SIGHUP else supervisor.stop)()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """As its own program; `tests.warm` can start it too."""
     start_logging()
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] == "adopt"))
+    asyncio.run(run(Path(sys.argv[1]), sys.argv[2] == "adopt"))
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ from fleet.agent.processes import left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat, leaders_and_orphans
 from fleet.agent.processes.process import Process
 from tests.agent.engine import marked
-from tests.processes import ROOT, until
+from tests.processes import ROOT, Started, until, warm
 from tests.roles.disk import Disk
 
 WRITER = (
@@ -36,9 +36,9 @@ class SmallAgent:
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Started | None = None
         self.within: tuple[str, ...] = ()
-        """What starts it."""
+        """What starts it, if anything."""
 
     def want(self, **instances: tuple[list[str], float]) -> None:
         (self.base / "wanted.json").write_text(json.dumps(instances))
@@ -46,14 +46,14 @@ class SmallAgent:
             self.process.send_signal(signal.SIGUSR1)
 
     def start(self, adopt: str = "adopt") -> None:
-        log = (self.base / "agent.log").open("ab")
-        self.process = subprocess.Popen(
-            [*self.within, sys.executable, "-m", "tests.agent.small_agent", str(self.base), adopt],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-        )
-        log.close()
+        place = (str(self.base), adopt)
+        with (self.base / "agent.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
+            if self.within:
+                argv = [*self.within, sys.executable, "-m", "tests.agent.small_agent", *place]
+                self.process = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log)
+            else:
+                files = (nothing.fileno(), log.fileno(), log.fileno())
+                self.process = warm().start(["small-agent", *place], os.environ, ROOT, files)
 
     def end(self, number: signal.Signals) -> None:
         assert self.process is not None
