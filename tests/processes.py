@@ -296,6 +296,18 @@ class Program:
         await until(lambda: re.search(pattern, self.log()), timeout, what)
 
 
+def listens(broker: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Wait until a broker takes connections; one that does not is ended."""
+    deadline = time.monotonic() + PATIENCE
+    while broker.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.01)
+    broker.kill()
+    broker.wait()
+    raise AssertionError(f"mosquitto does not start: {log.read_text()}")
+
+
 class Mosquitto:
     """A private broker; `stop` and `start` keep the port, and nothing else is kept.
 
@@ -328,13 +340,7 @@ class Mosquitto:
             self._process = subprocess.Popen(
                 ["mosquitto", *argv], stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
-        deadline = time.monotonic() + PATIENCE
-        while self._process.poll() is None and time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.01)
-        self.stop()
-        raise AssertionError(f"mosquitto does not start: {self.log.read_text()}")
+        listens(self._process, self.port, self.log)
 
     def stop(self) -> None:
         """Kill it, as a power cut would."""

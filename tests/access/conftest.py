@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import Program, Programs, free_port, run
+from tests.processes import Program, Programs, free_port, listens, run
 
 
 class Server:
@@ -45,11 +45,13 @@ class Server:
         return done.stdout
 
     def start_broker(self, more: str = "") -> None:
+        """Returns when it takes connections."""
         conf = self.dir / "mosquitto/mosquitto.conf"
         if more:
             conf.write_text(conf.read_text() + more)
         with (self.directory / "mosquitto.log").open("ab") as log:
             self.broker = subprocess.Popen(["mosquitto", "-c", str(conf)], stdout=log, stderr=log)
+        listens(self.broker, self.port, self.directory / "mosquitto.log")
 
     async def start(self) -> None:
         """Init, broker, manager; returns when an operator can ask."""
@@ -100,7 +102,7 @@ class Server:
     def agent(self, name: str, which: str = "") -> Program:
         """`fleet-agent run` with nothing but its state directory and where recordings go."""
         place = self.box(name)
-        (place / "agent.toml").write_text(f'recordings = "{place}/recordings"\ninterval = 1.0\n')
+        (place / "agent.toml").write_text(f'recordings = "{place}/recordings"\ninterval = 5.0\n')
         state, settings = str(place / "state"), str(place / "agent.toml")
         words = ("run", "--state-dir", state, "--settings", settings)
         return self.programs.start("fleet-agent", *words, name=f"agent-{name}{which}")
