@@ -50,6 +50,29 @@ a new box asks by `agent.joining`.
 `manager.notifications` tells people who look at no screen.
 A station's index of what it recorded, each segment read back, is `agent.recordings.keeper`.
 
+Where a change belongs, if it is
+
+- a setting of a role      the role's own file, `roles.record` and the like; a new role is one file
+- a source, a target       `media.sources` (read by ffmpeg), `media.inputs` (captured by an ingest);
+                           `media.targets` (streams), `media.storage` (copies)
+- a command of the mixer   `programs.voctocore` (its words), `roles.mix`; by room and person
+                           `manager.operations.calling` and `cli.mixer`
+- a figure of the box      `agent.box.figures`, or `agent.box.hardware` if a driver has it
+- what a box is asked      `station` (shapes), `agent.commands`; typed there: `agent.cli`
+- a finding, a threshold   `manager.findings`; a look of `fleet check`: `manager.checking.looks`
+- a metric of the manager  `manager.web.metrics`
+- a command of `fleet`     a file in `cli.commands`; what the manager does for it: shapes in
+                           `operations`, a file in `manager.operations`
+- a column of status       `operations.stations`, `manager.station_status`; shown by `cli.view` and
+                           `manager.web.page`
+- a key of the file        `manager.conference.wanted` (shape), `manager.conference.file`
+- a schedule's format      `schedule.reading`
+- a way to call people     nothing, if Apprise has it; else `manager.notifications.carrier`
+- a way to be let in       `manager.access`, `agent.joining`
+- a table                  `manager.store.tables`, with a migration; another database: beside
+                           `manager.store.sqlite`, with what `manager.store.database` has for all
+- a message on the wire    `model`, `topics`; heard by `manager.hearing` or `agent.session`
+
 Below the programs, in the order of their layers (imports go down only):
 
 - `contexts`    the operator's own file: where which fleet is
