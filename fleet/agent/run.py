@@ -31,6 +31,7 @@ from fleet.agent.config.store import StateDirectory
 from fleet.agent.credential import WayIn
 from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.local.left import end_left
 from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.outgoing import Identity
 from fleet.agent.processes.adoption import Place
@@ -94,6 +95,10 @@ class Agent:
         self._store = store
         self._notifier = Notifier()
         self._ending: asyncio.Future[signal.Signals] = asyncio.Future()
+        self.stopped = False
+        """Whether nothing is to run on; also asked for by a signal after one that lets go."""
+        self.left = False
+        """Whether it was let go."""
         station = store.station(way.station, machine.mac())
         key = store.key()
         self._place = Place(
@@ -169,8 +174,8 @@ class Agent:
         )
         self._local = LocalServer(settings.state, {command.name: command for command in local})
 
-    async def run(self, early: Sequence[signal.Signals] = ()) -> signal.Signals:
-        """Work until a signal ends it; that signal. `early`: those that came before this."""
+    async def run(self, early: Sequence[signal.Signals] = ()) -> None:
+        """Work until a signal ends it. `early`: those that came before this."""
         loop = asyncio.get_running_loop()
         for number in ENDING:
             loop.add_signal_handler(number, self.end, number)
@@ -207,7 +212,6 @@ class Agent:
         finally:
             await self._guard.close()
             await self._local.close()
-        return number
 
     async def _finish(self, number: signal.Signals, talking: asyncio.Task[None]) -> None:
         log.info("%s: the agent ends", number.name)
@@ -216,10 +220,12 @@ class Agent:
             await asyncio.wait_for(self._session.close(), _FINISH)
         if number == signal.SIGHUP:
             await self._supervisor.leave()
-            self._session.end(None)
+            if self.stopped:
+                await self._supervisor.end_left()
+            self.left = not self.stopped
         else:
             await self._supervisor.stop()
-            self._session.end(PresenceState.OFFLINE)
+        self._session.end(PresenceState.OFFLINE if self.stopped else None)
         if self._session.outgoing.link is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(talking, _GOODBYE)
@@ -248,9 +254,12 @@ class Agent:
         self._figures.look()
 
     def end(self, number: signal.Signals) -> None:
-        """Begin to end, as that signal asks; the first one counts."""
+        """Begin to end, as that signal asks; a later one may have what was let go ended."""
         if not self._ending.done():  # a second signal must not break what the first began
             self._ending.set_result(number)
+        elif number != signal.SIGHUP and not self.stopped:
+            log.info("%s: nothing runs on after all", number.name)
+        self.stopped = self.stopped or number != signal.SIGHUP
 
     def _changed(self) -> None:
         self._session.changed()
@@ -294,7 +303,7 @@ class Agent:
 def run(
     settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals] = ()
 ) -> signal.Signals:
-    """Run an agent until a signal tells it to end; that signal.
+    """Run an agent until a signal tells it to end; SIGHUP if its children live on, else SIGTERM.
 
     `early`: signals that came before this was called. Whatever a role has left in this process
     that does not end is left behind: then this does not return, and the process ends.
@@ -304,9 +313,13 @@ def run(
     """
     loop = WatchedLoop()
     try:
-        ended_by = _complete(loop, _run(settings, way, early))
+        agent = _complete(loop, _run(settings, way, early))
         loop.of_roles.shutdown(wait=False, cancel_futures=True)
-        if not (_complete(loop, _all_ended()) and _no_threads()):
+        all_ended = _complete(loop, _all_ended()) and _no_threads()
+        if agent.left and agent.stopped:
+            end_left(settings)
+        ended_by = signal.SIGTERM if agent.stopped else signal.SIGHUP
+        if not all_ended:
             log.warning("something that a role began does not end: it is left behind")
             if ended_by == signal.SIGHUP and Notifier().listening:
                 end_by(ended_by)
@@ -338,14 +351,14 @@ def end_by(number: signal.Signals) -> None:
     signal.raise_signal(number)
 
 
-async def _run(
-    settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals]
-) -> signal.Signals:
+async def _run(settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals]) -> Agent:
     store = StateDirectory(settings.state)
     try:
-        return await Agent(settings, way, store).run(early)
+        agent = Agent(settings, way, store)
+        await agent.run(early)
     finally:
         store.close()
+    return agent
 
 
 async def _all_ended() -> bool:

@@ -99,6 +99,7 @@ async def test_sigterm_at_any_moment_of_a_start_ends_what_an_earlier_agent_left(
     await until(lambda: second.catches(signal.SIGTERM), what="the agent listening")
     await asyncio.sleep(seconds)
     second.signal(signal.SIGTERM)
+    second.signal(signal.SIGHUP)  # which asks for less, whenever it comes
     assert await second.ended() == 0
     assert marked(state) == []
 
@@ -163,3 +164,23 @@ async def test_sighup_lets_go_within_seconds_whatever_is_being_done(
     assert {one.pid for one in marked(state)} == before
     for pid in before:
         os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_stop_while_it_lets_go_ends_what_it_has_let_go(
+    broker: Mosquitto, programs: Programs, settings: str, tmp_path: Path
+) -> None:
+    """As late as can be: a role has left a thread in it that never ends."""
+    state = tmp_path / "b1/state"
+    decide(state, 1, {"stubborn": {"a": {}}, "sleeper": {"b": {}}})
+    agent = programs.agent(broker, "b1", settings)
+    await children(state, 2)
+    roles: Any = {"sleeper": {"b": {}}}
+    config = {"revision": 2, "at": None, "by": None, "roles": roles}
+    async with Stranger(broker.port, f"{BASE}/#") as stranger:
+        await stranger.publish(f"{BASE}/config", config, retain=True)
+        await agent.says("stops")
+        agent.signal(signal.SIGHUP)
+        await agent.says("SIGHUP: the agent ends")
+        agent.signal(signal.SIGTERM)
+        assert await agent.ended() == 0
+    assert marked(state) == []

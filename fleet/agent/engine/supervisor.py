@@ -350,6 +350,10 @@ class Supervisor:
         if ends:
             await asyncio.wait(ends, timeout=LEAVE_SECONDS)
 
+    async def end_left(self) -> None:
+        """End what `leave` has let go after all; what still works on it here is past."""
+        await Adoption(self._around.place).end_left()
+
     def _changed(self) -> None:
         self._schedule()
         self._report()

@@ -19,13 +19,6 @@ def end_left(settings: AgentSettings) -> list[str]:
         station = settings.station or kept_id(settings.state) or ""
         state = settings.state.resolve()
         place = Place(station, state, settings.recordings_dir, settings.secrets)
-        return asyncio.run(_end(Adoption(place)))
+        return list(map(str, asyncio.run(Adoption(place).end_left())))
     finally:
         store.close()
-
-
-async def _end(adoption: Adoption) -> list[str]:
-    await adoption.find()
-    ended = adoption.waiting()
-    await adoption.stopped()
-    return list(map(str, ended))

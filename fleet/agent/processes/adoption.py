@@ -144,6 +144,13 @@ class Adoption:
         if self._stops:
             await asyncio.wait(self._stops.values())
 
+    async def end_left(self) -> list[Key]:
+        """Find what was left and end it; the instances it was of."""
+        await self.find()
+        ended = self.waiting()
+        await self.stopped()
+        return ended
+
     def let_go(self) -> None:
         """Let all run on that are not being stopped."""
         for process in self._left.values():
