@@ -7,7 +7,7 @@ import attrs
 import pytest
 import typer.main
 
-from fleet.agent.cli import ALLOW_ROOT, FLAGS
+from fleet.agent.given import ALLOW_ROOT, FLAGS
 from fleet.agent.settings import AgentSettings
 from fleet.cli.app import app as fleet
 from fleet.manager.cli import app as manager
