@@ -10,7 +10,8 @@ import pytest
 
 from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings import keeper
-from fleet.agent.recordings.keeper import Ends, IndexKeeper, what_became
+from fleet.agent.recordings.ends import Ends, what_became
+from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.model import SHORT_OF_CPU, Config, InstanceStatus, Segment, State
 from tests.agent.test_reading_back import encode
 

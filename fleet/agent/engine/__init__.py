@@ -1,1 +1,5 @@
-"""What runs on this station: compared with what is wanted, started, watched, ended."""
+"""What runs on this station: compared with what is wanted, started, watched, ended.
+
+`reconcile` finds the steps, `supervisor` takes them; `instance` is one instance's life, and begins
+anew by `policy`. `host` is what a role is given; `recordings` watches their disk; `clock` is time.
+"""
