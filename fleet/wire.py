@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from fleet.model import MAX_PAYLOAD, Config, InForce, Sample
+from fleet.model import MAX_PAYLOAD, Config, InForce, Reply, Sample
 from fleet.strict import Mistakes, make_converter, structure
 
 T = TypeVar("T")
@@ -44,7 +44,9 @@ def _float_to_json(value: float) -> float | str:
 
 
 def _as_it_is(value: Any) -> Any:
-    return value  # settings are plain JSON already; walking them costs more than the rest
+    return (
+        value  # settings and results are plain JSON already; walking them costs more than the rest
+    )
 
 
 _SPECIAL = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
@@ -83,6 +85,9 @@ _converter.register_unstructure_hook(
         roles=override(unstruct_hook=_as_it_is),
         signature=override(omit_if_default=True),
     ),
+)
+_converter.register_unstructure_hook(
+    Reply, make_dict_unstructure_fn(Reply, _converter, result=override(unstruct_hook=_as_it_is))
 )
 
 

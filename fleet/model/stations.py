@@ -345,7 +345,7 @@ class CommandRequest:
 
 @frozen
 class Reply:
-    """The answer to a command or a request: one of the two is None."""
+    """The answer to a command or a request: one of the two is None. `result` is plain JSON."""
 
     result: Any
     error: Error | None
