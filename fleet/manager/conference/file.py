@@ -4,26 +4,24 @@ Each part of the file is read by itself, so that a mistake in one hides none in 
 are merged (profiles in their order, then the station), then placeholders are filled in.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, frozen
 
 from fleet.manager.conference import references
+from fleet.manager.conference.general import GeneralTables
 from fleet.manager.conference.masking import is_secret
 from fleet.manager.conference.merging import PlaceholderMistake, fill, merge
-from fleet.manager.conference.problems import FileProblems, Table, table_in, unfit
+from fleet.manager.conference.problems import Table, table_in, unfit
 from fleet.manager.conference.wanted import (
     ConferenceFile,
     DesiredState,
     Facts,
     Header,
     Room,
-    ScheduleSource,
 )
 from fleet.model import (
     MAX_PAYLOAD,
@@ -34,11 +32,9 @@ from fleet.model import (
     is_station_id,
     no_station_id,
 )
-from fleet.schedule import folded, is_web_address
-from fleet.strict import close_match, same, show
+from fleet.strict import same, show
 from fleet.wire import dumps
 
-_HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 _ENVELOPE: Final = 512
 """Bytes of a payload besides the roles, at most."""
 
@@ -79,7 +75,7 @@ class _Read:
     stations: Mapping[str, tuple[Table, DesiredState]] = Factory(dict)
 
 
-class _Reader(FileProblems):
+class _Reader(GeneralTables):
     """Reads one file and collects its mistakes; `before`: what the last reading made."""
 
     def __init__(self, before: _Read | None = None) -> None:
@@ -151,73 +147,6 @@ class _Reader(FileProblems):
         if fine:
             self.made = _Read(around, made)
         return there
-
-    def header(self, table: Table) -> Header:
-        header = self.structure(table, Header, "conference") or Header(
-            id=table["id"] if isinstance(table.get("id"), str) else None
-        )
-        self.name(table.get("id"), "the id of a conference", "conference", "id")
-        zone = table.get("timezone")
-        if isinstance(zone, str):
-            try:
-                ZoneInfo(zone)
-            except (ValueError, OSError, KeyError):
-                self.timezone(zone)
-                return evolve(header, timezone=None)
-        return header
-
-    def timezone(self, zone: str) -> None:
-        zones = sorted(available_timezones())
-        hint = close_match(zone, zones) if zones else " (this machine knows none: install tzdata)"
-        self.wrong(f"there is no time zone {zone!r}{hint}", "conference", "timezone")
-
-    def schedule(self, table: Table) -> ScheduleSource | None:
-        source = self.structure(table, ScheduleSource, "schedule")
-        if source is None:
-            return None
-        if (source.url is None) == (source.file is None):
-            self.wrong("expected either url or file: where the schedule is published", "schedule")
-        if source.url is not None and not is_web_address(source.url):
-            self.wrong(
-                f'expected an address such as "https://example.org/schedule.json", got '
-                f"{show(source.url)}",
-                *("schedule", "url"),
-            )
-        if source.file is not None and (not source.file.strip() or "\0" in source.file):
-            self.wrong(f"expected the name of a file, got {show(source.file)}", "schedule", "file")
-        return source
-
-    def claimed(self, rooms: Mapping[str, Room], *, titles: bool) -> None:
-        """No room of the schedule is two of ours, by name or, where `titles`, by title."""
-        first: dict[str, str] = {}
-        for name, room in rooms.items():
-            called = [(("schedule", str(n)), one) for n, one in enumerate(room.schedule)]
-            if titles and not room.schedule and room.title and room.title.strip():
-                called = [(("title", ""), room.title)]
-            for place, one in called:
-                here = ("rooms", name, *filter(None, place))
-                if not one.strip():
-                    self.wrong(f"expected a name or guid, got {show(one)}", *here)
-                elif first.setdefault(folded(one), name) != name:
-                    self.wrong(
-                        f"{show(one)} is already the room {first[folded(one)]!r} in the schedule",
-                        *here,
-                    )
-
-    def room(self, name: str, table: Any) -> Room | None:
-        self.name(name, "the name of a room", "rooms", name)
-        room = self.structure(table, Room, "rooms", name) if isinstance(table, dict) else None
-        wrong = []
-        for index, one in enumerate(table_in(table, "hours", list)):
-            if isinstance(one, str) and (not _HOURS.fullmatch(one) or one[:5] == one[6:]):
-                wrong.append(one)
-                self.wrong(
-                    f'expected hours such as "09:00-19:00" (a second time before the first is '
-                    f"that of the next day), got {show(one)}",
-                    *("rooms", name, "hours", str(index)),
-                )
-        right = tuple(one for one in room.hours if one not in wrong) if room else ()
-        return evolve(room, hours=right) if room else None
 
     def profile(self, name: str, table: Any) -> None:
         self.name(name, "the name of a profile", "profiles", name)
