@@ -20,7 +20,8 @@ from fleet.strict import Mistakes, structure
 _DEATHS, _WITHIN_SECONDS = 3, 60.0
 """So many deaths of the mixer in that time are more than an accident."""
 _AGAIN_SECONDS = 0.05
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
+"""At least from one begin of a program beside the mixer to the next."""
 _SILENT_SECONDS = 4.0
 """A program that has reported nothing new for so long does nothing."""
 _LONGEST = 4096
@@ -233,11 +234,12 @@ class Beside:
             self.child = await host.spawn(argv(), name=self.name, grace=2.0, report=True)
             self.report = Report(self.child.output)
             self.frames, self.at = 0, time.monotonic()
+            began = time.monotonic()
             await self.child.wait()
             self.report = None
             if failure := refused(self.child.last_words(20)):
                 raise failure
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(max(0.0, began + _RETRY_SECONDS - time.monotonic()))
 
     def look(self) -> bool:
         """Whether it has done something since the last look."""

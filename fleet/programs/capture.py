@@ -8,9 +8,9 @@ sound. All of them run on one clock, so sound and picture stay together.
 Run as `python3 capture.py [SPECIFICATION]`, else it is on standard input, as it must where it holds
 a login: JSON with the pipelines as GStreamer writes them:
 
-    {"output": "…", "rate": [25, 1], "sources": [
+    {"output": "…", "rate": [25, 1], "connect": {"element": ["address", 1234]}, "sources": [
         {"pipeline": "…", "set": {"element": {"property": "value"}}, "stands": false,
-         "far": false, "connect": {"element": ["address", port]}}]}
+         "far": false, "connect": {"element": ["address", 1234]}}]}
 
 `output` has appsrc elements named `picture`, `sound`, `sound-2` and so on (any may lack), the first
 at `sink_0` of one named `pictures`, an appsink `encoded` and an appsrc `dated`, between which key
@@ -18,11 +18,11 @@ frames get their time of day (or an element `encoded` that leaves pictures as th
 elements `server` and, where that does not take connections from the station itself, `loopback`, and
 maybe `headed`, a capssetter that says what `mux` has sent first. A source has appsinks with the
 names of what it feeds, and for pictures elements `seen` at their begin, `thin` where spare ones are
-left out, and `range`, a filter of what they are converted by. `stands`: its picture may stay the
-same for seconds; `channels`: of a name, which of those that come; `far`: what it reads is sent by
-another machine, and kept for a while; `connect`: an fdsrc, and where on this machine it reads.
-Every second it writes what it does to standard output, as ffmpeg's `-progress` does. It ends with
-status 3 where GStreamer lacks a part.
+left out, and `range`, a filter of what they are converted by. `connect`: an fdsrc or fdsink, and
+the program on this machine that it reads or feeds; to feed one it is waited for. `stands`: its
+picture may stay the same for seconds; `channels`: of a name, which of those that come; `far`: what
+it reads is sent by another machine, and kept for a while. Every second it writes what it does to
+standard output, as ffmpeg's `-progress` does. It ends with status 3 where GStreamer lacks a part.
 """
 
 import contextlib
@@ -30,10 +30,11 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 try:
@@ -50,12 +51,13 @@ except (ImportError, ValueError) as missing:
 sys.path.append(str(Path(__file__).parents[2]))
 from fleet.programs.feeds import Encoded, Pictures, Sounds, keep_threads
 from fleet.programs.reach import confine
-from fleet.programs.source import Source
+from fleet.programs.source import Source, connect
 
 Json = dict[str, Any]
 
 MOST = 4
 """Tracks of sound."""
+_AGAIN_SECONDS = 0.05
 
 
 class Capture:
@@ -65,6 +67,10 @@ class Capture:
         self._loop = GLib.MainLoop()
         self._status = 0
         self._output = Gst.parse_launch(specification["output"])
+        self._connections = [
+            _fed(self._output.get_by_name(element), address)
+            for element, address in specification.get("connect", {}).items()
+        ]
         keep_threads(self._output)
         clock = Gst.SystemClock.obtain()
         self._output.use_clock(clock)
@@ -157,6 +163,18 @@ class Capture:
         lines = [f"{name}={value}\n" for name, value in values.items()]
         print(*lines, "progress=continue\n", sep="", end="", flush=True)
         return True
+
+
+def _fed(element: Any, address: list[Any]) -> socket.socket:
+    """Have what leaves go to a program on this machine once it is there."""
+    while True:
+        try:
+            connection = connect(address)
+        except OSError:
+            sleep(_AGAIN_SECONDS)
+        else:
+            element.set_property("fd", connection.fileno())
+            return connection
 
 
 def _head(pad: Any, _: Any, headed: Any) -> None:

@@ -6,6 +6,7 @@ A pipeline of its own hands over finished pictures and sound. Run within the cap
 import contextlib
 import socket
 import threading
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,12 +71,19 @@ class Source:
         """
         try:
             self._begin()
-        except (LookupError, OSError) as error:
+        except LookupError as error:
             self.error = " ".join(str(error).split())
             self._retry_at = monotonic() + RETRY_SECONDS
+        except OSError as error:
+            self.error = str(error)  # and the next look tries again: that costs nothing
 
     def _begin(self) -> None:
+        wanted = self._specification.get("connect", {})
+        connections = {element: connect(address) for element, address in wanted.items()}
         pipeline = Gst.parse_launch(self._specification["pipeline"])
+        for element, connection in connections.items():
+            pipeline.get_by_name(element).set_property("fd", connection.fileno())
+        self._connections = [*connections.values()]
         keep_threads(pipeline)
         for element, properties in self._specification.get("set", {}).items():
             for name, value in properties.items():
@@ -83,11 +91,6 @@ class Source:
                 if value == ANY and part.get_factory().get_name() in DEVICES:
                     value = the_only(DEVICES[part.get_factory().get_name()]).device
                 Gst.util_set_object_arg(part, name, str(value))
-        for element, address in self._specification.get("connect", {}).items():
-            connection = socket.create_connection(tuple(address), _CONNECT_SECONDS)
-            connection.settimeout(None)
-            pipeline.get_by_name(element).set_property("fd", connection.fileno())
-            self._connections.append(connection)
         pipeline.use_clock(self._output.get_clock())
         for feed in self.feeds:
             sink = pipeline.get_by_name(feed.kind)
@@ -221,6 +224,17 @@ class Source:
 
     def _ended(self, bus: Any, message: Any) -> None:
         self.end(0)
+
+
+def connect(address: Sequence[Any]) -> socket.socket:
+    """A connection to host and port of a program on this machine.
+
+    Raises:
+        OSError: there is none.
+    """
+    connection = socket.create_connection(tuple(address), _CONNECT_SECONDS)
+    connection.settimeout(None)
+    return connection
 
 
 def _let_go(pipeline: Any, connections: list[socket.socket]) -> None:

@@ -117,13 +117,9 @@ class Core(NamedTuple):
         }
         return [PYTHON, "-IWignore", str(Path(__file__)), json.dumps(specification)]
 
-    def feed(self, source: str) -> str:
-        """The end of a GStreamer pipeline that feeds a source: pads of `mux` take raw ones."""
-        port = _SOURCE + list(self.sources).index(source)
-        return (
-            "matroskamux name=mux streamable=true"
-            f" ! tcpclientsink name=server host={self.inside} port={port} sync=false"
-        )
+    def feed(self, source: str) -> tuple[str, int]:
+        """Where a source is fed, raw in Matroska."""
+        return self.inside, _SOURCE + list(self.sources).index(source)
 
     def tap(self, output: str) -> tuple[str, int]:
         """Where `program` or `blankable` is read, raw in Matroska."""

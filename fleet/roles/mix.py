@@ -244,30 +244,32 @@ class Mix(Role[MixSettings]):
     def _encoder(self, name: str) -> list[str]:
         """The program that encodes and serves an output."""
         settings = self.settings
-        return self._capture(
-            output(
-                self._picture,
-                sound=STEREO,
-                video=("h264", settings.video_bitrate),
-                audio=("aac", settings.audio_bitrate),
-                listen=settings.listen,
-                port=settings.ports()[name],
-                chosen=self._chosen,
-            ),
-            tapped(*self._core.tap(name), self._caps, self._rate),
+        leaves = output(
+            self._picture,
+            sound=STEREO,
+            video=("h264", settings.video_bitrate),
+            audio=("aac", settings.audio_bitrate),
+            listen=settings.listen,
+            port=settings.ports()[name],
+            chosen=self._chosen,
         )
+        return self._capture(leaves, tapped(*self._core.tap(name), self._caps, self._rate))
 
     def _feeder(self, name: str) -> list[str]:
         """The program that reads and decodes a source."""
         source = self.settings.sources[name]
         return self._capture(
-            raw_output(self._picture, self._core.feed(name)),
+            raw_output(self._picture),
             offered(source.host, source.port, self._caps, self._rate),
+            fed=self._core.feed(name),
         )
 
-    def _capture(self, leaves: str, source: Mapping[str, Any]) -> list[str]:
+    def _capture(
+        self, leaves: str, source: Mapping[str, Any], **connect: tuple[str, int]
+    ) -> list[str]:
         rate = list(fraction(self.settings.rate))
-        return [*CAPTURE, json.dumps({"output": leaves, "rate": rate, "sources": [source]})]
+        pipelines = {"output": leaves, "rate": rate, "connect": connect, "sources": [source]}
+        return [*CAPTURE, json.dumps(pipelines)]
 
     def tick(self) -> None:
         """See what comes and what leaves, and whether the mixer still answers."""

@@ -166,8 +166,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             assert beside.isdisjoint(after), "of another composite nothing is seen"
             assert {what for at, what in audience.seen if at > killed} == {("black", "black")}
             await role.cut(CutTo(a="slides"))
-            # Of a mixer that was begun anew the sound is back after the picture.
-            await keeps_pace(lambda: hears("blue", "red", 5))
+            await keeps_pace(lambda: hears("blue", "red", 3))
             await role.live(Nothing())
             await until(lambda: audience.now == ("blue", "blue"), role)
             await until(lambda: host.noted[0] == "MixerRestarted", role)
