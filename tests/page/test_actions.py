@@ -77,6 +77,15 @@ return [...document.querySelectorAll(".desk button, .desk input")]
 """
 
 
+ALIKE = """
+const said = [...document.querySelectorAll(".desk button")]
+  .filter((one) => one.checkVisibility() && !one.closest("[aria-label][role=group]"))
+  .map((one) => one.getAttribute("aria-label") ?? one.textContent);
+return said.filter((one, number) => said.indexOf(one) !== number);
+"""
+"""Buttons that who hears the page cannot tell apart."""
+
+
 class Mixer(Box):
     """Does what it is told, refuses, or says nothing."""
 
@@ -270,7 +279,9 @@ async def test_three_people_act_at_once_and_see_what_really_happens(
     assert await people.run("ann", "return document.activeElement.closest('dialog') !== null")
     assert await people.run("ann", SMALL) == []
     assert await people.run("ann", NAMELESS) == 0
+    assert await people.run("ann", ALIKE) == []
     await people.press("ann", "Stop record/main of hall1-rec")
+    assert await people.run("ann", "return document.activeElement.checked"), "of the choices"
     assert await people.run("ann", SMALL) == []
     await people.run("ann", "document.querySelector('[name=note]').value = '<b>fog</b>\\u001b[2J'")
     await people.press("ann", "Stop it")

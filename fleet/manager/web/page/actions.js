@@ -241,10 +241,12 @@ function maintenanceSection(card) {
 
 function maintain(target, on, what) {
   const seconds = on ? null : WORK_FOR;
-  return button(on ? "End maintenance" : "Maintenance for an hour",
+  const text = on ? "End maintenance" : "Maintenance for an hour";
+  return button(text,
     () => perform("maintenance", { target, on: !on, seconds }, "Saying so",
       (said) => `Maintenance of ${said.name} is ${said.state}.`),
-    { "data-key": `maintenance ${what} ${target}`, "aria-disabled": deskBusy && "true" });
+    { "data-key": `maintenance ${what} ${target}`, "aria-label": `${text}: ${what} ${target}`,
+      "aria-disabled": deskBusy && "true" });
 }
 
 function stationSection(card, station) {
@@ -339,7 +341,9 @@ function ask(wish) {
     focusAgain();
     perform(operation, asked, wish.doing, wish.told);
   };
-  (wish.question ? back : form.querySelector("input, button")).focus();
+  // Of the choices the one that holds: whoever types goes on from there.
+  const first = form.querySelector("input:checked, input:not([type=radio]), button");
+  (wish.question ? back : first).focus();
 }
 
 // Asks the manager, and says what it answers; the cards and the desk say what is so.
