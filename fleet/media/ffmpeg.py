@@ -271,7 +271,7 @@ _REASONS = (
     (
         r"Server returned 40[13].*|HTTP error 40[13].*|.*401 Unauthorized.*",
         "SourceRefused",
-        "{source} wants to know who asks: check its user and password",
+        "{source} wants a login: check its user and password",
     ),
     (
         r"Connection refused|Connection timed out|Operation timed out|No route to host"

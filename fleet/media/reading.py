@@ -230,8 +230,8 @@ class SourceRole(FfmpegRole[S]):
             else:
                 self._turned = (
                     "PictureTurned",
-                    f"the pictures of {self.source()} are to be turned when they are shown, and a "
-                    'copy does not tell: set video_codec = "auto" to have them upright',
+                    f"the pictures of {self.source()} lie on their side, and no copy says so "
+                    'to players: set video_codec = "auto" to have them upright',
                 )
                 self._quiet()
 

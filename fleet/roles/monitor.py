@@ -94,13 +94,13 @@ class MonitorSettings:
         Meta(description="slides may stand still and be silent, a mix may stand still for long"),
     ] = "camera"
     black_seconds: Annotated[
-        float | None, _seconds("black for so long is wrong; 0: never; else as the kind")
+        float | None, _seconds("how long it may be black; 0: for ever; else as the kind")
     ] = None
     frozen_seconds: Annotated[
-        float | None, _seconds("still for so long is wrong; 0: never; else as the kind")
+        float | None, _seconds("how long it may stand still; 0: for ever; else as the kind")
     ] = None
     sound_seconds: Annotated[
-        float | None, _seconds("bad sound for so long is wrong; 0: never; else as the kind")
+        float | None, _seconds("how long sound may be bad; 0: for ever; else as the kind")
     ] = None
     low_lufs: Annotated[float, Meta(ge=-100, le=0, description="short-term, too low")] = -48.0
     high_lufs: Annotated[float, Meta(ge=-100, le=0, description="short-term, too high")] = -14.0

@@ -68,7 +68,7 @@ def waiting_finding(boxes: Sequence[WaitingBox]) -> Iterator[HealthFinding]:
         text = f"{counted(len(boxes), 'box waits', 'boxes wait')} to be let in"
         kind, command = FindingKind.WAITING, "fleet waiting"
         who = ", ".join(f"{one.hostname} ({one.code})" for one in boxes[:5])
-        detail = f"{who}; let one in that you see: fleet approve CODE"
+        detail = f"{who}; let in only a box whose code you see: fleet approve CODE"
         since = boxes[0].since
         yield HealthFinding(
             kind, HealthLevel.UNKNOWN, None, None, None, None, text, command, detail, since
