@@ -65,8 +65,8 @@ Where a change belongs, if it is
                            `operations`, a file in `manager.operations`
 - a column of status       `operations.stations`, `manager.station_status`; shown by `cli.view` and
                            `manager.web.page`
-- a key of the file        `manager.conference.wanted` (shape); read by `manager.conference.file`, or
-                           `manager.conference.general` if it is of no station
+- a key of the file        `manager.conference.wanted` (shape), read by `manager.conference.file`,
+                           or by `manager.conference.general` if it is of no station
 - a schedule's format      `schedule.reading`
 - a way to call people     nothing, if Apprise has it; else `manager.notifications.carrier`
 - a way to be let in       `manager.access`, `agent.joining`
