@@ -315,7 +315,7 @@ def test_pushes_are_5_and_30_seconds_apart_and_words_are_said_again_a_second_apa
     assert (convergence.NO_ACK, convergence.AGAIN) == (5.0, 30.0)
     said("what is wanted gets a new number, at most once a minute")
     assert convergence.RENEWAL_PACE == 60.0
-    said("At once, and at most once a second")
+    said("at once, at most once a second")
     assert session.AGAIN_GAP == 1.0
     said("up to five together, one a second in the mean")
     assert (session.STATUS_BURST, session.STATUS_GAP) == (5, 1.0)
