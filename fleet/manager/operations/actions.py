@@ -134,7 +134,7 @@ async def restart(desk: Desk, caller: str, asked: RestartByHand) -> ActionResult
 
 
 def recordings_ended(desk: Desk, station: str, keys: Sequence[StopKey]) -> Iterator[str]:
-    """Each recording at work that ends with these instances, or has nothing to record then."""
+    """Each recording that may be at work and ends with these, or has nothing to record then."""
     ledger = desk.ledger
     configs = {
         id_: (ledger[id_].facts, config.roles)
@@ -144,7 +144,7 @@ def recordings_ended(desk: Desk, station: str, keys: Sequence[StopKey]) -> Itera
     ends = [Running(station, *key) for key in keys]
     for one in sorted({*ends, *cut(configs, ends)}):
         said = _said(desk, one.id, (one.role, one.instance))
-        at_work = said is not None and said.state in _AT_WORK
+        at_work = said is None or said.state in _AT_WORK  # what was not looked at may record
         if at_work and (one.role == RECORDING or _copies(desk, one)):
             yield f"{desk.name(one.id)} {one.role}/{one.instance}"
 
