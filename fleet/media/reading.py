@@ -38,6 +38,9 @@ _RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.
 EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
 """Encode each picture at its own time: what ffmpeg takes for the rate is a guess with many."""
 _NO_RATE = ("-fpsprobesize", "0")
+_TELLING = (*QUIET, "-nostats", "-loglevel", "level+info")
+"""How a reader says also what format it reads."""
+_BY_ARRIVAL = ("-use_wallclock_as_timestamps", "1")
 _NOTED_SECONDS = 60.0
 """How long it is said that a clock jumped or something changed."""
 _NEW_TRACK = re.compile(r"New (?:audio|video) stream \d")
@@ -82,6 +85,8 @@ class SourceRole(FfmpegRole[S]):
         self.encoded = frozenset({"audio"}) if self._decoded else self.encoded
         self._by_itself = known == _ALL
         """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
+        self._untimed = False
+        """Whether that is so because its pictures have no times."""
         self._jumps = self._others = 0
         """How often its clock jumped, and its pictures became others, in this running."""
         self._changes: deque[float] = deque(maxlen=_CHANGES)
@@ -127,7 +132,10 @@ class SourceRole(FfmpegRole[S]):
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
         if not self.retimed:
             maps = [] if source.raw else self.streams()
-            reading = [*QUIET, *REPORTING, *source.inputs(self.host), *maps, *self.arguments()]
+            sent = isinstance(source, UrlSource) and not source.has_login
+            times = _BY_ARRIVAL if self._untimed and sent else ()
+            inputs = [*times, *source.inputs(self.host)]
+            reading = [*QUIET, *REPORTING, *inputs, *maps, *self.arguments()]
             return [*discreetly(source), *reading]
         inputs, how = [*source.inputs(self.host), *self.streams()], []
         if isinstance(source, FileSource):
@@ -143,7 +151,7 @@ class SourceRole(FfmpegRole[S]):
         guess = _NO_RATE if unasked else []
         writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
         return [
-            *(*_RETIME, *how, *QUIET, "-copyts", *_NO_RATE, *inputs, "--"),
+            *(*_RETIME, *how, *_TELLING, "-copyts", *_NO_RATE, *inputs, "--"),
             *(*writer, *arguments),
         ]
 
@@ -246,7 +254,7 @@ class SourceRole(FfmpegRole[S]):
         if failure.reason == "CodecUnsuitable" and not self._by_itself:
             words = self.child.last_words(20)
             if UNTIMED in words:
-                self._by_itself = True
+                self._by_itself = self._untimed = True
                 return self.copied()
             if UNCARRIED in words or re.search(UNKNOWN_TAG, words):
                 copied = "audio" not in self.copied() and _copies(self.arguments(), "-c:a")
@@ -357,6 +365,7 @@ class SourceRole(FfmpegRole[S]):
         self._changed.inc()
         self._changes.append(time.monotonic())
         self.encoded, self._by_itself, self._decoded = frozenset(), False, False
+        self._untimed = False
         self._known.unlink(missing_ok=True)
         self._note(changed.reason, changed.message)
 

@@ -118,6 +118,8 @@ class Retimer:
         self._reader_argv = reader
         self._loop = "--loop" in how
         self._came = 0
+        self._timeless = False
+        """Whether what is read has no times, and those of its arrival are taken."""
         self._read()
 
     def _read(self) -> None:
@@ -263,6 +265,8 @@ class Retimer:
         for block in self._nut.feed(data):
             block.at = now
             self._announced.tell(block)
+            if self._timeless:
+                block.raw, block.timed = round((now - block.late) * SECOND), True
             block.late = 0.0 if self._paced else block.late
             self._came += 1
             if not self._heads:
@@ -333,6 +337,8 @@ class Retimer:
     def _read_words(self, data: bytes) -> None:
         *lines, self._words = (self._words + data).split(b"\n")
         for line in lines:
+            if (found := _FORMAT.match(line)) and not self._paced:
+                self._timeless = found[1] in _TIMELESS
             if not _USUAL.search(line):
                 os.write(2, without_login(line) + b"\n")
             if _NOT_CARRIED.search(line) and not self._heads:
@@ -341,9 +347,12 @@ class Retimer:
                 self._end(f"a track came: the recording {CHANGED}")
 
 
+_FORMAT = re.compile(rb"\[info\] Input #0, ([\w,]+), from")
+_TIMELESS = (b"mpjpeg", b"mjpeg", b"jpeg_pipe")
+"""Pictures as web cameras send them; ffmpeg takes them for 25 a second."""
 _USUAL = re.compile(
-    rb"Starting new cluster due to timestamp|on-monotonous DTS|non monotonically increasing dts"
-    rb"|Timestamps are unset in a packet|DTS .* out of order"
+    rb"^\[info\]|Starting new cluster due to timestamp|on-monotonous DTS"
+    rb"|non monotonically increasing dts|Timestamps are unset in a packet|DTS .* out of order"
 )
 _NOT_CARRIED = re.compile(
     rb"No .* codec tag found|codec not currently supported|Could not write header"

@@ -231,6 +231,27 @@ async def test_the_wrap_of_a_transport_stream_is_recorded_over(
     assert times == list(range(times[0], times[0] + SECONDS * RATE))
 
 
+async def test_a_web_camera_that_tells_no_times_is_recorded_as_its_pictures_come(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    host, file, rate, seconds = make_host(), tmp_path / "pictures", 10, 30
+    picture = ("-f", "lavfi", "-i", f"smptebars=size=160x90:rate={rate}", "-t", str(seconds))
+    with Peer(*QUIET, *picture, "-f", "mpjpeg", str(file)) as encoder:
+        await until(lambda: not encoder.running)
+    with Looping([file], seconds) as sender:
+        source = {"type": "url", "url": sender.url}
+        role = Record(host, record_settings(source=source, container="matroska"))
+        await role.start()
+        await until(lambda: pictures(role) > 2.5 * rate, role)
+        await role.stop()
+    (recorded,) = public(host.recordings)
+    found = probe(recorded)
+    plays = float(found["format"]["duration"])
+    assert plays == pytest.approx(int(found["streams"][0]["nb_read_frames"]) / rate, rel=0.3)
+    assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
+    assert host.failed is None
+
+
 async def test_kill_9_of_what_stands_between_leaves_a_file_that_decodes_and_nobody_behind(
     make_host: MakeHost,
     record_settings: Settings,
