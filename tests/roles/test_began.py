@@ -58,12 +58,12 @@ def assert_found(files: list[Path]) -> None:
     """Each first picture is found where it was made; what lies between, to within a picture.
 
     The way from the sender to here takes longer where the processors are busy, and is not
-    counted.
+    counted; and where they are very busy a picture may stand where the one before was due.
     """
     off = sorted(began(file).timestamp() - shown(file) for file in files)
     assert len(off) > 1
     assert off[(len(off) - 1) // 2] - off[0] < 2.5 * PICTURE, off  # the sender was held up, too
-    assert -1.5 * PICTURE < off[0] < 0.4, off
+    assert -2.5 * PICTURE < off[0] < 0.4, off
 
 
 def recordings(directory: Path) -> list[Path]:

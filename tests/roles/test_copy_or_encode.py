@@ -101,7 +101,7 @@ async def test_a_sender_that_takes_one_reader_at_a_time_is_waited_for(
 ) -> None:
     url, clip = f"tcp://127.0.0.1:{free_port()}?listen=1", tmp_path / "clip.webm"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "12")
-    encoded = ("-c:v", "libvpx", "-deadline", "realtime", str(clip))
+    encoded = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", str(clip))
     with Peer(*QUIET, *picture, *encoded) as encoder:
         await until(lambda: not encoder.running)
     with repeated(f"{' '.join(QUIET)} -re -i {clip} -c copy -f matroska {url}"):
