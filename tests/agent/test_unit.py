@@ -3,6 +3,7 @@
 import asyncio
 import configparser
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -70,7 +71,8 @@ class _Listener:
 
 @pytest.fixture(params=["a path", "an abstract name"])
 def listener(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, _Listener]]:
-    address = str(tmp_path / "n") if request.param == "a path" else f"@fleet-{tmp_path.name}"
+    name = f"@fleet-{os.getpid()}-{tmp_path.name}"  # one for the whole machine
+    address = str(tmp_path / "n") if request.param == "a path" else name
     heard = _Listener(address)
     yield address, heard
     heard.sock.close()
