@@ -159,6 +159,15 @@ async def test_a_room_is_mixed_recorded_and_copied_whatever_becomes_of_its_mixer
     over = time.time()
     said = await room.fleet("cut", "hall1", "--composite", "picture_in_picture", "--a", "slides")
     assert said.strip() == "hall1: live; picture_in_picture of slides and cam, sound of cam"
+    for words, shows in (
+        (
+            ("audio", "hall1", "slides"),
+            "live; picture_in_picture of slides and cam, sound of slides",
+        ),
+        (("blank", "hall1"), "blank; picture_in_picture of slides and cam, sound of slides"),
+        (("live", "hall1"), "live; picture_in_picture of slides and cam, sound of slides"),
+    ):
+        assert (await room.fleet(*words)).strip() == f"hall1: {shows}"
     await played.end()
     for agent in agents.values():
         agent.terminate()
