@@ -8,14 +8,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
 from attrs import frozen
 
 from fleet.manager.asking import NoAnswer, StationAsker
 from fleet.manager.stations.inventory import Inventory
-from fleet.manager.store import Deed
+from fleet.manager.store import BadStore, Deed
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, State
 from fleet.operations import MixerShown
@@ -32,6 +33,10 @@ STALE: Final = 10.0
 """Seconds after which it is not known any more what a mixer shows."""
 WATCHED: Final = 5.0
 """Seconds for which somebody counts as looking."""
+
+_DEEDS: Final = ("cut", "audio", "live", "blank")
+_RECALLED: Final = 200
+"""So many of the last things that happened to a station are looked through."""
 
 MixerKey = tuple[str, str]
 """Station and instance."""
@@ -58,6 +63,8 @@ class Mixers:
         self._asker = asker
         self._seen: dict[MixerKey, tuple[MixerShown, float]] = {}
         self._did: dict[tuple[str, str, str], Deed] = {}
+        self._recalled: set[MixerKey] = set()
+        self._began = datetime.now(UTC)
         self._watched = -WATCHED
         self._wake = asyncio.Event()
 
@@ -116,10 +123,23 @@ class Mixers:
                 if name in said and said[name].state is State.RUNNING:
                     yield id_, name
 
+    async def recall(self, station: str, instance: str) -> None:
+        """Learn once from the history who did what before this manager began."""
+        if (station, instance) in self._recalled:
+            return
+        with suppress(BadStore):
+            for one in await self._ledger.history.past(station, _RECALLED):
+                text = one.text or ""
+                of_it = one.kind in _DEEDS and text.split(" ")[0] == f"{_ROLE}/{instance}"
+                if of_it and one.at < self._began:  # what was done since is known
+                    self.did(station, instance, Deed(one.at, one.kind, one.by or "", text))
+            self._recalled.add((station, instance))
+
     async def _look(self, station: str, instance: str) -> None:
         try:
             reply = await self._asker.ask(station, _ROLE, "get", {}, instance, _PATIENCE)
             if reply.error is None:
+                await self.recall(station, instance)
                 self.saw(station, instance, from_json(reply.result, MixerShown))
         except (NoAnswer, Mistakes) as error:
             log.debug("what %s mixes is not known: %s", station, error)
