@@ -130,7 +130,7 @@ async def test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted(
     assert (await typed(fleet_agent, "reload")).returncode == 0
     mark = stranger.mark()
     await typed(fleet_agent, "restart", "echo/main")
-    await stranger.expect(
+    status = await stranger.expect(
         f"{BASE}/status",
         lambda s: (
             s["roles"]["echo"]["main"]["state"] == "running"
@@ -138,6 +138,8 @@ async def test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted(
         ),
         after=mark,
     )
+    (called,) = status["called"]
+    assert (called["by"], called["what"].split()[:2]) == ("the box itself", ["station", "restart"])
 
 
 def test_the_word_of_an_earlier_design_is_answered_with_todays() -> None:
