@@ -9,9 +9,9 @@ import pytest
 from fleet.manager.conference import file as conference
 from fleet.media.inputs import Picture, Sound
 from fleet.media.meter import THRESHOLDS, Meter
+from fleet.media.mixer_settings import MixSettings
 from fleet.roles.exec import ExecSettings
 from fleet.roles.ingest import IngestSettings
-from fleet.roles.mix import MixSettings
 from fleet.roles.monitor import MonitorSettings
 from fleet.roles.record import RecordSettings
 from fleet.roles.stream import StreamSettings

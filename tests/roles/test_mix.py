@@ -15,10 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
+from fleet.media.mixer_settings import MixSettings
 from fleet.model import InvalidArguments
 from fleet.roles import CommandFailed, Failed
 from fleet.roles.ingest import Ingest, IngestSettings
-from fleet.roles.mix import CutTo, Heard, Mix, MixFactory, MixSettings, Nothing
+from fleet.roles.mix import CutTo, Heard, Mix, MixFactory, Nothing
 from fleet.strict import Mistakes, structure
 from tests.processes import free_port, keeps_pace
 from tests.roles.host import RealHost
