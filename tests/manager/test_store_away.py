@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from fleet.manager.conference.hours import Override
 from fleet.manager.conference.wanted import Facts
@@ -280,6 +281,34 @@ def test_a_store_that_was_moved_or_exchanged_takes_nothing_that_would_be_lost(
     path.write_bytes((tmp_path / "older").read_bytes())
     with pytest.raises(StoreAway, match="another file lies in the place"):
         store.write(Writing([made("cam1", 2)[0]]))
+
+
+def test_a_server_that_takes_nothing_for_now_is_away_and_is_used_again(
+    postgres: Postgres,
+) -> None:
+    store = ManagerStore.at(postgres.database())
+    engine = sa.create_engine(store.place, isolation_level="AUTOCOMMIT")
+
+    def read_only(word: str) -> None:
+        with engine.connect() as connection:
+            name = connection.execute(sa.text("SELECT current_database()")).scalar_one()
+            connection.execute(
+                sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = {word}")
+            )
+            connection.execute(
+                sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+
+    read_only("on")
+    with pytest.raises(StoreAway, match="read-only"):
+        store.check(AT)
+    read_only("off")
+    store.check(AT)
+    store.close()
+    engine.dispose()
 
 
 async def test_what_waits_is_bounded_and_the_newest_stays() -> None:

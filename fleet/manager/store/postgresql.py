@@ -28,6 +28,8 @@ _SETTINGS: Final = (  # not as options of the connection, which a pooler may ref
 _BUSY: Final = ("55P03", "57014")
 """A lock, or a statement, that took too long."""
 _FULL: Final = ("53100",)
+_READ_ONLY: Final = ("25006",)
+"""So is a standby, and a server whose keeper has halted it, such as for want of space."""
 
 
 def open_server(url: str) -> Database:
@@ -65,6 +67,11 @@ def open_server(url: str) -> Database:
         code = getattr(getattr(error, "orig", None), "sqlstate", None)
         if code in _FULL:
             return StoreAway(f"the disk of the store {place} is full: make room on it")
+        if code in _READ_ONLY:
+            return StoreAway(
+                f"the server of the store {place} takes nothing (read-only): look for a full disk "
+                "there, or for a standby in its place"
+            )
         if code in _BUSY:
             return StoreAway(
                 f"the store {place} is locked: another transaction does not end "
