@@ -289,12 +289,16 @@ async def test_watch_shows_each_change_until_it_is_interrupted(
         env=fleet.environment({}),
     )
     assert process.stdout is not None
-    async with asyncio.timeout(60):
-        await process.stdout.readuntil(b" running ")
-        await station.status("backoff")
-        await process.stdout.readuntil(b" backoff ")
-        process.send_signal(signal.SIGINT)
-        _, err = await process.communicate()
+    try:
+        async with asyncio.timeout(60):
+            await process.stdout.readuntil(b" running ")
+            await station.status("backoff")
+            await process.stdout.readuntil(b" backoff ")
+            process.send_signal(signal.SIGINT)
+            _, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode == 0
     assert err == b""
 
