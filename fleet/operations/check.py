@@ -40,7 +40,10 @@ class CheckLook:
 
 @frozen
 class CheckResult:
-    """What was seen. `stations`: how many something is wanted of, without those in maintenance."""
+    """What was seen. `stations`: how many something is wanted of, without those in maintenance.
+
+    `well`: whether all of them were found well; not where there is none.
+    """
 
     well: bool
     stations: int

@@ -49,8 +49,8 @@ def patient(programs: Programs) -> None:
 async def test_a_box_decodes_what_it_recorded_and_a_recorder_that_hangs_is_found(
     fleet: Fleet, manager: Program, broker: Mosquitto, stranger: Stranger, programs: Programs
 ) -> None:
-    found = await fleet("check")
-    assert (found.code, found.out) == (4, "")
+    found = await fleet("check", "--json")
+    assert (found.code, json.loads(found.out)["well"]) == (4, False)
     assert "there is nobody to ask: apply a file first" in found.err
     programs.agent(broker, "b1", "interval = 1.0\n")
     await apply(stranger, ROOM)
@@ -104,7 +104,10 @@ async def test_five_rooms_are_asked_at_once_and_told_of_though_no_box_answers(
         await play(f"b{number}")
         text += f"[rooms.hall{number}]\n[stations.hall{number}-cam]\nid = 'b{number}'\n"
         text += f"room = 'hall{number}'\nroles.record.main.source = {TINY}\n"
-    await apply(stranger, text)
+    await apply(stranger, text + "[rooms.attic]\n")
+    found = await fleet("check", "attic")
+    assert (found.code, found.out) == (4, "")
+    assert "nothing is wanted of a station in attic" in found.err
     # The stranger hears the commands, so that the broker cannot tell that nobody will answer.
     found = await fleet("check", "--json")
     assert found.code == 3

@@ -11,8 +11,8 @@ from fleet.manager.checking import is_mere_note, judged
 from fleet.manager.checking.looks import LOOKS, Around, CheckedStation
 from fleet.manager.checking.looks import MixerAnswer as Mixer
 from fleet.manager.stations.state import RoomUse
-from fleet.model import PresenceState, Roles
-from fleet.operations import CheckTrouble, HealthFinding, HealthLevel
+from fleet.model import PresenceState, Roles, State
+from fleet.operations import CheckTrouble, HealthFinding, HealthLevel, InstanceReport
 from fleet.station import FileLook, ListLook, LookResult
 from tests.manager.test_health import NOW, instance, readings, seen
 
@@ -84,6 +84,21 @@ OLDEST = "fleet_sync_oldest_unverified_timestamp_seconds"
 BAD_LIST = ListLook("stream", "main", "main.m3u8", "main.m3u8 has not changed for 60 s")
 
 
+EMPTY = LookResult(datetime.now(UTC), (), ())
+
+
+def says(one: CheckedStation, role: str, said: InstanceReport) -> CheckedStation:
+    """The same, whose one instance of a role says this of itself."""
+    roles = {**one.state.status.roles, role: {"main": said}}
+    return evolve(one, state=evolve(one.state, status=evolve(one.state.status, roles=roles)))
+
+
+def found(one: CheckedStation, *findings: HealthFinding) -> CheckedStation:
+    """The same, of which the judge of health found this."""
+    status = evolve(one.state.status, findings=findings)
+    return evolve(one, state=evolve(one.state, status=status))
+
+
 def taken(value: float) -> tuple[Any, ...]:
     return ((CONNECTED, value, OF_STREAM),)
 
@@ -129,6 +144,12 @@ def taken(value: float) -> tuple[Any, ...]:
         (box(wanted=SYNC, more=((OLDEST, NOW - 1200, OF_SYNC),)), "copies", "look",
          "sync/main is 20 min behind"),
         (box(wanted=SYNC), "copies", "unknown", "sync/main: nobody knows what is copied"),
+        (says(box(wanted=SYNC, more=((OLDEST, NOW, OF_SYNC),)), "sync",
+              instance(reason="TargetMissing")),
+         "copies", "look", "sync/main: TargetMissing: a sentence"),
+        (says(box(look=EMPTY), "record", instance(State.STOPPED)), "recording", "look",
+         "record/main is stopped"),
+        (box(look=EMPTY), "recording", "unknown", "record/main was not looked at"),
         (box(free=3.6e9 * 5), "disk for the day", "look", "disk full in 5 h"),
         (box(clock_error=1.25), "clock", "look", "clock 1.2 s off the manager's"),
         (box(release="0.9"), "release", "look", "runs 0.9, the manager 1.0"),
@@ -180,15 +201,28 @@ def test_what_the_judge_found_is_told_once_and_the_worst_first() -> None:
     )  # fmt: skip
     hot = evolve(finding, kind="Hot", level=HealthLevel.LOOK, text="too hot", instance=None)
     one = box(evolve(FILE, grows=False), clock_error=2.0)
-    status = evolve(one.state.status, findings=(hot, finding))
-    one = evolve(one, state=evolve(one.state, status=status))
-    troubles, looks = check(one)
+    troubles, looks = check(found(one, hot, finding))
     assert [(it.level.value, it.look, it.text) for it in troubles] == [
         ("go", "recording", "nothing written"),
         ("look", "clock", "clock 2.0 s off the manager's"),
         ("look", "health", "too hot"),
     ]
     assert looks["recording"] == (0, 1, None)
+
+
+def test_no_look_is_well_in_which_the_judge_found_something() -> None:
+    """Also where whoever looks sees nothing wrong himself."""
+    dies = HealthFinding(
+        "Role", HealthLevel.LOOK, "hall1", "hall1-cam", "exec/main", None, "exec/main: x",
+        None,
+    )  # fmt: skip
+    late = evolve(dies, kind="Copies", instance="sync/main", text="copies behind")
+    black = evolve(dies, kind="Picture", instance="monitor/main", text="black picture")
+    one = box(wanted={**RECORDS, **SYNC}, more=((OLDEST, 0, OF_SYNC),))
+    again = evolve(dies, instance="exec/two")
+    _, looks = check(found(one, dies, again, late, black), one)
+    assert looks["health"] == looks["copies"] == looks["signal and format"] == (1, 2, None)
+    assert looks["recording"] == (2, 2, None)
 
 
 def test_what_is_wrong_with_a_room_is_told() -> None:

@@ -51,7 +51,12 @@ def run(
         _show(found)
     if not found.stations:
         away = ", ".join(map(clean, found.maintenance))
-        why = f"only those in maintenance ({away})" if away else "apply a file first"
+        if away:
+            why = f"only those in maintenance ({away})"
+        elif room is not None:
+            why = f"nothing is wanted of a station in {clean(room)}: name one in the file, apply it"
+        else:
+            why = "apply a file first"
         stop(f"there is nobody to ask: {why}", Exit.UNKNOWN)
     if not found.well:
         raise typer.Exit(Exit.UNHEALTHY)

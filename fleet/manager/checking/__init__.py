@@ -17,7 +17,9 @@ _LOOK_OF: Final[Mapping[FindingKind, str]] = {
     FindingKind.UNKNOWN: "online",
     **dict.fromkeys((FindingKind.REJECTED, FindingKind.LAGGING), "in sync"),
     **dict.fromkeys((FindingKind.SIGNAL, FindingKind.INGEST), "signal and format"),
+    FindingKind.PICTURE: "signal and format",
     **dict.fromkeys((FindingKind.SILENCE, FindingKind.LOW), "sound on every track"),
+    **dict.fromkeys((FindingKind.LOUD, FindingKind.METER), "sound on every track"),
     **dict.fromkeys((FindingKind.SOUND, FindingKind.CHANNEL), "sound on every track"),
     FindingKind.RECORD: "recording",
     FindingKind.STREAM: "stream",
@@ -40,18 +42,21 @@ def judged(
     troubles: list[CheckTrouble] = []
     looks: list[CheckLook] = []
     for name, look in LOOKS.items():
-        well, of, notes = 0, 0, []
+        well, of = 0, 0
+        notes: list[str] = []
         for one in around.stations:
             known = [it for it in one.state.status.findings if _look_of(it) == name]
             troubles += (_known(it, name) for it in known)
             told = {it.instance for it in known}
-            for seen in look(one, around) if one.online or name == AWAY else ():
-                of += 1
-                if seen.text is not None and seen.instance not in told:
-                    troubles.append(_trouble(one.state, name, seen))
-                elif seen.text is None and seen.instance not in told:
-                    well += 1
-                    notes += [seen.note] if seen.note else []
+            sights = [*look(one, around)] if one.online or name == AWAY else []
+            fresh = [it for it in sights if it.instance not in told]
+            troubles += (_trouble(one.state, name, it) for it in fresh if it.text is not None)
+            fine = [it for it in fresh if it.text is None]
+            notes += (it.note for it in fine if it.note)
+            # What was found is not well, though whoever looks cannot see it from there.
+            unseen = len(told - {it.instance for it in sights})
+            well += max(0, len(fine) - unseen)
+            of += len(sights) or unseen
         looks.append(CheckLook(name, well, of, _noted(name, notes)))
     for found in of_rooms.values():
         troubles += (_known(it, _look_of(it)) for it in found)

@@ -215,6 +215,15 @@ def _recording(one: CheckedStation, _: Around) -> Iterator[Seen]:
         if one.online and one.state.captures:
             yield Seen(one.silence or "did not look at its recordings", level=level)
         return
+    looked = {f"{file.role}/{file.instance}" for file in one.look.files}
+    for name, said in one.state.instances("record"):
+        here = f"record/{name}"
+        if here in looked or said.state is State.COMPLETED:
+            continue
+        if said.state is State.RUNNING:
+            yield Seen(f"{here} was not looked at", here, _UNKNOWN)
+        else:
+            yield Seen(f"{here} is {said.state}", here, level)
     for file in one.look.files:
         here = f"{file.role}/{file.instance}"
         if file.problem is not None:
@@ -272,6 +281,8 @@ def _copies(one: CheckedStation, around: Around) -> Iterator[Seen]:
             yield Seen(f"{here} is {said.state}", here)
         elif waits is None:
             yield Seen(f"{here}: nobody knows what is copied", here, _UNKNOWN)
+        elif said.reason is not None:
+            yield Seen(f"{here}: {said.why}", here)
         elif since is not None and around.now - since > BEHIND_SECONDS:
             yield Seen(f"{here} is {(around.now - since) / 60:.0f} min behind", here)
         else:

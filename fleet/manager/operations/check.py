@@ -47,7 +47,7 @@ async def check(desk: Desk, caller: str, asked: CheckArguments) -> CheckResult: 
     rooms = {name: found for name, found in known.findings.items() if room in (None, name)}
     troubles, looks = judged(around, rooms)
     return CheckResult(
-        all(map(is_mere_note, troubles)),
+        bool(examined) and all(map(is_mere_note, troubles)),
         len(examined),
         troubles,
         looks,
