@@ -100,7 +100,8 @@ _CUT = (
 )
 _REASONS: Final = (
     (
-        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        r"The fingerprint for the \S+ key sent by the remote host is\s+SHA256:\S+"
+        r"|Host key verification failed",
         "HostKeyChanged",
         "{target} shows another host key than the host_key of the settings: nothing was sent. If "
         "its host was installed anew, set host_key to its new ssh_host_ed25519_key.pub; if not, "
@@ -133,6 +134,17 @@ _REASONS: Final = (
         "rsync is not at {target}: install it there",
     ),
     (
+        r"is your shell clean|account is currently not available",
+        "TargetUnsuitable",
+        "{target} does not let this user run rsync, or prints something before it: give the user "
+        "a shell such as /bin/sh, which prints nothing by itself",
+    ),
+    (
+        r"Not a directory \(20\)",
+        "TargetUnsuitable",
+        "a file is where {target} is to have a directory: move the file away",
+    ),
+    (
         r"mkdir \".*\" failed|change_dir.* failed",
         "TargetMissing",
         "{target} is not there: make it or mount its disk",
@@ -155,7 +167,7 @@ def diagnosed(words: str, status: int | None, target: str) -> Failed:
     for pattern, reason, advice in _REASONS:
         found = re.search(rf".*(?:{pattern}).*", words)
         if found:
-            said = found[0].strip()[:200]
+            said = " ".join(found[0].split())[:200]
             return Failed(reason, f"{advice.format(target=target)} ({said})")
     lines = words.strip().splitlines() or [f"it ended with status {status}"]
     told = [line for line in lines if line.startswith("rsync: [")] or lines
