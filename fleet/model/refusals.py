@@ -83,6 +83,14 @@ class Problem:
         where = " ".join(filter(None, (self.type, instance, self.path)))
         return f"{where}: {self.message}"
 
+    @property
+    def sentence(self) -> str:
+        """`record/main /segment_seconds: expected 1 to 86400, got 0`; of a role, its message."""
+        if self.instance is None:
+            return self.message
+        where = " ".join(filter(None, (f"{self.role}/{self.instance}", self.path)))
+        return f"{where}: {self.message}"
+
 
 @frozen
 class Error:

@@ -146,7 +146,7 @@ def taken(value: float) -> tuple[Any, ...]:
         (box(wanted=SYNC), "copies", "unknown", "sync/main: nobody knows what is copied"),
         (says(box(wanted=SYNC, more=((OLDEST, NOW, OF_SYNC),)), "sync",
               instance(reason="TargetMissing")),
-         "copies", "look", "sync/main: TargetMissing: a sentence"),
+         "copies", "look", "sync/main: target missing, a sentence"),
         (says(box(look=EMPTY), "record", instance(State.STOPPED)), "recording", "look",
          "record/main is stopped"),
         (box(look=EMPTY), "recording", "unknown", "record/main was not looked at"),
@@ -223,6 +223,21 @@ def test_no_look_is_well_in_which_the_judge_found_something() -> None:
     _, looks = check(found(one, dies, again, late, black), one)
     assert looks["health"] == looks["copies"] == looks["signal and format"] == (1, 2, None)
     assert looks["recording"] == (2, 2, None)
+
+
+def test_an_instance_that_fails_is_told_once() -> None:
+    finding = HealthFinding(
+        "Record", HealthLevel.GO, "hall1", "hall1-cam", "record/main", None, "disk low", None
+    )
+
+    def ill(why: str) -> tuple[list[str], tuple[int, int, str | None]]:
+        one = found(box(), finding)
+        status = evolve(one.state.status, in_sync=False, why=why)
+        troubles, looks = check(evolve(one, state=evolve(one.state, status=status)))
+        return [it.text for it in troubles], looks["in sync"]
+
+    assert ill("record/main failed (DiskLow: x)") == (["disk low"], (0, 1, None))
+    assert ill("runs nothing")[0] == ["disk low", "runs nothing"]
 
 
 def test_what_is_wrong_with_a_room_is_told() -> None:

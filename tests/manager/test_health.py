@@ -566,3 +566,9 @@ def test_the_alerts_have_the_same_thresholds() -> None:
         f"[{CRASH_LOOP_SECONDS / 60:g}m]) >= {findings.CRASH_LOOP}\n",
     ):
         assert expression in rules, expression
+
+
+def test_a_rejected_config_is_told_with_where_each_mistake_is() -> None:
+    missing = Problem("InvalidConfiguration", "stream", "main", "/target/host", "is missing")
+    (found,) = find(seen(problems=(missing, REJECTED)), RoomUse(False, False))
+    assert found.detail == "stream/main /target/host: is missing; the role 'record' is blocked"

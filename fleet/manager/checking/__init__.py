@@ -49,7 +49,7 @@ def judged(
             troubles += (_known(it, name) for it in known)
             told = {it.instance for it in known}
             sights = [*look(one, around)] if one.online or name == AWAY else []
-            fresh = [it for it in sights if it.instance not in told]
+            fresh = [it for it in sights if it.instance not in told and not it.told]
             troubles += (_trouble(one.state, name, it) for it in fresh if it.text is not None)
             fine = [it for it in fresh if it.text is None]
             notes += (it.note for it in fine if it.note)

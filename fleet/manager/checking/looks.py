@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from fleet.manager.findings import BEHIND_SECONDS, CLOCK_SECONDS, DAY_SECONDS, LOW_LUFS
+from fleet.manager.findings import BEHIND_SECONDS, CLOCK_SECONDS, DAY_SECONDS, LOW_LUFS, words
 from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.model import PresenceState, State
@@ -75,6 +75,8 @@ class Seen:
     level: HealthLevel = HealthLevel.LOOK
     note: str | None = None
     """What to tell of a thing that is well."""
+    told: bool = False
+    """Whether what is wrong has been found by the judge of health, of each instance by itself."""
 
 
 Look = Callable[[CheckedStation, Around], Iterator[Seen]]
@@ -108,7 +110,14 @@ def _in_sync(one: CheckedStation, _: Around) -> Iterator[Seen]:
     if one.online:
         status = one.state.status
         why = None if status.in_sync else status.why or "does not do what is wanted of it"
-        yield Seen(why, note="; ".join(f"{one.state.name} {it}" for it in _stopped(status)) or None)
+        wanted = (f"{role}/{name}" for role, names in one.state.wanted.items() for name in names)
+        ill = {it for it in wanted if why and f"{it} " in why}
+        told = bool(ill) and ill <= {it.instance for it in status.findings}
+        yield Seen(
+            why,
+            told=told,
+            note="; ".join(f"{one.state.name} {it}" for it in _stopped(status)) or None,
+        )
 
 
 def _signal(one: CheckedStation, around: Around) -> Iterator[Seen]:
@@ -282,7 +291,7 @@ def _copies(one: CheckedStation, around: Around) -> Iterator[Seen]:
         elif waits is None:
             yield Seen(f"{here}: nobody knows what is copied", here, _UNKNOWN)
         elif said.reason is not None:
-            yield Seen(f"{here}: {said.why}", here)
+            yield Seen(f"{here}: {words(said.reason)}, {said.message}", here)
         elif since is not None and around.now - since > BEHIND_SECONDS:
             yield Seen(f"{here} is {(around.now - since) / 60:.0f} min behind", here)
         else:

@@ -106,11 +106,7 @@ def doubts(then: DesiredState, said: Registration | None) -> Iterator[Doubt]:
 
 def warning(doubt: Doubt) -> str:
     """A doubt in a sentence."""
-    problem = doubt.problem
-    if problem.instance is None:
-        return f"{doubt.station} {problem.message}"
-    where = " ".join(filter(None, (f"{problem.role}/{problem.instance}", problem.path)))
-    return f"{doubt.station} {where}: {problem.message}"
+    return f"{doubt.station} {doubt.problem.sentence}"
 
 
 def advice(chosen: Sequence[DesiredState], file: ConferenceFile) -> Iterator[str]:

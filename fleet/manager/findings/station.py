@@ -77,7 +77,7 @@ def _online(station: StationState, use: RoomUse, judged: Judgement) -> Iterator[
             for _, one in station.instances(role)
         )
         level = HealthLevel.LOOK if running else use.in_hours
-        detail = "; ".join(problem.message for problem in status.problems)
+        detail = "; ".join(problem.sentence for problem in status.problems)
         yield suspect(station, FindingKind.REJECTED, level, "config rejected", detail)
     elif status.running != status.wanted and status.wanted is not None:
         text, level = "has not taken its config", HealthLevel.LOOK
