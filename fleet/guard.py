@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from fleet.loop import HeldTooLong
+from fleet.shared import Changed, WatchedSteps
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +70,17 @@ def containing() -> Iterator[None]:
         raise _ordinary(error) from error
 
 
-async def contained(work: Awaitable[T]) -> T:
+async def contained(work: Awaitable[T], changed: Changed | None = None) -> T:
     """The same of what is awaited; a cancellation that was asked for stays one.
+
+    `changed`: told what it changes of what all code of the process shares, which is put back.
 
     Raises:
         RuntimeError: in the place of what is no Exception.
     """
     task = asyncio.current_task()
     try:
-        return await work
+        return await (work if changed is None else WatchedSteps(work, changed))
     except Exception:
         raise
     except asyncio.CancelledError as error:

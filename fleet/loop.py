@@ -70,6 +70,30 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         self.of_roles = ThreadPoolExecutor(_THREADS, "role")
         super().__init__(self.turns)
 
+    def add_signal_handler(
+        self, sig: int, callback: Callable[[Unpack[Ts]], object], *args: *Ts
+    ) -> None:
+        """As ever, but for roles that are not fleet's.
+
+        Raises:
+            RuntimeError: one of those would hear what the agent has to.
+        """
+        self._refuse_theirs()
+        super().add_signal_handler(sig, callback, *args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """The same."""
+        self._refuse_theirs()
+        return super().remove_signal_handler(sig)
+
+    def _refuse_theirs(self) -> None:
+        watch = self.turns.watch
+        if theirs.get() if watch is None else watch.works_for_theirs:
+            raise RuntimeError(
+                "signals are the agent's: a role stops where its stop() is called, and whatever "
+                "needs signals of its own is a child (spawn)"
+            )
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> "asyncio.Future[T]":
@@ -131,6 +155,11 @@ class LoopWatch:
             yield
         finally:
             self._whose, self._theirs = before
+
+    @property
+    def works_for_theirs(self) -> bool:
+        """Whether what the loop does just now is for a role that is not fleet's."""
+        return self._theirs or theirs.get()
 
     @property
     def lag(self) -> float:
@@ -212,7 +241,7 @@ class LoopWatch:
 
     def _cut_short(self, *_: object) -> None:
         """In whatever the loop does just now: end it, where it is a role's that all wait for."""
-        if self._too_long and (self._theirs or theirs.get()):
+        if self._too_long and self.works_for_theirs:
             self._began = self._now()  # what it does about it has its own time
             raise HeldTooLong
 

@@ -142,7 +142,7 @@ BY_ITSELF = {"ChildExited", "Stalled", "CrashLoop", "RoleCrashed", "FileRemoved"
 }
 """It is begun anew without anybody; the advice is where to read on."""
 NOTHING_TO_DO = {"SourceChanged", "ClockJumped", "OtherDisk", "MixerRestarted"} | {
-    "MetricsUnreadable",  # by whoever runs the box
+    *("MetricsUnreadable", "AgentChanged"),  # by whoever runs the box
 }
 
 

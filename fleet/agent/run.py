@@ -44,6 +44,7 @@ from fleet.loop import LoopWatch, WatchedLoop
 from fleet.model import CommandRequest, PresenceState
 from fleet.mqtt import keep
 from fleet.notify import Notifier
+from fleet.shared import Shared
 from fleet.station import STATION, RestartArguments, RestartResult
 from fleet.topics import Topics
 from fleet.version import __version__
@@ -187,6 +188,7 @@ class Agent:
         for look in (self._look_at_disk, self._devices.look, self._hardware.look):
             with suppress(TimeoutError):  # one that hangs must not hold up the others
                 await asyncio.wait_for(asyncio.to_thread(look), _PATIENCE)
+        shared = Shared.now()
         await self._supervisor.take_over()
         if not self._ending.done():  # else nothing new is begun: what was left is let go, or ended
             await self._session.begin()
@@ -197,6 +199,7 @@ class Agent:
         keep("the keeping of what was called", self._session.called.run)
         keep("the look at the clock", self._watch_clock)
         keep("the look at the disk", self._watch_disk)
+        keep("the look at what roles share", shared.keep)
         keep("the look at the hardware", self._watch_hardware)
         keep("the look at the box", self._session.abilities.look_around)
         keep("the look for devices", self._session.abilities.look_for_devices)

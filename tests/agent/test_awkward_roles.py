@@ -1,7 +1,10 @@
 """Roles that do what no role should, in a real agent: the station and a neighbour go on."""
 
+import re
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.agent import roles
 from tests.processes import Mosquitto, Programs
@@ -65,6 +68,38 @@ BODIES = {
     "ask": "    @command\n    async def ask(self, _: Nothing) -> Nothing: await self.cancelled()",
     "lies": "    @command\n    async def ask(self, _: Nothing) -> Nothing: return 5",
 }
+SHARED = (
+    """\
+import locale, os, signal
+os.chdir("/")
+os.environ["AT_IMPORT"] = "1"
+"""
+    + HEAD
+)
+CHANGES = """\
+    def tick(self):
+        os.environ["AT_TICK"] = os.environ.pop("HOME", "")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    async def start(self):
+        os.chdir("/")
+        os.umask(0)
+        locale.setlocale(locale.LC_ALL, "C")
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        await asyncio.sleep(0)
+        assert os.getcwd() != "/"
+        asyncio.create_task(self.beside())
+
+    async def beside(self): os.chdir("/")
+
+    @command
+    async def ask(self, _: Nothing) -> Nothing:
+        try:
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        finally:
+            os.umask(0)
+"""
 FAIL = {"error", "stall", "tick", "mute", "start", "leave", "odd"}
 
 
@@ -76,11 +111,13 @@ async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
         (directory / f"{name}.py").write_text(HEAD.format(default="1.0", body=body, name=name))
     infinite = HEAD.format(default='float("inf")', body="    pass", name="infinite")
     (directory / "infinite.py").write_text(infinite)
+    shared = SHARED.format(default="1.0", body=CHANGES, name="shared")
+    (directory / "shared.py").write_text(shared)
     agent = programs.agent(broker, "b1", f'roles_dir = "{directory}"\ninterval = 1\n')
     said = await stranger.expect(f"{BASE}/registration", lambda r: r["factories"])
     assert "its default inf" in said["broken_roles"]["infinite"]
     await stranger.expect(f"{BASE}/presence", lambda p: p["state"] == "online")
-    wanted: Any = {name: {"main": {}} for name in (*BODIES, "echo")}
+    wanted: Any = {name: {"main": {}} for name in (*BODIES, "shared", "echo")}
     config = {"revision": 1, "at": None, "by": None, "roles": wanted}
     await stranger.publish(f"{BASE}/config", config, retain=True)
     status = await stranger.expect(
@@ -102,7 +139,24 @@ async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
     found = status["roles"]["collector"]["main"]
     assert (found["state"], found["reason"]) == ("running", "MetricsUnreadable")
     assert "its metrics cannot be read: TypeError" in found["message"]
-    for role, words in (("ask", "cancelled"), ("lies", "not what the role says")):
+    changed = "its role changed, for the agent and all its roles: "
+    await stranger.expect(
+        f"{BASE}/status",
+        lambda s: (
+            s["roles"]
+            and s["roles"]["shared"]["main"]["reason"] == "AgentChanged"
+            and f"{changed}the working directory, the umask, what SIGHUP does, which"
+            in s["roles"]["shared"]["main"]["message"]
+        ),
+    )
+    for told in (
+        "the role file shared changed, for the agent and all its roles: the working directory, ",
+        f"shared/main: {changed}what SIGTERM does, the environment (AT_TICK HOME); ",
+        "a task or a thread of a role changed, for all of them: the working directory; put back",
+    ):
+        await agent.says(re.escape(told))
+    wrong = (("ask", "cancelled"), ("lies", "not what the role says"), ("shared", "the agent's"))
+    for role, words in wrong:
         mark = stranger.mark()
         asked: Any = {"instance": None, "arguments": {}}
         topic = f"{BASE}/command/ann/{role}/ask"
@@ -110,6 +164,10 @@ async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
         reply = await stranger.expect(f"{BASE}/reply/ann", after=mark)
         assert reply["error"]["type"] == "CommandFailed"
         assert words in reply["error"]["message"]
+    await agent.says(
+        "the command shared/ask changed, for the agent and all its roles: the umask; put back"
+    )
+    assert psutil.Process(agent.pid).cwd() != "/"
     none: Any = {"revision": 2, "at": None, "by": None, "roles": {"echo": {"main": {}}}}
     await stranger.publish(f"{BASE}/config", none, retain=True)
     await stranger.expect(f"{BASE}/status", lambda s: list(s["roles"]) == ["echo"])

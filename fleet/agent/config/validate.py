@@ -6,7 +6,9 @@ earlier release runs without the instances that are not valid any more.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
@@ -14,6 +16,7 @@ from attrs import frozen
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.guard import containing, describe
+from fleet.loop import is_ours
 from fleet.model import (
     ALLOW_EXEC,
     EXEC,
@@ -26,7 +29,10 @@ from fleet.model import (
     is_name,
 )
 from fleet.role import RoleFactory
+from fleet.shared import unchanged
 from fleet.strict import Mistakes, close_match, show, structure
+
+log = logging.getLogger(__name__)
 
 _LONGEST_NAME: Final = 100
 _LONGEST_MESSAGE: Final = 600
@@ -149,13 +155,20 @@ def _wanted(
     role: str, instance: str, settings: Mapping[str, Any], factory: RoleFactory[Any]
 ) -> Wanted | list[Problem]:
     try:
-        with containing():
+        changed = None if is_ours(factory) else partial(_changed, f"{role}/{instance}")
+        with unchanged(changed), containing():
             return Wanted(factory, structure(settings, factory.settings), digest(settings))
     except Mistakes as mistakes:
         return [invalid(m.message, role, instance, m.pointer or None) for m in mistakes.mistakes]
     except Exception as error:  # the role author's own checks
         message = clip(f"the role cannot take these settings: {describe(error)}")
         return [invalid(message, role, instance)]
+
+
+def _changed(key: str, what: str) -> None:
+    log.error(
+        "the settings of %s changed, for the agent and all its roles: %s; put back", key, what
+    )
 
 
 def _limit(

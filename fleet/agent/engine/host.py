@@ -22,13 +22,15 @@ from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process
 from fleet.guard import Guard, HeldUp, contained, describe
 from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
-from fleet.loop import LoopWatch
+from fleet.loop import LoopWatch, theirs
 from fleet.model import LogLine, is_name
 from fleet.schema import json_schema
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_CHANGES: Final = 16
+"""Different ones of what a role changed for all that are logged of one running."""
 _LOOK_SECONDS: Final = 0.5
 """Seconds all roles may have to wait for a look at the disk of recordings."""
 """The variable by which systemd says where a service's credentials are."""
@@ -121,6 +123,8 @@ class InstanceHost(Host):
         """What the role itself noted."""
         self._found: dict[str, str] = {}
         """What the agent finds of it, reason and message; what the role says goes before that."""
+        self._changes: set[str] = set()
+        """What it was told to have changed for all."""
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._make_state()
@@ -222,6 +226,18 @@ class InstanceHost(Host):
         self._found["RoleFileChanged"] = text
         self._show()
 
+    def has_changed(self, what: str) -> None:
+        """Its role changed what it shares with all others, which was put back."""
+        text = (
+            f"its role changed, for the agent and all its roles: {what}; that is put back: its "
+            "role's author has to do without, or in a child (spawn)"
+        )
+        if text not in self._changes and len(self._changes) < _CHANGES:  # else at every step
+            self._changes.add(text)
+            log.error("%s: %s", self.key, text)
+        self._found = {"AgentChanged": text} | self._found  # the first stays in view
+        self._show()
+
     def metrics_read(self, error: str | None) -> None:
         """Its metrics were read, or why they could not be."""
         text = f"its metrics cannot be read: {error}: its role's author has to mend that"
@@ -280,7 +296,7 @@ class InstanceHost(Host):
 
     async def _beside(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            return await contained(work)
+            return await contained(work, self.has_changed if theirs.get() else None)
         except Failed as failed:
             self.fail(failed.reason, failed.message)
             raise

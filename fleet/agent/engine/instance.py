@@ -19,8 +19,8 @@ already. `stopping` is also shown when something must be stopped before it can b
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -36,6 +36,7 @@ from fleet.host import Failed
 from fleet.loop import is_ours, theirs
 from fleet.model import STOPPED_BY_HAND, InstanceStatus, State
 from fleet.role import Role
+from fleet.shared import Changed, unchanged
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -142,6 +143,18 @@ class Instance:
         """Whether the role that it runs is none that comes with fleet."""
         return isinstance(self._used, Wanted) and not is_ours(self._used.factory)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have it named as the one that the loop works for, and see what it changes for all."""
+        watch = self._around.watch
+        with watch.working_for(str(self.key), theirs=self.is_theirs), unchanged(self._changed):
+            yield
+
+    @property
+    def _changed(self) -> Changed | None:
+        """Who is told what its role changes of what all share; nobody of what comes with fleet."""
+        return self.host.has_changed if self.host is not None and self.is_theirs else None
+
     def let_go(self) -> None:
         """End supervision; its children run on."""
         if self.host is not None:
@@ -150,7 +163,7 @@ class Instance:
 
     def tick(self) -> bool:
         """Read what it wrote, let the role look, see whether it stalls; True: look again soon."""
-        with self._around.watch.working_for(str(self.key), theirs=self.is_theirs):
+        with self.working():
             much = self.logs.read()
             role, host = self._role, self.host
             if role is None or host is None or host.ending is not None:
@@ -239,7 +252,7 @@ class Instance:
         stop: Callable[[], Coroutine[Any, Any, None]] | None = None
         theirs.set(self.is_theirs)
         try:
-            with containing():
+            with self.working(), containing():
                 role = wanted.factory.build(host, wanted.settings)
                 for command in role.commands():
                     host.register(command)
@@ -311,7 +324,7 @@ class Instance:
             self._show(State.STOPPING, reason, message)
         if stop is not None:
             try:
-                await self._clock.within(STOP_SECONDS, contained(stop()))
+                await self._clock.within(STOP_SECONDS, contained(stop(), self._changed))
             except Exception:
                 log.exception("%s: its stop failed; its children are stopped", self.key)
         await host.close()
@@ -342,7 +355,7 @@ class Instance:
 
     async def _unless_woken(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cut short with `_Woken` where it is in the way."""
-        task = asyncio.create_task(contained(work), name=str(self.key))
+        task = asyncio.create_task(contained(work, self._changed), name=str(self.key))
         wake = asyncio.create_task(self._wake.wait())
         try:
             await asyncio.wait({task, wake}, return_when=asyncio.FIRST_COMPLETED)

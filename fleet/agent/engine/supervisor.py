@@ -252,8 +252,7 @@ class Supervisor:
     def working_for(self, key: Key) -> AbstractContextManager[None]:
         """Have the watch over the loop name an instance; nothing may be awaited."""
         one = self._instances.get(key)
-        is_theirs = one is not None and one.is_theirs
-        return self._around.watch.working_for(str(key), theirs=is_theirs)
+        return self._around.watch.working_for(str(key)) if one is None else one.working()
 
     def metrics_read(self, key: Key, error: str | None, *, again: bool = True) -> None:
         """The metrics of an instance were read, or could not be: why; not `again`: never more."""

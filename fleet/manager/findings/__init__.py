@@ -136,6 +136,7 @@ NOTES: Final[Mapping[str, tuple[FindingKind, str]]] = {
     "ClockJumped": (FindingKind.NOTICE, "clock jumped"),
     "SourceChanged": (FindingKind.NOTICE, "source changed"),
     "RoleFileChanged": (FindingKind.NOTICE, "role file changed"),
+    "AgentChanged": (FindingKind.NOTICE, "changes the agent"),
     "NoSound": (FindingKind.SOUND, "no sound"),
     "ChannelSilent": (FindingKind.CHANNEL, "a sound channel is silent"),
     "DigitalSilence": (FindingKind.SILENCE, "digital silence"),
