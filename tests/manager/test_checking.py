@@ -1,7 +1,7 @@
 """What a look at every station found is judged: what is wrong, how bad, and whose box that is."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -173,6 +173,15 @@ def test_what_is_well_is_said_with_it() -> None:
     _, looks = check(box(wanted=MIX, mixers=mixed), box(wanted=SYNC, more=((OLDEST, 0, OF_SYNC),)))
     assert looks["mixer"] == (1, 1, "hall1 blank")
     assert looks["copies"] == (1, 1, None)
+
+
+def test_a_segment_of_before_says_nothing_of_the_format_that_is_wanted_now() -> None:
+    begun = instance().since
+    other = evolve(FILE, size="640x480", seconds=60.0)
+    for ago, of in ((61, 0), (59, 1)):
+        stamp = begun - timedelta(seconds=ago)
+        one = box(evolve(other, file=f"hall1-cam-main-{stamp:%Y%m%dT%H%M%SZ}.ts"))
+        assert check(one)[1]["signal and format"] == (0, of, None)
 
 
 def test_slides_may_be_silent_and_dark() -> None:

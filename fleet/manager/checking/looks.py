@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 from fleet.manager.findings import BEHIND_SECONDS, CLOCK_SECONDS, DAY_SECONDS, LOW_LUFS, words
 from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
+from fleet.media.archive import opened
 from fleet.model import PresenceState, State
 from fleet.operations import (
     HealthLevel,
@@ -136,7 +137,7 @@ def _signal(one: CheckedStation, around: Around) -> Iterator[Seen]:
             yield Seen()
     for file in one.look.files if one.look else ():
         wanted = _format(one, around, file)
-        if wanted is None or file.size is None:
+        if wanted is None or file.size is None or _is_of_before(one, file):
             continue
         here, is_size = f"{file.role}/{file.instance}", f"{wanted[0]}@{wanted[1]:g}"
         is_rate = file.rate is None or abs(file.rate - wanted[1]) < max(0.5, wanted[1] / 50)
@@ -145,6 +146,15 @@ def _signal(one: CheckedStation, around: Around) -> Iterator[Seen]:
         else:
             text = f"{here} records {file.size}@{file.rate or 0:g} and not {is_size}"
             yield Seen(text, here)
+
+
+def _is_of_before(one: CheckedStation, file: FileLook) -> bool:
+    """Whether a segment had ended when the instance began to run as it does now."""
+    said = one.state.status.roles.get(file.role, {}).get(file.instance)
+    begun = opened(file.file or "")
+    if said is None or begun is None or not file.whole:
+        return False
+    return begun.timestamp() + file.seconds < said.since.timestamp()
 
 
 def _format(one: CheckedStation, around: Around, file: FileLook) -> tuple[str, float] | None:
