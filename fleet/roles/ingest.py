@@ -37,6 +37,9 @@ from fleet.roles import (
 
 _ADVICE = {
     "url": "check its address and that it sends",
+    "test": "check that this station has processor time left, and that fc-match names a font (else "
+    "apt install --reinstall fontconfig fontconfig-config fonts-dejavu-core)",
+    "screen": "check that it runs, and lets the agent's user in (xhost +si:localuser:fleet)",
     "file": "check that the file is there, that the agent's user may read it, and what it holds",
 }
 """Type of an input -> what to do where nothing comes of it; for all others there is a cable."""

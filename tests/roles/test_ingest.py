@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fleet.media.meter import ZERO_DB
+from fleet.media.progress import Report
 from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.strict import Mistakes, structure
@@ -245,6 +246,26 @@ async def test_a_file_that_gives_nothing_is_named_for_what_it_is(
     with pytest.raises(Failed, match=f"no picture from .*{file}") as failed:
         await role.start()
     assert failed.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ({"type": "test"}, "check that this station has processor time left, .*apt install .*: it"),
+        ({"type": "screen"}, "check that it runs, and lets the agent's user in .xhost .*: it"),
+        ({"type": "v4l2", "device": "any"}, "check cable and device: it"),
+    ],
+)
+def test_what_is_advised_fits_what_gives_nothing(
+    make_host: MakeHost, tmp_path: Path, source: dict[str, str], advice: str
+) -> None:
+    host = make_host(role="ingest")
+    role = Ingest(host, settings(picture=source, sound=NONE))
+    (tmp_path / "report").write_text("picture=missing\nprogress=continue\n")
+    role._report = Report(tmp_path / "report")
+    role.tick()
+    assert host.noted[0] == "NoSignal"
+    assert re.search(f"nothing came; {advice} comes back by itself$", str(host.noted[1]))
 
 
 async def test_the_station_itself_reads_it_whatever_address_it_listens_on(
