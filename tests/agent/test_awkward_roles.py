@@ -80,6 +80,9 @@ CHANGES = """\
     def tick(self):
         os.environ["AT_TICK"] = os.environ.pop("HOME", "")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.host.task(self.later())
+
+    async def later(self): os.umask(0)
 
     async def start(self):
         os.chdir("/")
@@ -152,6 +155,7 @@ async def test_whatever_roles_do_the_station_is_heard_and_its_neighbours_run(
     for told in (
         "the role file shared changed, for the agent and all its roles: the working directory, ",
         f"shared/main: {changed}what SIGTERM does, the environment (AT_TICK HOME); ",
+        f"shared/main: {changed}the umask; ",
         "a task or a thread of a role changed, for all of them: the working directory; put back",
     ):
         await agent.says(re.escape(told))

@@ -147,8 +147,12 @@ class Instance:
     def working(self) -> Iterator[None]:
         """Have it named as the one that the loop works for, and see what it changes for all."""
         watch = self._around.watch
-        with watch.working_for(str(self.key), theirs=self.is_theirs), unchanged(self._changed):
-            yield
+        before = theirs.set(self.is_theirs)  # also for what it begins beside itself
+        try:
+            with watch.working_for(str(self.key), theirs=self.is_theirs), unchanged(self._changed):
+                yield
+        finally:
+            theirs.reset(before)
 
     @property
     def _changed(self) -> Changed | None:
