@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fleet.media.segments import Segments, public_name, publish_left
@@ -205,6 +206,18 @@ def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
     assert "last is damaged" in said[0]
 
 
+@contextlib.contextmanager
+def writing(pattern: str) -> Iterator[None]:
+    """A process that seems to write there, from when it shows its arguments: those come last."""
+    with subprocess.Popen(["tail", "-f", "/dev/null", pattern]) as writer:
+        try:
+            while not psutil.Process(writer.pid).cmdline():
+                assert writer.poll() is None
+            yield
+        finally:
+            writer.kill()
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_run_that_somebody_writes_to_is_left_alone_by_whoever_does_not_know_him(
     make_host: MakeHost, moved: bool
@@ -213,14 +226,13 @@ def test_a_run_that_somebody_writes_to_is_left_alone_by_whoever_does_not_know_hi
     host = make_host(f"written-to-{os.getpid()}-{moved}")
     cut = begin(host, NOON)
     written(cut, 0, "first", NOON)
-    with subprocess.Popen(["tail", "-f", "/dev/null", cut.pattern]) as writer:
+    with writing(cut.pattern):
         if moved:  # as with a directory that is moved behind a link
             (host.recordings / "disk2").mkdir()
             cut.run = cut.run.rename(host.recordings / "disk2" / cut.run.name)
         Segments.begin(host, host.recordings, ".ts").sweep()
         publish_left(facts(host, instances=()), "record")
         assert (cut.run / "000000000.ts").read_text() == "first"
-        writer.kill()
     Segments.begin(host, host.recordings, ".ts").sweep()
     assert [path.read_text() for path in public(cut.directory)] == ["first"]
 
@@ -233,9 +245,8 @@ def test_a_writer_to_a_run_of_the_same_name_elsewhere_holds_up_nobody(
     written(cut, 0, "first", NOON)
     elsewhere = tmp_path / "elsewhere" / cut.run.name
     elsewhere.mkdir(parents=True)
-    with subprocess.Popen(["tail", "-f", "/dev/null", str(elsewhere / "%09d.ts")]) as writer:
+    with writing(str(elsewhere / "%09d.ts")):
         Segments.begin(host, host.recordings, ".ts").sweep()
-        writer.kill()
     assert [path.read_text() for path in public(host.recordings)] == ["first"]
 
 

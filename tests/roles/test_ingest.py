@@ -279,9 +279,11 @@ async def test_the_station_itself_reads_it_whatever_address_it_listens_on(
             reader(url(wanted), tmp_path / "b.ts", 60),
         ):
             await until(lambda: metric(host, "fleet_ingest_readers") == 3, role)  # and the copy
-            with socket.create_connection(("127.0.0.1", wanted.port)) as late:
-                late.settimeout(PATIENCE)
-                first = late.recv(2 * 188, socket.MSG_WAITALL)
+            with (
+                socket.create_connection(("127.0.0.1", wanted.port), PATIENCE) as late,
+                late.makefile("rb") as stream,
+            ):
+                first = stream.read(2 * 188)
             await until(holds(tmp_path / "a.ts"), role)
             await until(holds(tmp_path / "b.ts"), role)
         await until(lambda: metric(host, "fleet_ingest_local_copy") == 1, role)
