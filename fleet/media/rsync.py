@@ -141,7 +141,7 @@ _REASONS: Final = (
     ),
     (
         r"Not a directory \(20\)",
-        "TargetUnsuitable",
+        "TargetNotWritable",
         "a file is where {target} is to have a directory: move the file away",
     ),
     (

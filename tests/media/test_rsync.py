@@ -28,7 +28,7 @@ SHELL = "protocol version mismatch -- is your shell clean?\n(see the rsync manpa
         (SHELL, "TargetUnsuitable", "give the user a shell"),
         ("This account is currently not available.\n" + SSH, "TargetUnsuitable", "a shell"),
         ('rsync: [Receiver] ERROR: cannot stat destination "/srv/hall1/": Not a directory (20)\n',
-         "TargetUnsuitable", "move the file away"),
+         "TargetNotWritable", "move the file away"),
         ('rsync: [Receiver] mkdir "/srv/hall1" failed: No such file or directory (2)\n',
          "TargetMissing", "make it or mount its disk"),
         ('rsync: [Receiver] mkdir "/srv/hall1" failed: Permission denied (13)\n',

@@ -413,7 +413,7 @@ async def test_one_file_that_cannot_be_copied_holds_up_no_other(
     await role.start()
     await until(lambda: verified(host) == 1, role)
     assert (room / second.name).exists()
-    said = await trouble(role, host, until, "CopyFailed")
+    said = await trouble(role, host, until, "TargetNotWritable")
     assert first.exists()
     assert "locked" in said
     (room / "locked").unlink()
