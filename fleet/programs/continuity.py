@@ -36,6 +36,8 @@ class Block:
     """For how many seconds it had been on the station by then."""
     timed: bool = True
     """Whether `raw` is when it is shown; else it is when it is decoded."""
+    ours: bool = False
+    """Whether `raw` is by our own clock, which does not jump."""
     decoded: int | None = None
     """When it is decoded, as the source has it."""
     private: bytes = b""
@@ -129,6 +131,7 @@ class Continuity:
         track = self._tracks.get(block.track)
         if track is None:
             self._join(block)
+        if track is None or block.ours:
             return False
         back = track.top - block.raw
         unsorted = block.track in self._pictures and not block.key

@@ -146,6 +146,16 @@ SENT = (80, 200, 120, 160, 320, 240, 280)
 """When pictures are shown, in the order in which they are decoded: every 40 ms."""
 
 
+def test_what_goes_by_our_own_clock_does_not_jump_however_long_it_waited_to_be_looked_at() -> None:
+    line = Continuity(frozenset({PICTURE}))
+    seen: list[tuple[int, Block]] = []
+    came = [0, 100, 200, 1900, 1901, 1902, 2000]
+    for raw in came:  # all are looked at when the machine had time: at once
+        seen += line.put(Block(PICTURE, raw, True, b"", 2.0, ours=True))
+    assert [at - BEGIN for at, _ in seen] == came
+    assert line.jumps == 0
+
+
 def reordered(line: Continuity, by: int = 0, begun: int = 0) -> list[int]:
     """Where pictures go that are sent in another order, by a clock that was set."""
     out = []
