@@ -125,6 +125,12 @@ def _umask() -> int:
     return os.umask(os.umask(0o077))
 
 
+def logged(who: str, level: int = logging.ERROR) -> Changed:
+    """Has the log say what `who`, a part of a role in words, changed."""
+    text = "%s changed, for the agent and all its roles: %s; put back"
+    return lambda what: log.log(level, text, who, what)
+
+
 @contextmanager
 def unchanged(changed: Changed | None) -> Iterator[None]:
     """Have all of that be afterwards as before; None: without a look."""

@@ -13,7 +13,6 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 import psutil
@@ -49,6 +48,7 @@ from fleet.model import (
     plain,
 )
 from fleet.mqtt import Message
+from fleet.shared import logged
 from fleet.station import (
     COMMANDS,
     STATION,
@@ -178,7 +178,7 @@ class Commands:
         asked = arguments(role, request, command)
         self._note(caller, role, name, request)
         theirs.set(not is_ours(command.handler))
-        changed = partial(_changed, f"{role}/{name}") if theirs.get() else None
+        changed = logged(f"the command {role}/{name}") if theirs.get() else None
         result = await contained(command.handler(asked), changed)
         theirs.set(False)
         try:
@@ -194,12 +194,6 @@ class Commands:
             hint = close_match(name, list(self._own)) or f" (known: {', '.join(self._own)})"
             raise UnknownCommand(f"no station has a command {name!r}{hint}")
         return self._own[name]
-
-
-def _changed(command: str, what: str) -> None:
-    log.error(
-        "the command %s changed, for the agent and all its roles: %s; put back", command, what
-    )
 
 
 def arguments(role: str, request: CommandRequest, command: Command) -> Any:

@@ -24,7 +24,7 @@ from fleet.agent.config.declared import describe, reason
 from fleet.guard import is_typed
 from fleet.model import Factory
 from fleet.role import RoleFactory
-from fleet.shared import unchanged
+from fleet.shared import logged, unchanged
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class RoleFiles:
     def _provide(self, name: str, provide: Callable[[], object]) -> bool:
         before = dict(fleet.role.factories)
         try:
-            with unchanged(partial(_changed, name)):
+            with unchanged(logged(f"the role file {name}", logging.WARNING)):
                 provide()
         except BaseException as error:
             if is_typed(error):
@@ -167,12 +167,6 @@ class RoleFiles:
         if self.broken.get(name) != why:
             log.error("the role file %s is not used: %s", name, why)
         self.broken[name] = why
-
-
-def _changed(name: str, what: str) -> None:
-    log.warning(
-        "the role file %s changed, for the agent and all its roles: %s; put back", name, what
-    )
 
 
 def _put_back(factories: Mapping[str, RoleFactory[Any]]) -> None:

@@ -6,9 +6,7 @@ earlier release runs without the instances that are not valid any more.
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
@@ -29,10 +27,8 @@ from fleet.model import (
     is_name,
 )
 from fleet.role import RoleFactory
-from fleet.shared import unchanged
+from fleet.shared import logged, unchanged
 from fleet.strict import Mistakes, close_match, show, structure
-
-log = logging.getLogger(__name__)
 
 _LONGEST_NAME: Final = 100
 _LONGEST_MESSAGE: Final = 600
@@ -155,7 +151,7 @@ def _wanted(
     role: str, instance: str, settings: Mapping[str, Any], factory: RoleFactory[Any]
 ) -> Wanted | list[Problem]:
     try:
-        changed = None if is_ours(factory) else partial(_changed, f"{role}/{instance}")
+        changed = None if is_ours(factory) else logged(f"the settings of {role}/{instance}")
         with unchanged(changed), containing():
             return Wanted(factory, structure(settings, factory.settings), digest(settings))
     except Mistakes as mistakes:
@@ -163,12 +159,6 @@ def _wanted(
     except Exception as error:  # the role author's own checks
         message = clip(f"the role cannot take these settings: {describe(error)}")
         return [invalid(message, role, instance)]
-
-
-def _changed(key: str, what: str) -> None:
-    log.error(
-        "the settings of %s changed, for the agent and all its roles: %s; put back", key, what
-    )
 
 
 def _limit(
