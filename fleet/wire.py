@@ -30,6 +30,11 @@ class Undecodable(ValueError):
     """A payload that is not what its topic promises; the text says where and why."""
 
 
+def as_it_travels(at: datetime) -> datetime:
+    """The same moment in whole milliseconds, as those who hear of it have it."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
 def format_time(at: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-02-01T09:30:00.000Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

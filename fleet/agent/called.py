@@ -12,6 +12,7 @@ from typing import Final
 from fleet.agent.config.store import StateDirectory
 from fleet.model import MAX_CALLS, CommandRequest, DirectCall, DirectCalls, call_in_words, plain
 from fleet.station import OF_MANAGER, READ_COMMANDS
+from fleet.wire import as_it_travels
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,8 @@ class CallKeeper:
         given = {} if "sealed" in request.arguments else request.arguments
         what = call_in_words(role, request.instance, command, given)[:_SHOWN]
         log.info("%s called %s", caller, what)
-        now = datetime.now(UTC)
-        at = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as it travels
-        self.calls = (*self.calls, DirectCall(at, caller, what))[-MAX_CALLS:]
+        call = DirectCall(as_it_travels(datetime.now(UTC)), caller, what)
+        self.calls = (*self.calls, call)[-MAX_CALLS:]
         self._unsaved.set()
         self._changed()
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fleet.model import INTERVAL, Presence, PresenceState
 from fleet.mqtt import Link, Message, Refused, Will
-from fleet.wire import Undecodable, decode, encode
+from fleet.wire import Undecodable, as_it_travels, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,7 @@ class OwnPresence:
         """Whether a manager that began later took over."""
         self.caught_up = asyncio.Event()
         """Set while all is known that the broker kept when we connected."""
-        began = datetime.now(UTC)
-        self._began = began.replace(microsecond=began.microsecond // 1000 * 1000)  # as it travels
+        self._began = as_it_travels(datetime.now(UTC))
         self._epoch = 0
         self._topic = topic
         self._do = do

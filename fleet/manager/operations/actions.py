@@ -34,6 +34,7 @@ from fleet.operations import (
     StopArguments,
 )
 from fleet.station import STATION
+from fleet.wire import as_it_travels
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _SETTLED: Final = (State.RUNNING, State.COMPLETED, State.BACKOFF, State.FAILED)
 
 async def stop(desk: Desk, caller: str, asked: StopArguments) -> ActionResult:
     """Keep instances stopped, whoever begins anew, until it is over or they are started."""
-    now = _now()
+    now = as_it_travels(datetime.now(UTC))
     async with desk.ledger.writing:
         station = desk.find(asked.station)
         name = desk.name(station)
@@ -76,7 +77,7 @@ async def stop(desk: Desk, caller: str, asked: StopArguments) -> ActionResult:
 
 async def start(desk: Desk, caller: str, asked: StartArguments) -> ActionResult:
     """End what keeps instances stopped."""
-    now = _now()
+    now = as_it_travels(datetime.now(UTC))
     async with desk.ledger.writing:
         station = desk.find(asked.station)
         name = desk.name(station)
@@ -283,10 +284,4 @@ def _until(desk: Desk, until: datetime | None) -> str | None:
 
 
 def _deed(station: str, caller: str, kind: str, text: str) -> Deed:
-    return Deed(_now(), kind, caller, text, station)
-
-
-def _now() -> datetime:
-    """In whole milliseconds, as it travels."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return Deed(as_it_travels(datetime.now(UTC)), kind, caller, text, station)

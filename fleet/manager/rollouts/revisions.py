@@ -10,7 +10,7 @@ from fleet.manager.store import Issue
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.store.signing import Signing
 from fleet.model import MAX_REVISION, Ack, Config, Roles
-from fleet.wire import encode
+from fleet.wire import as_it_travels, encode
 
 
 def station_number(ack: Ack | None) -> int:
@@ -36,7 +36,7 @@ def issue(
     signing: Signing | None = None,
 ) -> tuple[Issue, Config]:
     """A new revision of a station's config; name and room travel, as far as they are known."""
-    at = at.replace(microsecond=at.microsecond // 1000 * 1000)  # as it travels
+    at = as_it_travels(at)
     signature = signing.sign(station, revision, roles) if signing else None
     config = Config(revision, at, by, roles, facts.name, facts.room, signature)
     return Issue(station, revision, at, by, message, encode(config)), config
