@@ -233,8 +233,8 @@ class Beside:
         while True:
             self.child = await host.spawn(argv(), name=self.name, grace=2.0, report=True)
             self.report = Report(self.child.output)
-            self.frames, self.at = 0, time.monotonic()
-            began = time.monotonic()
+            began = self.at = time.monotonic()
+            self.frames = 0
             await self.child.wait()
             self.report = None
             if failure := refused(self.child.last_words(20)):
