@@ -58,6 +58,8 @@ class Role(Generic[S]):
     A role that has them is shown as `running` from the first progress it reports: what it does
     has come out. Without, it runs as soon as `start` has returned.
     """
+    stall_advice = "check that what it reads sends, and that what it writes to takes it"
+    """What to do about it."""
 
     def __init__(self, host: Host, settings: S) -> None:
         self.host = host

@@ -52,6 +52,10 @@ class Exec(ChildRole[ExecSettings]):
     """One program."""
 
     taken_live = frozenset(("stall_seconds",))
+    stall_advice = (
+        "it printed nothing, and what it printed before is in fleet logs; if it may be quiet for "
+        "longer, raise its stall_seconds or leave them out"
+    )
 
     def __init__(self, host: Host, settings: ExecSettings) -> None:
         super().__init__(host, settings)

@@ -95,6 +95,7 @@ class Ingest(ChildRole[IngestSettings]):
 
     report = True
     stall_seconds = 15.0
+    stall_advice = "check whether this station has processor time left"
     start_seconds = 15.0
     """How long the first of picture and sound may take."""
 

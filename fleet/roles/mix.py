@@ -88,6 +88,7 @@ class Mix(Role[MixSettings]):
 
     taken_live = frozenset({"composite", "a", "b", "audio", "live", "sources/*"})
     stall_seconds = 8.0
+    stall_advice = "check whether this station has processor time left"
     start_seconds = 15.0
     """How long mixer and outputs may take to begin."""
 

@@ -422,6 +422,7 @@ async def test_a_role_that_reports_progress_runs_from_the_first_on_that_it_repor
     await clock.pass_(20)
     assert station.seen[MAIN].count("running") == 1
     assert station.status(MAIN).reason == "Stalled"
+    assert factory.made[0].stall_advice in (station.status(MAIN).message or "")
 
 
 async def test_a_status_says_which_revisions_settings_it_is_about(

@@ -51,6 +51,8 @@ async def test_a_program_that_prints_nothing_for_so_long_is_stalled(tmp_path: Pa
         assert reason(run) is None
         await run.passes(1)
         assert reason(run) == "Stalled"
+        assert run.host.failed is not None
+        assert "printed nothing" in run.host.failed.message
 
 
 async def test_one_that_may_be_quiet_never_stalls_and_its_end_is_a_failure(tmp_path: Path) -> None:

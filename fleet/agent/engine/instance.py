@@ -189,8 +189,7 @@ class Instance:
         if role.stall_seconds is not None and quiet > role.stall_seconds:
             host.fail(
                 STALLED,
-                f"made no progress for {quiet:.0f} s: check that what it reads sends, and that "
-                "what it writes to takes it; it is begun again",
+                f"made no progress for {quiet:.0f} s: {role.stall_advice}; it is begun again",
             )
 
     async def _live(self) -> None:

@@ -266,7 +266,8 @@ class RunningRole(Generic[S]):
                 self.host.fail(failed.reason, failed.message)
             quiet, patience = self.seconds - self.host.progressed, self.role.stall_seconds
             if patience is not None and quiet > patience:
-                self.host.fail("Stalled", f"made no progress for {quiet} s")
+                text = f"made no progress for {quiet} s: {self.role.stall_advice}"
+                self.host.fail("Stalled", text)
 
     async def update(self, settings: Mapping[str, Any]) -> bool:
         """Give it new settings, as they stand in the file; whether it took them while running.
