@@ -32,6 +32,8 @@ class Offer:
     """Whether there is sound in it."""
     tracks: tuple[str, ...] = ()
     """The names of its tracks of sound, in order, where they have any."""
+    by_name: bool = False
+    """Whether it is meant only where it is named, as long as there is another."""
 
 
 def command(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -199,7 +201,7 @@ class RoleFactory(Generic[S]):
         return type(self).offers is not RoleFactory.offers
 
     def offers(self, settings: S) -> Mapping[str, Offer]:  # noqa: ARG002 (for subclasses)
-        """Output -> what others can read there; the first is meant where none is named.
+        """Output -> what others can read there; where none is named the first is meant.
 
         Of a role that comes with fleet; of another a setting `port` says where.
         """

@@ -61,7 +61,8 @@ EXAMPLES: list[str] = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | r
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.splitlines()[0])
 def test_an_example_is_taken(example: str) -> None:
     text = whole(example)
-    read = conference.read(text, "media.toml")
+    read = conference.examine(text)
+    assert read.problems == ()
     taken = 0
     for station in read.stations.values():
         for role, instances in station.roles.items():

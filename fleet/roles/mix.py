@@ -338,7 +338,10 @@ class MixFactory(RoleFactory[MixSettings]):
 
     def offers(self, settings: MixSettings) -> Mapping[str, Offer]:
         """The outputs, each with picture and sound."""
-        return {name: Offer(port, settings.listen) for name, port in settings.ports().items()}
+        return {
+            name: Offer(port, settings.listen, by_name=name == "blankable")
+            for name, port in settings.ports().items()
+        }
 
     def own_ports(self, settings: MixSettings) -> Collection[int]:
         """Those of voctocore."""

@@ -49,7 +49,7 @@ def test_an_exported_file_says_what_is_wanted(stations: list[DesiredState]) -> N
     source = ScheduleSource(url="https://example.org/s.json", every=60, blank_optouts=True)
     written, left_out = export.conference(header, source, rooms, stations)
     assert left_out == []
-    read = conference.read(written, "export.toml")
+    read = conference.examine(written)
     assert read.header == header
     assert read.rooms["x1"] == rooms["x1"]
     assert read.schedule == source
@@ -67,7 +67,7 @@ def test_what_a_file_cannot_name_is_left_out_and_said() -> None:
         DesiredState("odd", Facts("odd", "hall1"), {"record": {"main": {"source": None}}}),
     ]
     written, left_out = export.conference(Header(), None, {}, stations)
-    assert list(conference.read(written, "f").stations) == ["old"]
+    assert list(conference.examine(written).stations) == ["old"]
     assert [one.split(":")[0] for one in left_out] == ["adopted", "twin", "odd"]
 
 

@@ -101,7 +101,7 @@ room = "hall3"
 
 
 def advised(text: str, *only: str) -> list[str]:
-    read = file.read(text, "f")
+    read = file.examine(text)
     chosen = [one for one in read.stations.values() if not only or one.name in only]
     return [one.partition(":")[0] for one in advice(chosen, read)]
 
@@ -139,7 +139,7 @@ def test_a_monitor_on_another_station_watches_too() -> None:
 def test_who_has_to_be_found_by_name_is_told() -> None:
     text = ROOMS + 'roles.stream.main = {source = {role = "ingest", station = "cam2"}, '
     text += 'target = {type = "hls"}}\n'
-    read = file.read(text, "f")
+    read = file.examine(text)
     (one,) = [said for said in advice(list(read.stations.values()), read) if "mDNS" in said]
     assert one.startswith("cam2 has no address, so stream/main of 'desk' relies on mDNS")
     assert "cam2.local" in one

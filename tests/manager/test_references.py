@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from fleet.manager.conference import file as conference
 from fleet.manager.conference.wanted import behind
-from fleet.model import InvalidConfiguration
 
 PICTURE = {"type": "test"}
 CAM, SLIDES = "cam", "slides"
@@ -53,14 +52,14 @@ def reading(**reference: Any) -> dict[str, Any]:
 
 
 def source_of(stations: dict[str, dict[str, Any]], station: str) -> Any:
-    read = conference.read(text(stations), "f")
+    read = conference.examine(text(stations))
     return read.stations[station].roles["record"]["main"]["source"]
 
 
 def mistakes(stations: dict[str, dict[str, Any]]) -> dict[str | None, str]:
-    with pytest.raises(InvalidConfiguration) as caught:
-        conference.read(text(stations), "f")
-    return {one.path: one.message for one in caught.value.problems}
+    found = conference.examine(text(stations)).problems
+    assert found
+    return {one.path: one.message for one in found}
 
 
 @pytest.mark.parametrize("address", [{}, {"address": "192.0.2.9"}, {"address": "cam.example"}])
@@ -98,7 +97,7 @@ def test_another_station_is_where_the_file_says(
         SLIDES: {"roles": roles(record=reading(seat=CAM))},
     }
     assert source_of(stations, SLIDES) == {"host": host}
-    (feed,) = conference.read(text(stations), "f").readings
+    (feed,) = conference.examine(text(stations)).readings
     assert (feed.reader.station, feed.source.station) == (SLIDES, CAM)
     assert feed.by_mdns == (host == "cam.local")
 
@@ -160,7 +159,7 @@ def test_a_mistake_in_one_hides_neither_a_collision_nor_that_nothing_is_offered(
 def test_what_is_switched_off_or_has_a_port_of_its_own_collides_with_nothing() -> None:
     for other in (ingest(enabled=False), ingest(port=9711)):
         own = {"roles": roles(ingest=ingest(), ingest__two=other)}
-        conference.read(text({CAM: own}), "f")
+        assert conference.examine(text({CAM: own})).problems == ()
 
 
 @pytest.mark.parametrize("role", ["record", "stream", "monitor"])
@@ -217,7 +216,7 @@ def test_a_role_of_a_stations_own_may_offer_what_it_likes_and_read_several() -> 
             )
         },
     }
-    read = conference.read(text(stations), "f")
+    read = conference.examine(text(stations))
     assert read.stations[SLIDES].roles["desk"]["main"]["sources"] == {
         "a": {"host": "cam.local", "port": 7000},
         "b": {"type": "test"},

@@ -69,12 +69,27 @@ async def test_a_mistake_of_the_file_hides_nothing_that_a_station_would_refuse(
     text += (
         '[stations.hall1-slides]\nid = "cam2"\nroom = "hall1"\nroles.record.main = {}\nseta = 1\n'
     )
-    error = (await ask(stranger, "validate", text=text, name="f.toml"))["error"]
-    assert error["message"] == "f.toml has 2 mistakes; nothing was applied"
-    assert [one["path"] for one in error["problems"]] == [
-        "stations.hall1-slides.seta",
-        "stations.hall1-cam.roles.record.main.segment_seconds",
-    ]
+    text += (
+        '[profiles.odd.roles.record.main]\nsource = {role = "ingest", seat = "none"}\nkeep = 1\n'
+        '[stations.hall1-desk]\nid = "cam3"\nroom = "hall1"\nprofiles = ["odd"]\n'
+        "roles.hoist.main.source = {role = 1}\n"
+        '[stations.hall1-mix]\nid = "cam4"\nroom = "hall1"\nprofiles = ["none"]\n'
+        "roles.stream.main = {}\n"
+    )
+    station = PretendStation(stranger, "cam3")
+    await station.register()
+    for operation in ("validate", "plan", "apply"):
+        error = (await ask(stranger, operation, text=text, name="f.toml"))["error"]
+        assert error["message"] == "f.toml has 7 mistakes; nothing was applied"
+        assert [one["path"] for one in error["problems"]] == [
+            "stations.hall1-slides.seta",
+            "stations.hall1-mix.profiles.0",
+            "stations.hall1-desk.roles.record.main.source",
+            "stations.hall1-desk.roles.hoist.main.source.role",
+            "stations.hall1-cam.roles.record.main.segment_seconds",
+            "stations.hall1-desk.roles.record.main.keep",
+            "stations.hall1-desk.roles.hoist",
+        ]
 
 
 async def test_what_a_station_would_refuse_is_a_warning(stranger: Stranger) -> None:

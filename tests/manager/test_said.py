@@ -67,8 +67,8 @@ def test_of_a_file_that_would_be_refused_now_what_is_right_still_holds() -> None
 
 
 def test_a_text_is_read_once_for_plan_apply_and_start() -> None:
-    read = file.read(TEXT, "file.toml")
-    assert file.read(TEXT, "other.toml") is read
+    read = file.examine(TEXT)
+    assert file.examine(TEXT) is read
     assert rooms_of(TEXT) is read
 
 

@@ -25,10 +25,7 @@ from fleet.manager.conference.wanted import (
 )
 from fleet.model import (
     MAX_PAYLOAD,
-    InvalidConfiguration,
-    Problem,
     Roles,
-    counted,
     is_station_id,
     no_station_id,
 )
@@ -297,21 +294,3 @@ def examine(text: str) -> ConferenceFile:
     A text is read once, however often it is planned, applied and looked at again.
     """
     return _examiner.examine(text)
-
-
-def read(text: str, name: str) -> ConferenceFile:
-    """The conference file `text`; `name` is what to call it in messages.
-
-    Raises:
-        InvalidConfiguration: with every mistake as a problem, `path` being the dotted path.
-    """
-    found = examine(text)
-    if found.problems:
-        raise refusal(name, found.problems)
-    return found
-
-
-def refusal(name: str, problems: tuple[Problem, ...]) -> InvalidConfiguration:
-    """Of the file called `name`, for these mistakes."""
-    told = f"{name} has {counted(len(problems), 'mistake')}; nothing was applied"
-    return InvalidConfiguration(told, problems)

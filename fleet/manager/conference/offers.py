@@ -54,6 +54,11 @@ def offers(role: str, settings: Settings) -> Mapping[str, Offer] | None:
     return None if taken is None else factory.offers(taken)
 
 
+def default(known: Mapping[str, Offer]) -> str:
+    """The output that is meant where none is named."""
+    return min(known, key=lambda name: known[name].by_name)
+
+
 def _structured(role: str, settings: Settings) -> Any:
     """Settings as the role's own class, references standing for any; None for wrong ones."""
     for place, source in list(places(settings)):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import HIDDEN, masked
+from fleet.manager.conference.offers import default, offers, places
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import (
     ConferenceFile,
@@ -115,6 +116,7 @@ def advice(chosen: Sequence[DesiredState], file: ConferenceFile) -> Iterator[str
     yield from _unrecorded({*file.rooms} if is_all else {one.facts.room for one in chosen}, file)
     yield from _unwatched(chosen, file)
     yield from _by_mdns({one.name for one in chosen}, file)
+    yield from _unnamed({one.name for one in chosen}, file)
 
 
 def _unrecorded(rooms: AbstractSet[str | None], file: ConferenceFile) -> Iterator[str]:
@@ -173,6 +175,22 @@ def _by_mdns(chosen: AbstractSet[str], file: ConferenceFile) -> Iterator[str]:
             f"{name} has no address, so {told}{more} relies on mDNS to find {name}.local: give it "
             "an address, or see that avahi-daemon and libnss-mdns are on all of them"
         )
+
+
+def _unnamed(chosen: AbstractSet[str], file: ConferenceFile) -> Iterator[str]:
+    """Who reads an output that they do not name and would not expect."""
+    by_name = {one.name: one for one in file.stations.values()}
+    for reading in file.readings:
+        reader, source = reading.reader, reading.source
+        settings = by_name[reader.station].roles[reader.role][reader.instance]
+        if reader.station not in chosen or "output" in dict(places(settings))[reading.place]:
+            continue
+        known = offers(source.role, by_name[source.station].roles[source.role][source.instance])
+        if known and known[output := default(known)].by_name:
+            yield (
+                f"{reader.station} {reader.role}/{reader.instance} reads {output!r}, the only "
+                f'output of {source}: say output = "{output}" if that is meant'
+            )
 
 
 def _sources(file: ConferenceFile) -> dict[InstanceName, set[InstanceName]]:

@@ -1,7 +1,7 @@
 """What is wrong in an operator's file, each with the dotted path to it. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from fleet.model import NAME_RULE, Problem, is_name
@@ -11,6 +11,9 @@ from fleet.wire import dumps
 T = TypeVar("T")
 Table = Mapping[str, Any]
 
+_KEY: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^."]+')
+_INSTANCE: Final = {"stations": 5, "roles": 3}
+"""How many keys lead to an instance."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _DEEPEST: Final = 50
 """Levels of settings that travel safely; payloads may have a few more."""
@@ -53,6 +56,44 @@ class FileProblems:
 def dotted(*keys: str) -> str:
     """A path in a TOML file: `stations.hall1-cam.roles`."""
     return ".".join(key if _BARE.fullmatch(key) else dumps(key).decode() for key in keys)
+
+
+def not_told(more: Iterable[Problem], told: Iterable[Problem]) -> Iterator[Problem]:
+    """Those of `more` that do not come of a mistake that was `told`.
+
+    They do where the paths meet: a reference that leads nowhere is not a source either. What
+    stands in a profile is wrong in each station that has it, and a station that is not clear as a
+    whole (its profiles, say) may lack any setting. Of a file that was not read as far as its
+    stations nothing more is said.
+    """
+    places: set[tuple[str, ...]] = set()
+    for path in (_split(one.path or "") for one in told):
+        match path:
+            case ["stations", _, "roles", _, *_]:
+                places.add(path)
+            case ["profiles", _, "roles", _, *_]:
+                places.add(path[2:])
+            case ["stations", _, ("id" | "room" | "seat" | "where" | "address"), *_]:
+                pass  # no settings hang on it
+            case ["stations", name, *_]:
+                places.add(("stations", name))
+            case [("conference" | "rooms" | "schedule"), *_]:
+                pass
+            case _:
+                return
+    above = {
+        path[:length] for path in places for length in range(_INSTANCE[path[0]] + 1, len(path))
+    }
+    for one in more:
+        path = _split(one.path or "")
+        ways = {keys[:length] for keys in (path, path[2:]) for length in range(1, len(keys) + 1)}
+        if not ways & places and path not in above and path[2:] not in above:
+            yield one
+
+
+def _split(path: str) -> tuple[str, ...]:
+    """The keys of a dotted path, each as it stands there."""
+    return tuple(_KEY.findall(path))
 
 
 def table_in(value: Any, key: str, kind: type[Any] = dict) -> Any:

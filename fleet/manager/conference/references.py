@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from fleet.manager.conference.offers import (
     Place,
+    default,
     is_reference,
     offers,
     own_ports,
@@ -207,7 +208,7 @@ def _offer(
     if not known:
         no(f"refers to {target}, which offers nothing to be read")
         return None
-    output = next(iter(known)) if reference.output is None else reference.output
+    output = default(known) if reference.output is None else reference.output
     if output not in known:
         hint = close_match(output, list(known)) or f" (it has: {', '.join(known)})"
         no(f"{target} has no output {output!r}{hint}", "output")

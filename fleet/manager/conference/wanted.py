@@ -112,15 +112,6 @@ class ConferenceFile:
     problems: tuple[Problem, ...] = ()
     schedule: ScheduleSource | None = None
 
-    @property
-    def whole(self) -> list[DesiredState]:
-        """The stations that no mistake has to do with."""
-        paths = [problem.path or "" for problem in self.problems]
-        if not all(path.startswith(("stations.", "rooms.", "schedule")) for path in paths):
-            return []
-        wrong = {path.split(".")[1] for path in paths if path.startswith("stations.")}
-        return [one for one in self.stations.values() if one.name not in wrong]
-
 
 T = TypeVar("T", bound=Hashable)
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from fleet.manager.conference import file as conference
 from fleet.manager.conference import plan
-from fleet.manager.conference.problems import dotted
-from fleet.manager.conference.schemas import problems
+from fleet.manager.conference.problems import dotted, not_told
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
 from fleet.manager.operations.comparing import Comparison, compare, cuts, out_of_reach
 from fleet.manager.operations.desk import Desk
@@ -20,6 +19,7 @@ from fleet.model import (
     InvalidArguments,
     InvalidConfiguration,
     Problem,
+    Registration,
     counted,
 )
 from fleet.operations import (
@@ -39,29 +39,20 @@ log = logging.getLogger(__name__)
 
 async def plan_file(desk: Desk, caller: str, asked: PlanArguments) -> PlanResult:  # noqa: ARG001
     """What applying the file would change."""
-    file = await _read(asked.text, asked.name)
+    file = await _read(desk, asked.text, asked.name)
     return compare(desk, file, asked.room, asked.station).plan
 
 
 async def validate(desk: Desk, caller: str, asked: ValidateArguments) -> ValidateResult:  # noqa: ARG001
     """What the stations, as they describe themselves, would refuse."""
-    file = await asyncio.to_thread(conference.examine, asked.text)
-    doubts: list[Doubt] = []
-    unheard: list[str] = []
-    for one in file.whole:
-        heard = desk.inventory.get(one.id)
-        said = heard.registration if heard else None
-        if said is None:
-            unheard.append(one.name)
-        doubts += (Doubt(one.id, one.name, it) for it in problems(one.roles, said))
-    if file.problems:
-        raise conference.refusal(asked.name, (*file.problems, *map(_in_file, doubts)))
-    return ValidateResult(tuple(doubts), tuple(unheard), len(file.stations))
+    file = await _read(desk, asked.text, asked.name)
+    unheard = (one.name for one in file.stations.values() if _said(desk, one) is None)
+    return ValidateResult(tuple(_doubts(desk, file)), tuple(unheard), len(file.stations))
 
 
 async def apply(desk: Desk, caller: str, asked: ApplyArguments) -> ApplyResult:
     """Begin to roll the file out."""
-    file = await _read(asked.text, asked.name)
+    file = await _read(desk, asked.text, asked.name)
     async with desk.ledger.writing:
         await _may_begin(desk, asked.check_revision)
         found = compare(desk, file, asked.room, asked.station)
@@ -110,8 +101,31 @@ async def rollback(desk: Desk, caller: str, asked: RollbackArguments) -> ApplyRe
     return ApplyResult(found.plan, revisions, rollout.number)
 
 
-async def _read(text: str, name: str) -> ConferenceFile:
-    return await asyncio.to_thread(conference.read, text, name)
+async def _read(desk: Desk, text: str, name: str) -> ConferenceFile:
+    """The conference file `text`; `name` is what to call it in messages.
+
+    Raises:
+        InvalidConfiguration: with every mistake as a problem, `path` being the dotted path; also
+            with what stations would refuse, so that one kind of mistake hides no other.
+    """
+    file = await asyncio.to_thread(conference.examine, text)
+    if not file.problems:
+        return file
+    refused = {_in_file(doubt): None for doubt in _doubts(desk, file)}
+    told = (*file.problems, *not_told(refused, file.problems))
+    raise InvalidConfiguration(
+        f"{name} has {counted(len(told), 'mistake')}; nothing was applied", told
+    )
+
+
+def _doubts(desk: Desk, file: ConferenceFile) -> Iterator[Doubt]:
+    for one in file.stations.values():
+        yield from plan.doubts(one, _said(desk, one))
+
+
+def _said(desk: Desk, one: DesiredState) -> Registration | None:
+    heard = desk.inventory.get(one.id)
+    return heard.registration if heard else None
 
 
 async def _may_begin(desk: Desk, check_revision: int | None) -> None:
