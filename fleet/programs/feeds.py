@@ -5,12 +5,13 @@ import ctypes
 import threading
 import time as clocks
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
 from fleet.programs.stamp import in_bytes
-from fleet.programs.timing import Frames, Share, following, unplanned
+from fleet.programs.timing import Frames, Share, following, rate_of, unplanned
 
 with contextlib.suppress(ImportError, ValueError):  # the program says what lacks
     import gi
@@ -95,7 +96,10 @@ class Pictures(Feed):
         self._least = int(0.55e9 / self._rate)
         self._kept = -self._least
         self._spare = 0
-        self._given = 0.0
+        self._told = 0.0
+        """The rate that comes in, as its source says; 0 where it does not."""
+        self._of_late: deque[int] = deque(maxlen=25)
+        """When the last ones are to be shown, by their source."""
         self._shares = Share(), Share()
         self._came = 0
         self.held = 0
@@ -113,8 +117,10 @@ class Pictures(Feed):
         time = information.get_buffer().pts
         if self._came % 25 == 0:  # it changes seldom, and asking takes long
             rate = pad.get_current_caps().get_structure(0).get_fraction("framerate")
-            self._given = rate.value_numerator / rate.value_denominator if rate[0] else 0.0
+            self._told = rate.value_numerator / rate.value_denominator if rate[0] else 0.0
         self._came += 1
+        if time != Gst.CLOCK_TIME_NONE:
+            self._of_late.append(time)
         if 0 <= time - self._kept < self._least:
             self._spare += 1
             return Gst.PadProbeReturn.DROP
@@ -154,7 +160,7 @@ class Pictures(Feed):
     def lost(self) -> tuple[float, float]:
         """Which share was left out, and which repeated, beyond what the rates make necessary."""
         dropped, repeated = self.counts
-        given, rate = self._given or self._rate, self._rate
+        given, rate = self._told or rate_of(self._of_late) or self._rate, self._rate
         left_out = self._shares[0].of(dropped, self._came, ENOUGH)
         again = self._shares[1].of(repeated, self._came - dropped + repeated, ENOUGH)
         return unplanned(left_out, given, rate), unplanned(again, rate, given)

@@ -196,6 +196,10 @@ class Source:
         if name == "decodebin":
             for property_, value in QUEUED.items():
                 element.set_property(property_, value)
+        elif name == "multipartdemux":
+            # It would wait for further streams for ever; and web cameras tell no times.
+            element.set_property("single-stream", True)
+            decoder.get_property("source").set_property("do-timestamp", True)
         elif name == "multiqueue" and self._specification.get("far"):
             element.connect("pad-added", self._watch_arrivals, pipeline)
 

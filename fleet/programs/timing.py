@@ -4,6 +4,7 @@ Times are nanoseconds of the output unless said otherwise.
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 LATE = 150_000_000
 """Nanoseconds a sample may come after its time; the mixers wait 200 ms for it."""
@@ -114,6 +115,16 @@ class Share:
         self._seen.append((lost, total))
         lost, total = lost - self._seen[0][0], total - self._seen[0][1]
         return lost / total if total >= least else 0.0
+
+
+def rate_of(times: Sequence[int]) -> float:
+    """Pictures a second that have these times; 0 where that cannot be said.
+
+    >>> rate_of([0, 100_000_000, 200_000_000, 300_000_000]), rate_of([5])
+    (10.0, 0.0)
+    """
+    took = times[-1] - times[0] if times else 0
+    return (len(times) - 1) * 1e9 / took if took > 0 else 0.0
 
 
 def unplanned(share: float, given: float, wanted: float) -> float:

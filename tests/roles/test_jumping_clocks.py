@@ -231,7 +231,7 @@ async def test_the_wrap_of_a_transport_stream_is_recorded_over(
     assert times == list(range(times[0], times[0] + SECONDS * RATE))
 
 
-async def test_a_web_camera_that_tells_no_times_is_recorded_as_its_pictures_come(
+async def test_a_web_camera_that_tells_no_times_is_recorded_and_captured_as_its_pictures_come(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
     host, file, rate, seconds = make_host(), tmp_path / "pictures", 10, 30
@@ -245,6 +245,15 @@ async def test_a_web_camera_that_tells_no_times_is_recorded_as_its_pictures_come
         await until(lambda: pictures(role) > 2.5 * rate, role)
         await role.stop()
     (recorded,) = public(host.recordings)
+    with Looping([file], seconds) as sender:
+        small = {"size": "160x90", "local_copy": {"enabled": False}, "listen": "127.0.0.1"}
+        wanted = {"picture": {**source, "url": sender.url}, "port": free_port(), **small}
+        capture = Ingest(make_host(role="ingest"), structure(wanted, IngestSettings))
+        capture.start_seconds = 60
+        await capture.start()
+        repeated = "fleet_ffmpeg_duplicated_frames_total"
+        await until(lambda: capture.host.registry.get_sample_value(repeated), capture)
+        await capture.stop()
     found = probe(recorded)
     plays = float(found["format"]["duration"])
     assert plays == pytest.approx(int(found["streams"][0]["nb_read_frames"]) / rate, rel=0.3)
