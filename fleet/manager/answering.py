@@ -70,18 +70,22 @@ class Answering:
         if len(self._asked) > _CALLERS:
             self._asked.tidy(now)
         whose = caller if len(self._asked) <= _CALLERS else ""  # nobody has so many people
-        if not self._asked.take(whose, now):
+        left = self._asked.left(whose, now) - 1
+        if left < -_AT_ONCE:
             return f"{caller} asks more than {ASKED_PER_SECOND:.0f} times a second"
-        deadline = self._deadline(message)
-        self._do(self._answer(address, message.payload, message.correlation, deadline))
+        self._asked.spend(whose, now, 1)
+        deadline, turn = self._deadline(message), max(0.0, -left / ASKED_PER_SECOND)
+        self._do(self._answer(address, message.payload, message.correlation, deadline, turn))
         return None
 
     async def _answer(
-        self, address: Address, payload: bytes, correlation: bytes, deadline: float
+        self, address: Address, payload: bytes, correlation: bytes, deadline: float, turn: float
     ) -> None:
         caller, operation = address.rest
         with self._asking.one(caller) as may_ask:
             if may_ask:
+                # Whoever asks one thing after the other, however fast, is answered each time.
+                await asyncio.sleep(turn)
                 await self._caught_up.wait()
                 reply = await self.answer(caller, operation, payload, deadline)
             else:
