@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ from fleet.roles.mix import CutTo, Heard, Mix, MixFactory, Nothing
 from fleet.strict import Mistakes, structure
 from tests.processes import free_port, keeps_pace
 from tests.roles.host import RealHost
-from tests.roles.mixing import Eyes, clip, own_address, scene, tone, two_ports
-from tests.roles.network import reader
+from tests.roles.mixing import Ears, Eyes, clip, loud, own_address, scene, two_ports
 
 MakeHost = Callable[..., RealHost]
 Until = Callable[..., Awaitable[None]]
@@ -104,29 +102,34 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
         running(host, wanted) as role,
     ):
         program, blankable = wanted.port, wanted.port + 1
-        with Eyes(program) as eyes, Eyes(blankable) as audience:
+        with Eyes(program) as eyes, Ears(program) as ears, Eyes(blankable) as audience:
             await until(lambda: eyes.now == audience.now == ("blue", "red"), role)
+            await until(lambda: metric(host, "source_present", source="slides") == 1, role)
+            await until(lambda: metric(host, "source_present", source="cam") == 1, role)
             shown = await role.get(Nothing())
             assert shown.sources == {"cam": True, "slides": True}
             assert (shown.composite, shown.a, shown.b) == ("side_by_side", "slides", "cam")
-            assert metric(host, "source_present", source="cam") == 1
             assert metric(host, "audio_source", source="cam") == 1
             assert metric(host, "composite", composite="side_by_side") == 1
 
-            async def hears(heard: str, other: str, seconds: float) -> str:
-                """Whether one tone is heard in the last second and a half of so many."""
-                with reader(f"tcp://127.0.0.1:{program}", tmp_path / "heard.ts", seconds) as ears:
-                    await until(lambda: not ears.running, role)
-                look = partial(tone, scratch=tmp_path / "tone.wav", after=seconds - 1.5)
-                loud = await asyncio.to_thread(look, tmp_path / f"{heard}.mkv", heard)
-                levels = [
-                    await asyncio.to_thread(look, tmp_path / "heard.ts", one)
-                    for one in (heard, other)
-                ]
-                well = levels[0] == pytest.approx(loud, abs=0.5) and levels[1] < loud - 25
-                return "" if well else f"{heard}, {other} at {levels} LUFS, {heard} is at {loud}"
+            async def hears(heard: str, other: str) -> None:
+                """Wait until one tone alone is heard, as loud as it is in its file."""
+                file = await asyncio.to_thread(loud, tmp_path / f"{heard}.mkv", heard)
 
-            await keeps_pace(lambda: hears("red", "blue", 3))
+                def well() -> bool:
+                    levels = ears.levels()
+                    return (
+                        levels is not None
+                        and levels[heard] == pytest.approx(file, abs=0.5)
+                        and levels[other] < file - 25
+                    )
+
+                try:
+                    await until(well, role)
+                except AssertionError as error:
+                    raise AssertionError(f"{heard} is at {file} dB: {ears.levels()}") from error
+
+            await hears("red", "blue")
 
             cuts = itertools.cycle([("slides", "blue"), ("cam", "red")])
 
@@ -146,7 +149,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             await role.audio(Heard("slides"))
             await role.blank(Nothing())
             await until(lambda: audience.now == ("black", "black"), role)
-            assert metric(host, "live") == 0
+            await until(lambda: metric(host, "live") == 0, role)
             assert eyes.now == ("blue", "blue"), "the program is not blanked"
 
             killed = time.monotonic()
@@ -167,7 +170,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             assert beside.isdisjoint(after), "of another composite nothing is seen"
             assert {what for at, what in audience.seen if at > killed} == {("black", "black")}
             await role.cut(CutTo(a="slides"))
-            await keeps_pace(lambda: hears("blue", "red", 3))
+            await hears("blue", "red")
             await role.live(Nothing())
             await until(lambda: audience.now == ("blue", "blue"), role)
             await until(lambda: host.noted[0] == "MixerRestarted", role)
@@ -190,6 +193,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
                 await until(lambda: host.noted[0] != "SourceMissing", role)
                 assert child(host, "mixer").pid == mixer, "it went on meanwhile"
             assert eyes.process.poll() is None, "who reads the program was never cut off"
+            assert ears.process.poll() is None
     assert host.failed is None
 
 
