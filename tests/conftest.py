@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -122,6 +123,10 @@ def no_traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         acquaint(path)
         patch.setenv("GST_REGISTRY_UPDATE", "no")  # each home of a test's own would make it look
         yield
+    # libfaketime keeps shared memory for ever of a process that was killed.
+    for kept in Path("/dev/shm").glob("*faketime_s*_*"):
+        if not psutil.pid_exists(int(kept.name.rpartition("_")[2])):
+            kept.unlink(missing_ok=True)
 
 
 @pytest.fixture
