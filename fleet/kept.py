@@ -1,13 +1,15 @@
 """Files that outlive a power cut, and what a disk holds after one.
 
 What is written here is the old or the new, never half of one. What is found may be anything:
-zeros, nothing, half, another file's words, a directory where a file was. It is set aside, so that
-nothing stands in the way and nothing is lost, and said once.
+zeros, nothing, half, another file's words, a directory or a pipe where a file was. It is set aside,
+so that nothing stands in the way and nothing is lost, and said once.
 """
 
+import errno
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +32,8 @@ def replace(path: Path, payload: bytes, *, sync: bool = True, mode: int = 0o666)
     """
     new = path.with_name(path.name + ".new")
     for one in (new, path):
-        make_way(one)
+        if one.is_dir() and not one.is_symlink():
+            set_aside(one, "not a file")
     try:
         new.unlink(missing_ok=True)
         with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
@@ -61,26 +64,46 @@ def read(path: Path, parse: Callable[[bytes], T], most: int) -> T | None:
     """What `parse` makes of the file, which is None where there is none.
 
     Raises:
-        OSError, ValueError: it cannot be read, is longer than `most` bytes, or `parse` says so.
+        OSError, ValueError: it is no file, cannot be read, is longer than `most` bytes, or `parse`
+            says so.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=opener) as file:
             payload = file.read(most + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise
         return None
     if len(payload) > most:
         raise ValueError(f"longer than {most} bytes")
     return parse(payload)
 
 
+def opener(name: str, flags: int) -> int:
+    """Opens a file for `open`, and nothing else: a pipe would have everybody wait for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    number = os.open(name, flags | os.O_NONBLOCK, 0o666)
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        return number
+    os.close(number)
+    raise OSError(errno.EINVAL, "not a file", name)
+
+
 def make_way(path: Path) -> None:
-    """Set aside a directory that stands where a file is to be."""
-    if path.is_dir() and not path.is_symlink():
-        set_aside(path, "a directory stands where a file was")
+    """Set aside what stands where a file is to be written in place and is none, or is a link: that
+    would have another file written over.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        set_aside(path, "not a file")
 
 
 def make_directory(path: Path, mode: int = 0o777) -> None:
-    """Have a directory, and those above it; a file in the way of any is set aside.
+    """Have a directory, and those above it; what is in the way of any is set aside.
+
+    A link above it that leads nowhere stays: a disk may not be mounted yet.
 
     Raises:
         OSError: it cannot be made.
@@ -89,13 +112,15 @@ def make_directory(path: Path, mode: int = 0o777) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=mode)
     except (FileExistsError, NotADirectoryError):
         for one in (*reversed(path.parents), path):
-            if one.is_file():
-                set_aside(one, "a file stands where a directory was")
+            if not one.is_dir() and (one.exists() or (one == path and one.is_symlink())):
+                set_aside(one, "not a directory")
         path.mkdir(parents=True, exist_ok=True, mode=mode)
 
 
 def set_aside(path: Path, why: object) -> None:
     """Move what is damaged out of the way, and say so; the oldest of many goes."""
+    if isinstance(why, OSError):
+        why = why.strerror or why
     asides = [path.with_name(f"{path.name}.damaged")]
     asides += [path.with_name(f"{path.name}.damaged.{n}") for n in range(2, _MOST_ASIDE + 1)]
     aside = next((one for one in asides if not os.path.lexists(one)), asides[0])

@@ -15,7 +15,8 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.media.segments import LAST_SEGMENT
+from fleet import kept
+from fleet.media.segments import LAST_SEGMENT, NAME_BYTES
 
 _NAME: Final = re.compile(r"[\w.-]*-(\d{8}T\d{6}Z)\.(?:ts|mkv)")
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
@@ -111,7 +112,7 @@ def _sayable(directory: str) -> bool:
 def _current(run: Path) -> str | None:
     """The segment that is written in this run, as far as it says."""
     try:
-        return (run / LAST_SEGMENT).read_bytes()[:1024].decode()
+        return kept.read(run / LAST_SEGMENT, bytes.decode, NAME_BYTES)
     except (OSError, ValueError):
         return None
 

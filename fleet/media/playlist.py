@@ -13,9 +13,11 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from fleet import kept
 from fleet.media.sources import Source, UrlSource
 
 _SECONDS, _BYTES = 3.0, 1024 * 1024
+_DIGEST = 64
 
 
 class EndedList:
@@ -31,16 +33,16 @@ class EndedList:
         said = await self._said()
         if said is not None:
             with contextlib.suppress(OSError):  # it is then recorded once more
-                self._file.write_text(said, encoding="utf-8")
+                kept.replace(self._file, said.encode(), sync=False)
 
     async def still(self) -> bool:
         """Whether the list says what it said when the source ended."""
         try:
-            kept = self._file.read_text(encoding="utf-8")
+            known = kept.read(self._file, bytes.decode, _DIGEST)
         except (OSError, ValueError):
             return False
-        if await self._said() == kept:
-            return True
+        if known is None or await self._said() == known:
+            return known is not None
         self._file.unlink(missing_ok=True)
         return False
 

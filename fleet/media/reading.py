@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from prometheus_client import Counter
 
-from fleet import programs
+from fleet import kept, programs
 from fleet.host import Failed, Host
 from fleet.media.encoders import Chosen, choose
 from fleet.media.ffmpeg import QUIET, REPORTING, UNKNOWN_TAG, FfmpegRole
@@ -49,6 +49,7 @@ _PARSER = "[NULL @ "
 _COMPLAINTS = 3
 _SOUND, _ALL = "sound", "all"
 """What of a source cannot be passed on."""
+_MOST_KNOWN = 8192
 _LOOK_SECONDS = 3.0
 _CHANGES = 3
 """After so many changes in that time what is left out is left out."""
@@ -366,19 +367,22 @@ class SourceRole(FfmpegRole[S]):
         self._changes.append(time.monotonic())
         self.encoded, self._by_itself, self._decoded = frozenset(), False, False
         self._untimed = False
-        self._known.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            kept.remove(self._known)
         self._note(changed.reason, changed.message)
 
     def _read_known(self) -> str:
         """What of this source an earlier running found that it cannot be passed on."""
         with contextlib.suppress(OSError, ValueError):
-            what, _, source = self._known.read_text().partition(" ")
+            known = kept.read(self._known, bytes.decode, _MOST_KNOWN) or ""
+            what, _, source = known.partition(" ")
             return what if source == self.source() else ""
         return ""
 
     def _know(self) -> None:
         with contextlib.suppress(OSError):  # else the next running finds out again
-            self._known.write_text(f"{_SOUND if self._decoded else _ALL} {self.source()}")
+            known = f"{_SOUND if self._decoded else _ALL} {self.source()}"
+            kept.replace(self._known, known.encode(), sync=False)
 
     def _note(self, reason: str, message: str) -> None:
         self._noted = time.monotonic()

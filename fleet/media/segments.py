@@ -38,7 +38,7 @@ FLUSHED = "flush_packets=1:pes_payload_size=0"
 several that it puts together only the first has one."""
 LAST_SEGMENT = "last"
 """In the run's directory: the name of the segment published last."""
-_NAME_BYTES = 255
+NAME_BYTES = 255
 _FRESH_SECONDS = 60.0
 _OPEN: set[Path] = set()
 """Runs that somebody in this process has begun or taken over, so that no search closes them."""
@@ -186,7 +186,7 @@ class Segments:
     def _last(self) -> Path | None:
         """The segment published last, as an agent before this one noted it."""
         try:
-            name = kept.read(self.run / LAST_SEGMENT, bytes.decode, _NAME_BYTES)
+            name = kept.read(self.run / LAST_SEGMENT, bytes.decode, NAME_BYTES)
         except (OSError, ValueError) as error:
             kept.set_aside(self.run / LAST_SEGMENT, error)
             return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
 import threading
 from contextlib import suppress
@@ -35,7 +36,9 @@ def ack(revision: int) -> Ack:
     return Ack(revision, "A", AT, Result.ACCEPTED, None, InForce(revision, {}))
 
 
-@pytest.mark.parametrize("content", ["garbage", "zeros", "half", "page", "directory", "other"])
+@pytest.mark.parametrize(
+    "content", ["garbage", "zeros", "half", "page", "directory", "other", "pipe"]
+)
 def test_a_damaged_store_is_set_aside_and_an_empty_one_begun(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
@@ -51,10 +54,11 @@ def test_a_damaged_store_is_set_aside_and_an_empty_one_begun(
         "page": whole[:20_000] + b"\xff" * 20_000 + whole[40_000:],
         "other": b"\x00../../etc\n\xfe" * 999,
         "directory": b"",
+        "pipe": b"",
     }[content]
-    if content == "directory":
+    if not damaged:
         path.unlink()
-        path.mkdir()
+        path.mkdir() if content == "directory" else os.mkfifo(path)
     else:
         path.write_bytes(damaged)
     store = ManagerStore.in_directory(tmp_path)
@@ -62,7 +66,7 @@ def test_a_damaged_store_is_set_aside_and_an_empty_one_begun(
     store.write(Writing([made("cam1", 7)[0]]))
     store.close()
     (aside,) = tmp_path.glob("manager.sqlite.damaged-*")
-    assert content == "directory" or aside.read_bytes() == damaged
+    assert not damaged or aside.read_bytes() == damaged
     assert [one.levelno for one in caplog.records] == [logging.ERROR]
     assert aside.name in caplog.text
     assert ManagerStore.in_directory(tmp_path).load()["cam1"].highest == 7
@@ -80,10 +84,11 @@ def test_what_lies_beside_the_store_says_nothing_where_it_is_damaged(tmp_path: P
     for content in (b"", bytes(64), b"\xff\xfe", b"99999999999999999999999999999999999999999"):
         (tmp_path / "manager.written").write_bytes(content)
         assert content[:1] == b"9" or not store.last_use().newer
-    (tmp_path / "manager.written").unlink()
-    (tmp_path / "manager.written").mkdir()
-    assert not store.last_use().newer
-    store.write(Writing([made("cam1", 2)[0]]))
+    for make in (Path.mkdir, os.mkfifo):
+        (tmp_path / "manager.written").unlink()
+        make(tmp_path / "manager.written")
+        assert not store.last_use().newer
+        store.write(Writing([made("cam1", store.load()["cam1"].highest + 1)[0]]))
 
 
 @pytest.mark.parametrize("beside", ["-wal", "-shm"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fleet.media.archive import finished
 from fleet.media.segments import Segments, public_name, publish_left
 from fleet.roles import Failed, OwnStation
 from fleet.roles.record import Record, RecordSettings
@@ -171,11 +172,21 @@ def test_a_name_reserved_by_an_agent_that_died_is_used_by_the_next(make_host: Ma
 
 @pytest.mark.parametrize(
     "damage",
-    [b"\0" * 40, b"", b"hall1-hall1-c", b"\xff\xfe", b"../outside.ts", b".", b"x" * 9000, None],
-    ids=["zeros", "empty", "half", "no UTF-8", "upwards", "dot", "much", "a directory"],
+    [
+        b"\0" * 40,
+        b"",
+        b"hall1-hall1-c",
+        b"\xff\xfe",
+        b"../outside.ts",
+        b".",
+        b"x" * 9000,
+        None,
+        "a pipe",
+    ],
+    ids=["zeros", "empty", "half", "no UTF-8", "upwards", "dot", "much", "a directory", "a pipe"],
 )
 def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
-    make_host: MakeHost, damage: bytes | None, caplog: pytest.LogCaptureFixture
+    make_host: MakeHost, damage: bytes | str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = make_host()
     cut = begin(host, NOON)
@@ -189,8 +200,11 @@ def test_whatever_a_power_cut_left_in_a_run_it_is_published_and_the_next_begins(
     last = cut.run / "last"
     if damage is None:
         (last / "inside").mkdir(parents=True)
+    elif isinstance(damage, str):
+        os.mkfifo(last)
     else:
         last.write_bytes(damage)
+    assert finished([host.recordings]) == []
     for _ in range(2):
         segments = Segments.begin(host, host.recordings, ".ts")
         segments.sweep()

@@ -79,7 +79,8 @@ class LocalServer:
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            kept.make_way(self._directory / _NAME)
+            if not (self._directory / _NAME).is_socket():
+                kept.make_way(self._directory / _NAME)
             with _reachable(self._directory) as path:
                 with suppress(FileNotFoundError):
                     os.unlink(path)  # noqa: PTH108 (a Path would be resolved)

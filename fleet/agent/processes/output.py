@@ -8,6 +8,7 @@ goes on at the new beginning). Whatever a child writes, reading takes bounded ti
 
 import contextlib
 import os
+import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -123,7 +124,7 @@ class LogFile:
             return
         read = lines = 0
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=kept.opener) as file:
                 file.seek(self._offset)
                 while read < _BUDGET and (chunk := file.read(_CHUNK)):
                     read += len(chunk)
@@ -174,6 +175,7 @@ class LogFile:
                 with contextlib.suppress(FileNotFoundError):
                     _aside(self.path, number - 1).replace(_aside(self.path, number))
             start, data = _end(self.path, ROTATE)
+            kept.make_way(_aside(self.path, 1))
             _aside(self.path, 1).write_bytes(data)
             self._aside_marks = [(max(0, end - start), at) for end, at in self._marks]
         self._skip(max(self._offset, size(self.path)), allowance)  # written since it was read
@@ -244,6 +246,7 @@ class Logs:
         data = "".join(f"{line[:LINE_LENGTH]}\n" for line in lines).encode(errors="replace")
         try:
             kept.make_directory(self._own.path.parent)
+            kept.make_way(self._own.path)
             with self._own.path.open("ab") as file:
                 file.write(data)
         except OSError:
@@ -288,11 +291,12 @@ def text(line: bytes) -> str:
 
 
 def size(path: Path) -> int:
-    """Bytes in a file, 0 if it is not there."""
+    """Bytes in a file, 0 where there is none."""
     try:
-        return path.stat().st_size
+        found = path.lstat()
     except OSError:
         return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def empty(path: Path) -> None:
@@ -323,7 +327,7 @@ def _lines(path: Path, marks: Marks, begun: int = 0) -> list[OutputLine]:
 
 def _end(path: Path, length: int, begun: int = 0) -> tuple[int, bytes]:
     """The last `length` bytes of a file at most, from the beginning of a line on, and where."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=kept.opener) as file:
         end = file.seek(0, os.SEEK_END)
         begun = begun if begun <= end else 0
         start = file.seek(max(begun, end - length))

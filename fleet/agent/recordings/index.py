@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 from attrs import evolve
 
 from fleet import kept
-from fleet.model import GONE, LastSegment, Segment, SegmentCheck, SegmentList
+from fleet.model import GONE, MAX_PAYLOAD, LastSegment, Segment, SegmentCheck, SegmentList
 from fleet.wire import Undecodable, decode, dumps, encode, loads
 
 _MOST: Final = 200
@@ -59,7 +59,7 @@ class RecordingIndex:
             return
         self._forget()
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=kept.opener) as file:
                 whole = self._read(file)
         except FileNotFoundError:
             whole = 0
@@ -188,7 +188,7 @@ class RecordingIndex:
 
     def _read(self, file: BinaryIO) -> int:
         """How many bytes of it are whole lines."""
-        place, head = 0, file.readline()
+        place, head = 0, file.readline(MAX_PAYLOAD)
         if not head.endswith(b"\n"):
             return 0
         said = loads(head)
@@ -198,7 +198,7 @@ class RecordingIndex:
         if not isinstance(last, int) or not 0 <= last <= _MOST_NUMBERS:
             raise ValueError("its first line does not say how many were in it")
         place = len(head)
-        for line in file:
+        while line := file.readline(MAX_PAYLOAD):
             if not line.endswith(b"\n"):
                 break
             try:

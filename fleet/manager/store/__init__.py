@@ -14,6 +14,7 @@ from typing import Final, Self
 
 import sqlalchemy as sa
 
+from fleet import kept
 from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.conference.wanted import Facts
 from fleet.manager.rollouts.model import Rollout
@@ -333,6 +334,7 @@ class ManagerStore:
             return
         line = f"{written:{_MARK_LENGTH - 1}}\n".encode()  # of one length: no rest of another
         try:
+            kept.make_way(self._marker)
             try:
                 file = os.open(self._marker, os.O_WRONLY | os.O_CREAT, 0o666)
             except FileNotFoundError:
@@ -350,6 +352,6 @@ class ManagerStore:
         if self._marker is None:
             return 0
         try:
-            return int(self._marker.read_bytes()[:_MARK_LENGTH])
+            return kept.read(self._marker, int, _MARK_LENGTH) or 0
         except (OSError, ValueError):
             return 0

@@ -38,8 +38,8 @@ def open_file(path: Path) -> Database:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for part in _parts(path):
-            if part.is_dir():
-                _set_aside(path, f"{part.name} is a directory")
+            if part.exists() and not part.is_file():
+                _set_aside(path, f"{part.name} is not a file")
         path.touch(mode=0o600)
     except OSError as error:
         kind = StoreAway if error.errno in _PASSING else BadStore
