@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 _KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
 """What the broker keeps of a station."""
 _TICK: Final = 0.25
-_TOPICS: Final = 2**16
+_TOPICS: Final = 2**13
 _REMEMBERED_TOPIC: Final = 128
 """Topics that are remembered taken apart, and their characters at most: strangers choose them."""
 _SWEEP: Final = 5.0

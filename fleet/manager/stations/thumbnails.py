@@ -7,6 +7,7 @@ True
 5.0
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,9 +22,11 @@ MOST_OF_A_STATION: Final = 16
 _MOST_IN_ALL: Final = 64 * 1024 * 1024
 
 _FRAMES: Final = {bytes([one]) for one in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
-"""Markers of JPEG that a picture's size follows; that its lines follow; that nothing follows."""
+"""Markers of JPEG that a picture's size follows; that its lines follow; with something behind."""
 _SCAN: Final = b"\xda"
-_ALONE: Final = {bytes([one]) for one in (0x00, 0x01, *range(0xD0, 0xDA))}
+_MARKER: Final = re.compile(rb"\xff([^\xff\x00\x01\xd0-\xd9])")
+_MOST_MARKERS: Final = 1000
+"""Before a picture's size: cameras have a dozen."""
 
 Key = tuple[str, str, str]
 """Station, role, instance."""
@@ -86,18 +89,19 @@ class Thumbnails:
 def _side(jpeg: bytes) -> int:
     """The longer side of a picture, as browsers find it; 0 where they find none.
 
+    What only pretends to have one, behind thousands of markers, counts as too large.
+
     >>> _side(bytes.fromhex("ffd8 ffe00004abcd 00 ffffc00007 08 00f0 0140"))
     320
     """
     at = 2
-    while (at := jpeg.find(b"\xff", at)) >= 0:
-        while jpeg[at : at + 1] == b"\xff":
-            at += 1
-        kind, length = jpeg[at : at + 1], int.from_bytes(jpeg[at + 1 : at + 3], "big")
-        if kind in _FRAMES:
-            high, wide = jpeg[at + 4 : at + 6], jpeg[at + 6 : at + 8]
-            return max(int.from_bytes(high, "big"), int.from_bytes(wide, "big"))
-        if kind == _SCAN:
+    for _ in range(_MOST_MARKERS):
+        marker = _MARKER.search(jpeg, at)
+        if marker is None or marker[1] == _SCAN:
             return 0
-        at += 1 if kind in _ALONE else 1 + max(length, 2)
-    return 0
+        at = marker.end()
+        if marker[1] in _FRAMES:
+            high, wide = jpeg[at + 3 : at + 5], jpeg[at + 5 : at + 7]
+            return max(int.from_bytes(high, "big"), int.from_bytes(wide, "big"))
+        at += max(int.from_bytes(jpeg[at : at + 2], "big"), 2)
+    return MOST_PIXELS + 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -10,6 +10,8 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from fleet.manager.web.alerts import AlertReceiver
 from fleet.manager.web.certificate import PageCertificate
@@ -40,31 +42,37 @@ class SharedRendering:
     long as that took: whoever asks again and again slows themselves alone.
     """
 
-    def __init__(self, make: Callable[[], bytes]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:
         self._make = make
-        self._next: asyncio.Future[bytes] | None = None
+        self._making = asyncio.Lock()
+        self._next: asyncio.Task[bytes] | None = None
         self._rests_until = 0.0
 
     async def body(self) -> bytes:
         """As it is now, or a moment later."""
-        loop = asyncio.get_running_loop()
         if self._next is None:
-            self._next = loop.create_future()
-            loop.call_at(max(loop.time(), self._rests_until), self._render)
+            self._next = asyncio.create_task(self._render())
         return await asyncio.shield(self._next)
 
-    def _render(self) -> None:
-        loop, waited = asyncio.get_running_loop(), self._next
-        self._next, began = None, loop.time()
-        try:
-            made = self._make()
-        except Exception as error:
-            if waited is not None:
-                waited.set_exception(error)
-        else:
-            if waited is not None:
-                waited.set_result(made)
-        self._rests_until = loop.time() + _RESTS * (loop.time() - began)
+    async def _render(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        async with self._making:
+            await asyncio.sleep(max(0.0, self._rests_until - loop.time()))
+            self._next, began = None, loop.time()  # who asks from now on is shown what is so then
+            try:
+                return await self._make()
+            finally:
+                self._rests_until = loop.time() + _RESTS * (loop.time() - began)
+
+
+class _Collected(Collector):
+    """What a registry had at one moment, so that a thread can write it out."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._families = tuple(registry.collect())
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
 @asynccontextmanager
@@ -91,7 +99,11 @@ async def serve(
         CannotListen: the port is taken or the host is not one of ours.
     """
 
-    rendering = SharedRendering(lambda: generate_latest(registry))
+    async def text() -> bytes:
+        # To write it out takes several times as long as to collect it, and holds up nobody there.
+        return await asyncio.to_thread(generate_latest, _Collected(registry))
+
+    rendering = SharedRendering(text)
 
     async def metrics(request: web.Request) -> web.Response:
         if token is not None and not shows(request, token):
