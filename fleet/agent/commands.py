@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import psutil
-from attrs import define
+from attrs import define, evolve
 
 from fleet.agent.box import machine
 from fleet.agent.box.figures import clock_offset
@@ -24,6 +24,7 @@ from fleet.agent.box.looking import Looker
 from fleet.agent.config.validate import clip
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.hidden import Hidden
 from fleet.agent.processes.adoption import Place
 from fleet.agent.processes.output import OutputLine
 from fleet.agent.recordings.keeper import IndexKeeper
@@ -98,9 +99,19 @@ class _Asked:
 
 
 class Commands:
-    """Answers commands: those of what runs, and the station's `own`."""
+    """Answers commands: those of what runs, and the station's `own`; no answer has in it what is
+    `hidden`.
+    """
 
-    def __init__(self, find: Find, own: Mapping[str, Command], send: Send, note: Note) -> None:
+    def __init__(
+        self,
+        find: Find,
+        own: Mapping[str, Command],
+        send: Send,
+        note: Note,
+        hidden: Hidden,
+    ) -> None:
+        self._hidden = hidden
         self._note = note
         self._find = find
         self._own = own
@@ -149,7 +160,7 @@ class Commands:
                 result = await self._run(key[0], role, name, payload)
             reply = _encoded(result)
         except Refusal as refusal:
-            reply = encode(Reply(None, refusal.error))
+            reply = self._refused(refusal)
         except Exception as error:
             if timeout.expired():
                 refused: Refusal = DeadlineExceeded(f"not done within {seconds:g} s")
@@ -157,8 +168,8 @@ class Commands:
                 refused = CommandFailed(str(error))
             else:
                 log.exception("the command %s/%s failed", role, name)
-                refused = CommandFailed(clip(describe(error)))
-            reply = encode(Reply(None, refused.error))
+                refused = CommandFailed(clip(self._hidden.without(describe(error))))
+            reply = self._refused(refused)
         if key in self._asked:
             self._asked[key].reply = reply
         self._send(*key, reply)
@@ -182,12 +193,20 @@ class Commands:
         result = await contained(command.handler(asked), changed)
         theirs.set(False)
         try:
-            return unstructure(result, command.result)
+            return self._hidden.nowhere_in(unstructure(result, command.result))
         except Mistakes as mistakes:
             log.error("the result of the command %s/%s: %s", role, name, mistakes)
             raise CommandFailed(
                 clip(f"it was done, but its result is not what the role says: {mistakes}")
             ) from None
+
+    def _refused(self, refusal: Refusal) -> bytes:
+        error = refusal.error
+        problems = tuple(
+            evolve(one, message=self._hidden.without(one.message)) for one in error.problems
+        )
+        shown = evolve(error, message=self._hidden.without(error.message), problems=problems)
+        return encode(Reply(None, shown))
 
     def _stations_own(self, name: str) -> Command:
         if name not in self._own:

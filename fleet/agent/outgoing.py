@@ -103,6 +103,7 @@ class Outgoing:
                 self._own,
                 self._read,
                 self._supervisor.working_for,
+                self._me.secrets.hidden.without,
             )
             self.publish(self._me.topics.telemetry(self._me.station), payload, qos=0)
             await asyncio.sleep(self._me.interval)

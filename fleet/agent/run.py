@@ -31,6 +31,7 @@ from fleet.agent.config.store import StateDirectory
 from fleet.agent.credential import WayIn
 from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
+from fleet.agent.hidden import HidingFilter
 from fleet.agent.local.left import end_left
 from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.outgoing import Identity
@@ -42,7 +43,7 @@ from fleet.guard import Guard
 from fleet.host import Command
 from fleet.loop import LoopWatch, WatchedLoop
 from fleet.model import CommandRequest, PresenceState
-from fleet.mqtt import keep
+from fleet.mqtt import Broker, keep
 from fleet.notify import Notifier
 from fleet.shared import Shared
 from fleet.station import STATION, RestartArguments, RestartResult
@@ -111,6 +112,9 @@ class Agent:
             settings.adopt,
             settings.media,
         )
+        self._place.secrets.hide_all()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(HidingFilter(self._place.secrets.hidden))
         self._offset: float | None = None
         self._guard, self._watch = Guard(), LoopWatch()
         self._disk = RecordingsDisk(
@@ -235,7 +239,13 @@ class Agent:
 
     async def _talk(self) -> None:
         # Whoever knows a client id can push it off the broker: it is told to nobody.
-        await keep(self._way.try_next, f"fleet-agent-{secrets.token_hex(8)}", self._session)
+        await keep(self._next_broker, f"fleet-agent-{secrets.token_hex(8)}", self._session)
+
+    def _next_broker(self) -> Broker:
+        broker = self._way.try_next()
+        if broker.password is not None:
+            self._place.secrets.hidden.hide(broker.password)
+        return broker
 
     async def _watch_clock(self) -> None:
         while True:

@@ -8,14 +8,16 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import tomlkit
-from attrs import frozen
+from attrs import field, frozen
 
 from fleet import kept
+from fleet.agent.hidden import Hidden
 from fleet.bound import may_go, refusal
 from fleet.host import Failed
 from fleet.model import MAX_SECRETS, KeptSecret, is_name, plain
@@ -25,6 +27,8 @@ from fleet.wire import Undecodable, decode, format_time, to_json
 
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 _MOST_BOUND: Final = 65_536
+_MOST_BYTES: Final = 2**20
+"""Of a secret; a key has some thousand."""
 _AHEAD: Final = timedelta(minutes=5)
 """A secret may be of a time that this box's clock has not reached."""
 _LONGEST_PROBLEM: Final = 300
@@ -43,10 +47,14 @@ class SecretBinding:
 
 @frozen
 class SecretFiles:
-    """`own`: the owner's directory; `sent`: where those from afar are."""
+    """`own`: the owner's directory; `sent`: where those from afar are.
+
+    `hidden` has each value that was read.
+    """
 
     own: Path
     sent: Path
+    hidden: Hidden = field(factory=Hidden, eq=False)
 
     def read(self, name: str, to: str | None = None) -> str:
         """The value of a secret that goes to the host `to`; None: its role does not say where.
@@ -69,6 +77,19 @@ class SecretFiles:
         """
         if not is_name(name):
             raise Failed("SecretMissing", f"{name!r} cannot be the name of a secret")
+        value = self._value(name)
+        self.hidden.hide(value)
+        return value
+
+    def hide_all(self) -> None:
+        """Have all that are there hidden, before something runs that may find and print them."""
+        credentials = os.environ.get(CREDENTIALS)
+        places = (self.own, self.sent, *([Path(credentials)] if credentials else ()))
+        for name in dict.fromkeys(name for place in places for name in _names(place)):
+            with suppress(Failed):
+                self.value(name)
+
+    def _value(self, name: str) -> str:
         file = self.file(name)
         if file.parent == self.own and not os.path.exists(file):  # noqa: PTH110 (a Path raises without rights)
             credentials = os.environ.get(CREDENTIALS)
@@ -190,8 +211,11 @@ def _read_private(path: Path) -> str:
 
 def _read(path: Path, advised: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        with path.open("rb") as file:
+            if len(found := file.read(_MOST_BYTES + 1)) <= _MOST_BYTES:
+                return found.decode("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
-        raise Failed(
-            "SecretMissing", f"the secret {path.name!r} cannot be read: put it in {advised}"
-        ) from None
+        pass
+    raise Failed(
+        "SecretMissing", f"the secret {path.name!r} cannot be read: put it in {advised}"
+    ) from None

@@ -86,7 +86,9 @@ class StationSession:
         self._supervisor = supervisor
         self._guard = guard
         self.called = CallKeeper(store, self.changed)
-        self._commands = Commands(supervisor.command, commands, self._reply, self.called.note)
+        self._commands = Commands(
+            supervisor.command, commands, self._reply, self.called.note, identity.secrets.hidden
+        )
         self.trouble: str | None = "not tried yet"
         """Why there is no broker."""
         self.outgoing = Outgoing(identity, supervisor, own)

@@ -1,5 +1,6 @@
 """Reading what children write: every line once, bounded whatever is written."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.agent.engine.reconcile import Key
+from fleet.agent.hidden import Hidden
 from fleet.agent.processes import output
 from fleet.agent.processes.output import Allowance, LogFile, Logs, empty
 from fleet.model import LogLine
@@ -26,6 +28,23 @@ def append(path: Path, data: bytes) -> None:
 
 def read(log: LogFile, allowance: Allowance | None = None) -> list[str]:
     return list(log.read(allowance or Allowance()))
+
+
+def nowhere(_: LogLine | int) -> None:
+    """For who does not look."""
+
+
+def logs_of(
+    own: Path,
+    clock: FakeClock,
+    lines: Callable[[LogLine], None] = nowhere,
+    dropped: Callable[[int], None] = nowhere,
+    *secrets: str,
+) -> Logs:
+    hidden = Hidden()
+    for secret in secrets:
+        hidden.hide(secret)
+    return Logs(Key("record", "main"), own, clock, lines, dropped, hidden)
 
 
 @given(st.lists(st.binary(max_size=30), max_size=12))
@@ -72,8 +91,8 @@ def test_a_line_without_an_end_is_cut_and_held_in_little_memory(path: Path) -> N
         seen += read(log, allowance)
     append(path, b"the end\nnext\n")
     seen += read(log, allowance)
-    assert [len(line) for line in seen] == [output.LINE_LENGTH, len("next")]
-    assert seen[0].endswith("…")
+    assert [len(line) for line in seen] == [4 * output.LINE_LENGTH, len("next")]
+    assert output.clipped(seen[0]).endswith("…")
 
 
 def test_bytes_that_are_no_text_are_shown_all_the_same(path: Path) -> None:
@@ -174,7 +193,7 @@ def test_more_than_can_be_looked_at_is_skipped_and_estimated(
 
 def test_the_words_of_an_earlier_child_keep_their_times(path: Path) -> None:
     clock = FakeClock()
-    logs = Logs(Key("record", "main"), path.with_name("own"), clock, lambda _: None, lambda _: None)
+    logs = logs_of(path.with_name("own"), clock)
     append(path, b"of an earlier agent\n")
     times = []
     for number in range(3):
@@ -191,11 +210,22 @@ def test_the_words_of_an_earlier_child_keep_their_times(path: Path) -> None:
     assert [(line.at, line.text) for line in logs.last(9)] == [(None, "anew")]
 
 
+def test_a_secret_is_not_cut_in_two_where_a_line_is(path: Path) -> None:
+    lines: list[LogLine] = []
+    logs = logs_of(path.with_name("own"), FakeClock(), lines.append, nowhere, "hunter2-and-more")
+    logs.follow(LogFile(path, "stderr"))
+    append(path, b"x" * (output.LINE_LENGTH - 8) + b"hunter2-and-more" + b"y" * 3000 + b"\n")
+    logs.read()
+    shown = [*(line.text for line in lines), *(line.text for line in logs.last(9))]
+    assert len(shown) == 2
+    assert all("hunt" not in one and len(one) == output.LINE_LENGTH for one in shown)
+
+
 def test_all_streams_of_an_instance_share_one_allowance(tmp_path: Path) -> None:
     clock = FakeClock()
     lines: list[LogLine] = []
     dropped: list[int] = []
-    logs = Logs(Key("record", "main"), tmp_path / "role.log", clock, lines.append, dropped.append)
+    logs = logs_of(tmp_path / "role.log", clock, lines.append, dropped.append)
     out, err = tmp_path / "main.stdout", tmp_path / "main.stderr"
     logs.follow(LogFile(out, "stdout"), LogFile(err, "stderr"))
     append(out, b"o\n" * 40)

@@ -19,6 +19,7 @@ from fleet.agent.box.registration import payload, registration
 from fleet.agent.commands import Commands
 from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.config.validate import examine
+from fleet.agent.hidden import Hidden
 from fleet.host import Command
 from fleet.manager.hearing import SAID
 from fleet.manager.rollouts import convergence
@@ -343,6 +344,7 @@ class Asked:
             {},
             lambda _, correlation, reply: self._sent(correlation, reply),
             lambda *_: None,
+            Hidden(),
         )
 
     async def _count(self, _: Nothing) -> Nothing:

@@ -1,5 +1,6 @@
 """A child that blurts a secret out: nobody who is not on the box reads it."""
 
+import base64
 import json
 
 from tests.processes import Mosquitto, Programs, until
@@ -9,8 +10,21 @@ from tests.wire.sides import Boss, config
 
 KEY = "hunter2/with?signs"
 BLURT = """
+import base64
+import logging
+
 from attrs import frozen
-from fleet.roles import ChildRole, RoleFactory, Secret, register_factory
+from prometheus_client import Gauge
+
+from fleet.roles import ChildRole, Command, Failed, RoleFactory, Secret, register_factory
+
+@frozen
+class How:
+    well: bool
+
+@frozen
+class Said:
+    all: tuple[str, ...]
 
 @frozen
 class BlurtSettings:
@@ -24,8 +38,19 @@ class Blurt(ChildRole[BlurtSettings]):
             f"rtmp://live/app/{self.host.secret(self.settings.key)}: refused\\n"
             "http://live/?key=hunter2%2Fwith%3Fsigns\\n"
         )
+        logging.getLogger("blurt").error("the key is %s", self.host.secret(self.settings.key))
+        told = Gauge("fleet_told", "What it told.", ["to"], registry=self.host.registry)
+        told.labels(f"rtmp://live/{self.host.secret(self.settings.key)}").set(1)
+        self.host.register(Command("tell", How, Said, self.tell))
         script = 'cat "$1"; cat "$1" >&2; [ "$2" = 0 ] || exit "$2"; exec sleep 1000'
         return ["sh", "-c", script, "blurt", str(said), str(self.settings.status)]
+
+    async def tell(self, how: How) -> Said:
+        key = self.host.secret(self.settings.key)
+        if how.well:
+            basic = base64.b64encode(f"user:{key}".encode()).decode()
+            return Said((key, f"Authorization: Basic {basic}"))
+        raise Failed("Refused", f"{key} is not what is wanted there")
 
     def tick(self) -> None:
         self.host.note("Blurted", self.child.last_words())
@@ -47,8 +72,10 @@ async def test_a_secret_that_a_child_prints_is_shown_nowhere(
     (roles / "blurt.py").write_text(BLURT)
     (secrets / "key").write_text(f"{KEY}\n")
     (secrets / "key").chmod(0o600)
+    (secrets / "other").write_text("unasked-for\n")
+    (secrets / "other").chmod(0o600)
     boss = Boss(stranger, STATION)
-    own = f'{SETTINGS}roles_dir = "{roles}"\nsecrets_dir = "{secrets}"\n'
+    own = f'{SETTINGS}roles_dir = "{roles}"\nsecrets_dir = "{secrets}"\nallow_exec = true\n'
     agent = programs.agent(broker, STATION, own)
     await boss.online()
 
@@ -74,8 +101,20 @@ async def test_a_secret_that_a_child_prints_is_shown_nowhere(
     _, reply = await boss.command("station", "logs", {"lines": 10})
     assert shown in json.dumps(reply, ensure_ascii=False)
 
+    for well, found in ((True, "Authorization: Basic"), (False, "… is not what is wanted there")):
+        given = {"well": well}
+        _, reply = await boss.command("blurt", "tell", given, instance="runs")
+        assert found in json.dumps(reply, ensure_ascii=False)
+    await stranger.expect(boss.topic("telemetry"), lambda one: "fleet_told" in str(one))
+    await agent.says("the key is …")
+    # A program that finds it by itself prints it too.
+    await boss.ask(config(2, {"exec": {"main": {"argv": ["cat", str(secrets / "other")]}}}))
+    found_out = ("stdout", "…")
+    await until(lambda: found_out in lines(), what="the line")
+
     everything = [one.payload.decode(errors="replace") for one in stranger.heard]
-    for form in ("hunter2", "with?signs", "with%3Fsigns"):
+    basic = base64.b64encode(f"user:{KEY}".encode()).decode()[8:-4]
+    for form in ("hunter2", "with?signs", "with%3Fsigns", basic, "unasked-for"):
         assert not [one for one in [*everything, agent.log()] if form in one]
     for file in (programs.directory / STATION / "state" / "logs").rglob("*.std*"):
         assert file.stat().st_mode & 0o077 == 0, "what it wrote itself is the agent's alone"

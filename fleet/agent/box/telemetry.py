@@ -47,11 +47,13 @@ def gather(
     own: CollectorRegistry,
     read: Callable[[Key | None, Exception | None], None],
     working_for: Callable[[Key], AbstractContextManager[None]],
+    shown: Callable[[str], str] = str,
 ) -> bytes:
     """The payload: the station's own families, then those of each role.
 
     `read` is called with whose metrics were read, None for the station's own, and what they raised:
-    then there are none of them this time. `working_for` is entered for whoever is asked.
+    then there are none of them this time. `working_for` is entered for whoever is asked. `shown`
+    makes of a label's value what may be told of it.
 
     A role past `MAX_SERIES` series, or past what a payload holds, loses the rest and
     `fleet_role_series_omitted` says how many.
@@ -70,7 +72,7 @@ def gather(
         try:
             began = time.thread_time()
             with working_for(key), containing():
-                found = _collect(registry, labels)
+                found = _collect(registry, labels, shown)
             took = time.thread_time() - began
             if took > READ_SECONDS:
                 raise TooSlow(f"reading them took {took:.1f} s, of which all others have to wait")
@@ -95,16 +97,20 @@ def gather(
 
 
 def _collect(
-    registry: CollectorRegistry, labels: Mapping[str, str]
+    registry: CollectorRegistry, labels: Mapping[str, str], shown: Callable[[str], str] = str
 ) -> list[tuple[Metric, list[Sample]]]:
     return [
-        (metric, [_sample(one, labels) for one in metric.samples if not _created(one)])
+        (metric, [_sample(one, labels, shown) for one in metric.samples if not _created(one)])
         for metric in registry.collect()
     ]
 
 
-def _sample(one: prometheus.Sample, labels: Mapping[str, str]) -> Sample:
-    own = {_cut(name): _cut(value) for name, value in islice(one.labels.items(), _LABELS)}
+def _sample(
+    one: prometheus.Sample, labels: Mapping[str, str], shown: Callable[[str], str]
+) -> Sample:
+    own = {
+        _cut(name): _cut(shown(str(value))) for name, value in islice(one.labels.items(), _LABELS)
+    }
     return Sample(_cut(one.name), {**own, **labels}, float(one.value))
 
 

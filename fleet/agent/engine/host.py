@@ -113,6 +113,7 @@ class InstanceHost(Host):
         self._clock = around.clock
         self._adoption = around.adoption
         self._logs = logs
+        self._hidden = place.secrets.hidden
         self._ended = ended
         self._noted = noted
         self._first_progress = first_progress
@@ -164,6 +165,7 @@ class InstanceHost(Host):
                 station=self.station,
                 revision=self._revision,
             )
+            self._place.secrets.hide_all()
             process = Process.spawn(
                 argv, mark, env or {}, self.state, logs(self._place, self.key), stdin
             )
@@ -189,9 +191,7 @@ class InstanceHost(Host):
 
     def secret(self, secret: Secret, to: str | None = None) -> str:
         """From the station's secrets, or systemd's credentials; nothing shows it."""
-        value = self._place.secrets.read(secret.secret, to)
-        self._logs.hide(value)
-        return value
+        return self._place.secrets.read(secret.secret, to)
 
     def progress(self) -> None:
         """Now."""
@@ -202,7 +202,7 @@ class InstanceHost(Host):
 
     def note(self, reason: str | None, message: str | None = None) -> None:
         """Shown with the state `running`."""
-        reason = None if reason is None else _text(reason)
+        reason = None if reason is None else self._shown(reason)
         message = None if message is None else self._shown(message)
         self._said = (reason, message)
         self._show()
@@ -259,14 +259,14 @@ class InstanceHost(Host):
 
     def fail(self, reason: str, message: str) -> None:
         """The first word counts."""
-        self._end(Ending(_text(reason), self._shown(message)))
+        self._end(Ending(self._shown(reason), self._shown(message)))
 
     def complete(self, message: str | None = None) -> None:
         """The first word counts."""
         self._end(Completed(None if message is None else self._shown(message)))
 
     def _shown(self, message: object) -> str:
-        return self._logs.without_secrets(_text(message))
+        return self._hidden.without(_text(message))
 
     def _end(self, ending: Ending | Completed) -> None:
         if self.ending is None and not self._closed:
@@ -276,7 +276,7 @@ class InstanceHost(Host):
     def crashed(self, error: BaseException) -> None:
         """The role's own code failed."""
         told = "".join(traceback.format_exception(error))
-        if (shown := self._logs.without_secrets(told)) == told:
+        if (shown := self._hidden.without(told)) == told:
             log.error("%s: its role failed", self.key, exc_info=error)
         else:
             for line in shown.splitlines():

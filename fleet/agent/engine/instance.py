@@ -74,7 +74,12 @@ class Instance:
         self.target: Target | None = target
         """What it is there for; None when it is to go."""
         self.logs = Logs(
-            key, logs(around.place, key) / "role.log", around.clock, around.lines, around.drop
+            key,
+            logs(around.place, key) / "role.log",
+            around.clock,
+            around.lines,
+            around.drop,
+            around.place.secrets.hidden,
         )
         self.status = InstanceStatus(State.STARTING, around.clock.now(), 0, None, None)
         self.host: InstanceHost | None = None

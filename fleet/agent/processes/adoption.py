@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from fleet import kept
 from fleet.agent.engine.reconcile import Key
@@ -38,10 +38,14 @@ class Place:
     media: tuple[Path, ...] = ()
     """Directories besides the recordings whose files may be a source."""
 
-    @property
-    def secrets(self) -> SecretFiles:
-        """Its owner's secrets, and those that were sent here."""
-        return SecretFiles(self.secrets_dir, self.state_dir / "secrets")
+    secrets: SecretFiles = field(
+        init=False,
+        eq=False,
+        default=Factory(
+            lambda self: SecretFiles(self.secrets_dir, self.state_dir / "secrets"), takes_self=True
+        ),
+    )
+    """Its owner's secrets, and those that were sent here."""
 
 
 class Adoption:

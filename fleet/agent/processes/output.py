@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from attrs import define, field, frozen
 
 from fleet import kept
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.reconcile import Key
+from fleet.agent.hidden import Hidden
 from fleet.model import LogLine
 
 LINES_PER_SECOND: Final = 50
@@ -200,7 +200,7 @@ class Logs:
     """The streams of one instance's children, and the lines that come out of them.
 
     `own`: the file that keeps what its role itself says. `lines` is called with each line,
-    `dropped` with a count of those left out.
+    `dropped` with a count of those left out; no line has in it what is `hidden`.
     """
 
     def __init__(
@@ -210,8 +210,10 @@ class Logs:
         clock: Clock,
         lines: Callable[[LogLine], None],
         dropped: Callable[[int], None],
+        hidden: Hidden,
     ) -> None:
         self._key = key
+        self._hidden = hidden
         self._clock = clock
         self._say = lines
         self._dropped = dropped
@@ -219,18 +221,6 @@ class Logs:
         self._read_at = clock.monotonic()
         self._own = LogFile(own, "stdout")
         self._files: dict[Path, LogFile] = {own: self._own}
-        self._hidden: set[str] = set()
-
-    def hide(self, secret: str) -> None:
-        """From now on show no line of this secret, nor as an address would have it."""
-        lines = [line.strip() for line in secret.splitlines()]
-        self._hidden.update(form for line in lines if line for form in (line, quote(line, safe="")))
-
-    def without_secrets(self, said: str) -> str:
-        """What was said, with `…` for each secret in it."""
-        for secret in sorted(self._hidden, key=len, reverse=True):
-            said = said.replace(secret, "…")
-        return said
 
     def follow(self, *files: LogFile) -> None:
         """Look at these too; a successor's file takes the place of its predecessor's."""
@@ -242,7 +232,7 @@ class Logs:
 
     def write(self, said: str) -> None:
         """Keep lines that the role itself says; on a full disk they are said all the same."""
-        lines = self.without_secrets(said[:_CHUNK]).splitlines()[:LINES_PER_SECOND]
+        lines = self._hidden.without(said[:_CHUNK]).splitlines()[:LINES_PER_SECOND]
         data = "".join(f"{line[:LINE_LENGTH]}\n" for line in lines).encode(errors="replace")
         try:
             kept.make_directory(self._own.path.parent)
@@ -254,8 +244,10 @@ class Logs:
                 self._line(self._own, text(line.encode(errors="replace")))
 
     def _line(self, file: LogFile, line: str) -> None:
-        shown = self.without_secrets(line)
-        self._say(LogLine(self._clock.now(), *self._key, file.stream, shown))
+        self._say(LogLine(self._clock.now(), *self._key, file.stream, self._shown(line)))
+
+    def _shown(self, line: str) -> str:
+        return clipped(self._hidden.without(line))
 
     def read(self) -> bool:
         """Say what is new and keep the files short; whether there was very much."""
@@ -276,7 +268,7 @@ class Logs:
     def last(self, lines: int) -> list[OutputLine]:
         """The last lines of all children, those of the file written last at the end."""
         found = [line for file in by_age(self._files.values()) for line in file.last(lines)]
-        return [OutputLine(line.at, self.without_secrets(line.text)) for line in found[-lines:]]
+        return [OutputLine(line.at, self._shown(line.text)) for line in found[-lines:]]
 
 
 def by_age(files: Iterable[LogFile]) -> list[LogFile]:
@@ -285,9 +277,13 @@ def by_age(files: Iterable[LogFile]) -> list[LogFile]:
 
 
 def text(line: bytes) -> str:
-    """A line as it is shown: readable, and not longer than `LINE_LENGTH`."""
-    shown = line[:_LINE_BYTES].decode(errors="replace").replace("\0", "").rstrip()
-    return shown if len(shown) <= LINE_LENGTH else shown[: LINE_LENGTH - 1] + "…"
+    """A line, readable; still as long as it came, so that nothing that is hidden is cut in two."""
+    return line[:_LINE_BYTES].decode(errors="replace").replace("\0", "").rstrip()
+
+
+def clipped(line: str) -> str:
+    """A line as it is shown: not longer than `LINE_LENGTH`."""
+    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
 
 
 def size(path: Path) -> int:
