@@ -10,8 +10,8 @@ something, `registered` knows what it can run and has. `conference` reads the fi
 which of them are one line on a terminal, `happenings` what became different, `calm` how much of
 that. `examine` looks at the broker, and `fixes` says what to do about what was found.
 
-`arguments` reads what people type, `completion` knows what they may type next; `tab`, with `names`,
-answers most of that before Typer is imported.
+`arguments` reads what people type, `completion` knows what they may type next; `tab`, with `taken`
+and `names`, answers most of that before Typer is imported.
 """
 
 import os

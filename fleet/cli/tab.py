@@ -1,4 +1,4 @@
-"""Answers the Tab key where all it wants is the name of a command, a room or a station.
+"""Answers the Tab key where all it wants is the name of a command, an option, a room or a station.
 
 Whoever presses it waits, so that nothing is imported for it that takes long: neither Typer nor what
 the manager's answers are made of. What is more than that, `completion` answers by Typer.
@@ -13,18 +13,6 @@ from typing import Final, NoReturn
 
 from fleet.cli.commands import COMMANDS
 
-ROOMS: Final = frozenset(
-    {"ack", "audio", "blank", "check", "cut", "live", "mark", "recordings", "schedule", "talk"}
-)
-"""Commands whose first argument is a room."""
-STATIONS: Final = frozenset(
-    {
-        *("adopt", "call", "devices", "diff", "history", "logs", "restart", "retire", "rollback"),
-        *("revoke", "rotate", "show", "start", "stop"),
-    }
-)
-"""Those whose first argument is a station."""
-BOTH: Final = frozenset({"maintenance", "status", "watch"})
 COMPLETE: Final = "_FLEET_COMPLETE"
 """What a shell sets to ask."""
 _QUOTES: Final = frozenset("'\"\\")
@@ -39,12 +27,9 @@ def answer(environment: Mapping[str, str]) -> int | None:
     if asked is None:
         return None
     given, beginning = asked
-    if not given and shell == "bash":  # the others show what each is for
-        names: list[str] | None = [name for name in COMMANDS if name.startswith(beginning)]
-    elif len(given) == 1 and given[0] in ROOMS | STATIONS | BOTH:
-        names = _known(environment, given[0], beginning)
-    else:
-        return None
+    if shell != "bash" and (not given or beginning.startswith("-")):
+        return None  # the others show what each is for
+    names = _names(environment, given, beginning)
     if names is None or not all(map(_PLAIN.fullmatch, names)):
         return None
     if shell == "zsh":
@@ -69,21 +54,36 @@ def _asked(shell: str, environment: Mapping[str, str]) -> tuple[list[str], str] 
         at = len(words) - (not line.endswith(" "))
     else:
         return None
-    if not at or not _QUOTES.isdisjoint(line) or any(word.startswith("-") for word in words):
+    odd = not _QUOTES.isdisjoint(line) or "=" in line or "--" in words[:at]
+    if not at or odd or (at > 1 and words[1].startswith("-")):
         return None  # Typer reads that better
     return words[1:at], "".join(words[at : at + 1])
 
 
-def _known(environment: Mapping[str, str], command: str, beginning: str) -> list[str] | None:
-    """What its first argument may be; None where stations themselves may know."""
+def _names(environment: Mapping[str, str], given: list[str], beginning: str) -> list[str] | None:
+    """What fits; None where it takes Typer to say."""
+    if not given:
+        return [name for name in COMMANDS if name.startswith(beginning)]
+    from fleet.cli.taken import what_next
+
+    found = what_next(given[0], given[1:], beginning)
+    if found is None or (found.completer is None and not beginning.startswith("-")):
+        return None
+    return _known(environment, found.completer, beginning) if found.completer else [*found.options]
+
+
+def _known(environment: Mapping[str, str], completer: str, beginning: str) -> list[str] | None:
+    """Rooms and stations that fit; None where stations themselves may know more."""
+    if completer not in ("rooms", "stations", "rooms_and_stations"):
+        return None
     from fleet.cli.names import LIMIT, PATIENCE, NamedStation, fitting, stations, within
 
     nobody: tuple[NamedStation, ...] | None = ()
     found = within(LIMIT, lambda: stations(environment, PATIENCE), nobody)
     if found is None:
-        return None if command in STATIONS else []
-    rooms = {one.room for one in found if command not in STATIONS}
-    return fitting(rooms | {one.name for one in found if command not in ROOMS}, beginning)
+        return None if completer == "stations" else []
+    rooms = {one.room for one in found if "rooms" in completer}
+    return fitting(rooms | {one.name for one in found if "stations" in completer}, beginning)
 
 
 def leave(code: int) -> NoReturn:

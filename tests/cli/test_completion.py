@@ -13,15 +13,17 @@ from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
 import typer
 
 from fleet.cli import names
+from fleet.cli.app import main as typer_main
 from fleet.cli.commands import COMMANDS
-from fleet.cli.completion import argument_words, rooms, rooms_and_stations, stations
-from fleet.cli.tab import BOTH, ROOMS, STATIONS, answer
+from fleet.cli.completion import argument_words
+from fleet.cli.tab import answer
+from fleet.cli.taken import TypedNext, what_next
 from tests.cli.conftest import FLEET, Fleet, Play
 from tests.manager.station import apply, conference
 from tests.stranger import Stranger
@@ -119,25 +121,63 @@ def test_arguments_and_their_choices_are_offered(
     assert argument_words(known, given, incomplete) == offered
 
 
-def test_first_arguments_are_what_the_commands_say_they_are() -> None:
-    """The table that is asked before Typer is imported."""
-    of: dict[Any, set[str]] = {rooms: set(), stations: set(), rooms_and_stations: set()}
-    for name in COMMANDS:
-        run = import_module(f"fleet.cli.commands.{name}").run
-        for one in inspect.signature(run).parameters.values():
+def typer_says(words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    for name, value in asked_by_bash(words).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["fleet"])
+    with redirect_stdout(StringIO()) as out, pytest.raises(SystemExit):
+        typer_main()
+    return out.getvalue().split()
+
+
+@pytest.mark.parametrize("before", ["", "x ", "--json ", "--yes "])
+def test_options_are_offered_as_typer_offers_them(
+    before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read of each command's file before Typer is imported."""
+    for command in COMMANDS:
+        for beginning in ("-", "--", "--j"):
+            words = f"fleet {command} {before}{beginning}"
+            with redirect_stdout(StringIO()) as out:
+                code = answer(asked_by_bash(words))
+            if before.startswith("--") and code is None:
+                continue  # it has no such option, and Typer may say so
+            assert code == 0, words
+            assert sorted(out.getvalue().split()) == sorted(typer_says(words, monkeypatch)), words
+
+
+def test_values_are_known_by_what_the_commands_say_knows_them() -> None:
+    for command in COMMANDS:
+        run = import_module(f"fleet.cli.commands.{command}").run
+        given: list[str] = []
+        for name, one in inspect.signature(run).parameters.items():
             info = getattr(one.annotation, "__metadata__", (None,))[0]
+            if info is None:
+                continue
+            known = getattr(info.autocompletion, "__name__", None)
+            kind = get_args(one.annotation)[:1]
             if isinstance(info, typer.models.ArgumentInfo):
-                of.get(info.autocompletion, set()).add(name)
-                break
-    assert of == {rooms: set(ROOMS), stations: set(STATIONS), rooms_and_stations: set(BOTH)}
+                found = what_next(command, given, "")
+                given.append("x")
+            elif bool in kind:
+                continue
+            else:
+                said = info.default if isinstance(info.default, str) else None
+                option = said or f"--{name.replace('_', '-')}"  # as Annotated has Typer read it
+                found = what_next(command, [option], "")
+            assert found == TypedNext(completer=known), (command, name)
+
+
+def asked_by_bash(words: str) -> dict[str, str]:
+    at = str(len(words.split(" ")) - 1)
+    return {"_FLEET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": at}
 
 
 def ask_bash(words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """What `fleet` answers at the Tab key."""
-    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
     return subprocess.run(
         [FLEET],
-        env=os.environ | {"_FLEET_COMPLETE": "complete_bash"} | asked | env,
+        env=os.environ | asked_by_bash(words) | env,
         capture_output=True,
         text=True,
         check=True,
@@ -163,13 +203,15 @@ def test_what_takes_long_is_not_imported_for_names() -> None:
         "import sys; from fleet.cli.tab import answer\n"
         "assert 0 == answer({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '1',"
         " 'COMP_WORDS': 'fleet sta'})\n"
+        "assert 0 == answer({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '2',"
+        " 'COMP_WORDS': 'fleet apply --js'})\n"
         "assert 'attrs' not in sys.modules\n"
         "assert 0 == answer({'_FLEET_COMPLETE': 'complete_bash', 'COMP_CWORD': '2',"
         " 'COMP_WORDS': 'fleet status ', 'FLEET_BROKER': 'mqtt://127.0.0.1:1'})\n"
         "print(*sorted({'typer', 'pydantic', 'rich', 'fleet.operations'} & sys.modules.keys()))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (found.stdout.split(), found.stderr) == (["status", "start"], "")
+    assert (found.stdout.split(), found.stderr) == (["status", "start", "--json"], "")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +219,7 @@ def test_what_takes_long_is_not_imported_for_names() -> None:
     [
         ("zsh", "fleet talk h", "", "_arguments '*: :((\"hall1\"))'\n", 0),
         ("zsh", "fleet talk x", "", "_files\n", 0),
+        ("zsh", "fleet apply f.toml --yes --room h", "", "_arguments '*: :((\"hall1\"))'\n", 0),
         ("fish", "fleet talk h", "get-args", "hall1\n", 0),
         ("fish", "fleet talk ", "is-args", "", 0),
         ("fish", "fleet talk x", "is-args", "", 1),
@@ -212,6 +255,7 @@ async def test_each_command_offers_what_it_takes(
         "fleet talk h": {"hall1"},
         "fleet maintenance h": {"hall1", "hall1-balcony"},
         "fleet do": {"doctor"},
+        "fleet apply f.toml --station h": {"hall1-balcony"},
         "fleet --prefix fleet retire h": {"hall1-balcony"},
     }
     for words, expected in offered.items():

@@ -48,20 +48,17 @@ _PACE: Final = 1.0
 _AROUND: Final = 3
 """Lines of a screen for what stands above and below."""
 
-RoomOrStation = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="ROOM|STATION",
-        help="Only this room, or this station (its name or id).",
-        autocompletion=rooms_and_stations,
-    ),
-]
-"""What `status` and `watch` are about."""
-
 
 def run(
     ctx: typer.Context,
-    name: RoomOrStation = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ROOM|STATION",
+            help="Only this room, or this station (its name or id).",
+            autocompletion=rooms_and_stations,
+        ),
+    ] = None,
     unwell: Annotated[
         bool, typer.Option("--unwell", help="Only the stations that need somebody.")
     ] = False,

@@ -19,7 +19,8 @@ from rich.text import Text
 from fleet.cli import view
 from fleet.cli.calm import Restraint
 from fleet.cli.commands import COMMANDS, with_examples
-from fleet.cli.commands.status import RoomOrStation, pick
+from fleet.cli.commands.status import pick
+from fleet.cli.completion import rooms_and_stations
 from fleet.cli.connection import (
     Access,
     Denied,
@@ -55,7 +56,14 @@ _STYLES: Final = {"rejected": "bold red", "conflict": "bold red", "broker": "yel
 
 def run(
     ctx: typer.Context,
-    name: RoomOrStation = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ROOM|STATION",
+            help="Only this room, or this station (its name or id).",
+            autocompletion=rooms_and_stations,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
 ) -> None:
     """Look once, then tell every difference."""
