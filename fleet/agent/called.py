@@ -51,8 +51,14 @@ class CallKeeper:
         """Save what is new, for ever."""
         while True:
             await self._unsaved.wait()
-            self._unsaved.clear()
-            try:
-                await asyncio.to_thread(self._store.save_calls, self.calls)
-            except OSError as error:
-                log.error("what was called here is forgotten with this agent: %s", plain(error))
+            await self.save()
+
+    async def save(self) -> None:
+        """Save what is new."""
+        if not self._unsaved.is_set():
+            return
+        self._unsaved.clear()
+        try:
+            await asyncio.to_thread(self._store.save_calls, self.calls)
+        except OSError as error:
+            log.error("what was called here is forgotten with this agent: %s", plain(error))

@@ -225,6 +225,7 @@ class Agent:
         self._notifier.stopping()
         with suppress(TimeoutError):  # a disk that has died must not hold up the end
             await asyncio.wait_for(self._session.close(), _FINISH)
+            await asyncio.wait_for(self._session.called.save(), _FINISH)
         if number == signal.SIGHUP:
             await self._supervisor.leave()
             if self.stopped:
@@ -296,19 +297,24 @@ class Agent:
         )
 
     async def _restart(self, asked: RestartArguments) -> RestartResult:
-        given = {"role": asked.role, "instance": asked.instance}
-        self._session.called.note(HERE, STATION, "restart", CommandRequest(None, given))
+        self._note("restart", role=asked.role, instance=asked.instance)
         return await self._commands.restart(asked)
 
     def _catalogue(self, blocked: frozenset[str]) -> catalogue.Catalogue:
         self._files.look()
         return catalogue.offer(self._files.broken, blocked)
 
+    def _note(self, command: str, **given: str) -> None:
+        """Somebody typed that on the box: it is told as what came past the manager."""
+        self._session.called.note(HERE, STATION, command, CommandRequest(None, given))
+
     async def _reload(self, _: _Nothing) -> _Reloaded:
+        self._note("reload")
         known = await self._session.abilities.reload()
         return _Reloaded(tuple(known.factories), dict(known.broken))
 
     async def _stop(self, _: _Nothing) -> _Stopping:
+        self._note("stop")
         self.end(signal.SIGTERM)
         return _Stopping()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fleet.agent.config.store import StateDirectory
 from fleet.agent.local import check, socket
 from tests.agent import roles
 from tests.processes import Mosquitto, Programs, run
@@ -138,8 +139,9 @@ async def test_a_changed_role_file_is_used_once_it_is_read_again_and_restarted(
         ),
         after=mark,
     )
-    (called,) = status["called"]
-    assert (called["by"], called["what"].split()[:2]) == ("the box itself", ["station", "restart"])
+    told = [(one["by"], *one["what"].split()[:2]) for one in status["called"]]
+    typed_here = ["reload", "reload", "restart"]
+    assert told == [("the box itself", "station", what) for what in typed_here]
 
 
 def test_the_word_of_an_earlier_design_is_answered_with_todays() -> None:
@@ -163,6 +165,9 @@ async def test_restart_and_stop_need_no_broker(
     assert stopped.returncode == 0
     assert await programs.started[0].ended() == 0
     assert (await typed(fleet_agent, "stop")).returncode == 4
+    store = StateDirectory(fleet_agent.state)
+    assert store.calls()[-1].what == "station stop", "the next agent tells of it"
+    store.close()
 
 
 async def test_state_directory_may_have_a_long_path(

@@ -337,6 +337,7 @@ async def test_the_manager_knows_stations_by_name(
             shown = (await fleet("history", "h-cam")).out
     (line,) = [one for one in shown.splitlines() if "called" in one]
     assert line.split()[1:5] == ["called", "-", "anonymous", "station"]
+    assert line.endswith("(the station says)")
     assert "info" not in shown, "who reads changes nothing"
     await fleet.offers("fleet call h-", {"h-cam"})
 

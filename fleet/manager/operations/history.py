@@ -8,7 +8,7 @@ from fleet.manager.conference.masking import without_secrets
 from fleet.manager.conference.wanted import DesiredState
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout
-from fleet.manager.store import Issue, Past
+from fleet.manager.store import CALLED, Issue, Past
 from fleet.model import Config, InvalidArguments, Roles
 from fleet.operations import (
     Action,
@@ -139,7 +139,8 @@ def _said(desk: Desk, station: str) -> Any:
 
 
 def _event(one: Past, text: str | None) -> Event:
-    return Event(one.at, one.kind, one.revision, one.by, text or "")
+    said = " (the station says)" if one.kind == CALLED else ""
+    return Event(one.at, one.kind, one.revision, one.by, f"{text or ''}{said}")
 
 
 def _summary(desk: Desk, station: str, old: Roles, new: Roles) -> str:
