@@ -13,6 +13,9 @@ from typing import Any, Final, TypeVar
 from attrs import field, frozen
 from prometheus_client import CollectorRegistry
 
+from fleet.model import is_name
+from fleet.schema import json_schema
+
 THUMBNAIL_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")
@@ -144,6 +147,8 @@ class Host(ABC):
     """A directory of this instance's own, kept over restarts of instance and agent."""
     registry: CollectorRegistry
     """Register prometheus_client metrics here; the agent ships them."""
+    commands: dict[str, Command]
+    """By name, those that are offered while the instance runs."""
 
     @abstractmethod
     async def spawn(
@@ -254,7 +259,6 @@ class Host(ABC):
         It is cancelled when the running ends, at the latest. `name` is for the log.
         """
 
-    @abstractmethod
     def register(self, command: Command) -> None:
         """Offer a command by hand; those marked with `@command` are offered by themselves.
 
@@ -262,7 +266,12 @@ class Host(ABC):
             ValueError: its name cannot be one.
             TypeError: its arguments or result are not declared as those of a setting are.
         """
+        if not is_name(command.name):
+            raise ValueError(f"{command.name!r} cannot be the name of a command")
+        for cls in (command.arguments, command.result):
+            json_schema(cls)
+        self.commands[command.name] = command
 
-    @abstractmethod
     def deregister(self, name: str) -> None:
-        """Take a command back."""
+        """Take a command back; nothing happens where it was not offered."""
+        self.commands.pop(name, None)

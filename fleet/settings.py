@@ -8,10 +8,13 @@ import os
 import resource
 import stat
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import attrs
 
 from fleet.model import is_name, plain
 from fleet.strict import Mistakes, structure
@@ -65,6 +68,21 @@ def load(path: Path, cls: type[T]) -> T:
             for m in wrong.mistakes
         )
         raise BadSettings("\n".join(lines)) from None
+
+
+def overridden(settings: T, given: Mapping[str, Any]) -> T:
+    """`settings` with what was `given` on the command line, None being nothing, in their place.
+
+    Raises:
+        BadSettings: with every mistake.
+    """
+    told = {key: value for key, value in given.items() if value is not None}
+    try:
+        structure(told, type(settings))
+    except Mistakes as wrong:
+        raise BadSettings("\n".join(mistake.message for mistake in wrong.mistakes)) from None
+    changed: T = attrs.evolve(settings, **told)  # type: ignore[misc]
+    return changed
 
 
 def read_password(path: Path | None) -> str | None:

@@ -2,15 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import platformdirs
-from attrs import evolve, frozen
+from attrs import frozen
 
 from fleet.model import EXEC, INTERVAL, is_station_id, no_station_id
 from fleet.mqtt import Broker
-from fleet.settings import AGENT_FILE, BadSettings, load, read_password, valid_prefix
-from fleet.strict import Meta, Mistakes, structure
+from fleet.settings import AGENT_FILE, BadSettings, load, overridden, read_password, valid_prefix
+from fleet.strict import Meta
 
 _BESIDE: Final = "fleet-recordings"
 _WITHIN: Final = "recordings"
@@ -110,12 +110,7 @@ def read(file: Path | None, **flags: str | None) -> AgentSettings:
     if file is None and _may_be_there(AGENT_FILE):
         file = AGENT_FILE
     found = load(file, AgentSettings) if file is not None else AgentSettings()
-    given: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
-    try:
-        structure(given, AgentSettings)
-    except Mistakes as wrong:
-        raise BadSettings("\n".join(mistake.message for mistake in wrong.mistakes)) from None
-    return evolve(found, **given)
+    return overridden(found, flags)
 
 
 def broker_of(settings: AgentSettings) -> Broker:

@@ -40,7 +40,7 @@ from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import Counts
 from fleet.model import CommandFailed, PresenceState, counted
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
-from fleet.topics import Topics
+from fleet.topics import Address, Topics
 from fleet.wire import Undecodable
 
 log = logging.getLogger(__name__)
@@ -272,19 +272,17 @@ class ManagerSession:
         topic = message.topic
         short = len(topic) <= _REMEMBERED_TOPIC
         address = self._parse(topic) if short else self._topics.parse(topic)
+        if message.retain and message.payload and not _may_be_kept(address):
+            self._forget(topic)
         if address is None:
             kind = message.topic.split("/")[-1]
             known = kind if kind in SAID else "request"
-            if message.retain and message.payload:
-                self._forget(topic)
             if message.payload:
                 self._hearing.ignore(known, message, "not a valid topic")
         elif address.station is not None and address.kind == "thumbnail":
             self._hearing.pictured(address.station, address.rest, message)
         elif address.station is not None and address.kind == "reply":
-            if message.retain:
-                self._forget(topic)
-            elif message.payload:
+            if message.payload and not message.retain:
                 self.asker.received(address.station, address.rest[0], message.payload)
         elif address.station is not None and address.kind == "config":
             self._hearing.sent(address.station, message)
@@ -301,9 +299,7 @@ class ManagerSession:
             self._hearing.said(address.station, address.kind, message)
             self.asker.heard(address.station)
         elif address.kind.startswith("join-"):
-            if message.retain:
-                self._forget(topic)
-            elif self.joining is not None and message.payload:
+            if self.joining is not None and message.payload and not message.retain:
                 self.joining.received(address, message)
         elif address.kind == "presence":
             self._hear_manager(message)
@@ -311,8 +307,6 @@ class ManagerSession:
             self._echo.received(message.payload)
         else:
             self._counts.messages["request"] += 1
-            if message.retain and message.payload:
-                self._forget(topic)
             if (why := self.answering.asked(address, message)) is not None:
                 self._hearing.ignore("request", message, why)
 
@@ -391,3 +385,10 @@ class ManagerSession:
             log.error("%s", error)
         except Exception:
             log.exception("what a message asked for could not be done")
+
+
+def _may_be_kept(address: Address | None) -> bool:
+    """Whether the broker may keep what is said there; the rest is for those who listen now."""
+    if address is None or address.kind == "reply":
+        return False
+    return address.station is not None or address.kind == "presence"

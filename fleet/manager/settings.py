@@ -10,8 +10,7 @@ from typing import Annotated, Any, Final
 from attrs import evolve, fields, frozen
 
 from fleet.mqtt import Broker
-from fleet.settings import BadSettings, load, read_password, valid_prefix
-from fleet.strict import Mistakes, structure
+from fleet.settings import BadSettings, load, overridden, read_password, valid_prefix
 
 MANAGER_FILE: Final = "manager.toml"
 
@@ -86,12 +85,7 @@ def read_manager(directory: Path | None, file: Path | None, **given: Any) -> Man
         if directory is not None and not os.path.lexists(file):
             raise BadSettings(f"there is no {file}")
         found = _beside(load(file, ManagerSettings), file)
-    told = {key: value for key, value in given.items() if value is not None}
-    try:
-        structure(told, ManagerSettings)
-    except Mistakes as wrong:
-        raise BadSettings("\n".join(mistake.message for mistake in wrong.mistakes)) from None
-    return evolve(found, **told)
+    return overridden(found, given)
 
 
 def manager_broker(settings: ManagerSettings) -> Broker:

@@ -180,10 +180,10 @@ def _pixels(picture: str) -> float:
     return int(caps["width"]) * int(caps["height"]) * over / under
 
 
-def raw_output(picture: str, end: str = "fdsink name=fed sync=false") -> str:
-    """From pictures and sound, not encoded but in Matroska, to `end`."""
+def raw_output(picture: str) -> str:
+    """From pictures and sound, not encoded but in Matroska, to the standard output."""
     parts = _always((picture, "identity name=encoded"), [(PCM, "identity")])
-    return " ".join([*parts, f"matroskamux name=mux streamable=true ! {end}"])
+    return " ".join([*parts, "matroskamux name=mux streamable=true ! fdsink name=fed sync=false"])
 
 
 def _language(code: str | None) -> str:

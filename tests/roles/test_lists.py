@@ -231,7 +231,7 @@ def test_a_mixer_takes_what_another_box_offers_for_mpeg_ts_whatever_it_is(
     sender = send((tmp_path / "film.mkv").read_bytes(), web=False)
     rate, caps = "5/1", raw("160x90")
     source = offered("127.0.0.1", sender.port, caps, rate)
-    leaves = raw_output(f"{caps},framerate={rate}", "fakesink")
+    leaves = raw_output(f"{caps},framerate={rate}").replace("fdsink", "fakesink")
     told = json.dumps({"output": leaves, "rate": [5, 1], "sources": [source]})
     with subprocess.Popen([*CAPTURE, told], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,27 @@ _CLOCK_COMMANDS: Final = (
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+class FigureParts:
+    """Parts of what a box tells, each read by itself; one that cannot be read is said once."""
+
+    def __init__(self) -> None:
+        self._silent: set[str] = set()
+
+    def told(self, *parts: Callable[[], Iterable[Metric]]) -> Iterator[Metric]:
+        """What can be read now."""
+        for part in parts:
+            name = getattr(part, "__name__", "")
+            try:
+                found = list(part())
+            except Exception as error:  # drivers say many a thing
+                if name not in self._silent:
+                    log.warning("no figures of%s: %s", name.replace("_", " "), error)
+                self._silent.add(name)
+                continue
+            self._silent.discard(name)
+            yield from found
+
+
 class MachineFigures(Collector):
     """Reads them at each collect, but the disks, which may hang, when `look` is called.
 
@@ -42,8 +63,7 @@ class MachineFigures(Collector):
         self._usage: dict[str, tuple[int, int]] = {}
         """Label -> bytes, and bytes that are free, of disks that answered."""
         self._clock_offset = clock_offset
-        self._silent: set[str] = set()
-        """Parts that cannot be read: said once."""
+        self._parts = FigureParts()
         psutil.cpu_percent()
 
     def look(self) -> None:
@@ -57,16 +77,7 @@ class MachineFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families, some absent where the machine does not tell."""
-        for part in (_load, self._disks, self._clock):
-            try:
-                found = list(part())
-            except Exception as error:  # drivers say many a thing
-                if part.__name__ not in self._silent:
-                    log.warning("no figures of%s: %s", part.__name__.replace("_", " "), error)
-                self._silent.add(part.__name__)
-                continue
-            self._silent.discard(part.__name__)
-            yield from found
+        yield from self._parts.told(_load, self._disks, self._clock)
 
     def _clock(self) -> Iterator[Metric]:
         offset = self._clock_offset()

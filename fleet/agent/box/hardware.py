@@ -18,6 +18,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from fleet.agent.box.figures import FigureParts
+
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 10.0
@@ -49,13 +51,11 @@ class HardwareFigures(Collector):
         self._throttles: int | None = None
         self._segments: deque[tuple[float, int, int]] = deque()
         """When, TCP segments sent until then, and those of them that were sent again."""
-        self._silent: set[str] = set()
-        """Parts that cannot be read: said once."""
+        self._parts = FigureParts()
 
     def look(self) -> None:
         """Read everything now; blocks for as long as drivers do."""
-        found: list[Metric] = []
-        for part in (
+        found = self._parts.told(
             self._power,
             self._heat,
             self._slowed,
@@ -63,16 +63,8 @@ class HardwareFigures(Collector):
             self._sent_again,
             self._links,
             self._disks,
-        ):
-            try:
-                found.extend(part())
-            except Exception as error:  # drivers say many a thing
-                if part.__name__ not in self._silent:
-                    log.warning("no figures of%s: %s", part.__name__.replace("_", " "), error)
-                self._silent.add(part.__name__)
-                continue
-            self._silent.discard(part.__name__)
-        self._found = self._clock(), found
+        )
+        self._found = self._clock(), list(found)
 
     def collect(self) -> Iterator[Metric]:
         """The families, some absent where the machine does not tell."""

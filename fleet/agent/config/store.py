@@ -125,12 +125,10 @@ class StateDirectory:
 
     def load(self) -> Memory:
         """What was saved last; what is damaged of it is set aside, and its copy serves."""
-        found = self._whole(
-            self.directory / _DECISION,
-            lambda payload: decode(payload, Memory, _MAX_DECISION),
-            _MAX_DECISION,
-        )
-        return found or Memory()
+        return self._payload(_DECISION, Memory, _MAX_DECISION) or Memory()
+
+    def _payload(self, name: str, cls: type[T], most: int = MAX_PAYLOAD) -> T | None:
+        return self._whole(self.directory / name, lambda text: decode(text, cls, most), most)
 
     def _whole(self, path: Path, parse: Callable[[bytes], T], most: int) -> T | None:
         """What is kept there, or in its copy; None where neither is whole."""
@@ -153,10 +151,8 @@ class StateDirectory:
 
     def stops(self) -> tuple[StopByHand, ...]:
         """What was stopped by hand when it was saved last."""
-        found = self._whole(
-            self.directory / _STOPS, lambda payload: decode(payload, StopList), MAX_PAYLOAD
-        )
-        return found.stops if found is not None else ()
+        found = self._payload(_STOPS, StopList)
+        return found.stops if found else ()
 
     def save_stops(self, said: StopList) -> None:
         """Returns when what is stopped is safe on the disk.
@@ -169,10 +165,8 @@ class StateDirectory:
 
     def calls(self) -> DirectCalls:
         """What came to this station past the manager, when it was saved last."""
-        found = self._whole(
-            self.directory / _CALLS, lambda payload: decode(payload, _Calls), MAX_PAYLOAD
-        )
-        return found.called if found is not None else ()
+        found = self._payload(_CALLS, _Calls)
+        return found.called if found else ()
 
     def save_calls(self, called: DirectCalls) -> None:
         """Returns when they are safe on the disk.

@@ -21,10 +21,9 @@ from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process
 from fleet.guard import Guard, HeldUp, contained, describe
-from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret
+from fleet.host import THUMBNAIL_BYTES, Child, Failed, Host, Secret
 from fleet.loop import LoopWatch, theirs
 from fleet.model import LogLine, is_name
-from fleet.schema import json_schema
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -100,7 +99,7 @@ class InstanceHost(Host):
         self.ending: Ending | Completed | None = None
         self.shown: tuple[str | None, str | None] = (None, None)
         """Reason and message while it runs."""
-        self.commands: dict[str, Command] = {}
+        self.commands = {}
         self.children: dict[str, Process] = {}
         self.progressed = around.clock.monotonic()
         self.readable_metrics = True
@@ -303,18 +302,6 @@ class InstanceHost(Host):
         except Exception as error:
             self.crashed(error)
             raise
-
-    def register(self, command: Command) -> None:
-        """Offered while the instance runs."""
-        if not is_name(command.name):
-            raise ValueError(f"{command.name!r} cannot be the name of a command")
-        for cls in (command.arguments, command.result):
-            json_schema(cls)
-        self.commands[command.name] = command
-
-    def deregister(self, name: str) -> None:
-        """Nothing happens where it was not offered."""
-        self.commands.pop(name, None)
 
     @property
     def idle(self) -> bool:

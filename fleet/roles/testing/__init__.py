@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from fleet.host import THUMBNAIL_BYTES, Child, Command, Failed, Host, Secret, startable
+from fleet.host import THUMBNAIL_BYTES, Child, Failed, Host, Secret, startable
 from fleet.model import is_name
 from fleet.role import Role, RoleFactory
 from fleet.schema import json_schema
@@ -101,7 +101,7 @@ class KitHost(Host):
         self.lines: list[str] = []
         """What the role logged."""
         self.thumbnails: list[bytes] = []
-        self.commands: dict[str, Command] = {}
+        self.commands = {}
         self.children: dict[str, KitChild] = {}
         """By name, the one started last of each."""
         self.seconds = 0
@@ -218,18 +218,6 @@ class KitHost(Host):
             self.fail(error.reason, error.message)
         elif error is not None:
             self.fail("RoleCrashed", f"{type(error).__name__}: {error}")
-
-    def register(self, command: Command) -> None:
-        """Kept in `commands`."""
-        if not is_name(command.name):
-            raise ValueError(f"{command.name!r} cannot be the name of a command")
-        for cls in (command.arguments, command.result):
-            json_schema(cls)
-        self.commands[command.name] = command
-
-    def deregister(self, name: str) -> None:
-        """Taken out of `commands`."""
-        self.commands.pop(name, None)
 
     async def close(self) -> None:
         """End what is left."""
