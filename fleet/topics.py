@@ -24,7 +24,7 @@ _STATION_KINDS = {
     "command": 3,
     "reply": 1,
 }
-_MANAGER_KINDS = {"presence": 0, "request": 2, "reply": 1}
+_MANAGER_KINDS = {"presence": 0, "store": 0, "request": 2, "reply": 1}
 _JOIN_KINDS = ("request", "reply")
 
 

@@ -23,6 +23,7 @@ from fleet.joining import fingerprint
 from fleet.loop import LoopWatch
 from fleet.manager.access.broker import BrokerAccounts
 from fleet.manager.access.certificate import CertificateWatch
+from fleet.manager.findings.whole import older_finding
 from fleet.manager.notifications.carrier import Carrier
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.optouts import OptOuts
@@ -113,6 +114,7 @@ class ManagerRun:
         )
         self._certificate = CertificateWatch(broker, directory)
         self._report.also(self._certificate.findings)
+        self._report.also(lambda: older_finding(self._ledger.older, self._ledger.older_since))
         if self._session.joining is not None:
             self._report.also(self._session.joining.findings)
         self._notifier = Notifier()

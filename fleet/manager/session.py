@@ -8,7 +8,7 @@ kept has been read, and only then is anything pushed.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
@@ -22,6 +22,7 @@ from fleet.manager.asking import StationAsker
 from fleet.manager.echo import Echo
 from fleet.manager.hearing import SAID, Hearing
 from fleet.manager.mixers import Mixers
+from fleet.manager.newest import NewestStore
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.operations.desk import Desk
 from fleet.manager.people.keeper import People
@@ -79,6 +80,7 @@ class ManagerSession:
     ) -> None:
         """`accounts`: the broker's, None where somebody edits them there."""
         self._presence = OwnPresence(topics.manager("presence"), self._do, self._displace)
+        self._newest = NewestStore(topics, ledger)
         self._echo = Echo(topics, self._presence.boot)
         self._topics = topics
         self._parse = lru_cache(maxsize=_TOPICS)(topics.parse)
@@ -100,9 +102,7 @@ class ManagerSession:
             report.measured,
             self._forget,
         )
-        self._rollouts = Rollouts(
-            ledger, inventory, self._pusher.changed, lambda: self._pusher.behind
-        )
+        self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
         self.asker = StationAsker(topics, self._presence.boot)
         self.recordings = Recordings(ledger, inventory, self.asker)
         self.mixers = Mixers(ledger, inventory, self.asker)
@@ -184,6 +184,7 @@ class ManagerSession:
             *self._unkept,
             *self._echo.filters,
             Filter(topics.manager("presence"), bare=True),
+            Filter(topics.manager("store"), bare=True),
             Filter(topics.manager("request", "+", "+"), as_published=True, foreign=True),
             self._configs,
             *(self._accounts.filters if self._accounts else ()),
@@ -191,6 +192,7 @@ class ManagerSession:
         )
         await self._presence.catch_up(link, lambda: self._kept)
         log.info("connected; %s heard of", counted(len(self._inventory.stations), "station"))
+        await self._newest.connect(link)
         for station in list(self._inventory.stations):
             if self._ledger[station].retired and not self._is_online(station):
                 with suppress(CommandFailed):
@@ -207,6 +209,7 @@ class ManagerSession:
         await self._ended.wait()
         self._working.clear()
         self._pusher.disconnect()
+        await self._newest.tell()
         await self._presence.say_goodbye()
 
     async def watch(self) -> None:
@@ -228,6 +231,7 @@ class ManagerSession:
         """Keep everybody converged for ever, whenever there is a broker."""
         while True:
             await self._working.wait()
+            await self._newest.tell()
             await self._pusher.work()
             await self._pusher.due_within(_TICK)
 
@@ -251,6 +255,7 @@ class ManagerSession:
             log.warning("no connection to the broker: %s", why)
         self._why, self._link = why, None
         self._presence.disconnect()
+        self._newest.disconnect()
         self._echo.disconnect()
         self.answering.disconnect()
         self._working.clear()
@@ -302,7 +307,9 @@ class ManagerSession:
             if self.joining is not None and message.payload and not message.retain:
                 self.joining.received(address, message)
         elif address.kind == "presence":
-            self._hear_manager(message)
+            self._hear_manager(message, self._presence.heard)
+        elif address.kind == "store":
+            self._hear_manager(message, self._newest.heard)
         elif address.kind == "reply":
             self._echo.received(message.payload)
         else:
@@ -344,10 +351,10 @@ class ManagerSession:
         finally:
             self._sweeping -= 1
 
-    def _hear_manager(self, message: Message) -> None:
+    def _hear_manager(self, message: Message, heard: Callable[[Message], None]) -> None:
         self._counts.messages["manager_presence"] += 1
         try:
-            self._presence.heard(message)
+            heard(message)
         except Undecodable as error:
             self._hearing.ignore("manager_presence", message, str(error))
 

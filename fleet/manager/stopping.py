@@ -75,7 +75,7 @@ class StopPusher:
         for number, station in enumerate(list(self._ledger.stops)):
             await self._adopt(station, now)
             stops = self._ledger.stops.of(station, now)
-            if self._is_due(station, stops):
+            if not self._ledger.stops.is_doubted(station) and self._is_due(station, stops):
                 await self._tell(station, stops, now)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
@@ -84,20 +84,25 @@ class StopPusher:
         """Keep what only the station knows of: the store is an older one, or another."""
         heard = self._inventory.get(station)
         said = heard.status.stops if heard is not None and heard.status is not None else None
-        config = self._ledger[station].config
+        if said is None:
+            return
+        config, stops = self._ledger[station].config, self._ledger.stops
         unknown = [
             one
-            for one in said or ()
+            for one in said
             if one.holds(now)
-            and not self._ledger.stops.knows(station, one.key)
+            and not stops.knows(station, one.key)
             and config is not None
             and one.instance in config.roles.get(one.role, {})
         ]
-        if unknown:
-            try:
+        if stops.is_doubted(station):
+            unknown += stops.corrected(station, said, now)
+        try:
+            if unknown:
                 await self._ledger.stop(station, unknown)
-            except BadStore as error:
-                log.error("what is stopped on %s cannot be kept: %s", station, error)
+            stops.trust(station)
+        except BadStore as error:
+            log.error("what is stopped on %s cannot be kept: %s", station, error)
 
     def _is_due(self, station: str, stops: tuple[StopByHand, ...]) -> bool:
         told, at = self._told.get(station, (None, 0.0))

@@ -93,6 +93,7 @@ from fleet.model.stations import (
     StopByHand,
     StopList,
     StoppedInstances,
+    StoreMark,
 )
 from fleet.model.words import (
     NAME_RULE,
@@ -189,6 +190,7 @@ __all__ = [
     "StopByHand",
     "StopList",
     "StoppedInstances",
+    "StoreMark",
     "Telemetry",
     "UnknownCommand",
     "call_in_words",

@@ -304,6 +304,16 @@ class Config:
 
 
 @frozen
+class StoreMark:
+    """How often the manager's store had been written, by its `signature`: a number that only grows,
+    so an older copy of the store is known for one.
+    """
+
+    written: Count
+    signature: Signature
+
+
+@frozen
 class InForce:
     """The last config a station accepted; revision 0 and no roles if there was none.
 

@@ -4,12 +4,14 @@ import asyncio
 import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fleet.manager.rollouts.inherited import STALE, put_back, too_old
-from fleet.manager.store import LastUse
+from fleet.manager.rollouts.inherited import STALE, too_old
+from fleet.manager.store import AppliedFile, LastUse, ManagerStore
+from fleet.manager.store.ledger import Ledger
 from fleet.manager.store.signing import Signer, Signing
 from tests.manager.boxes import Boxes, ignore, obey, reject, rollout, rollout_ends, status_of
 from tests.manager.conftest import Place
@@ -42,6 +44,7 @@ class Copies:
 
     async def copy(self) -> None:
         """As docs/operating.md says it; a database only once nobody uses it."""
+        self.marked = (self.place.directory / "manager.written").read_bytes()
         if self.place.url is None:
             path = self.place.directory / "manager.sqlite"
             source, copy = sqlite3.connect(path), sqlite3.connect(path.with_name("copy"))
@@ -54,6 +57,8 @@ class Copies:
             await self.start()
 
     def put_back(self) -> None:
+        """With all that lies beside it."""
+        (self.place.directory / "manager.written").write_bytes(self.marked)
         if self.place.url is None:
             path = self.place.directory / "manager.sqlite"
             for suffix in ("", "-wal", "-shm"):
@@ -81,18 +86,25 @@ async def test_a_store_put_back_goes_on_with_no_rollout_of_then_and_what_runs_is
     await copies.copy()
     await rollout(stranger, stop=True)
     boxes.behaviour["a"] = obey
-    await apply(stranger, conference(*TWO, seconds=99))
-    await rollout_ends(stranger)
+    if copies.place.url is None:  # else the broker alone can know that something was done since
+        await apply(stranger, conference(*TWO, seconds=99))
+        await rollout_ends(stranger)
     runs = {id_: box.roles for id_, box in boxes.stations.items()}
     await copies.end()
 
     copies.put_back()
     await copies.start()
-    await in_sync(stranger, "a", "b")
     found = await rollout_ends(stranger)
     assert (found["number"], found["phase"]) == (2, "stopped")
     assert "put back to an earlier state" in found["why"]
-    assert {id_: box.roles for id_, box in boxes.stations.items()} == runs
+    await in_sync(stranger, "a" if copies.place.url is None else "b", "b")
+    assert boxes.stations["b"].roles == runs["b"]
+    if copies.place.url is None:
+        assert boxes.stations["a"].roles == runs["a"]
+    (told,) = (await ask(stranger, "status"))["result"]["findings"]
+    assert (told["kind"], told["command"]) == ("StorePutBack", "fleet apply FILE")
+    await apply(stranger, conference(*TWO))
+    assert (await ask(stranger, "status"))["result"]["findings"] == []
 
 
 async def test_a_store_put_back_empties_no_box_that_it_knows_as_replaced(
@@ -141,12 +153,30 @@ def test_a_rollout_that_nobody_led_on_for_long_is_not_gone_on_with() -> None:
     assert said == "no manager led it on for 9 hours"
 
 
-def test_a_store_is_known_for_an_old_one_by_its_marker_or_by_what_stations_say() -> None:
-    assert put_back(LastUse(AT, newer=False), None) is None
-    assert put_back(LastUse(AT, newer=True), None) is not None
-    said = put_back(LastUse(AT, newer=False), "cam1 runs revision 9, the store knows 4 at most")
-    assert said is not None
-    assert said.endswith("earlier state: cam1 runs revision 9, the store knows 4 at most")
+async def test_a_store_is_known_for_an_old_one_by_its_marker_or_by_how_often_it_was_written(
+    tmp_path: Path,
+) -> None:
+    store = ManagerStore.in_directory(tmp_path)
+    store.say("talk", "hall1", None)
+    store.close()
+    file, marker = tmp_path / "manager.sqlite", tmp_path / "manager.written"
+    copy, beside = file.read_bytes(), marker.read_bytes()
+    store = ManagerStore.in_directory(tmp_path)
+    store.retire("cam1", AT, "ann")
+    store.close()
+    file.write_bytes(copy)
+    ledger = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
+    assert ledger.older == "the store was put back to an earlier state"
+    await ledger.close()
+    marker.write_bytes(beside)
+    ledger = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
+    found = []
+    for written in (1, 2):
+        await ledger.compare(written)
+        found.append(ledger.older is not None)
+    await ledger.write((), conference=AppliedFile(AT, "ann", "f", None, ""))
+    assert [*found, ledger.older is not None] == [False, True, False]
+    await ledger.close()
 
 
 @pytest.fixture

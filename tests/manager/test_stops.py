@@ -1,7 +1,9 @@
 """A stop by hand: it outlives restarts of everything, is shown, is no alarm, and ends by itself."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,12 @@ from attrs import evolve
 from fleet.manager.findings import Judgement
 from fleet.manager.findings.station import station_findings
 from fleet.manager.health import stand
+from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
 from fleet.manager.stations.stops import Stops, to_run
-from fleet.manager.store import Deed
+from fleet.manager.stopping import StopPusher
+from fleet.manager.store import Deed, ManagerStore
+from fleet.manager.store.ledger import Ledger
 from fleet.model import (
     Ack,
     InForce,
@@ -24,6 +29,7 @@ from fleet.model import (
     StopByHand,
 )
 from fleet.operations import InstanceReport, Standing, StationStatus
+from fleet.topics import Topics
 from tests.manager.boxes import Boxes, status_of
 from tests.manager.conftest import Place
 from tests.manager.station import apply, ask, conference
@@ -73,6 +79,45 @@ def test_of_each_instance_the_last_stop_counts_until_it_is_over() -> None:
     assert stops.of("c", AT) == ()
     # What only the station knows of is shown, but not what the store knows to be over.
     assert stops.shown("c", [stop("other"), stop("main")], AT) == (stop("main"),)
+
+
+def test_of_what_an_older_store_has_stopped_the_station_knows_better() -> None:
+    stops = Stops()
+    ended, later = stop("ended"), stop("later", until=AT + 9 * MINUTE)
+    stops.take_all([("b", ended), ("b", stop("later")), ("b", stop()), ("c", stop())])
+    stops.doubt(AT + MINUTE)
+    new = evolve(stop("new"), at=AT + 2 * MINUTE)  # typed before the station was heard
+    stops.take("b", [new])
+    now = AT + 3 * MINUTE
+    assert stops.corrected("b", [stop(), later], now) == [evolve(ended, until=now), later]
+    stops.take("b", stops.corrected("b", [stop(), later], now))
+    stops.trust("b")
+    assert stops.of("b", now) == (later, stop(), new)
+    assert (stops.is_doubted("b"), stops.is_doubted("c")) == (False, True)
+
+
+async def test_a_station_is_told_no_stop_of_an_older_store_before_it_said_what_it_stopped(
+    tmp_path: Path,
+) -> None:
+    ledger = await Ledger.open(lambda: ManagerStore.in_directory(tmp_path))
+    await ledger.stop("b", [stop()])
+    await ledger.compare(ledger.written + 1)
+    inventory, told = Inventory(), []
+
+    class Told:
+        async def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+            told.append(json.loads(payload)["stops"])
+            return 0
+
+    pusher = StopPusher(Topics(), ledger, inventory)
+    pusher.connect(Told())  # type: ignore[arg-type]
+    await pusher.work()
+    assert told == []
+    inventory.hear("b", Status("boot", AT, 0, {}, ()), retained=False, now=0.0)
+    await pusher.work()
+    assert told == [[]]
+    assert ledger.stops.of("b", datetime.now(UTC)) == ()
+    await ledger.close()
 
 
 def test_the_store_keeps_the_last_of_each_instance_and_who_did_it(

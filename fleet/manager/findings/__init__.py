@@ -60,6 +60,7 @@ class FindingKind(StrEnum):
     NOT_NOTIFIED = "NotNotified"
     CREDENTIAL = "CredentialEnds"
     CERTIFICATE = "CertificateEnds"
+    PUT_BACK = "StorePutBack"
     WAITING = "BoxWaiting"
     UNWATCHED = "Unwatched"
     NOTICE = "Notice"

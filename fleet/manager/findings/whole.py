@@ -62,6 +62,16 @@ def certificate_finding(ends: datetime, now: datetime) -> Iterator[HealthFinding
         yield HealthFinding(kind, HealthLevel.LOOK, None, None, None, None, text, command, detail)
 
 
+def older_finding(why: str | None, since: datetime | None) -> Iterator[HealthFinding]:
+    """That the store is known for an older copy; `why`: None where it is not."""
+    if why:
+        kind, command = FindingKind.PUT_BACK, "fleet apply FILE"
+        detail = "what runs is kept; what else was done since the copy was made is to be done again"
+        yield HealthFinding(
+            kind, HealthLevel.LOOK, None, None, None, None, why, command, detail, since
+        )
+
+
 def waiting_finding(boxes: Sequence[WaitingBox]) -> Iterator[HealthFinding]:
     """That boxes wait to be let in."""
     if boxes:

@@ -47,22 +47,17 @@ _NOTHING_WANTED: Final[Roles] = {}
 
 
 class Rollouts:
-    """One rollout after another; `publish` is given the stations whose config has changed.
-
-    `behind`: what a station said that the store would know if it were not an older one.
-    """
+    """One rollout after another; `publish` is given the stations whose config has changed."""
 
     def __init__(
         self,
         ledger: Ledger,
         inventory: Inventory,
         publish: Callable[[Iterable[str]], None],
-        behind: Callable[[], str | None],
     ) -> None:
         self._ledger = ledger
         self._inventory = inventory
         self._publish = publish
-        self._behind = behind
         self._calm = Calm()
         self._saved: Rollout | None = None
         self._resumed: Rollout | None = None
@@ -192,7 +187,7 @@ class Rollouts:
         replaced = self._ledger.replacing & (self._replaced or frozenset())
         if running is None and not replaced:
             return
-        why = inherited.put_back(self._ledger.last_use, self._behind())
+        why = self._ledger.older
         if why is None:
             why = inherited.too_old(self._ledger.last_use, datetime.now(UTC))
             replaced = set()  # a new box may lie in its carton for days

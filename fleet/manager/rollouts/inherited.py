@@ -13,16 +13,6 @@ STALE: Final = timedelta(minutes=10)
 """A rollout that nobody led on for so long is not gone on with: people have helped themselves."""
 
 
-def put_back(last_use: LastUse, behind: str | None) -> str | None:
-    """Why the store must be an older one, None where it need not be.
-
-    `behind`: what a station said that the store would know if it were the newest.
-    """
-    if last_use.newer:
-        return "the store was put back to an earlier state"
-    return f"the store was put back to an earlier state: {behind}" if behind else None
-
-
 def too_old(last_use: LastUse, now: datetime) -> str | None:
     """Why a rollout of then is over, None where it may go on."""
     if last_use.alive is None or now - last_use.alive < STALE:

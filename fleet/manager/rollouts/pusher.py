@@ -65,8 +65,6 @@ class Pusher:
         self._sent_to: dict[str, Registration | None] = {}
         """How each station described itself when it was last sent what is wanted."""
         self._readings = ledger.readings
-        self.behind: str | None = None
-        """What a station said that the store would know if it were not an older one."""
 
     def begin(self) -> None:
         """A new connection is being made; nothing goes out until `connect`."""
@@ -95,8 +93,8 @@ class Pusher:
         """Take note of an ack."""
         entry, needs = self._ledger[station], self._needs(station)
         if needs is Need.ADOPT_AHEAD:
-            self.behind = self.behind or (
-                f"{entry.facts.name or station} runs revision {ack.in_force.revision}, the store "
+            self._ledger.is_older(
+                f": {entry.facts.name or station} runs revision {ack.in_force.revision}, the store "
                 f"knows {entry.highest} at most"
             )
         elif needs in (Need.NOTHING, Need.PUSH):
@@ -175,7 +173,7 @@ class Pusher:
             self._inventory.get(station),
             entry.config,
             entry.highest,
-            entry.answered or self._ledger.lags(station),
+            entry.answered or self._ledger.lags(station) or self._is_later(station),
             foreign=entry.retired or station in self._foreign or self._is_forged(station),
             settled=station in self._settled,
             again=self._has_changed(station),
@@ -183,12 +181,21 @@ class Pusher:
 
     def _is_forged(self, station: str) -> bool:
         """Whether no store has issued what a station runs, if it gives signatures back."""
+        return self._ledger[station].signs and self._signer(station) is Signer.NOBODY
+
+    def _is_later(self, station: str) -> bool:
+        """Whether a later state of this store has issued what a station runs."""
         heard = self._inventory.get(station)
-        if heard is None or heard.ack is None or not self._ledger[station].signs:
-            return False
+        ack = heard.ack if heard is not None else None
+        ahead = ack is not None and ack.in_force.revision > self._ledger[station].highest
+        return ahead and self._signer(station) is Signer.US
+
+    def _signer(self, station: str) -> Signer | None:
+        heard = self._inventory.get(station)
+        if heard is None or heard.ack is None:
+            return None
         runs = heard.ack.in_force
-        signer = self._ledger.signing.signer(station, runs.revision, runs.roles, runs.signature)
-        return signer is Signer.NOBODY
+        return self._ledger.signing.signer(station, runs.revision, runs.roles, runs.signature)
 
     def _may_be_of_a_store(self, station: str, payload: bytes) -> bool:
         """Whether a config that the broker keeps may be an earlier or later one of this store, or

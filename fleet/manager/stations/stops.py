@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from attrs import evolve
+
 from fleet.model import STOPPED_BY_HAND, InstanceStatus, Roles, State, StopByHand
 
 StopKey = tuple[str, str]
@@ -14,6 +16,7 @@ class Stops:
 
     def __init__(self) -> None:
         self._of: dict[str, dict[StopKey, StopByHand]] = {}
+        self._doubted: dict[str, datetime] = {}
 
     def __iter__(self) -> Iterator[str]:
         """The stations of which something was ever stopped: they have to be told what is now."""
@@ -33,9 +36,36 @@ class Stops:
         """Each in place of the last of its instance."""
         self._of.setdefault(station, {}).update({one.key: one for one in stops})
 
+    def doubt(self, now: datetime) -> None:
+        """What is known now is of an older copy of the store: stations know better."""
+        self._doubted = dict.fromkeys(self._of, now)
+
+    def is_doubted(self, station: str) -> bool:
+        """Whether it has not been said yet what a station really keeps stopped."""
+        return station in self._doubted
+
+    def corrected(
+        self, station: str, said: Iterable[StopByHand], now: datetime
+    ) -> list[StopByHand]:
+        """What is to be kept instead of what is doubted, given what the station keeps stopped."""
+        holds = {one.key: one for one in said if one.holds(now)}
+        known, since = self._of.get(station, {}), self._doubted.get(station, now)
+        over = [
+            evolve(one, until=now)
+            for key, one in known.items()
+            if key not in holds and one.holds(now) and one.at < since
+        ]
+        later = [one for key, one in holds.items() if key in known and known[key].at < since]
+        return [one for one in (*over, *later) if known.get(one.key) != one]
+
+    def trust(self, station: str) -> None:
+        """What is known of a station is as it says."""
+        self._doubted.pop(station, None)
+
     def forget(self, station: str) -> None:
         """Nothing is to be known of a station."""
         self._of.pop(station, None)
+        self._doubted.pop(station, None)
 
     def all(self) -> Iterator[tuple[str, StopByHand]]:
         """(station, stop): the last of each instance, also where it is over."""

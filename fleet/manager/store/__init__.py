@@ -7,7 +7,8 @@ number always means the same bytes. Revisions are never deleted.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
@@ -105,6 +106,8 @@ class ManagerStore:
         self._reading = database.reading
         self._writing = database.writing
         self._in_time = database.in_time
+        self.written = 0
+        """How often what is wanted was changed in it, as far as we know."""
         self.access = StoredAccess(database)
         self.history = StoredHistory(database)
         self.people = StoredPeople(database)
@@ -163,6 +166,7 @@ class ManagerStore:
             row = connection.execute(sa.select(KEEPER)).one_or_none()
         if row is None:
             return LastUse(None, newer=False)
+        self.written = row.written
         try:
             alive = datetime.fromisoformat(row.alive or "")
         except ValueError:
@@ -230,7 +234,7 @@ class ManagerStore:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        with self._in_time() as connection:
+        with self._changing() as connection:
             conference = writing.conference
             number = rows.insert_conference(connection, conference) if conference else None
             rows.upsert_stations(connection, writing.issues, dict(writing.facts))
@@ -240,8 +244,6 @@ class ManagerStore:
                 connection.execute(_GIVE, given)
             if writing.rollout is not None:
                 rollouts.save(connection, writing.rollout, writing.targets)
-            written = connection.execute(_COUNT).scalar()
-        self._mark(written or 0)
 
     def retire(self, station: str, at: datetime, by: str) -> None:
         """Want nothing of a station any more; its history stays, and tells when and by whom.
@@ -250,7 +252,7 @@ class ManagerStore:
             BadStore: it could not be written; nothing has changed.
         """
         values = {"retired": True, "wanted": None, "replaced_by": None}
-        with self._in_time() as connection:
+        with self._changing() as connection:
             rows.upsert_stations(connection, (), {station: None})
             connection.execute(
                 sa.update(STATION).where(STATION.c.station == station).values(values)
@@ -265,7 +267,7 @@ class ManagerStore:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        with self._in_time() as connection:
+        with self._changing() as connection:
             stops.save(connection, station, held)
             if deed is not None:
                 history.note(connection, [deed])
@@ -292,7 +294,7 @@ class ManagerStore:
         Raises:
             BadStore: it could not be written; nothing has changed.
         """
-        with self._in_time() as connection:
+        with self._changing() as connection:
             connection.execute(sa.delete(SAID).where(SAID.c.kind == kind, SAID.c.name == name))
             if said is not None:
                 connection.execute(sa.insert(SAID).values(to_json(said)))
@@ -328,6 +330,15 @@ class ManagerStore:
         """Station -> (the revision wanted before rollout `since` or later, the one given then)."""
         with self._reading() as connection:
             return rollouts.befores(connection, since)
+
+    @contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        """One transaction that changes what is wanted, counted."""
+        with self._in_time() as connection:
+            yield connection
+            written = connection.execute(_COUNT).scalar() or 0
+        self.written = written
+        self._mark(written)
 
     def _mark(self, written: int) -> None:
         if self._marker is None:

@@ -11,7 +11,8 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, ParamSpec, Self, TypeVar
 
 from attrs import define
@@ -23,6 +24,7 @@ from fleet.manager.rollouts.model import Phase, Rollout
 from fleet.manager.stations.stops import Stops
 from fleet.manager.store import (
     AppliedFile,
+    BadStore,
     Deed,
     Issue,
     Known,
@@ -103,6 +105,9 @@ class Ledger:
         """How what is wanted is signed."""
         self._put_back: dict[str, int] = {}
         """Highest revisions as an older copy of the store has them."""
+        self.older: str | None = None
+        """Why the store must be an older copy, until a file is applied."""
+        self.older_since: datetime | None = None
 
     @classmethod
     async def open(cls, make: Callable[[], ManagerStore]) -> Self:
@@ -127,7 +132,34 @@ class Ledger:
         """
         self.last_use = await self.keeper.open(make)
         if self.last_use.newer:
-            self._put_back = {id_: entry.highest for id_, entry in self._entries.items()}
+            self._lags()
+
+    @property
+    def written(self) -> int:
+        """How often what is wanted was changed in the store. Raises `StoreAway` where it is not
+        open.
+        """
+        return self.keeper.opened.written
+
+    async def compare(self, written: int) -> None:
+        """Know the store for an older copy where somebody knows that it was written more often."""
+        if written > self.written:
+            with suppress(BadStore):  # another manager may have written it since we read it
+                await self.keeper.run(self.keeper.opened.last_use)
+        if written > self.written:
+            self._lags()
+
+    def is_older(self, why: str = "") -> None:
+        """Know the store for an older copy; `why`: more of how that is known."""
+        if self.older is None:
+            self.older = f"the store was put back to an earlier state{why}"
+            self.older_since = datetime.now(UTC)
+            log.warning("%s; what runs is kept, apply again", self.older)
+
+    def _lags(self) -> None:
+        self._put_back = {id_: entry.highest for id_, entry in self._entries.items()}
+        self.stops.doubt(datetime.now(UTC))
+        self.is_older()
 
     async def close(self) -> None:
         """Write what is left and close the store."""
@@ -185,6 +217,8 @@ class Ledger:
             (self.replacing.discard if by is None else self.replacing.add)(station)
         if rollout is not None:
             self.rollout = rollout
+        if conference is not None:
+            self.older = self.older_since = None
 
     async def retire(self, station: str, at: datetime, by: str) -> None:
         """Want nothing of a station any more; its history stays, its numbers go on.
