@@ -89,7 +89,7 @@ async def examine(access: Access) -> BrokerFacts:
     mark = f"doctor-{secrets.token_hex(6)}"
     own = access.topics.manager("reply", access.broker.username or mark)
     async with _line(access) as listener:
-        kept = await listener.listen(f"{access.topics.root}/#", _VERSION)
+        kept = await listener.listen(f"{access.topics.root}/#", _VERSION, otherwise=_told(access))
         is_open = await _may_write(access, access.topics.config(mark))
         round_trip = delivery = burst = None
         if await _may_write(access, own):
@@ -115,6 +115,13 @@ async def examine(access: Access) -> BrokerFacts:
         managers=tuple(sorted(boots)),
         stations=tuple(_stations(access, kept)),
     )
+
+
+def _told(access: Access) -> Sequence[str]:
+    """What people may hear of all that is retained, where they may not hear everything."""
+    topics = access.topics
+    said = (topics.station("+", kind) for kind in ("registration", "presence", "status"))
+    return (topics.manager("presence"), *said)
 
 
 def _stations(access: Access, kept: Sequence[Message]) -> Iterator[RetainedStation]:
@@ -165,11 +172,20 @@ class _Line:
     some: asyncio.Event
     """Set once something was heard."""
 
-    async def listen(self, *topics: str, qos: int = 0) -> list[Message]:
-        """Subscribe; what was heard until all that was retained had come."""
-        for topic in topics:
-            with suppress(Refused):
+    async def listen(
+        self, *topics: str, otherwise: Sequence[str] = (), qos: int = 0
+    ) -> list[Message]:
+        """Subscribe; what was heard until all that was retained had come.
+
+        `otherwise`: what to subscribe to where the first of `topics` is refused.
+        """
+        left = list(topics)
+        while left:
+            topic = left.pop(0)
+            try:
                 await self.link.subscribe(Filter(topic, qos))
+            except Refused:
+                left += otherwise if topic == topics[0] else ()
         return await self.until_no_more(lambda message: message.retain)
 
     async def until_no_more(self, counts: Callable[[Message], bool]) -> list[Message]:

@@ -40,6 +40,9 @@ async def test_a_rooms_person_stops_restarts_and_reads_through_the_manager(
     recordings = server.box("b1") / "recordings"
     await until(lambda: list(recordings.glob("*.ts")), what="a recording")
 
+    hers = {**server.env, "XDG_CONFIG_HOME": str(home)}
+    watching = server.programs.start("fleet", "watch", "hall1", name="watching", **hers)
+    await watching.says("watching 1 station")
     for words, said in (
         (("stop", "cam", "record/main", "--yes", "--for", "1h"), "cam record/main: stopped by ann"),
         (("start", "cam", "record/main"), "cam record/main: running"),
@@ -49,6 +52,8 @@ async def test_a_rooms_person_stops_restarts_and_reads_through_the_manager(
         done = types(server, home, *words)
         assert done.returncode == 0, done.stderr
         assert said in done.stdout + done.stderr
+        if words[0] == "stop":
+            await watching.says("record/main stopped by ann")
     lines = types(server, home, "logs", "cam", "record")
     assert lines.returncode == 0, lines.stderr
     for words in (
@@ -62,3 +67,9 @@ async def test_a_rooms_person_stops_restarts_and_reads_through_the_manager(
         assert "ann may not do that in hall2" in refused.stderr
     past = await server.says("history", "b1")
     assert re.findall(r"(stop|start|restart) +- +ann", past) == ["stop", "start", "restart"]
+
+    # Without a manager, what the box last said is still seen by whom the broker shows it.
+    assert server.manager is not None
+    server.manager.kill()
+    seen = types(server, home, "doctor")
+    assert "stations: 1 online, as they last said" in seen.stderr, seen.stderr

@@ -134,8 +134,9 @@ class _Session:
 
         await self._line.listen(*manager_filters(self._access), hear=hear)
         live = (
+            # No acks: a broker with an account for each person keeps those from them.
             Filter(topics.station("+", kind), qos=0, bare=True)
-            for kind in ("presence", "status", "ack")
+            for kind in ("presence", "status")
         )
         await self._line.listen(*live, hear=lambda _: self._news.set())
         while True:
