@@ -26,6 +26,8 @@ class EndedList:
     def __init__(self, source: Source, file: Path) -> None:
         listed = isinstance(source, UrlSource) and urlsplit(source.url).path.endswith(".m3u8")
         self._url = source.url if listed and isinstance(source, UrlSource) else None
+        self.listed = listed
+        """Whether it is a list at all."""
         self._file = file
 
     async def keep(self) -> None:

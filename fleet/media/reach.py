@@ -79,5 +79,5 @@ def _place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-OFFERED: Final = ("-protocol_whitelist", "tcp", "-f", "mpegts")
-"""The same for what another box offers, which is nothing but MPEG-TS."""
+OFFERED: Final = ("-protocol_whitelist", "tcp", "-f", "mpegts", "-scan_all_pmts", "0")
+"""The same for what another box offers, which is nothing but MPEG-TS, and of one program."""

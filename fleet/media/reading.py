@@ -13,11 +13,13 @@ import time
 from collections import deque
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from prometheus_client import Counter
 
 from fleet import kept, programs
 from fleet.host import Failed, Host
+from fleet.media.again import Again
 from fleet.media.encoders import Chosen, choose
 from fleet.media.ffmpeg import QUIET, REPORTING, UNKNOWN_TAG, FfmpegRole
 from fleet.media.playlist import EndedList
@@ -40,6 +42,10 @@ EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
 _NO_RATE = ("-fpsprobesize", "0")
 _TELLING = (*QUIET, "-nostats", "-loglevel", "level+info")
 """How a reader says also what format it reads."""
+_FIRST_TABLES = ("-scan_all_pmts", "0")
+"""A transport stream is known once its tables are and what they name is: else ffmpeg looks on, for
+as long as it may."""
+_TABLED = (".ts", ".m2ts", ".mts")
 _BY_ARRIVAL = ("-use_wallclock_as_timestamps", "1")
 _NOTED_SECONDS = 60.0
 """How long it is said that a clock jumped or something changed."""
@@ -53,6 +59,7 @@ _MOST_KNOWN = 8192
 _LOOK_SECONDS = 3.0
 _CHANGES = 3
 """After so many changes in that time what is left out is left out."""
+_LOOK_AGAIN_SECONDS = 0.1
 
 
 class HasSource(Protocol):
@@ -88,6 +95,9 @@ class SourceRole(FfmpegRole[S]):
         """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
         self._untimed = False
         """Whether that is so because its pictures have no times."""
+        self._tabled = _may_have_tables(settings.source)
+        """Whether what is read is a transport stream, as far as is known."""
+        self._again = Again()
         self._jumps = self._others = 0
         """How often its clock jumped, and its pictures became others, in this running."""
         self._changes: deque[float] = deque(maxlen=_CHANGES)
@@ -104,7 +114,7 @@ class SourceRole(FfmpegRole[S]):
         )
         self._changed = Counter(
             "fleet_source_changes_total",
-            "How often a file was begun for a track that came, other pictures or another codec.",
+            "How often a file was begun for what came otherwise, or began again.",
             registry=host.registry,
         )
 
@@ -146,13 +156,14 @@ class SourceRole(FfmpegRole[S]):
             how.append("--sound-decoded")
         if self._whatever_comes:
             how.append("--whatever-comes")
+        tables = _FIRST_TABLES if self._tabled else ()
         arguments = self.arguments()
         # Only an encoder that has one rate asks for it, and to guess it takes twenty pictures.
         unasked = _copies(arguments, "-c:v") or set(EVERY_PICTURE) <= set(arguments)
         guess = _NO_RATE if unasked else []
         writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
         return [
-            *(*_RETIME, *how, *_TELLING, "-copyts", *_NO_RATE, *inputs, "--"),
+            *(*_RETIME, *how, *_TELLING, "-copyts", *_NO_RATE, *tables, *inputs, "--"),
             *(*writer, *arguments),
         ]
 
@@ -195,14 +206,41 @@ class SourceRole(FfmpegRole[S]):
     async def start(self) -> None:
         """Start, unless it has ended."""
         self._waited = False
-        try:
-            await super().start()
-            if self._waited:
-                self._quiet()
-        except Failed as failure:
-            if failure.reason == "SourceEnded":
-                await self._ended_list.keep()
-            raise
+        while not self._started:
+            try:
+                await super().start()
+            except Failed as failure:
+                if failure.reason == "SourceEnded":
+                    await self._ended_list.keep()
+                self._may_come_again(failure)
+                self.host.progress()
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        if self._waited:
+            self._quiet()
+        self._see_back()
+
+    def _see_back(self) -> None:
+        if self._again.back():
+            self._changed.inc()
+            self._note(
+                "SourceChanged",
+                f"{self.source()} ended and began again: in a new file; what it sent before it was "
+                "read anew is missing",
+            )
+
+    def _may_come_again(self, failure: Failed) -> None:
+        """Return where to look a moment longer for an address that came to its end.
+
+        Raises:
+            Failed: it is no such, or is not there.
+        """
+        if not isinstance(self.settings.source, UrlSource) or self._ended_list.listed:
+            raise failure
+        if failure.reason == "SourceEnded":
+            self._see_back()
+        values = self._report.values if self._report else {}
+        played = whole(values.get("out_time_us")) / 1e6
+        self._again.judge(failure, time.monotonic(), played)
 
     async def begin(self) -> None:
         """One attempt, but not of what came to its end and is not there anew.
@@ -217,6 +255,9 @@ class SourceRole(FfmpegRole[S]):
             )
         if isinstance(self.settings.source, FileSource) and _copies(self.arguments(), "-c:v"):
             await self._see_turned(self.settings.source)
+        self._again.attempt(time.monotonic())
+        if (form := (self._report.values if self._report else {}).get("format")) is not None:
+            self._tabled = form == "mpegts"
         await super().begin()
         unknown = re.search(UNKNOWN_TAG, self.child.last_words(20))
         if self.retimed and unknown:  # it goes on all the same, without that track
@@ -348,7 +389,13 @@ class SourceRole(FfmpegRole[S]):
 
     async def _end(self, failure: Failed) -> None:
         await self._ended_list.keep()
-        self.host.fail(failure.reason, failure.message)
+        try:
+            self._may_come_again(failure)
+        except Failed:
+            self.host.fail(failure.reason, failure.message)
+        else:
+            self._started = False
+            await self._go_on()
 
     async def _go_on(self) -> None:
         try:
@@ -387,6 +434,14 @@ class SourceRole(FfmpegRole[S]):
     def _note(self, reason: str, message: str) -> None:
         self._noted = time.monotonic()
         self.host.note(reason, message)
+
+
+def _may_have_tables(source: Source) -> bool:
+    """Whether an address probably gives a transport stream; one with a login is in a list."""
+    if not isinstance(source, UrlSource) or source.has_login:
+        return False
+    parts = urlsplit(source.url)
+    return parts.scheme in ("udp", "srt") or parts.path.endswith(_TABLED)
 
 
 def _copies(arguments: list[str], codec: str) -> bool:

@@ -13,10 +13,10 @@ read it over and over, `--whatever-comes`, to go on with what can be passed on, 
 and may name in any argument `{begun}`, the Unix time of the first packet in seconds, `{heads}`, the
 bitstream filters with which every segment of a transport stream can be read by itself, and
 `{first}`, a number from which it may count files; without that it cannot follow another one.
-Between the reports of WRITER, standard output has lines `jumps=…` and `jumped=…` (by how many
-seconds the last time), and `changes=…` of the pictures. What cannot be passed on ends it, with one
-of the words in `ENDS` as the last on standard error. READER's standard input is this program's;
-asked to end, it asks READER alone, so that WRITER has all.
+Between the reports of WRITER, standard output has lines `format=…` (as READER calls it), `jumps=…`
+and `jumped=…` (by how many seconds the last time), and `changes=…` of the pictures. What cannot be
+passed on ends it, with one of the words in `ENDS` as the last on standard error. READER's standard
+input is this program's; asked to end, it asks READER alone, so that WRITER has all.
 """
 
 import contextlib
@@ -117,6 +117,8 @@ class Retimer:
         self._selector = selectors.DefaultSelector()
         self._reader_argv = reader
         self._loop = "--loop" in how
+        self._untold = False
+        """Whether the reader was told what only a transport stream knows, and reads no such."""
         self._came = 0
         self._timeless = False
         """Whether what is read has no times, and those of its arrival are taken."""
@@ -259,6 +261,11 @@ class Retimer:
 
     def _read_packets(self, data: bytes) -> None:
         now = time.monotonic()
+        if not data and self._untold:
+            self._untold = False
+            self._reader.wait()
+            self._read()
+            return
         if not data and self._loop and self._came > self._seen:
             self._reader.wait()
             self._line.begins_again()
@@ -275,6 +282,8 @@ class Retimer:
             self._came += 1
             if not self._heads:
                 self._begin(now)
+            # Sound is heard as it is decoded.
+            block.timed = block.timed or not self._heads[block.track].picture
             others = (head for track, head in self._heads.items() if track != block.track)
             if self._heads[block.track].strange(block) or any(it.swallowed(now) for it in others):
                 self._end(_ANOTHER)
@@ -343,6 +352,12 @@ class Retimer:
         for line in lines:
             if (found := _FORMAT.match(line)) and not self._paced:
                 self._timeless = found[1] in _TIMELESS
+                print(f"format={found[1].decode()}", flush=True)
+            if _TABLES in line:
+                at = self._reader_argv.index(f"-{_TABLES.decode()}")
+                self._reader_argv = [*self._reader_argv[:at], *self._reader_argv[at + 2 :]]
+                self._untold = True
+                continue
             if not _USUAL.search(line):
                 os.write(2, without_login(line) + b"\n")
             if _NOT_CARRIED.search(line) and not self._heads:
@@ -352,6 +367,8 @@ class Retimer:
 
 
 _FORMAT = re.compile(rb"\[info\] Input #0, ([\w,]+), from")
+_TABLES = b"scan_all_pmts"
+"""What only a transport stream can be told; of others it is said that there is no such option."""
 _TIMELESS = (b"mpjpeg", b"mjpeg", b"jpeg_pipe")
 """Pictures as web cameras send them; ffmpeg takes them for 25 a second."""
 _USUAL = re.compile(

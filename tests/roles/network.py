@@ -86,6 +86,7 @@ class Looping(threading.Thread):
 
     All are as long; each but for its first `header` bytes, which come once. Who connects again
     gets the last alone. `stands`: when it sends nothing for how long, and then all of that at once.
+    `ends`: it closes each connection once the files are through.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class Looping(threading.Thread):
         seconds: float,
         header: int = 0,
         stands: tuple[float, float] = (0.0, 0.0),
+        ends: bool = False,
     ) -> None:
         super().__init__(daemon=True)
+        self._ends = ends
         self._stands = stands
         self._files = [file.read_bytes() for file in files]
         self._seconds, self._header = seconds, header
@@ -120,6 +123,8 @@ class Looping(threading.Thread):
         begun = self.begun = time.monotonic()
         for count in itertools.count():
             turn, piece = divmod(count, pieces)
+            if self._ends and turn == len(self._files):
+                return
             body = self._files[min(turn, len(self._files) - 1)][self._header :]
             client.sendall(body[len(body) * piece // pieces : len(body) * (piece + 1) // pieces])
             at, stood = self._stands

@@ -104,6 +104,21 @@ async def test_pictures_of_another_size_go_on_in_a_new_file_without_a_new_connec
     assert host.failed is None
 
 
+async def test_a_sender_that_ends_and_is_there_again_is_read_on_at_once_and_that_is_said(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    host = make_host()
+    files = [made(tmp_path, n, f"{SMALL} -c:a aac", "ts") for n in range(2)]
+    with Looping(files, SECONDS, ends=True) as sender:
+        role = Record(host, record_settings(source={"type": "url", "url": sender.url}))
+        await role.start()
+        await until(lambda: host.noted[0], role)
+        await role.stop()
+    assert (host.noted[0], host.failed) == ("SourceChanged", None)
+    assert host.registry.get_sample_value("fleet_source_changes_total") == 1
+    assert shown(public(host.recordings)[0])[1] >= 2 * SECONDS * 25 - 5
+
+
 async def test_sound_that_is_announced_and_never_comes_is_not_waited_for(
     make_host: MakeHost, record_settings: Settings, tmp_path: Path
 ) -> None:
