@@ -24,19 +24,27 @@ def public(path: Path) -> str:
 
 
 class Sshd:
-    """Takes one key, and shows one; `target(path)` are settings that fit it."""
+    """Takes one key, and shows one; `target(path)` are settings that fit it.
 
-    def __init__(self, directory: Path, more: str = "") -> None:
+    `env`: what a shell there finds, beside a home in which nothing tells it what to do.
+    """
+
+    def __init__(self, directory: Path, more: str = "", **env: str) -> None:
         self.directory, self.port = directory, free_port()
         directory.mkdir()
         self.host_key, self.user_key = directory / "host", directory / "user"
         key(self.host_key)
         self.secret = key(self.user_key)
         self.log = directory / "sshd.log"
+        given = " ".join(
+            f"{name}={value}" for name, value in {"HOME": str(directory), **env}.items()
+        )
         (directory / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.host_key}\nPidFile none\n"
             f"AuthorizedKeysFile {self.user_key}.pub\nPasswordAuthentication no\nUsePAM no\n"
-            f"KbdInteractiveAuthentication no\nStrictModes no\nPermitRootLogin yes\n{more}\n"
+            f"KbdInteractiveAuthentication no\nStrictModes no\nPermitRootLogin yes\n"
+            "KexAlgorithms curve25519-sha256\n"  # the usual one takes a multiple of its time
+            f"SetEnv {given}\n{more}\n"
         )
         # As root it wants a directory below /run, which is made where nobody else sees it.
         private = "mount -t tmpfs none /run && mkdir /run/sshd && "
@@ -121,9 +129,9 @@ class Relay:
 
 
 @contextlib.contextmanager
-def sshd(directory: Path, more: str = "") -> Iterator[Sshd]:
+def sshd(directory: Path, more: str = "", **env: str) -> Iterator[Sshd]:
     """One with `more` in its configuration."""
-    server = Sshd(directory, more)
+    server = Sshd(directory, more, **env)
     try:
         yield server
     finally:

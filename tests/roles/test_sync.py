@@ -303,8 +303,8 @@ async def test_what_stands_in_the_way_at_a_target_is_said_and_the_copy_goes_on_w
     programs.mkdir()
     for name in ("sh", "nsenter", "mkdir"):
         (programs / name).symlink_to(str(shutil.which(name)))
-    more = f"ForceCommand {small_disk.shell}\nSetEnv PATH={programs}"
-    with sshd(tmp_path / "sshd", more) as server:
+    more = f"ForceCommand {small_disk.shell}"
+    with sshd(tmp_path / "sshd", more, PATH=str(programs)) as server:
         await server.listens()
         host.secrets["sync-key"] = server.secret
         role = made(host, server.target(Path("/mnt")))
