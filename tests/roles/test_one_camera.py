@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from tests.processes import ROOT, Mosquitto, Programs, free_port, run, until
-from tests.roles.media import BARS, bars, loudness, numbers, pictures, probe, public
+from tests.roles.media import BARS, bars, frames, joined, loudness, numbers, pictures, probe, public
 from tests.roles.network import QUIET, Peer, icecast
 from tests.roles.test_media_in_agent import figures
 from tests.stranger import Stranger
 
 STATION = "b827eb0000a1"
-TELEMETRY = f"fleet/v1/station/{STATION}/telemetry"
-WIDTH, HEIGHT = 320, 180
+TELEMETRY, STATUS, THUMBNAIL = (
+    f"fleet/v1/station/{STATION}/{kind}"
+    for kind in ("telemetry", "status", "thumbnail/monitor/main")
+)
+WIDTH, HEIGHT = 256, 144
 SUBSTITUTES = {
     'seat = "cam"': 'seat = "cam"\naddress = "192.0.2.9"',  # nothing here needs that network
     '{type = "v4l2", device = "usb-Cam_Link-video-index0"}': '{type = "test"}',
@@ -34,7 +37,7 @@ def ticks(one: bytes, other: bytes) -> bool:
 
 
 @pytest.mark.long
-async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
+async def test_one_camera_is_captured_once_and_recorded_streamed_and_metered_as_it_is(
     stranger: Stranger, broker: Mosquitto, programs: Programs, tmp_path: Path
 ) -> None:
     ports = {"port": free_port(), "icecast": free_port()}
@@ -49,8 +52,8 @@ async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
     (secrets / "icecast").write_text("let-me-in")
     (secrets / "icecast").chmod(0o600)
     place = tmp_path / STATION
-    where = f'recordings = "{place}/recordings"\nsecrets_dir = "{secrets}"\n'
-    programs.manager(broker)
+    where = f'recordings = "{place}/recordings"\nsecrets_dir = "{secrets}"\ninterval = 1.0\n'
+    manager = programs.manager(broker)
     agent = programs.agent(broker, STATION, where)
     heard = tmp_path / "heard.webm"
     with icecast(tmp_path, ports["icecast"], "let-me-in"):
@@ -65,20 +68,36 @@ async def test_one_camera_is_recorded_streamed_and_metered_as_it_is(
             return (
                 found.get("fleet_monitor_loudness_short_term_lufs", -99) > -40
                 and found.get("fleet_stream_connected") == 1
+                and found.get("fleet_ingest_readers") == 4
+                and found.get("fleet_ingest_local_copy") == 1
             )
 
         telemetry = await stranger.expect(TELEMETRY, metered)
+        await until(lambda: stranger.on(THUMBNAIL), what="a thumbnail")
+        assert stranger.on(THUMBNAIL)[-1].payload[:2] == b"\xff\xd8"
+        await stranger.expect(
+            STATUS,
+            lambda status: (
+                [(one["main"]["state"], one["main"]["reason"]) for one in status["roles"].values()]
+                == [("running", None)] * 4
+            ),
+        )
         url = f"http://127.0.0.1:{ports['icecast']}/hall1.webm"
-        with Peer(*QUIET, "-i", url, "-c", "copy", "-t", "3", str(heard)) as listener:
+        with Peer(*QUIET, "-i", url, "-c", "copy", "-t", "2", str(heard)) as listener:
             await until(lambda: not listener.running, what="the listener")
             assert listener.end() == ""
-        agent.terminate()
-        assert await agent.ended() == 0
+        for program in (agent, manager):
+            program.terminate()
+            assert await program.ended() == 0
+    assert [one.name() for one in programs.leftovers()] == ["mosquitto"]
 
     monitored = figures(telemetry)["fleet_monitor_loudness_short_term_lufs"]
     recorded = [one for one in public(place / "recordings") if one.is_file()]
+    assert recorded[0].name.startswith("hall1-hall1-cam-main-2")
     assert [s["codec_name"] for s in probe(recorded[0])["streams"]] == ["h264", "aac"]
-    assert monitored == pytest.approx(await asyncio.to_thread(loudness, recorded[0]), abs=1)
+    copies = public(place / "recordings/local-copy")
+    assert frames(joined(copies, tmp_path / "copy.ts")) > 50
+    assert monitored == pytest.approx(await asyncio.to_thread(loudness, recorded[0]), abs=0.5)
     assert monitored == pytest.approx(await asyncio.to_thread(loudness, heard), abs=1)
 
     times = sorted(numbers(recorded[0]))

@@ -229,7 +229,9 @@ async def test_a_link_that_is_cut_in_the_middle_of_a_file_is_said_and_the_copy_g
         file.stat().st_mtime
     )
     assert not (storage / "hall1" / file.name).exists()
-    (part,) = (storage / "hall1").glob(".fleet-partial/*")
+    parts = storage / "hall1/.fleet-partial"
+    await until(lambda: parts.is_dir() and list(parts.iterdir()))  # the other end sees it later
+    (part,) = parts.iterdir()
     left = file.stat().st_size - part.stat().st_size
     assert left < 5_500_000
     relay.most, relay.sent = None, 0
