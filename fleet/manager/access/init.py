@@ -79,6 +79,9 @@ max_packet_size 17825792
 max_queued_messages 0
 max_queued_bytes 268435456
 
+# Whoever sends more than a fleet needs is let go before they have all of the server's memory.
+memory_limit 536870912
+
 log_dest stderr
 log_type error
 log_type warning
