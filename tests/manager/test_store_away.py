@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import sqlite3
 import threading
 from contextlib import suppress
@@ -288,6 +289,28 @@ def test_a_store_that_was_moved_or_exchanged_takes_nothing_that_would_be_lost(
         store.write(Writing([made("cam1", 2)[0]]))
 
 
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_what_sqlite_writes_first_may_be_taken_away_and_nothing_committed_is_lost(
+    tmp_path: Path, exchanged: bool
+) -> None:
+    """What comes after a kill is what lies on the disk: so the files are looked at as they are."""
+    store = ManagerStore.in_directory(tmp_path)
+    store.write(Writing([made("cam1", 1)[0]]))
+    log_file = tmp_path / "manager.sqlite-wal"
+    log_file.unlink()
+    if exchanged:
+        log_file.write_bytes(b"")
+    with pytest.raises(StoreAway, match="try again"):
+        store.write(Writing([made("cam1", 2)[0]]))
+    store.write(Writing([made("cam1", 3)[0]]))
+    killed = tmp_path / "killed"
+    shutil.copytree(tmp_path, killed)
+    assert ManagerStore.in_directory(killed).load()["cam1"].highest == 3
+    with sqlite3.connect(killed / "manager.sqlite") as found:
+        assert found.execute("select revision from revision").fetchall() == [(1,), (3,)]
+    found.close()
+
+
 def test_a_server_that_takes_nothing_for_now_is_away_and_is_used_again(
     postgres: Postgres,
 ) -> None:
@@ -314,6 +337,52 @@ def test_a_server_that_takes_nothing_for_now_is_away_and_is_used_again(
     store.check(AT)
     store.close()
     engine.dispose()
+
+
+_WORDS = {
+    "XX000": "is damaged",
+    "XX001": "is damaged",
+    "53100": "is full",
+    "53200": "cannot be written",
+    "57P01": "cannot be written",
+    "57P02": "cannot be written",
+    "57P03": "cannot be written",
+    "40001": "cannot be written",
+    "42501": "does not let us",
+    "58030": "cannot be written",
+    "25P03": "cannot be written",
+}
+
+
+async def test_whatever_the_server_says_in_a_transaction_is_waited_for_and_none_of_it_is_kept(
+    postgres: Postgres,
+) -> None:
+    """The server itself says so, from a trigger; the last one has its connection cut."""
+    url = postgres.database()
+    ledger = await Ledger.open(lambda: ManagerStore.at(url))
+    await ledger.write([made("cam1", 1)])
+    steps = {f"raise exception using errcode = '{code}'": said for code, said in _WORDS.items()}
+    steps["perform pg_terminate_backend(pg_backend_pid())"] = "cannot be written"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as server:
+        for number, (step, said) in enumerate(steps.items()):
+            server.exec_driver_sql(
+                "create or replace function refuse() returns trigger language plpgsql as "
+                f"$$ begin {step}; return new; end $$"
+            )
+            if not number:
+                server.exec_driver_sql(
+                    "create trigger refuse before update on keeper for each row "
+                    "execute function refuse()"
+                )
+            with pytest.raises(StoreAway, match=said):
+                await ledger.write([made("cam1", 2)])
+            assert said in (await ledger.keeper.ailing() or "")
+        server.exec_driver_sql("drop trigger refuse on keeper")
+    engine.dispose()
+    assert await ledger.keeper.ailing() is None
+    await ledger.write([made("cam1", 2)])
+    await ledger.close()
 
 
 async def test_what_waits_is_bounded_and_the_newest_stays() -> None:

@@ -32,7 +32,7 @@ class Database:
         self,
         engine: sa.Engine,
         explain: Explain,
-        look: Callable[[], None] = lambda: None,
+        look: Callable[[sa.Connection], None] = lambda _: None,
         cut: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
@@ -66,7 +66,7 @@ class Database:
         began = self._given_up = False
         try:
             with self._writer.begin() as connection:
-                self._look()
+                self._look(connection)
                 self._go_on()
                 began = True
                 yield connection

@@ -28,6 +28,11 @@ _SETTINGS: Final = (  # not as options of the connection, which a pooler may ref
 _BUSY: Final = ("55P03", "57014")
 """A lock, or a statement, that took too long."""
 _FULL: Final = ("53100",)
+_DENIED: Final = ("42501", "3F000", "42P01")
+"""A right, a schema or a table that was taken away: history waits until it is given back."""
+_DAMAGED: Final = "XX"
+"""How the codes of what only the server's keeper can mend begin."""
+_PASSING: Final = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
 _READ_ONLY: Final = ("25006",)
 """So is a standby, and a server whose keeper has halted it, such as for want of space."""
 
@@ -77,7 +82,14 @@ def open_server(url: str) -> Database:
                 f"the store {place} is locked: another transaction does not end "
                 f"(pg_stat_activity names it): {cause(error)}"
             )
-        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        if code in _DENIED:
+            return StoreAway(f"the server of the store {place} does not let us: {cause(error)}")
+        if str(code).startswith(_DAMAGED):
+            return StoreAway(
+                f"the server of the store {place} says that what it has is damaged: look at its "
+                f"disk, and put a dump back there: {cause(error)}"
+            )
+        if isinstance(error, _PASSING):
             return StoreAway(
                 f"the store {place} cannot be {doing}: {cause(error)}",
                 unsure=doing == "written",

@@ -64,7 +64,9 @@ def open_file(path: Path) -> Database:
 
 def _open(path: Path) -> Database:
     engine = sa.create_engine(f"sqlite:///{path}")
+    logs: list[int | None] = []
     sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "connect", lambda *_: logs.append(_inode(_log_of(path))))
     sa.event.listen(engine, "begin", _begin)
     explain = partial(_explain, path)
     try:
@@ -73,7 +75,7 @@ def _open(path: Path) -> Database:
             if found != "ok":
                 raise _Damaged(" ".join(str(found).split()))
         opened = path.stat().st_ino
-        database = Database(engine, explain, partial(_look, path, opened))
+        database = Database(engine, explain, partial(_look, path, opened, logs))
         database.migrate()
     except sa.exc.DatabaseError as error:
         engine.dispose()
@@ -92,6 +94,7 @@ def _prepare(connection: sqlite3.Connection, _: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={PATIENCE * 1000:.0f}")
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchall()  # opens its log too
 
 
 def _begin(connection: sa.Connection) -> None:
@@ -100,8 +103,10 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def _look(path: Path, opened: int) -> None:
-    """Make sure that the file that is open is still the one at its place."""
+def _look(path: Path, opened: int, logs: list[int | None], connection: sa.Connection) -> None:
+    """Make sure that what is open is still what lies at its place: the file, and the last of the
+    `logs`, which SQLite writes first.
+    """
     try:
         there = path.stat().st_ino
     except OSError as error:
@@ -113,6 +118,9 @@ def _look(path: Path, opened: int) -> None:
         raise StoreAway(
             f"another file lies in the place of the store {path}; restart fleet-manager to use it"
         )
+    if _inode(_log_of(path)) != logs[-1]:
+        connection.invalidate()  # closing takes all that is in it into the store's file
+        raise StoreAway(f"somebody took {_log_of(path)} away: the store is opened anew, try again")
 
 
 def _explain(path: Path, error: sa.exc.SQLAlchemyError, doing: str) -> BadStore:
@@ -160,6 +168,18 @@ def _full(path: Path) -> str:
 def _parts(path: Path) -> list[Path]:
     """The store's file and what SQLite keeps beside it."""
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _log_of(path: Path) -> Path:
+    return _parts(path)[1]
+
+
+def _inode(path: Path) -> int | None:
+    """Where the file lies, None where there is none: not each disk lets SQLite have a log."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _set_aside(path: Path, why: str) -> None:
