@@ -13,6 +13,7 @@ from fleet.joining import JoinAnswer, JoinRequest, StationCredential
 from fleet.manager.access import joining as module
 from fleet.manager.access.broker import StationAccount
 from fleet.manager.access.joining import Joining
+from fleet.manager.conference.wanted import Facts
 from fleet.manager.settings import ManagerSettings
 from fleet.manager.stations.allowances import Allowances
 from fleet.manager.store import AccessChange, KeptToken, ManagerStore
@@ -124,6 +125,10 @@ async def test_of_two_people_who_say_yes_at_once_to_one_use_one_is_heard(desk: D
     await desk.token("t1", uses=1, approve=True)
     await desk.ask("t1", "x", "y")
     codes = [desk.boxes[it].code for it in "xyx"]
+    await desk.ledger.write([], [("b9", Facts("cam"))])
+    for name, why in (("b9", "is the id of another box"), ("cam", "another box is called cam")):
+        with pytest.raises(InvalidArguments, match=why):
+            await desk.joining.approve("ann", codes[0], name)
     done = await asyncio.gather(
         *(desk.joining.approve("ann", code, None) for code in codes), return_exceptions=True
     )

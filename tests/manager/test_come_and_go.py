@@ -106,6 +106,24 @@ async def test_who_is_not_there_is_named_with_whom_was_meant(stranger: Stranger)
     )
 
 
+async def test_no_station_is_called_as_another_box_but_for_the_one_it_replaces(
+    stranger: Stranger,
+) -> None:
+    await apply(stranger, OLD)
+    refused = await ask(stranger, "plan", text=conference(("old", "new")), name="f")
+    (problem,) = refused["error"]["problems"]
+    assert (problem["path"], problem["message"]) == (
+        "stations.old",
+        "'old' is the id of another box: call this station something else, or forget that box if "
+        "it is gone (fleet retire old)",
+    )
+    # A box that is called as its id is replaced as any other, and the name is the new one's.
+    await apply(stranger, conference(("old", "old")))
+    for _ in range(2):
+        await apply(stranger, conference(("old", "new")))
+    assert (await ask(stranger, "history", station="old"))["result"]["id"] == "new"
+
+
 async def test_a_replaced_box_runs_on_until_the_new_one_has_accepted(
     stranger: Stranger, boxes: Boxes
 ) -> None:

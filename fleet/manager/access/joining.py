@@ -327,6 +327,8 @@ class Joining:
             return
         if not is_name(name):
             raise InvalidArguments(f"{name!r} cannot name a station")
+        if name != station and (name in self._ledger or name in self._ledger.let_in.credentials):
+            raise InvalidArguments(f"{name} is the id of another box: call this one something else")
         taken = [
             id_
             for id_ in self._ledger

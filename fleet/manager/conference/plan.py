@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import HIDDEN, masked
 from fleet.manager.conference.offers import default, offers, places
+from fleet.manager.conference.problems import dotted
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import (
     ConferenceFile,
@@ -18,7 +19,7 @@ from fleet.manager.conference.wanted import (
     InstanceName,
     behind,
 )
-from fleet.model import Registration, Roles, Settings
+from fleet.model import Problem, Registration, Roles, Settings
 from fleet.operations import RECORDING, Change, Doubt, StationChange
 from fleet.role import only_live
 from fleet.strict import same
@@ -98,6 +99,24 @@ def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChang
     if not detail:
         return None
     return StationChange(then.id, then.name, then.facts.room, detail)
+
+
+def misnamed(file: ConferenceFile, names: Mapping[str, str | None]) -> Iterator[Problem]:
+    """The stations that are called as another box's id, so that nobody could say which is meant.
+
+    `names`: what each box is called now, by id. One that is called as its id can be replaced.
+    """
+    for one in file.stations.values():
+        name = one.name
+        if name != one.id and name in names and names[name] != name:
+            yield Problem(
+                "InvalidConfiguration",
+                None,
+                None,
+                dotted("stations", name),
+                f"{name!r} is the id of another box: call this station something else, or "
+                f"forget that box if it is gone (fleet retire {name})",
+            )
 
 
 def doubts(then: DesiredState, said: Registration | None) -> Iterator[Doubt]:

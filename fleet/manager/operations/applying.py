@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from fleet.manager import report
 from fleet.manager.conference import file as conference
 from fleet.manager.conference import plan
 from fleet.manager.conference.problems import dotted, not_told
@@ -109,13 +110,20 @@ async def _read(desk: Desk, text: str, name: str) -> ConferenceFile:
             with what stations would refuse, so that one kind of mistake hides no other.
     """
     file = await asyncio.to_thread(conference.examine, text)
-    if not file.problems:
+    problems = (*file.problems, *plan.misnamed(file, _names(desk)))
+    if not problems:
         return file
     refused = {_in_file(doubt): None for doubt in _doubts(desk, file)}
-    told = (*file.problems, *not_told(refused, file.problems))
+    told = (*problems, *not_told(refused, problems))
     raise InvalidConfiguration(
         f"{name} has {counted(len(told), 'mistake')}; nothing was applied", told
     )
+
+
+def _names(desk: Desk) -> Mapping[str, str | None]:
+    """What each box is called, by id; without those that another has replaced."""
+    entries = {id_: desk.ledger[id_] for id_ in report.stations(desk.ledger, desk.inventory)}
+    return {id_: one.facts.name for id_, one in entries.items() if one.replaced_by is None}
 
 
 def _doubts(desk: Desk, file: ConferenceFile) -> Iterator[Doubt]:

@@ -67,14 +67,14 @@ class Desk:
     def find(self, text: str) -> str:
         """The id of the station called `text`, or with this id.
 
-        A name that two boxes have is that of the newer, and of a retired box only if of no other.
+        A name that two boxes have is that of the newer, and of a retired box only if of no other;
+        a box whose name another has taken over may have had it as its id.
 
         Raises:
             InvalidArguments: there is none.
         """
-        if text in self.ledger or text in self.inventory.stations:
-            return text
-        called = [id_ for id_ in self.ledger if self.ledger[id_].facts.name == text]
+        called = [text] if text in self.ledger or text in self.inventory.stations else []
+        called += [id_ for id_ in self.ledger if self.ledger[id_].facts.name == text]
         if called:
             return min(called, key=lambda id_: _stale(self.ledger[id_]))
         names = {self.name(id_) for id_ in stations(self.ledger, self.inventory)}
