@@ -30,10 +30,11 @@ To understand the whole, follow one change, in this order:
                                 `manager.web.metrics` to Prometheus
 
 Each program begins in its `cli` (`fleet` in `cli.app`) and is put together there; the agent's
-parts in `agent.run`, the manager's in `manager.run`. The manager's messages go through
-`manager.session`: what stations say on to `manager.hearing`, what is asked on to
-`manager.answering`; `manager.presence` says that this manager is here, `manager.newest` knows
-whether its store is the newest, and `manager.echo` when all that was said before has been heard.
+parts in `agent.run` (`agent.program` is its process), the manager's in `manager.run`. The
+manager's messages go through `manager.session`: what stations say on to `manager.hearing`, what is
+asked on to `manager.answering`; `manager.presence` says that this manager is here, `manager.newest`
+knows whether its store is the newest, and `manager.echo` when all that was said before has been
+heard.
 What a station sends goes out by `agent.outgoing`; what the box is and can do is noticed by
 `agent.abilities`.
 A change that goes to some stations at a time takes the way round by

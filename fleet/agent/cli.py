@@ -129,7 +129,7 @@ def _run(given: argparse.Namespace) -> int:
     settings = read_settings(given)
     way = _way(settings)
     from fleet.agent.config.store import BadState, StateInUse
-    from fleet.agent.run import end_by, run
+    from fleet.agent.program import end_by, run
     from fleet.notify import Notifier, start_logging
     from fleet.settings import leave_no_core
 

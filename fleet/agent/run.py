@@ -6,15 +6,13 @@ agent and says nothing: for everybody else the station was never away for long.
 
 import asyncio
 import logging
-import os
 import secrets
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from attrs import frozen
 from prometheus_client import CollectorRegistry
@@ -32,7 +30,6 @@ from fleet.agent.credential import WayIn
 from fleet.agent.engine.recordings import LOOK_SECONDS, RecordingsDisk
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.hidden import HidingFilter
-from fleet.agent.local.left import end_left
 from fleet.agent.local.socket import LocalServer, LocalStatus
 from fleet.agent.outgoing import Identity
 from fleet.agent.processes.adoption import Place
@@ -41,7 +38,7 @@ from fleet.agent.session import StationSession
 from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard
 from fleet.host import Command
-from fleet.loop import LoopWatch, WatchedLoop
+from fleet.loop import LoopWatch
 from fleet.model import CommandRequest, PresenceState
 from fleet.mqtt import Broker, keep
 from fleet.notify import Notifier
@@ -57,8 +54,6 @@ ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end an agent."""
 _FINISH: Final = 3.0
 """Seconds the config that is being dealt with has to be finished at the end."""
-_LINGER: Final = 2.0
-"""Seconds that what roles have left behind in this process may take to end."""
 _GOODBYE = 5.0
 """Seconds the broker has to take the last words."""
 _PATIENCE: Final = 2.0
@@ -317,84 +312,3 @@ class Agent:
         self._note("stop")
         self.end(signal.SIGTERM)
         return _Stopping()
-
-
-def run(
-    settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals] = ()
-) -> signal.Signals:
-    """Run an agent until a signal tells it to end; SIGHUP if its children live on, else SIGTERM.
-
-    `early`: signals that came before this was called. Whatever a role has left in this process
-    that does not end is left behind: then this does not return, and the process ends.
-
-    Raises:
-        BadState, StateInUse: it cannot begin.
-    """
-    loop = WatchedLoop()
-    try:
-        agent = _complete(loop, _run(settings, way, early))
-        loop.of_roles.shutdown(wait=False, cancel_futures=True)
-        all_ended = _complete(loop, _all_ended()) and _no_threads()
-        if agent.left and agent.stopped:
-            end_left(settings)
-        ended_by = signal.SIGTERM if agent.stopped else signal.SIGHUP
-        if not all_ended:
-            log.warning("something that a role began does not end: it is left behind")
-            if ended_by == signal.SIGHUP and Notifier().listening:
-                end_by(ended_by)
-            logging.shutdown()
-            os._exit(0)
-        return ended_by
-    finally:
-        loop.close()
-
-
-def _complete(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, whatever a task that a role made by itself raises meanwhile.
-
-    `sys.exit()` and KeyboardInterrupt leave a loop; it goes on where they did.
-    """
-    task = loop.create_task(work)
-    while True:
-        try:
-            return loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt) as error:
-            if task.done():
-                raise
-            log.error("a task of a role would have ended the agent, which goes on", exc_info=error)
-
-
-def end_by(number: signal.Signals) -> None:
-    """End this process by that signal."""
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
-
-
-async def _run(settings: AgentSettings, way: WayIn, early: Sequence[signal.Signals]) -> Agent:
-    store = StateDirectory(settings.state)
-    try:
-        agent = Agent(settings, way, store)
-        await agent.run(early)
-    finally:
-        store.close()
-    return agent
-
-
-async def _all_ended() -> bool:
-    """Cancel all tasks and wait for the threads, for a while; whether none is left."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    threads = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
-    _, left = await asyncio.wait({threads, *tasks}, timeout=_LINGER)
-    return not left
-
-
-def _no_threads() -> bool:
-    """Wait for threads that would keep the process, for a while; whether none is left."""
-    until = time.monotonic() + _LINGER
-    others = [one for one in threading.enumerate() if one is not threading.main_thread()]
-    for one in others:
-        if not one.daemon:
-            one.join(max(0.0, until - time.monotonic()))
-    return all(one.daemon or not one.is_alive() for one in others)

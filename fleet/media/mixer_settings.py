@@ -7,7 +7,8 @@ from attrs import frozen
 from msgspec import Meta
 
 from fleet.media.encoders import Encoder
-from fleet.media.sources import AudioBitrate, Listen, Rate, Reference, Size, VideoBitrate
+from fleet.media.formats import AudioBitrate, Rate, Size, VideoBitrate
+from fleet.media.sources import Listen, Reference
 from fleet.programs import voctocore
 from fleet.programs.voctocore import Scene
 from fleet.strict import Mistake, Mistakes, close_match, escape

@@ -8,9 +8,9 @@ from fleet import programs
 from fleet.host import Failed, Host
 from fleet.media.devices import ScreenInput, V4l2Input
 from fleet.media.encoders import Chosen
+from fleet.media.formats import fraction
 from fleet.media.inputs import Input, NoInput, Picture, UrlInput
 from fleet.media.login import login
-from fleet.media.sources import fraction
 from fleet.media.tracks import MOST, SoundTrack
 
 CAPTURE = ("/usr/bin/python3", "-I", str(Path(programs.__file__).with_name("capture.py")))

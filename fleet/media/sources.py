@@ -20,6 +20,7 @@ from fleet.bound import SendsSecrets
 from fleet.host import Host
 from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
+from fleet.media.formats import Rate, Size
 from fleet.media.reach import OFFERED, within
 
 _DISCREET = (sys.executable, "-IS", str(Path(programs.__file__).with_name("discreet.py")))
@@ -28,7 +29,6 @@ TIMEOUT = 3_000_000
 PORT = 9710
 """Where an ingest offers what it captures, unless the conference file says otherwise."""
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
-_PIXELS = r"[1-9][0-9]{0,2}[02468]"
 ANALYSIS = ("-analyzeduration", "5000000")
 """Microseconds a track is waited for that was announced; FLV has 90 s, if nothing is said."""
 TRACK_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
@@ -103,73 +103,6 @@ def own_address(listen: str) -> None:
 
 
 Listen = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+$"), own_address]
-Size = Annotated[
-    str,
-    Meta(
-        pattern=f"^{_PIXELS}x{_PIXELS}$",
-        title="a size in even numbers such as 1280x720",
-        description="width x height",
-        extra_json_schema={"unit": "px"},
-    ),
-]
-
-
-def rate(text: str) -> None:
-    """Check that a fraction is a rate: 1 to 120 pictures a second.
-
-    Raises:
-        ValueError: it is not.
-    """
-    over, under = fraction(text)
-    if not under <= over <= 120 * under:
-        raise ValueError(f'expected a rate from 1 to 120 such as "30000/1001", got "{text}"')
-
-
-Rate = (
-    Annotated[
-        int, Meta(ge=1, le=120, description="frames a second", extra_json_schema={"unit": "Hz"})
-    ]
-    | Annotated[
-        str,
-        Meta(
-            pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,3}$",
-            title='a fraction such as "30000/1001"',
-            description="frames a second",
-            extra_json_schema={"unit": "Hz"},
-        ),
-        rate,
-    ]
-)
-
-
-def fraction(rate: int | str) -> tuple[int, int]:
-    """A rate as a fraction in frames a second.
-
-    >>> fraction("30000/1001"), fraction(25)
-    ((30000, 1001), (25, 1))
-    """
-    over, _, under = str(rate).partition("/")
-    return int(over), int(under or 1)
-
-
-VideoBitrate = Annotated[
-    int,
-    Meta(
-        ge=50_000,
-        le=200_000_000,
-        description="of the picture, where it is encoded",
-        extra_json_schema={"unit": "bit/s"},
-    ),
-]
-AudioBitrate = Annotated[
-    int,
-    Meta(
-        ge=16_000,
-        le=512_000,
-        description="of the sound, where it is encoded",
-        extra_json_schema={"unit": "bit/s"},
-    ),
-]
 
 
 @frozen

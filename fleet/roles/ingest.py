@@ -16,13 +16,14 @@ from attrs import frozen
 from prometheus_client import Counter, Gauge
 
 from fleet.media.encoders import Chosen, Encoder, choose
+from fleet.media.formats import AudioBitrate, Rate, Size, VideoBitrate, fraction
 from fleet.media.inputs import NOTHING, FileInput, Input, NoInput, Picture, Sound, UrlInput
 from fleet.media.local_copy import LOCAL_COPY, LocalCopy, LocalCopySettings
 from fleet.media.pipelines import CAPTURE, LOOPBACK, output, raw, refused, sink, sources
 from fleet.media.progress import Metrics, Report
 from fleet.media.reach import webward
 from fleet.media.segments import publish_left
-from fleet.media.sources import PORT, AudioBitrate, Listen, Rate, Size, VideoBitrate, fraction
+from fleet.media.sources import PORT, Listen
 from fleet.media.tracks import SoundTrack, Tracks, tracks_of
 from fleet.roles import (
     ChildRole,

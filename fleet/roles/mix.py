@@ -17,6 +17,7 @@ from attrs import frozen
 from prometheus_client import Counter, Gauge
 
 from fleet.media.encoders import Chosen, choose
+from fleet.media.formats import fraction
 from fleet.media.mixer_settings import Composite, MixSettings, no_source
 from fleet.media.mixing import Beside, KeptScene, Mixer
 from fleet.media.pipelines import (
@@ -31,9 +32,6 @@ from fleet.media.pipelines import (
     tapped,
 )
 from fleet.media.progress import whole
-from fleet.media.sources import (
-    fraction,
-)
 from fleet.programs import voctocore
 from fleet.programs.voctocore import Core, MixerError, Scene
 from fleet.roles import (

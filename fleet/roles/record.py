@@ -19,16 +19,10 @@ from fleet.media.began import creation_time
 from fleet.media.disk import DiskWork
 from fleet.media.encoders import Encoder
 from fleet.media.ffmpeg import FILTERS, PICTURE
+from fleet.media.formats import AudioBitrate, VideoBitrate
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import FLUSHED, Segments, publish_left, short_of
-from fleet.media.sources import (
-    AudioBitrate,
-    FileSource,
-    Reference,
-    Source,
-    VideoBitrate,
-    below,
-)
+from fleet.media.sources import FileSource, Reference, Source, below
 from fleet.roles import Failed, Host, Meta, OwnStation, RoleFactory, register_factory
 
 _YOUNG_SECONDS = 10.0

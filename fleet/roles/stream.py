@@ -17,9 +17,10 @@ from fleet import kept
 from fleet.media.disk import DiskWork
 from fleet.media.encoders import Encoder
 from fleet.media.ffmpeg import FILTERS, PICTURE
+from fleet.media.formats import AudioBitrate, VideoBitrate
 from fleet.media.reading import EVERY_PICTURE, SourceRole
 from fleet.media.segments import refused
-from fleet.media.sources import AudioBitrate, FileSource, Source, VideoBitrate, one_track
+from fleet.media.sources import FileSource, Source, one_track
 from fleet.media.targets import HlsTarget, IcecastTarget, RtmpTarget, SrtTarget, Target
 from fleet.roles import Failed, Host, Meta, RoleFactory, register_factory
 
