@@ -171,7 +171,8 @@ async def test_prefix_response_topic_thumbnails_time_and_sigint(
         asked: Any = {"instance": None, "arguments": {}}
         topic, where = f"{base}/command/ann/shows/ask", "elsewhere"
         await stranger.expect(
-            f"{base}/status", lambda s: s["roles"].get("shows", {}).get("main", {}).get("since")
+            f"{base}/status",
+            lambda s: s["roles"].get("shows", {}).get("main", {}).get("state") == "running",
         )
         await stranger.publish(topic, asked, correlation=b"1", response_topic=where)
         reply = await stranger.expect_message(f"{base}/reply/ann")
