@@ -154,3 +154,68 @@ def test_of_each_reason_it_is_known_whether_a_test_follows_its_advice() -> None:
         path, _, name = where.partition("::")
         text = (ROOT / "tests" / path).read_text()
         assert f"def {name}(" in text, reason
+
+
+REASONS = "test_docs_runbook.py::test_of_each_reason_it_is_known_whether_a_test_follows_its_advice"
+FIXED = {
+    **dict.fromkeys(("CaptureFailed", "RoleFailed", "NotInSync", "StreamDown"), REASONS),
+    "RecordingNotGrowing": "cli/test_stop.py::"
+    "test_a_recording_is_stopped_and_started_by_hand_and_everybody_is_told",
+    "StationOffline": "manager/test_health.py::test_what_is_in_maintenance_is_nobodys_business",
+    **dict.fromkeys(
+        ("CaptureCrashLooping", "RoleCrashLooping"),
+        "cli/test_rollouts.py::test_everything_is_put_back_as_it_was_before_or_after_a_rollout",
+    ),
+    **dict.fromkeys(
+        ("SoundDigitalZero", "LoudnessLow", "LoudnessHigh", "PictureBlack", "PictureFrozen"),
+        "media/test_meter.py::test_what_is_well_again_is_forgotten",
+    ),
+    **dict.fromkeys(
+        ("DiskFullSoon", "DiskNearlyFull"),
+        "media/test_segments.py::test_a_full_disk_is_the_reason_and_is_recovered_from",
+    ),
+    "NothingCopied": "roles/test_sync.py::"
+    "test_a_copy_is_asked_over_the_wire_and_outlives_the_death_of_its_agent",
+    "CoreLost": "board/test_alertmanager.py::"
+    "test_a_lost_core_is_one_message_until_it_is_back_and_then_each_room_speaks_for_itself",
+    "ManagerSilent": "cli/test_advice.py::test_one_manager_is_started_and_the_second_ended",
+    "BrokerUnreachable": "manager/test_outages.py::"
+    "test_locked_at_its_start_it_answers_and_begins_when_it_can",
+    **dict.fromkeys(
+        ("CameraSignalAbsent", "SlidesSignalAbsent", "MeterStale"),
+        "roles/test_monitor.py::test_a_source_may_come_and_go_and_come_again",
+    ),
+    "SoundMissing": "roles/test_devices.py::test_an_unplugged_device_is_missing_until_it_is_back",
+    "ChannelSilent": "media/test_meter.py::test_what_is_dead_is_named_while_another_is_heard",
+    "CopiesBehind": "roles/test_sync.py::"
+    "test_a_byte_flipped_at_the_target_is_named_and_nothing_there_is_replaced",
+    "StationNeverHeard": "manager/test_come_and_go.py::test_a_box_that_is_gone_is_emptied_at_once",
+    "ConfigRejected": "cli/test_secret.py::"
+    "test_a_config_that_sends_a_bound_secret_elsewhere_is_refused_until_it_is_bound_anew",
+    "StationConflict": "cli/test_advice.py::"
+    "test_a_copied_box_forgets_who_it_was_by_what_doctor_says",
+    "ScheduleStale": "schedule/test_watch.py::"
+    "test_whatever_is_published_next_the_last_good_one_holds",
+    "CredentialEnds": "access/test_joining.py::test_a_box_joins_records_is_rotated_and_revoked",
+    "CertificateEnds": "access/test_joining.py::test_a_box_joins_records_is_rotated_and_revoked",
+    "MessagesUnreadable": "cli/test_advice.py::"
+    "test_strangers_without_number_stay_out_of_a_broker_that_has_users",
+    "Watchdog": "board/test_alertmanager.py::"
+    "test_the_sign_of_life_comes_again_and_again_and_stops_with_prometheus",
+}
+"""Sections of the runbook, and the test in which what they advise is done."""
+BY_HAND = {
+    *("StationLost", "StationMissing", "MainsLost", "PeakHigh", "StationHot", "StationThrottled"),
+    *("Undervoltage", "DiskFails", "StationOverloaded", "LinkSlow", "Retransmits", "ClockOff"),
+    "TalkNotRecorded",
+}
+"""Somebody walks to the box, or nothing can be done."""
+
+
+def test_of_each_section_it_is_known_whether_a_test_does_what_it_advises() -> None:
+    sections = re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)
+    assert sorted([*FIXED, *BY_HAND]) == sorted(sections)
+    for section, where in FIXED.items():
+        path, _, name = where.partition("::")
+        text = (ROOT / "tests" / path).read_text()
+        assert f"def {name}(" in text, section
