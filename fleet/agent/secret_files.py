@@ -115,8 +115,8 @@ class SecretFiles:
         """
         try:
             said = decode(sealed, SentSecret)
-        except Undecodable as error:
-            raise ValueError(f"it cannot be read: {error}") from None
+        except Undecodable:  # what it says of a mistake may quote the secret
+            raise ValueError("it cannot be read: is fleet of another release?") from None
         if not is_name(said.name):
             raise ValueError("its name is none")
         if self._is_own(said.name):

@@ -42,14 +42,42 @@ def chosen(whose: str) -> tuple[str, bool]:
 def hidden(prompt: str) -> str:
     """What is typed without being shown."""
     try:
-        return getpass.getpass(prompt, stream=sys.stderr)
+        typed = getpass.getpass(prompt, stream=sys.stderr)
     except (EOFError, KeyboardInterrupt):
         say("")
         stop("no password was said; nothing was changed")
+    return _text(typed.encode(errors="surrogateescape"))
+
+
+def secret(name: str, most: int) -> str:
+    """What stations are to keep as `name`: hidden on a terminal, else all of standard input.
+
+    `most`: bytes that it may have.
+    """
+    if sys.stdin.isatty():
+        said = hidden(f"value of {name} (hidden): ").encode()
+    else:
+        said = sys.stdin.buffer.read(most + 3).rstrip(b"\r\n")
+    if not said:
+        stop("nothing was said; nothing was changed")
+    if len(said) > most:
+        stop(f"a secret has at most {most} bytes, this one has more; nothing was changed")
+    return _text(said)
 
 
 def _line() -> str:
-    line = sys.stdin.readline().rstrip("\r\n")
+    line = _text(sys.stdin.buffer.readline()).rstrip("\r\n")
     if not line:
         stop("no password came on standard input: expected it as the first line")
     return line
+
+
+def _text(said: bytes) -> str:
+    """What was said, which nobody repeats where it is of no use."""
+    try:
+        text = said.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        stop("that is not text in UTF-8; nothing was changed")
+    return text

@@ -1,5 +1,6 @@
 """A secret is set from afar, reaches the box it is for, and is to be seen nowhere else."""
 
+import io
 import json
 import re
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+import typer
 
+from fleet.cli import passwords
 from tests.cli.conftest import Fleet
 from tests.manager.station import PretendStation, apply, ask
 from tests.processes import ROOT, Mosquitto, Program, Programs
@@ -218,7 +222,9 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
     assert told(dumped) == []
     assert told(of_files(programs.directory, kept)) == []
 
-    gone = await fleet("secret", "remove", "stream-key", "--station", "cam")
+    misspelt = await fleet("secret", "remove", "stream-keys")
+    assert (misspelt.code, "did you mean 'stream-key'?" in misspelt.err) == (2, True)
+    gone = await fleet("secret", "remove", "stream-key")
     assert gone.code == 0
     assert not kept.exists()
 
@@ -275,3 +281,24 @@ async def test_a_config_that_sends_a_bound_secret_elsewhere_is_refused_until_it_
 def test_no_unit_leaves_a_core_with_secrets_in_it() -> None:
     for name in ("fleet-agent", "fleet-manager"):
         assert "\nLimitCORE=0\n" in (ROOT / f"systemd/{name}.service").read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (f"{CANARY}\xff".encode("latin-1"), "not text in UTF-8"),
+        (f"{CANARY}\0".encode(), "not text in UTF-8"),
+        (f"{CANARY}\n".encode() * 50, "at most 1000 bytes"),
+        (b"\n", "nothing was said"),
+    ],
+    ids=["latin 1", "zero", "long", "nothing"],
+)
+def test_what_can_be_no_secret_is_refused_and_not_repeated(
+    said: bytes, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said), "utf-8"))
+    with pytest.raises(typer.Exit):
+        passwords.secret("stream-key", 1000)
+    told = capsys.readouterr().err
+    assert why in told
+    assert CANARY not in told

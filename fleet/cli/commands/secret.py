@@ -1,6 +1,5 @@
 """`fleet secret`: keys and passwords that stations hold, set from afar."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -16,7 +15,7 @@ from fleet.cli.view import clean
 from fleet.model import PresenceState, counted
 from fleet.operations import SecretSetArguments, SecretSetResult, SecretsResult, StationSecrets
 from fleet.station import MAX_SECRET, SentSecret
-from fleet.strict import Mistakes, structure
+from fleet.strict import Mistakes, close_match, structure
 from fleet.wire import encode, to_json
 
 ABOUT: Final = COMMANDS["secret"]
@@ -66,7 +65,9 @@ def run(
         return
     if name is None:
         stop(f"which? fleet secret {action} NAME")
-    value = _value(name) if action == "set" else None
+    if action == "remove":
+        chosen = _having(name, chosen)
+    value = passwords.secret(name, MAX_SECRET) if action == "set" else None
     sent = _sent(found, name, value, allow or [])
     sealed = _sealed(chosen, encode(sent))
     if not sealed:
@@ -95,13 +96,15 @@ def _chosen(
     return found
 
 
-def _value(name: str) -> str:
-    if sys.stdin.isatty():
-        return passwords.hidden(f"value of {name} (hidden): ")
-    value = sys.stdin.read(MAX_SECRET + 2).rstrip("\r\n")
-    if not value:
-        stop("nothing came on standard input; nothing was changed")
-    return value
+def _having(name: str, chosen: Sequence[StationSecrets]) -> list[StationSecrets]:
+    there = {kept.name for one in chosen for kept in one.secrets}
+    if name not in there:
+        hint = (
+            close_match(name, sorted(there))
+            or f" (there are: {', '.join(sorted(there)) or 'none'})"
+        )
+        stop(f"no secret {name!r} is there to be removed{hint}")
+    return [one for one in chosen if any(kept.name == name for kept in one.secrets)]
 
 
 def _sent(found: SecretsResult, name: str, value: str | None, allow: Sequence[str]) -> SentSecret:
