@@ -36,15 +36,15 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "blank": "Blank a room's stream: black and silence leave.",
         "live": "Show a room's program on its stream again.",
         "talk": "Say whether a talk is on: then silence and black are alarms.",
-        "ack": "Say that you see to a room, so that it calls nobody any more.",
+        "ack": "Say that you are seeing to a room, so that nobody else is called.",
         "notify": "Send a text to those who are called, to see that it arrives.",
         "maintenance": "Say that somebody works on a room or box: nobody is called.",
     },
     "Boxes that join": {
         "token": "Print the line that lets a new box in.",
-        "waiting": "Show the boxes that wait for somebody's yes.",
+        "waiting": "Show the boxes that wait to be let in.",
         "approve": "Let a box in that waits, by the code it shows.",
-        "revoke": "Cut a station off at once, and let it in no more.",
+        "revoke": "Cut a station off at once; only a token lets it back in.",
         "rotate": "Give stations new credentials, without a gap.",
     },
     "Stations": {

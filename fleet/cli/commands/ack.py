@@ -17,7 +17,7 @@ HELP: Final = with_examples(
     "now: anything new calls again. The page and fleet status say who sees to it.",
     "fleet ack hall1",
     "fleet ack hall1 --for 2h",
-    "fleet ack hall1 --off                 see to it no more",
+    "fleet ack hall1 --off                 you no longer see to it",
 )
 
 

@@ -63,7 +63,8 @@ def run(
         bool, typer.Option("--interrupt", help="Also restart or end running recordings.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also what stations would refuse, see fleet validate.")
+        bool,
+        typer.Option("--force", help="Also apply what stations would refuse, see fleet validate."),
     ] = False,
     rollback_on_failure: Annotated[
         bool, typer.Option("--rollback-on-failure", help="Put back what it changed if it fails.")

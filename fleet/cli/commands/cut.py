@@ -10,9 +10,9 @@ from fleet.cli.mixer import tell
 
 ABOUT: Final = COMMANDS["cut"]
 HELP: Final = with_examples(
-    f"{ABOUT} What is not given stays as it is; with nothing given it says what is shown. Seen "
-    f"within half a second, and kept until somebody cuts again. Ends with 0 if the mixer did it, "
-    f"1 if it refused, 4 if it cannot be reached.",
+    f"{ABOUT} What is not given stays as it is; with nothing given it says what is shown. It is "
+    f"seen within half a second, and kept until somebody cuts again. Ends with 0 if the mixer "
+    f"did it, 1 if it refused, 4 if it cannot be reached.",
     "fleet cut hall1 --composite fullscreen --a cam",
     "fleet cut hall1 --composite side_by_side --a slides --b cam",
     "fleet cut hall1                        what is shown now",

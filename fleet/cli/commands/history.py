@@ -14,8 +14,8 @@ from fleet.operations import Event, HistoryArguments, HistoryResult
 
 ABOUT: Final = COMMANDS["history"]
 HELP: Final = with_examples(
-    f"{ABOUT} Revisions are kept for ever, the last 100,000 things that people "
-    f"did, and answers and presence for 30 days.",
+    f"{ABOUT} Revisions are kept for ever; of what people did, the last 100,000; "
+    f"answers and presence, for 30 days.",
     "fleet history",
     "fleet history hall1-cam -n 20",
     "fleet history --json | jq '.events[-1]'",
@@ -30,7 +30,7 @@ def run(
         typer.Argument(metavar="STATION", help="Its name or id.", autocompletion=stations),
     ] = None,
     lines: Annotated[
-        int, typer.Option("-n", "--lines", metavar="N", min=1, max=10_000, help="At most.")
+        int, typer.Option("-n", "--lines", metavar="N", min=1, max=10_000, help="Events at most.")
     ] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

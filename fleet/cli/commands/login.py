@@ -26,7 +26,7 @@ from fleet.topics import Topics
 ABOUT: Final = COMMANDS["login"]
 HELP: Final = with_examples(
     f"{ABOUT} Asks for name and password (or takes the password from the first line of standard "
-    f"input), proves them, and keeps them in the file of contexts, for you alone to read.",
+    f"input), tries them, and keeps them in the file of contexts, for you alone to read.",
     "fleet login mqtts://fleet.example.org",
     "fleet login mqtts://10.0.0.2:8883 --name ann --fingerprint 3f5a…",
     "fleet login mqtts://10.0.0.2 --name ann --ca-file ca.pem",

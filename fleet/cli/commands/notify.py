@@ -11,8 +11,8 @@ from fleet.operations import NotifyArguments, NotifyResult
 
 ABOUT: Final = COMMANDS["notify"]
 HELP: Final = with_examples(
-    f"{ABOUT} They are the addresses of notify in the manager's settings; one that takes nothing "
-    "is named by fleet status a minute later.",
+    f"{ABOUT} They are the addresses that the manager's settings have as notify; fleet status "
+    "names one that takes nothing, a minute later.",
     'fleet notify "is anybody there?"',
 )
 

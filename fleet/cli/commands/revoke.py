@@ -13,7 +13,7 @@ from fleet.operations import RevokeArguments, StationResult
 
 ABOUT: Final = COMMANDS["revoke"]
 HELP: Final = with_examples(
-    f"{ABOUT} It is cut off at once. What it records runs on there; a token lets it in again.",
+    f"{ABOUT} What it records goes on there.",
     "fleet revoke hall1-cam",
 )
 

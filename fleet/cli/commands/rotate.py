@@ -12,8 +12,8 @@ from fleet.operations import RotateArguments, RotateResult
 
 ABOUT: Final = COMMANDS["rotate"]
 HELP: Final = with_examples(
-    f"{ABOUT} That is done by itself a month before one ends. Whoever copied the old one has "
-    "nothing any more; recordings notice nothing.",
+    f"{ABOUT} It happens by itself a month before one ends. A copy that somebody made of the "
+    "old one is then worth nothing; recordings go on.",
     "fleet rotate hall1-cam",
     "fleet rotate --all",
 )

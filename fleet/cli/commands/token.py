@@ -13,8 +13,8 @@ from fleet.operations import HOUR, MOST_USES, TokenArguments, TokenResult
 
 ABOUT: Final = COMMANDS["token"]
 HELP: Final = with_examples(
-    f"{ABOUT} It holds for an hour and any number of boxes, unless you say otherwise. Whoever "
-    "has it can bring a box in, and do nothing else.",
+    f"{ABOUT} It is good for an hour and for any number of boxes, unless you say otherwise. "
+    "Whoever has it can bring a box in, and do nothing else.",
     "fleet token                       type what it prints on the box, as root",
     "fleet token --for 10m --uses 1    for one box, at once",
     "fleet token --for 7d --approve    for an image: somebody lets each box in",

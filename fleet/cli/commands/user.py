@@ -53,7 +53,7 @@ def run(
         ),
     ] = None,
     generate: Annotated[
-        bool, typer.Option("--generate", help="Have a password made, and say it once.")
+        bool, typer.Option("--generate", help="Have a password made; it is shown once.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
