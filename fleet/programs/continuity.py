@@ -18,8 +18,19 @@ STILL = SECOND
 """How long a track of one packet lasts that is read over and over: a still picture."""
 TOGETHER = 0.5
 """Seconds in which all tracks of a source that began anew are to come."""
+_WRAPS = tuple(sign * of for of in (round(2**33 / 90), 2**32) for sign in (1, -1))
+"""After so much the times of a transport stream, or of RTMP, begin again, as do those back."""
 NEAR = 5 * SECOND
 """Tracks whose clocks are further apart have clocks of their own."""
+
+
+def _wrap(step: int) -> int | None:
+    """What is to be added to a time after which a clock has begun again; None where it has not.
+
+    >>> _wrap(40 - 2**32), _wrap(-40)
+    (4294967296, None)
+    """
+    return next((wrap for wrap in _WRAPS if abs(step + wrap) < REORDERED), None)
 
 
 @dataclass
@@ -58,8 +69,13 @@ class _Track:
 
     @property
     def due(self) -> int:
-        """Where the next packet is expected, on our line."""
+        """Where the next packet is expected at least, on our line."""
         return self.top + min(self.steps, default=0) + self.offset
+
+    def due_at(self, at: float) -> int:
+        """Where a packet that came then is expected; of steps that differ it tells the last."""
+        step = min(round((at - self.at) * SECOND), max(self.steps, default=0))
+        return self.top + max(step, min(self.steps, default=0)) + self.offset
 
     def move(self, raw: int, offset: int) -> None:
         """Go on at another time of the source."""
@@ -133,6 +149,9 @@ class Continuity:
             self._join(block)
         if track is None or block.ours:
             return False
+        wrapped = _wrap(block.raw - track.top)
+        if wrapped is not None:
+            track.move(block.raw, track.offset + wrapped)
         back = track.top - block.raw
         unsorted = block.track in self._pictures and not block.key
         ahead = -back - round((block.at - track.at) * SECOND)
@@ -145,7 +164,8 @@ class Continuity:
         in_order = back <= REORDERED if unsorted else behind <= SLACK
         if unsorted and block.decoded is not None and track.decoded is not None:
             # Shown in another order they are still sent in that in which they are decoded.
-            in_order = in_order and track.decoded - block.decoded <= SLACK // 2
+            step = block.decoded - track.decoded
+            in_order = in_order and (step >= -SLACK // 2 or _wrap(step) is not None)
         if in_order and (ahead <= usual or with_others):
             return False
         for other in others:  # which jumped before, and this one follows
@@ -176,12 +196,14 @@ class Continuity:
         """
         head = waiting[0]
         firsts: dict[int, int] = {}
+        came: dict[int, float] = {}
         for block in waiting:
+            came.setdefault(block.track, block.at)
             least = firsts.setdefault(block.track, block.raw)
             if least - block.raw < REORDERED:  # else its clock was set once more
                 firsts[block.track] = min(block.raw, least)
         now = BEGIN + round((head.at - self._begun) * SECOND) if paused else 0
-        offsets = {n: max(self._tracks[n].due, now) - raw for n, raw in firsts.items()}
+        offsets = {n: max(self._tracks[n].due_at(came[n]), now) - raw for n, raw in firsts.items()}
         together = [n for n, raw in firsts.items() if abs(raw - head.raw) < NEAR]
         shared = max(offsets[n] for n in together)
         self.jumps += not self._expected

@@ -84,14 +84,29 @@ def test_whatever_the_clock_does_all_is_there_once_evenly_and_together(
         assert steps(pictures) <= set(range(40, 66))
 
 
-def test_the_wrap_of_a_transport_stream_is_no_end() -> None:
+@pytest.mark.parametrize("tracks", [(PICTURE, SOUND), (PICTURE,), (SOUND,)])
+def test_the_wrap_of_a_transport_stream_is_no_jump_also_of_one_track_alone(
+    tracks: tuple[int, ...],
+) -> None:
     played = source()
-    played.set_by(2**33 // 90 - 2 * SECOND)
+    played.set_by(round(2**33 / 90) - 2 * SECOND)
     played.plays(2)
-    played.set_by(-(2**33 // 90))
+    played.set_by(-round(2**33 / 90), tracks)
     played.plays(2)
-    assert steps(played.out[PICTURE]) == {40}
-    assert played.line.jumps == 1
+    assert (steps(played.out[PICTURE]), steps(played.out[SOUND])) == ({40}, {20})
+    assert played.line.jumps == 0
+
+
+def test_pictures_of_no_even_rate_that_jump_alone_stay_with_their_sound() -> None:
+    line, out = Continuity(frozenset({PICTURE})), []
+    shown = [400 * (n // 3) + (0, 40, 120)[n % 3] for n in range(60)]
+    times = [(at, PICTURE) for at in shown] + [(at, SOUND) for at in range(0, 8000, 20)]
+    for at, track in sorted(times):
+        raw = at - 7_000_000 * (track == PICTURE and at >= 4000)
+        for placed, block in line.put(Block(track, raw, True, b"", 100 + at / SECOND)):
+            if block.track == PICTURE:
+                out.append(placed - BEGIN)
+    assert out == shown
 
 
 def test_a_pause_lasts_as_long_as_it_did() -> None:
