@@ -107,13 +107,33 @@ def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+@pytest.fixture(scope="session")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all who run these tests at once share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def once(together: Path) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once("film.ts", make)`: a file that `make` writes for the first who wants it."""
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        file, half = together / name, together / f"half-{name}"
+        with (together / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                make(half)
+                half.rename(file)
+        return file
+
+    return made
+
+
 @pytest.fixture(scope="session", autouse=True)
-def no_traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def no_traces(tmp_path_factory: pytest.TempPathFactory, together: Path) -> Iterator[None]:
     """What programs keep for themselves goes with the tests; GStreamer looks around but once."""
     path = tmp_path_factory.mktemp("home")
-    together = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        together = together.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(path))
         patch.setenv("GST_REGISTRY", str(together / "gstreamer.bin"))

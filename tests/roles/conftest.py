@@ -79,7 +79,7 @@ def until() -> Callable[..., Awaitable[None]]:
                 deadline = min(deadline, now + _LAST_SECONDS)
             for role in roles:
                 role.tick()
-            await asyncio.sleep(max(0.05, 5 * (now - began)))
+            await asyncio.sleep(max(0.1, 5 * (now - began)))
             began = time.monotonic()
 
     return wait

@@ -4,7 +4,6 @@ import bisect
 import itertools
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
@@ -54,37 +53,40 @@ def film(file: Path, seconds: float, *, noise: float = 0.0) -> None:
     )
 
 
-def _numbers(file: Path) -> Iterator[tuple[float, int]]:
-    """When each picture is seen, and which it is; a picture in between two is not one."""
+def _seen(file: Path, *beside: str) -> tuple[list[tuple[float, int]], str]:
+    """When each picture is seen, and which it is; a picture in between two is not one.
+
+    And what ffmpeg says; `beside` it decodes something else of the file meanwhile.
+    """
     columns = f"scale={BITS}:1:flags=area,format=gray,showinfo"
     argv = ("-copyts", "-i", str(file), "-an", "-fps_mode", "passthrough", "-vf", columns)
-    done = _run(*argv, "-f", "rawvideo", "-")
+    done = _run(*argv, "-f", "rawvideo", "-", *beside)
     times = map(float, re.findall(rb"pts_time:\s*(-?[\d.]+)", done.stderr))
     rows = zip(*[iter(done.stdout)] * BITS, strict=True)
-    for at, row in zip(times, rows, strict=True):
-        yield at, sum(2**bit for bit, light in enumerate(row) if light > 120)
+    seen = [
+        (at, sum(2**bit for bit, light in enumerate(row) if light > 120))
+        for at, row in zip(times, rows, strict=True)
+    ]
+    return seen, done.stderr.decode(errors="replace")
 
 
-def _beeps(file: Path) -> list[float]:
-    # The end of the file would end a silence, too: it is put beyond the last picture.
-    detect = "apad=pad_dur=10,silencedetect=noise=-20dB:duration=0.5"
-    silence = ("-af", detect, "-f", "null", "-")
-    said = _run("-copyts", "-i", str(file), "-vn", *silence).stderr
-    return [float(at) for at in re.findall(rb"silence_end: ([\d.]+)", said)]
+# The end of the file would end a silence, too: it is put beyond the last picture.
+_DETECT = "apad=pad_dur=10,silencedetect=noise=-20dB:duration=0.5"
+_BEEPS = ("-vn", "-af", _DETECT, "-f", "null", "-")
 
 
 def which(file: Path) -> list[int]:
     """The number of every picture, in the order in which they are seen."""
-    return [number for _, number in _numbers(file)]
+    return [number for _, number in _seen(file)[0]]
 
 
 def shown(file: Path, settled: float = 0.0) -> Shown:
     """Look at every picture of `file`, but for the first `settled` seconds."""
-    seen = list(_numbers(file))
+    seen, said = _seen(file, *_BEEPS)
     times, numbers = zip(*[(at, n) for at, n in seen if at - seen[0][0] >= settled], strict=True)
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     apart = []
-    for beep in _beeps(file):
+    for beep in map(float, re.findall(r"silence_end: ([\d.]+)", said)):
         index = bisect.bisect(times, beep) - 1
         if 0 <= index < len(times) - 1:
             film_time = numbers[index] / RATE + beep - times[index]

@@ -65,7 +65,7 @@ def reading(role: Ingest) -> dict[str, Any]:
 async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_a_recording(
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
-    wide, square = clip(tmp_path / "w.ts", "640x360", 50), clip(tmp_path / "s.ts", "400x300", 60)
+    wide, square = clip(tmp_path / "w.ts", "320x180", 50), clip(tmp_path / "s.ts", "320x240", 60)
     feed = f"udp://127.0.0.1:{free_port()}"
     source = {"type": "url", "url": feed}
     captured, recorded = make_host(role="ingest"), make_host()
@@ -89,16 +89,16 @@ async def test_another_size_and_rate_and_nothing_neither_end_a_reader_nor_break_
     with sending(wide, to):
         await capture.start()
         await record.start()
-        await until(lambda: comes("640x360", 50), *roles)
+        await until(lambda: comes("320x180", 50), *roles)
         await until(pictured(50), *roles)
     with sending(square, to):
-        await until(lambda: comes("400x300", 60), *roles)
+        await until(lambda: comes("320x240", 60), *roles)
         await until(pictured(50), *roles)
     await until(lambda: captured.noted[0] == "NoSignal", *roles)
     assert captured.registry.get_sample_value("fleet_ingest_picture_present") == 0
     await until(pictured(50), *roles)
     with sending(wide, to):
-        await until(lambda: comes("640x360", 50), *roles)
+        await until(lambda: comes("320x180", 50), *roles)
         await until(pictured(150), *roles)  # the decoder's last old picture comes out with the new
     await record.stop()
     await capture.stop()
@@ -128,7 +128,7 @@ def contains(long: list[list[str]], short: list[list[str]]) -> bool:
 async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
-    await asyncio.to_thread(film, tmp_path / "film.ts", 30, noise=0.03)
+    await asyncio.to_thread(film, tmp_path / "film.ts", 20, noise=0.03)
     names = ("fleet_ffmpeg_duplicated_frames_total", "fleet_ingest_sound_missing_seconds_total")
 
     async def watched() -> str:
@@ -201,7 +201,7 @@ async def test_pictures_more_than_a_second_apart_leave_the_sound_alone(
     tone = "sine=frequency=1000:sample_rate=48000,volume=2"
     every = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "1")
     file, feed = tmp_path / "slides.ts", f"udp://127.0.0.1:{free_port()}"
-    inputs = ("-f", "lavfi", "-i", slides, "-f", "lavfi", "-i", tone, "-t", "30")
+    inputs = ("-f", "lavfi", "-i", slides, "-f", "lavfi", "-i", tone, "-t", "24")
     argv = [*QUIET, *inputs, *every, "-pix_fmt", "yuv420p", str(file)]
     await asyncio.to_thread(subprocess.run, argv, check=True)
 

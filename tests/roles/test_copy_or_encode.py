@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def offered(video: str, audio: str) -> Iterator[str]:
     with Peer("gst-launch-1.0", "-q", *pipeline.split()) as server:
         while not takes_connections(port):
             assert server.running, server.end()
+            time.sleep(0.02)
         yield f"tcp://127.0.0.1:{port}"
 
 
