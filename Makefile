@@ -26,7 +26,7 @@ parts: # and what the tests play with
 demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends it by itself
 	@$(BIN)/python -m scripts.demo $(if $(DURATION),--duration $(DURATION))
 
-test: check ## everything that is promised, with real parts
+test: parts ## everything that is promised, with real parts
 	$(BIN)/pytest --numprocesses $(WORKERS) --maxschedchunk 2 --durations 20
 
 long: parts ## the tests that kill at random, for as long as it takes to trust them
