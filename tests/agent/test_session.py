@@ -507,15 +507,18 @@ async def test_what_could_not_be_run_at_boot_runs_as_soon_as_its_tools_are_there
         "monitor": {"main": {"source": source}},
     }
     store.save(Memory(Config(1, None, None, roles)))
-    path, empty = os.environ["PATH"], tmp_path / "empty"
-    monkeypatch.setenv("PATH", str(empty))
+    there, path = os.environ["PATH"].split(os.pathsep), tmp_path / "path"
+    links = {path / str(number): place for number, place in enumerate(there)}
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, links)))  # the agent sees that it stays so
     running_agent = Agent(settings, WayIn(settings), store)
     task = asyncio.create_task(running_agent.run())
     status = await stranger.expect(STATUS, lambda s: "record" in s["roles"])
     main = status["roles"]["record"]["main"]
     assert (main["state"], main["reason"]) == ("failed", "MissingRoleFactory")
     assert "apt install ffmpeg" in main["message"]
-    monkeypatch.setenv("PATH", path)
+    path.mkdir()
+    for link, place in links.items():
+        link.symlink_to(place)
     status = await stranger.expect(STATUS, running("main", "record"))
     bad, gone = status["roles"]["record"]["bad"], status["roles"]["gone"]["main"]
     assert (bad["state"], bad["reason"]) == ("failed", "InvalidConfiguration")

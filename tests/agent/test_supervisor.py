@@ -82,7 +82,7 @@ events = st.one_of(
 
 
 @example([("apply", {KEYS[0]: {}, KEYS[1]: {}}), ("pass", 1.0)], {KEYS[1], KEYS[2]})
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(events, max_size=15), st.sets(st.sampled_from(KEYS), max_size=MOST))
 def test_what_is_wanted_last_is_what_runs(
     tmp_path: Path, events: list[Any], last: set[Key]
