@@ -4,13 +4,14 @@ import errno
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fleet.agent.config.accept import Memory, Rejection
-from fleet.agent.config.store import BadState, StateDirectory, StateInUse, saved
+from fleet.agent.config.store import BadState, StateDirectory, StateInUse, kept_id, saved
 from fleet.model import Config, Error
 from tests.processes import Mosquitto, Programs
 from tests.roles.disk import Disk
@@ -203,3 +204,22 @@ def test_decision_is_plain_json_for_whoever_has_to_look(store: StateDirectory) -
     value = json.loads((store.directory / "decision.json").read_text())
     assert value["in_force"]["revision"] == 3
     assert value["rejection"]["revision"] == 4
+
+
+def test_a_directory_that_somebody_removed_is_made_anew_and_still_ours(
+    store: StateDirectory,
+) -> None:
+    store.station("hall1-cam", None)
+    shutil.rmtree(store.directory)
+    store.save(MEMORY)
+    assert (store.load(), kept_id(store.directory)) == (MEMORY, "hall1-cam")
+    with pytest.raises(StateInUse):
+        StateDirectory(store.directory)
+    (store.directory / "lock").unlink()
+    other = StateDirectory(store.directory)
+    with pytest.raises(OSError, match="in use by another fleet-agent"):
+        store.save(Memory())
+    other.close()
+    store.save(Memory())
+    with pytest.raises(StateInUse):
+        StateDirectory(store.directory)

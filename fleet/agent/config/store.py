@@ -67,26 +67,13 @@ class StateDirectory:
             BadState: it cannot be made or written to.
         """
         self.directory = directory
+        self._station: str | None = None
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            kept.make_way(directory / "lock")
-            self._lock = _open_lock(directory / "lock")
+            self._lock = _taken(directory)
         except OSError as error:
             raise BadState(
                 f"the state directory {directory} cannot be used: {plain(error)}"
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(self._lock, 32).decode(errors="replace").strip()
-            os.close(self._lock)
-            raise StateInUse(
-                f"{directory} is in use by another fleet-agent (process {owner}): stop that one, "
-                "or give this one its own --state-dir"
-            ) from None
-        with suppress(OSError):  # a full disk is no reason not to run
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Let the next agent in."""
@@ -106,14 +93,18 @@ class StateDirectory:
             raise BadState(f"{station!r} {no_station_id(station)}")
         if found_kept is not None and found_kept != station:
             log.warning("this station was %s and is %s from now on", found_kept, station)
+        self._station = station
+        self._keep_id(found_kept)
+        return station
+
+    def _keep_id(self, there: str | None) -> None:
         for path in _both(self.directory / _STATION):
-            if found_kept == station and path.is_file():
+            if there == self._station and path.is_file():
                 continue
             try:
-                kept.replace(path, f"{station}\n".encode())
+                kept.replace(path, f"{self._station}\n".encode())
             except OSError as error:
                 log.error("the station's id cannot be kept: %s", plain(error))
-        return station
 
     def key(self) -> BoxKey:
         """This box's key; for this run alone where the disk takes none."""
@@ -176,8 +167,24 @@ class StateDirectory:
         """
         self._replace(self.directory / _CALLS, encode(_Calls(called)))
 
+    def _take_again(self) -> None:
+        """Make the directory anew where somebody removed it, or the lock in it."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat((self.directory / "lock").stat(), os.fstat(self._lock)):
+                return
+        try:
+            lock = _taken(self.directory)
+        except StateInUse as error:
+            raise OSError(errno.EBUSY, str(error)) from None
+        log.error("somebody removed %s or its lock: it is made anew", self.directory)
+        os.close(self._lock)
+        self._lock = lock
+        if self._station is not None:
+            self._keep_id(None)
+
     def _replace(self, path: Path, payload: bytes) -> None:
         spare = self.directory / "spare"
+        self._take_again()
         try:
             kept.replace(path, payload)
         except OSError as error:
@@ -215,6 +222,31 @@ class StateDirectory:
         except OSError as error:
             log.warning("no spare file can be kept in %s: %s", self.directory, plain(error))
             new.unlink(missing_ok=True)
+
+
+def _taken(directory: Path) -> int:
+    """The lock of a state directory that nobody else has, made where it is not there.
+
+    Raises:
+        StateInUse: another agent has it.
+        OSError: it cannot be made.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept.make_way(directory / "lock")
+    lock = _open_lock(directory / "lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(lock, 32).decode(errors="replace").strip()
+        os.close(lock)
+        raise StateInUse(
+            f"{directory} is in use by another fleet-agent (process {owner}): stop that one, "
+            "or give this one its own --state-dir"
+        ) from None
+    with suppress(OSError):  # a full disk is no reason not to run
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
 
 
 def _open_lock(path: Path) -> int:
