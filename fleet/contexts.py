@@ -2,7 +2,8 @@
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -120,35 +121,54 @@ def keep(
     """
     import tomlkit  # an operator who only asks needs it not
 
-    file = (home.directory / _FILE).resolve()
     beside = {f"{name}.password": f"{password}\n"}
     entry = {"broker": context.broker, "username": context.username, "prefix": context.prefix}
     entry["password_file"] = f"{name}.password"
     if ca is not None:
         beside[f"{name}-ca.pem"] = ca
         entry["ca_file"] = f"{name}-ca.pem"
+    file = home.directory / _FILE
     try:
-        there = file.exists()
-        if there:
-            load(file, ClientFile)
-        said = tomlkit.parse(read_text(file) if there else "")
-        said.setdefault("context", name)
-        if current:
-            said["context"] = name
-        found = said.setdefault("contexts", tomlkit.table(is_super_table=True))
-        found[name] = {key: value for key, value in entry.items() if value is not None}
-        new = [one for one in (file.parent, *file.parent.parents) if not one.exists()]
-        file.parent.mkdir(0o700, parents=True, exist_ok=True)
-        files = {file.parent / one: text for one, text in beside.items()}
-        files[file] = tomlkit.dumps(said)
-        for path, text in files.items():
-            kept.replace(path, text.encode(), mode=0o600)
-        for path in (*new, *files):
-            if home.owner is not None:
-                os.chown(path, *home.owner)
+        with _as(home.owner):  # as root we would write wherever their links lead
+            file = file.resolve()
+            there = file.exists()
+            if there:
+                load(file, ClientFile)
+            said = tomlkit.parse(read_text(file) if there else "")
+            said.setdefault("context", name)
+            if current:
+                said["context"] = name
+            found = said.setdefault("contexts", tomlkit.table(is_super_table=True))
+            found[name] = {key: value for key, value in entry.items() if value is not None}
+            file.parent.mkdir(0o700, parents=True, exist_ok=True)
+            files = {file.parent / one: text for one, text in beside.items()}
+            files[file] = tomlkit.dumps(said)
+            for path, text in files.items():
+                kept.replace(path, text.encode(), mode=0o600)
     except OSError as error:
         raise BadSettings(f"{file} cannot be written: {plain(error)}") from None
     return file
+
+
+@contextmanager
+def _as(owner: tuple[int, int] | None) -> Iterator[None]:
+    """Have the rights of that user and group alone for a while; None: those that we have."""
+    if owner is None:
+        yield
+        return
+    user, group, groups = os.geteuid(), os.getegid(), os.getgroups()
+    may = user == 0
+    if may:
+        os.setgroups([])
+    try:
+        os.setegid(owner[1])
+        os.seteuid(owner[0])
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
+        if may:
+            os.setgroups(groups)
 
 
 def own_home() -> Home:

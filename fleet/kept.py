@@ -22,10 +22,18 @@ _MOST_ASIDE: Final = 9
 """Damaged ones of one name that are kept."""
 
 
-def replace(path: Path, payload: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
+def replace(
+    path: Path,
+    payload: bytes,
+    *,
+    sync: bool = True,
+    mode: int = 0o666,
+    owner: tuple[int, int] | None = None,
+) -> None:
     """Have `payload` in `path`: safe on the disk where this returns, unless `sync` is False.
 
-    `mode`: its rights, less the umask.
+    `mode`: its rights, less the umask; `owner`: user and group that get it, before it has this
+    name: what others put in its place later is not given to them.
 
     Raises:
         OSError: it is not; what was there before is.
@@ -39,6 +47,8 @@ def replace(path: Path, payload: bytes, *, sync: bool = True, mode: int = 0o666)
         with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(payload)
             file.flush()
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             if sync:
                 os.fsync(file.fileno())
         new.replace(path)

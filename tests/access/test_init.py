@@ -150,6 +150,18 @@ def test_a_certificate_is_renewed_for_the_same_names_before_it_ends(
         assert "more.example.org" in authority.hosts_of(one.read_text())
 
 
+def test_the_broker_does_not_choose_for_whom_its_certificate_is_renewed(
+    tmp_path: Path, home: Path
+) -> None:
+    init(tmp_path / "f", ["av.example.org"], 18883)
+    file = tmp_path / "f/mosquitto/broker.pem"
+    foreign = authority.new_certificate(authority.new_authority(), ["bank.example"]).certificate
+    file.write_text(foreign)
+    with pytest.raises(CannotInit, match="not signed by this fleet's"):
+        renew(tmp_path / "f", now=True)
+    assert file.read_text() == foreign
+
+
 def test_a_servers_certificate_has_its_authority_in_it_and_ends_when_it_says() -> None:
     at = datetime(2026, 2, 1, tzinfo=UTC)
     ca = authority.new_authority(at)

@@ -1,7 +1,9 @@
 """The operator's own file, in a home of its own."""
 
+import os
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from attrs import evolve
@@ -127,3 +129,21 @@ def test_what_is_kept_is_the_owners_alone_and_leaves_the_rest(home: Path) -> Non
 def test_the_first_that_is_kept_is_the_one_that_is_used(home: Path) -> None:
     contexts.keep("av", contexts.Context("mqtt://h:1"), "secret", None, contexts.own_home())
     assert contexts.chosen(None).broker == "mqtt://h:1"
+
+
+def test_with_sudo_nothing_is_written_where_the_callers_links_lead() -> None:
+    root = os.geteuid() == 0
+    caller = (65_534, 65_534) if root else (os.getuid(), os.getgid())
+    with TemporaryDirectory() as made:  # below which a caller may go
+        theirs, ours = Path(made), Path(made, "ours")
+        ours.mkdir(0o500)
+        (theirs / "fleet").symlink_to(ours)
+        os.chown(theirs, *caller)
+        home = contexts.Home(theirs, caller)
+        with pytest.raises(BadSettings, match="cannot be written"):
+            contexts.keep("av", contexts.Context("mqtt://h:1"), "secret", None, home)
+        assert list(ours.iterdir()) == []
+        (theirs / "fleet").unlink()
+        file = contexts.keep("av", contexts.Context("mqtt://h:1"), "secret", None, home)
+        assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (caller[0], 0o600)
+    assert os.geteuid() == os.getuid()

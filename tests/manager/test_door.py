@@ -186,6 +186,8 @@ async def test_what_is_dear_is_made_once_for_all_who_wait_and_then_rests() -> No
         ("attacker.example:9700", False),
         ("127.0.0.1.attacker.example", False),
         ("local.attacker.example", False),
+        ("attacker.example/.local", False),
+        ("attacker.example#.local", False),
     ],
 )
 async def test_a_name_that_an_attacker_can_have_point_here_is_not_answered(

@@ -1,6 +1,7 @@
 """Notifications that arrive, at a real HTTP receiver by way of Apprise."""
 
 import asyncio
+import gzip
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,8 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from fleet.guard import Guard
 from fleet.manager.notifications.carrier import Carrier, Recipient
 from fleet.manager.notifications.concerns import AlertGroup, Alerts
+from fleet.manager.notifications.deciding import Notification, NotificationKind
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.web.alerts import AlertReceiver
 from fleet.settings import BadSettings
@@ -151,6 +154,17 @@ async def test_an_address_that_takes_nothing_for_a_minute_is_a_finding_until_it_
     carrier.close()
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+async def test_what_a_station_says_is_no_html_where_people_read_html(receiver: Receiver) -> None:
+    carrier, guard = Carrier([f"{receiver.url}?format=html"]), Guard()
+    carrier.begin(guard)
+    text = 'cam: <a href="https://evil.example">sign in</a>'
+    carrier.carry(Notification("hall1", NotificationKind.NEW, "hall1 needs somebody", text))
+    assert "<a" not in (await receiver.next())["message"]
+    await guard.close()
+    carrier.close()
+
+
 async def test_alertmanager_calls_through_the_manager_and_its_own_findings_rest(
     broker: Mosquitto, programs: Programs, receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -165,8 +179,8 @@ async def test_alertmanager_calls_through_the_manager_and_its_own_findings_rest(
     fire = {"alerts": [alert("Watchdog"), alert("StationLost", room="hall1", name="cam")]}
     async with aiohttp.ClientSession() as session:
 
-        async def post(body: Any, token: str = TOKEN) -> int:
-            headers = {"Authorization": f"Bearer {token}"}
+        async def post(body: Any, token: str = TOKEN, **more: str) -> int:
+            headers = {"Authorization": f"Bearer {token}", **more}
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             async with session.post(url, data=data, headers=headers) as answer:
                 return answer.status
@@ -175,6 +189,9 @@ async def test_alertmanager_calls_through_the_manager_and_its_own_findings_rest(
         assert await post(b"[") == await post({"alerts": 5}) == 400
         with pytest.warns(ResourceWarning):  # by who sends so much
             assert await post(b" " * (2**20 + 1)) == 413
+        packed = gzip.compress(json.dumps(fire).encode())
+        encoded = {"Content-Encoding": "gzip"}
+        assert await post(packed, **encoded) == 400, "who unpacks may have to do so for ten seconds"
         assert await post(fire) == 200
         notification = await receiver.next()
         assert notification["title"] == "hall1 needs somebody"

@@ -131,6 +131,20 @@ def hosts_of(certificate: str) -> list[str]:
     ]
 
 
+def check_signed(certificate: str, ca: KeyPair) -> None:
+    """Raises: ValueError: a certificate is not the authority's."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    above = x509.load_pem_x509_certificate(ca.certificate.encode())
+    try:
+        x509.load_pem_x509_certificate(certificate.encode()).verify_directly_issued_by(above)
+    except (InvalidSignature, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the broker's certificate is not signed by this fleet's {error}"
+        ) from None
+
+
 def _general(host: str) -> Any:
     from cryptography import x509
 

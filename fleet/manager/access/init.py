@@ -151,17 +151,17 @@ def init(directory: Path, hosts: Sequence[str], port: int, prefix: str = _PREFIX
     try:
         directory.mkdir(0o755, parents=True, exist_ok=True)
         broker.mkdir(0o700, exist_ok=True)
+        of_broker, of_manager = owner(BROKER), owner(MANAGER_USER)
         for name in (one for one in files if one != last):
-            kept.replace(directory / name, files[name].encode(), mode=0o600)
-        for one in (broker, *broker.iterdir()):
-            give_to_broker(one)
-        for name in (CA, PASSWORD, *PAGE, TOKEN):
-            _give(directory / name, MANAGER_USER)
+            whose = of_broker if name.startswith(f"{BROKER}/") else of_manager
+            whose = None if name == CA_KEY else whose
+            kept.replace(directory / name, files[name].encode(), mode=0o600, owner=whose)
+        if of_broker is not None:
+            os.chown(broker, *of_broker, follow_symlinks=False)
         context = contexts.Context(url, operator, prefix=prefix if prefix != _PREFIX else None)
         password = passwords[operator]
         client = contexts.keep(_name_in(home), context, password, ca.certificate, home)
-        kept.replace(directory / last, files[last].encode(), mode=0o600)
-        _give(directory / last, MANAGER_USER)
+        kept.replace(directory / last, files[last].encode(), mode=0o600, owner=of_manager)
     except OSError as error:
         raise CannotInit(
             f"{error.filename or directory} cannot be written: {plain(error)}"
@@ -289,16 +289,12 @@ def _hashed(password: str) -> dict[str, Any]:
     }
 
 
-def give_to_broker(path: Path) -> None:
-    """Make it the broker's, which gives up being root; run by anybody else it is theirs anyway."""
-    _give(path, BROKER)
-
-
-def _give(path: Path, name: str) -> None:
-    """Make it that user's, where there is one and we may."""
-    if os.geteuid() == 0:
-        try:
-            user = pwd.getpwnam(name)
-        except KeyError:
-            return
-        os.chown(path, user.pw_uid, user.pw_gid)
+def owner(user: str) -> tuple[int, int] | None:
+    """User and group of a service of this server, None where we cannot give it anything."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    return found.pw_uid, found.pw_gid

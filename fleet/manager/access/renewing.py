@@ -11,6 +11,7 @@ from fleet import kept
 from fleet.manager.access.authority import (
     RENEWED_BEFORE,
     KeyPair,
+    check_signed,
     ends,
     hosts_of,
     new_certificate,
@@ -24,7 +25,7 @@ from fleet.manager.access.init import (
     PAGE,
     PID,
     CannotInit,
-    give_to_broker,
+    owner,
 )
 from fleet.manager.settings import MANAGER_FILE
 
@@ -42,6 +43,7 @@ def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> d
     try:
         ca = KeyPair((directory / CA).read_text(), (directory / CA_KEY).read_text())
         old = (directory / CERTIFICATE).read_text()
+        check_signed(old, ca)  # the broker may write there, and shall not choose for whom
         known = hosts_of(old)
         wanted = list(dict.fromkeys([*known, *hosts]))
         soon = ends(old) - datetime.now(UTC) < RENEWED_BEFORE
@@ -50,14 +52,13 @@ def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> d
         made = new_certificate(ca, wanted)
         # The broker reads both at once, when it is told to.
         for name, text in ((KEY, made.key), (CERTIFICATE, made.certificate)):
-            kept.replace(directory / name, text.encode(), mode=0o600)
-            give_to_broker(directory / name)
+            kept.replace(directory / name, text.encode(), mode=0o600, owner=owner(BROKER))
         page = new_certificate(ca, wanted)
+        found = (directory / MANAGER_FILE).stat()
+        # The manager's, whoever has it renewed.
+        manager = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
         for name, text in zip(PAGE, (page.certificate, page.key), strict=True):
-            kept.replace(directory / name, text.encode(), mode=0o600)
-            if os.geteuid() == 0:  # the manager's, whoever has it renewed
-                owner = (directory / MANAGER_FILE).stat()
-                os.chown(directory / name, owner.st_uid, owner.st_gid)
+            kept.replace(directory / name, text.encode(), mode=0o600, owner=manager)
     except (OSError, ValueError) as error:
         raise CannotInit(f"no new certificate can be made in {directory}: {error}") from None
     _have_broker_read(directory)

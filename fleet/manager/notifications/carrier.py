@@ -56,6 +56,7 @@ class Recipient:
         private = next(iter(self._apprise)).url(privacy=True)  # type: ignore[no-untyped-call]
         self.name = str(private).partition("?")[0]
         self.failing_since: datetime | None = None
+        self._text = apprise.NotifyFormat.TEXT
         self._thread = ThreadPoolExecutor(1, "notification")
         self._waiting: dict[str, Notification] = {}
         self._came = asyncio.Event()
@@ -97,6 +98,7 @@ class Recipient:
                 body=notification.text,
                 title=notification.title,
                 notify_type=_WORDS[notification.kind],
+                body_format=self._text,  # else a mail would have a station's words as HTML
             ),
         )
         try:

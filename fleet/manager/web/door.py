@@ -7,6 +7,7 @@ says half a request or none is let go, and no address takes all connections.
 import asyncio
 import hmac
 import ipaddress
+import re
 import socket
 import ssl
 from collections import Counter
@@ -26,6 +27,9 @@ MOST_OF_ONE: Final = 200
 """Of one address: a proxy has all its readers on one."""
 _OURS: Final = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 """Ends of names that nobody outside can have point here."""
+
+_NO_NAME: Final = re.compile(r"[^a-z0-9._:%-]")
+"""In what is no name or address, whatever it ends with."""
 
 Handler = Callable[[web.Request], Any]
 T = TypeVar("T")
@@ -107,6 +111,8 @@ class Door:
         """Whether a Host header names us, or a place that no attacker can have point here."""
         name = host.rpartition("]")[0].lstrip("[") or host.partition(":")[0]
         name = name.casefold().rstrip(".")
+        if _NO_NAME.search(name):
+            return False
         if "." not in name or name in self._names or name.endswith(_OURS):
             return True
         try:

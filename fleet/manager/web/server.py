@@ -131,7 +131,13 @@ async def serve(
     logger = logging.getLogger("aiohttp.server")
     if not logger.filters:
         logger.addFilter(_NotOurFault())
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=1,
+        auto_decompress=False,  # two megabytes may be packed so that they unpack for ten seconds
+    )
     await runner.setup()
     try:
         try:
