@@ -395,7 +395,7 @@ class ManagerSession:
 
 
 def _may_be_kept(address: Address | None) -> bool:
-    """Whether the broker may keep what is said there; the rest is for those who listen now."""
-    if address is None or address.kind == "reply":
+    """Whether the broker may keep what is said there, or it is for those who listen now."""
+    if address is None:
         return False
-    return address.station is not None or address.kind == "presence"
+    return address.kind not in ("reply", "request") and not address.kind.startswith("join-")
