@@ -139,7 +139,9 @@ def set_aside(path: Path, why: object) -> None:
             remove(aside)
         path.rename(aside)
     except OSError as error:
-        log.error("%s is damaged (%s) and cannot be set aside: %s", path, why, error)
+        log.error(
+            "%s is damaged (%s) and cannot be set aside: %s", path, why, error.strerror or error
+        )
     else:
         log.error("%s is damaged (%s): it is kept as %s", path, why, aside.name)
 

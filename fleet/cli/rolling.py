@@ -53,10 +53,13 @@ def agree(plan: PlanResult, *, yes: bool, interrupt: bool) -> bool:
     if spared:
         say(f"this interrupts what is recording now: {names(spared)}", "bold red")
         if not sys.stdin.isatty():
-            stop(f"that needs --interrupt; type: {again('--interrupt')}")
+            needed = ("--interrupt",) if yes else ("--yes", "--interrupt")
+            stop(f"that needs --interrupt; type: {again(*needed)}")
         if not typer.confirm(f"Interrupt {counted(len(spared), 'running recording')}?", err=True):
             stop("nothing was applied", Exit.NO)
         return True
+    if not yes and not sys.stdin.isatty():
+        stop(f"nobody can be asked here; type: {again('--yes')}")
     if not yes and not typer.confirm("Apply?", err=True):
         stop("nothing was applied", Exit.NO)
     return interrupt

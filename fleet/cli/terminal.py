@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -151,7 +150,7 @@ Telling = Callable[[str], None]
 
 @contextmanager
 def progress() -> Iterator[Telling]:
-    """A function that shows what is waited for and since when.
+    """A function that shows what is waited for and for how long.
 
     On a terminal that goes away at the end; elsewhere it is lines, once it takes long.
     """
@@ -169,7 +168,6 @@ def progress() -> Iterator[Telling]:
 class _Waiting:
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._since = datetime.now().astimezone()
         self._text = "waiting"
 
     def tell(self, text: str) -> None:
@@ -177,7 +175,7 @@ class _Waiting:
 
     def __rich__(self) -> str:
         seconds = time.monotonic() - self._began
-        return f"{escape(printable(self._text))}, since {self._since:%H:%M:%S} ({seconds:.0f} s)"
+        return f"{escape(printable(self._text))}, for {seconds:.0f} s now"
 
 
 class _PlainProgress:

@@ -91,7 +91,7 @@ def has_marks(file: Path) -> bool:
                     return True
                 before = some[-len(_HALVES[0]) :]
     except OSError as error:
-        raise NoTime(f"{file} cannot be read: {error}") from None
+        raise NoTime(f"{file} cannot be read: {error.strerror or error}") from None
     return False
 
 

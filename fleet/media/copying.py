@@ -116,7 +116,9 @@ class Copier:
         try:
             job.list_files()
         except OSError as error:
-            raise Failed("NotWritable", f"{names} cannot be written: {error}") from None
+            raise Failed(
+                "NotWritable", f"{names} cannot be written: {error.strerror or error}"
+            ) from None
         return job
 
     async def _end(self, child: Child, patience: float | None) -> int | None:

@@ -121,7 +121,9 @@ class SshStorage(SendsSecrets):
                 with os.fdopen(number, "w", encoding="utf-8") as file:
                     file.write(content)
         except OSError as error:
-            raise Failed("NotWritable", f"{directory} cannot be written to: {error}") from None
+            raise Failed(
+                "NotWritable", f"{directory} cannot be written to: {error.strerror or error}"
+            ) from None
         config = str(directory / "config").replace("'", "''")
         return [f"--rsh=ssh -F '{config}'"]
 
@@ -216,7 +218,9 @@ def clear(directory: Path) -> None:
             kept.remove(directory)
         kept.make_directory(directory, 0o700)
     except OSError as error:
-        raise Failed("NotWritable", f"{directory} cannot be made: {error}") from None
+        raise Failed(
+            "NotWritable", f"{directory} cannot be made: {error.strerror or error}"
+        ) from None
 
 
 def forget(directory: Path) -> None:

@@ -248,7 +248,7 @@ class Mix(Role[MixSettings]):
         try:
             await self._kept.save(self._mixer.scene)
         except OSError as error:
-            self.host.log(f"what is shown cannot be kept over a restart: {error}")
+            self.host.log(f"what is shown cannot be kept over a restart: {error.strerror or error}")
 
     async def update(self, settings: MixSettings) -> bool:
         """What is shown is cut to; a source that moved is read where it is now."""

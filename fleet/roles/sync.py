@@ -396,7 +396,8 @@ class Sync(Role[SyncSettings]):
         try:
             await self._archive.do(delete)
         except OSError as error:
-            raise Failed("NotPermitted", f"a verified file cannot be deleted: {error}") from None
+            why = f"{error.filename}: {error.strerror}"
+            raise Failed("NotPermitted", f"a verified file cannot be deleted: {why}") from None
         for one in files:
             self.host.log(f"deleted {one.path}: it is verified at {self._target}")
         self._files = [one for one in self._files if one not in files]

@@ -23,7 +23,7 @@ def test_without_a_terminal_it_is_told_once_it_takes_long_and_only_what_is_new(
     assert capsys.readouterr().err == "b, for 5 s now\nc, for 12 s now\n"
 
 
-async def test_a_terminal_shows_what_is_waited_for_and_since_when_and_many_as_one_line(
+async def test_a_terminal_shows_what_is_waited_for_and_for_how_long_and_many_as_one_line(
     fleet: Fleet, play: Play, file: Callable[..., Path]
 ) -> None:
     await play("cam1")
@@ -38,7 +38,5 @@ async def test_a_terminal_shows_what_is_waited_for_and_since_when_and_many_as_on
     code, seen = await fleet.on_terminal("wait", "--timeout", "0.6", columns=80)
     text = " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", seen).split())
     assert code == 1
-    assert re.search(
-        r"1 of 37 in sync; waiting for hall1-0: .*, since \d\d:\d\d:\d\d \(\d s\)", text
-    )
+    assert re.search(r"1 of 37 in sync; waiting for hall1-0: .*, for \d+ s now", text)
     assert "36 stations are away: hall1-0, hall1-1, hall1-2, hall1-3 and 32 more" in text

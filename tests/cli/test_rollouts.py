@@ -200,7 +200,7 @@ async def test_on_a_terminal_it_is_shown_how_far_it_is(
     await play("cam1")
     code, seen = await fleet.on_terminal("apply", file(CAM), types="y\n")
     assert code == 0
-    assert "1 of 1 station, since " in seen
+    assert "1 of 1 station, for " in seen
     assert "1 of 1 station in sync" in seen
 
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fleet.model import Device, DeviceFormat
+from fleet.model import Device, DeviceFormat, plain
 from fleet.programs.plugged import Plugged, plugged
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def _said(*argv: str) -> str | None:
     try:
         program = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
-        log.warning("%s cannot be started: %s", argv[0], error)
+        log.warning("%s cannot be started: %s", argv[0], plain(error))
         return ""
     try:
         words, _ = program.communicate(timeout=_ASK)

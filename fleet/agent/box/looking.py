@@ -22,7 +22,7 @@ from fleet.agent.box import decoding
 from fleet.host import Failed
 from fleet.media.disk import DiskWork
 from fleet.media.segments import public_name
-from fleet.model import Config
+from fleet.model import Config, plain
 from fleet.station import FileLook, ListLook, LookResult
 
 HEARD_SECONDS: Final = 60.0
@@ -217,7 +217,7 @@ class Looker:
         try:
             text, age = await self._disk.do(lambda: _read_list(one.file))
         except (OSError, ValueError) as error:
-            return said(f"{one.file.name} cannot be read: {error}")
+            return said(f"{one.file.name} cannot be read: {plain(error)}")
         except Failed as failed:
             return said(str(failed))
         segments = [line for line in text.splitlines() if line and not line.startswith("#")]

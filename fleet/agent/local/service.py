@@ -15,6 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.agent.secret_files import CREDENTIALS
+from fleet.model import plain
 
 NAME: Final = "fleet-agent.service"
 _PLACES: Final = (
@@ -105,7 +106,7 @@ def installed() -> AgentService | None:
     try:
         said = _settings("\n".join(one.read_text() for one in (unit, *files)))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadService(f"the unit {unit} cannot be read: {error}") from None
+        raise BadService(f"the unit {unit} cannot be read: {plain(error)}") from None
     return _service(said)
 
 
@@ -187,7 +188,9 @@ def _from_file(value: str) -> dict[str, str]:
         optional = isinstance(error, FileNotFoundError) and value.startswith("-")
         if optional or isinstance(error, PermissionError):  # the latter only where we are not root
             return {}
-        raise BadService(f"the unit's environment file {path} cannot be read: {error}") from None
+        raise BadService(
+            f"the unit's environment file {path} cannot be read: {plain(error)}"
+        ) from None
     settings = [line.strip() for line in lines if not line.strip().startswith(("#", ";"))]
     try:
         return _assigned([word for line in settings for word in _one(line)])

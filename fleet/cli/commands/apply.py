@@ -1,6 +1,5 @@
 """`fleet apply`: make a conference file what is wanted, and see it through."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -72,8 +71,6 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Plan, ask, apply, follow."""
-    if not (yes or dry_run or sys.stdin.isatty()):
-        stop(f"nobody can be asked here; type: {again('--yes')}")
     text, name = conference.read(file), str(file)
     asked = PlanArguments(text, name, room, station)
     plan = ask(ctx, lambda manager: manager.ask("plan", asked, PlanResult))

@@ -12,7 +12,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.cutlists import edl, ffconcat
 from fleet.cli.terminal import Exit, ask, print_json, put, say, stop
 from fleet.cli.view import clean, zoned
-from fleet.model import counted
+from fleet.model import counted, plain
 from fleet.operations import CutList, CutListArguments, CutListResult
 
 ABOUT: Final = COMMANDS["cutlist"]
@@ -85,7 +85,9 @@ def _write(directory: Path, files: dict[str, Iterator[str]]) -> None:
         for name, lines in files.items():
             kept.replace(directory / name, "".join(f"{clean(one)}\n" for one in lines).encode())
     except OSError as error:
-        stop(f"{directory} cannot be written to: {error}; --directory names one that is there")
+        stop(
+            f"{directory} cannot be written to: {plain(error)}; --directory names one that is there"
+        )
     say(f"{counted(len(files), 'file')} written to {directory}")
 
 

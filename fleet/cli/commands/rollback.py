@@ -1,6 +1,5 @@
 """`fleet rollback`: an earlier time again, under a new revision."""
 
-import sys
 from typing import Annotated, Final
 
 import typer
@@ -10,7 +9,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.rolling import agree, see_through
 from fleet.cli.terminal import ask, print_json, say, stop
-from fleet.cli.typed import again, instead
+from fleet.cli.typed import instead
 from fleet.operations import ApplyResult, RollbackArguments
 
 ABOUT: Final = COMMANDS["rollback"]
@@ -49,18 +48,15 @@ def run(
     if (station is None) != everything:
         one, every = instead("rollback", "STATION"), instead("rollback", "--all")
         stop(f"name one station, or all of them: {one}, {every}")
-    if not (yes or dry_run or sys.stdin.isatty()):
-        stop(f"nobody can be asked here; type: {again('--yes')}")
     look = RollbackArguments(station, to, message, dry_run=True)
     plan = ask(ctx, lambda manager: manager.ask("rollback", look, ApplyResult)).plan
     if json and dry_run:
         print_json(plan)
+    elif plan.is_empty:
+        say("nothing to put back: what was wanted then is wanted now")
     elif not json:
         conference.show(plan)
-    if dry_run:
-        return
-    if plan.is_empty:
-        say("nothing was put back")
+    if dry_run or plan.is_empty:
         return
     may_interrupt = agree(plan, yes=yes, interrupt=interrupt)
     arguments = RollbackArguments(station, to, message, may_interrupt, plan.revision)

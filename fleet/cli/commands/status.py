@@ -106,7 +106,10 @@ def _show(found: StatusResult, unwell: bool) -> None:
     if not found.stations:
         for line in _besides(found):
             say(line)
-        say("no station has been heard from yet, and no file applied; start fleet-agent on a box")
+        say(
+            "no station has been heard from yet, and no file applied; start fleet-agent on a box "
+            "that has joined (fleet token)"
+        )
         return
     shown, console = _chosen(found, unwell), data()
     now = view.zoned(found.at, found.timezone)

@@ -151,8 +151,9 @@ def _show(found: UserListResult, json: bool) -> None:
         print_json(found)
     elif not found.users:
         say(
-            "nobody is in the list of people: whom the broker lets in may do everything, and "
-            "nobody can sign in on the page; fleet user add NAME --rights admin begins it"
+            "nobody is in the list of people: whom the broker lets in may do everything (where "
+            "manager.toml names an admin, they alone), and nobody can sign in on the page; fleet "
+            "user add NAME --rights admin begins it"
         )
     else:
         view.show([_line(one, found.timezone) for one in found.users], data(), _HEADER)

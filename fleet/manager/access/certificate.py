@@ -58,4 +58,5 @@ class CertificateWatch:
         try:
             self.ends = ends(ssl.get_server_certificate(place, timeout=_PATIENCE))
         except (OSError, ValueError) as error:
-            log.info("the broker's certificate cannot be seen just now: %s", error)
+            why = self._broker.why(error)
+            log.info("the broker's certificate cannot be seen just now: %s", why)

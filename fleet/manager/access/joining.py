@@ -35,7 +35,7 @@ from fleet.manager.settings import ManagerSettings
 from fleet.manager.stations.allowances import Allowances
 from fleet.manager.store import AccessChange, BadStore, Deed, KeptCredential, KeptToken
 from fleet.manager.store.ledger import Ledger
-from fleet.model import CommandFailed, Error, InvalidArguments, is_name
+from fleet.model import CommandFailed, Error, InvalidArguments, is_name, plain
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused
 from fleet.operations import HealthFinding, WaitingBox
 from fleet.sealed import BadKey, seal
@@ -361,7 +361,7 @@ class Joining:
             pem = Path(self._ca_file).read_text()
             return fingerprint(ssl.PEM_cert_to_DER_cert(pem.strip()))
         except (OSError, ValueError) as error:
-            raise CommandFailed(f"the authority's file cannot be read: {error}") from None
+            raise CommandFailed(f"the authority's file cannot be read: {plain(error)}") from None
 
 
 def _secret_of(settings: ManagerSettings) -> bytes:

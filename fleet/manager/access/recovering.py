@@ -15,7 +15,7 @@ from fleet import contexts
 from fleet.contexts import Context, Home
 from fleet.manager.people.rights import Reach, Rights
 from fleet.manager.settings import ManagerSettings, manager_broker
-from fleet.model import MAX_REQUEST, Reply
+from fleet.model import MAX_REQUEST, Reply, plain
 from fleet.mqtt import (
     Broker,
     Disconnected,
@@ -75,7 +75,7 @@ def recover(settings: ManagerSettings, name: str | None, home: Home) -> Recovere
     try:
         ca = Path(settings.ca_file).read_text() if settings.ca_file else None
     except (OSError, ValueError) as error:
-        raise BadSettings(f"{settings.ca_file} cannot be read: {error}") from None
+        raise BadSettings(f"{settings.ca_file} cannot be read: {plain(error)}") from None
     prefix = settings.prefix if settings.prefix != ManagerSettings().prefix else None
     context = Context(settings.join or settings.broker, name, prefix=prefix)
     return Recovered(name, contexts.keep(_CONTEXT, context, password, ca, home, current=True))

@@ -28,6 +28,7 @@ from fleet.manager.access.init import (
     owner,
 )
 from fleet.manager.settings import MANAGER_FILE
+from fleet.model import plain
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> d
         for name, text in zip(PAGE, (page.certificate, page.key), strict=True):
             kept.replace(directory / name, text.encode(), mode=0o600, owner=manager)
     except (OSError, ValueError) as error:
-        raise CannotInit(f"no new certificate can be made in {directory}: {error}") from None
+        raise CannotInit(f"no new certificate can be made in {directory}: {plain(error)}") from None
     _have_broker_read(directory)
     return ends(made.certificate)
 

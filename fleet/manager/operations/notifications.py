@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from fleet.manager.conference.hours import Override
 from fleet.manager.operations.desk import Desk
@@ -19,7 +20,8 @@ async def ack(desk: Desk, caller: str, asked: AckArguments) -> SaidResult:
     at = datetime.now(UTC)
     until = at + timedelta(seconds=asked.seconds)
     said = Override("ack", room, "on", caller, at, until) if asked.on else None
-    text = f"sees to {room} until {until:%H:%M} UTC" if asked.on else f"sees to {room} no more"
+    told = until.astimezone(ZoneInfo(desk.timezone))
+    text = f"sees to {room} until {told:%a %H:%M %Z}" if asked.on else f"sees to {room} no more"
     await desk.ledger.say("ack", room, said, Deed(at, "ack", caller, text))
     log.info("%s %s", caller, text)
     state = "on" if asked.on else "off"
