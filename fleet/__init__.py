@@ -33,8 +33,8 @@ Each program begins in its `cli` (`fleet` in `cli.app`) and is put together ther
 parts in `agent.run` (`agent.program` is its process), the manager's in `manager.run`. The
 manager's messages go through `manager.session`: what stations say on to `manager.hearing`, what is
 asked on to `manager.answering`; `manager.presence` says that this manager is here, `manager.newest`
-knows whether its store is the newest, and `manager.echo` when all that was said before has been
-heard.
+knows whether its store is the newest, `manager.retained` what the broker may keep, and
+`manager.echo` when all that was said before has been heard.
 What a station sends goes out by `agent.outgoing`; what the box is and can do is noticed by
 `agent.abilities`.
 A change that goes to some stations at a time takes the way round by

@@ -8,7 +8,7 @@ kept has been read, and only then is anything pushed.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
@@ -30,6 +30,7 @@ from fleet.manager.presence import OwnPresence
 from fleet.manager.recordings.keeper import Recordings
 from fleet.manager.report import FleetReport
 from fleet.manager.requests import OperatorRequests
+from fleet.manager.retained import RetainedMessages, may_be_kept
 from fleet.manager.rollouts.engine import Rollouts
 from fleet.manager.rollouts.pusher import Pusher
 from fleet.manager.settings import ManagerSettings
@@ -41,13 +42,11 @@ from fleet.manager.store.ledger import Ledger
 from fleet.manager.web.metrics import Counts
 from fleet.model import CommandFailed, PresenceState, counted
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
-from fleet.topics import Address, Topics
+from fleet.topics import Topics
 from fleet.wire import Undecodable
 
 log = logging.getLogger(__name__)
 
-_KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
-"""What the broker keeps of a station."""
 _TICK: Final = 0.25
 _TOPICS: Final = 2**13
 _REMEMBERED_TOPIC: Final = 128
@@ -55,8 +54,6 @@ _REMEMBERED_TOPIC: Final = 128
 _SWEEP: Final = 5.0
 """Seconds between two looks at what the broker keeps though nobody may have it kept: what a
 subscription says anew. Names that anybody chooses in a topic would else fill its memory."""
-_SWEPT: Final = 500
-"""Topics that are cleared at once; the others are found at the next look."""
 _STOPS_END: Final = 1.0
 """Seconds within which a stop that is over is told to be."""
 
@@ -92,6 +89,7 @@ class ManagerSession:
             topics.config("+"), qos=0, as_published=True, live=True, foreign=True
         )
         self._pusher = Pusher(topics, ledger, inventory, self._hear_all)
+        self._retained = RetainedMessages(topics, self._do)
         self._hearing = Hearing(
             ledger,
             inventory,
@@ -100,7 +98,7 @@ class ManagerSession:
             counts,
             self._pusher,
             report.measured,
-            self._forget,
+            self._retained.forget,
         )
         self._rollouts = Rollouts(ledger, inventory, self._pusher.changed)
         self.asker = StationAsker(topics, self._presence.boot)
@@ -140,7 +138,6 @@ class ManagerSession:
             *(self.joining.filters if self.joining else ()),
         )
         """What is heard of which the broker shall keep nothing."""
-        self._sweeping = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._kept = 0
@@ -175,6 +172,7 @@ class ManagerSession:
         """Catch up, then let `push` and `roll` do their work until told to stop."""
         self._link, self._why = link, None
         self._echo.connect(link)
+        self._retained.connect(link)
         self.answering.connect(link)
         self._pusher.begin()
         self._inventory.broker_back(time.monotonic())
@@ -257,6 +255,7 @@ class ManagerSession:
         self._presence.disconnect()
         self._newest.disconnect()
         self._echo.disconnect()
+        self._retained.disconnect()
         self.answering.disconnect()
         self._working.clear()
         self._pusher.disconnect()
@@ -277,8 +276,8 @@ class ManagerSession:
         topic = message.topic
         short = len(topic) <= _REMEMBERED_TOPIC
         address = self._parse(topic) if short else self._topics.parse(topic)
-        if message.retain and message.payload and not _may_be_kept(address):
-            self._forget(topic)
+        if message.retain and message.payload and not may_be_kept(address):
+            self._retained.forget(topic)
         if address is None:
             kind = message.topic.split("/")[-1]
             known = kind if kind in SAID else "request"
@@ -324,32 +323,10 @@ class ManagerSession:
         """Make the broker and ourselves forget a station.
 
         Raises:
-            CommandFailed: the broker is gone, or does not let us.
+            CommandFailed: the connection ended, or the broker does not let us.
         """
         self._hearing.forget(station)
-        link = self._link
-        if link is None:
-            return  # the next connect sees to it
-        try:
-            for kind in _KEPT:
-                await link.publish(self._topics.station(station, kind), b"", retain=True)
-        except (Disconnected, Refused) as error:
-            raise CommandFailed(
-                f"{station} is retired, but the broker keeps what it said ({error}); once the "
-                "manager may write there (operators.acl), its next start clears it"
-            ) from None
-
-    def _forget(self, topic: str) -> None:
-        """Have the broker keep nothing there."""
-        if self._link is not None and self._sweeping < _SWEPT:
-            self._sweeping += 1
-            self._do(self._cleared(self._link.publish(topic, b"", retain=True)))
-
-    async def _cleared(self, done: Awaitable[int]) -> None:
-        try:
-            await done
-        finally:
-            self._sweeping -= 1
+        await self._retained.forget_station(station)
 
     def _hear_manager(self, message: Message, heard: Callable[[Message], None]) -> None:
         self._counts.messages["manager_presence"] += 1
@@ -392,10 +369,3 @@ class ManagerSession:
             log.error("%s", error)
         except Exception:
             log.exception("what a message asked for could not be done")
-
-
-def _may_be_kept(address: Address | None) -> bool:
-    """Whether the broker may keep what is said there, or it is for those who listen now."""
-    if address is None:
-        return False
-    return address.kind not in ("reply", "request") and not address.kind.startswith("join-")
