@@ -400,6 +400,27 @@ async def test_what_waits_is_bounded_and_the_newest_stays() -> None:
     assert (kept[0], kept[-1], len(kept)) == ("s10", f"s{MOST + 9}", MOST)
 
 
+async def test_what_another_program_did_to_the_store_is_read_before_anything_is_changed(
+    place: Place,
+) -> None:
+    ledger = await Ledger.open(place.open)
+    await ledger.write([made("cam1", 1)])
+    place.open().write(Writing([made("cam1", 2)[0], made("cam2", 1)[0]]))
+    refused = pytest.raises(StoreAway, match=r"another program changed the store .* try again")
+    with refused:
+        await ledger.write([made("cam1", 3)])
+    await ledger.write([made("cam1", 4)])
+    assert (ledger["cam1"].highest, ledger["cam2"].highest, ledger.older) == (4, 1, None)
+    place.query("delete from revision where station = 'cam2'")
+    place.query("update keeper set written = 1")
+    with refused:
+        await ledger.retire("cam1", AT, "ann")
+    await ledger.retire("cam1", AT, "ann")
+    assert (ledger["cam1"].retired, ledger["cam2"].highest) == (True, 0)
+    assert ledger.older is not None
+    await ledger.close()
+
+
 async def test_history_has_our_time_whatever_a_station_s_clock_says(place: Place) -> None:
     ledger = await Ledger.open(place.open)
     await ledger.write([made("cam1", 1)])

@@ -106,8 +106,8 @@ class ManagerStore:
         self._reading = database.reading
         self._writing = database.writing
         self._in_time = database.in_time
-        self.written = 0
-        """How often what is wanted was changed in it, as far as we know."""
+        self.written: int | None = None
+        """How often what is wanted was changed in it when it was read last; None before that."""
         self.access = StoredAccess(database)
         self.history = StoredHistory(database)
         self.people = StoredPeople(database)
@@ -209,6 +209,8 @@ class ManagerStore:
         )
         signed = sa.select(ACK.c.station).distinct().where(ACK.c.signed)
         with self._reading() as connection:
+            # First, so that what is changed while we read is noticed.
+            self.written = connection.execute(sa.select(KEEPER.c.written)).scalar() or 0
             highest_of = {row.station: row.highest for row in connection.execute(highest)}
             answerers = set(connection.execute(answered).scalars())
             heard = set(connection.execute(sa.select(PRESENCE.c.station).distinct()).scalars())
@@ -333,10 +335,16 @@ class ManagerStore:
 
     @contextmanager
     def _changing(self) -> Iterator[sa.Connection]:
-        """One transaction that changes what is wanted, counted."""
+        """One transaction that changes what is wanted, counted: whoever else does is noticed."""
         with self._in_time() as connection:
             yield connection
             written = connection.execute(_COUNT).scalar() or 0
+            if written and self.written is not None and written != self.written + 1:
+                raise StoreAway(
+                    f"another program changed the store {self.place}, or put it back: it is read "
+                    "anew, try again",
+                    unsure=True,
+                )
         self.written = written
         self._mark(written)
 

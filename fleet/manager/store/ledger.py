@@ -139,7 +139,7 @@ class Ledger:
         """How often what is wanted was changed in the store. Raises `StoreAway` where it is not
         open.
         """
-        return self.keeper.opened.written
+        return self.keeper.opened.written or 0
 
     async def compare(self, written: int) -> None:
         """Know the store for an older copy where somebody knows that it was written more often."""
@@ -313,6 +313,7 @@ class Ledger:
 
     async def _read(self) -> None:
         store = self.keeper.opened
+        before = store.written
         known = await self.keeper.run(store.load)
         rollout = await self.keeper.run(store.rollout)
         self.signing = await self.keeper.run(store.signing)
@@ -334,6 +335,8 @@ class Ledger:
             self.published = published
             self.rooms.go_by(await asyncio.to_thread(_schedule, published))
         self.readings += 1
+        if before is not None and self.written < before:
+            self._lags()
 
 
 def _schedule(published: PublishedSchedule) -> Schedule | None:
