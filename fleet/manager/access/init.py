@@ -79,8 +79,8 @@ max_packet_size 17825792
 max_queued_messages 0
 max_queued_bytes 268435456
 
-# Whoever sends more than a fleet needs is let go before they have all of the server's memory.
-memory_limit 536870912
+# No memory_limit: where accounts change, Mosquitto 2.0.11 miscounts what it uses, and would let
+# everybody go.
 
 log_dest stderr
 log_type error
