@@ -309,8 +309,9 @@ def _for_icecast(settings: StreamSettings) -> list[str]:
     if not isinstance(settings.target, IcecastTarget):
         return []
     rate = str(settings.video_bitrate or _VIDEO_BITRATE)
-    picture = [
-        *("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", *PICTURE),
+    picture = [  # by one thread: several wait for each other at work, and take ten times as much
+        *("-c:v", "libvpx", "-threads:v", "1", "-deadline", "realtime", "-cpu-used", "8"),
+        *PICTURE,
         *("-g", "50", "-b:v", rate, "-maxrate", rate),
     ]
     sound = ["-c:a", "libopus", "-ar", "48000", "-ac", "2"]
