@@ -1,12 +1,14 @@
 """Parts die at random while configs are applied; it ends as it was wanted, and all is recorded.
 
 Agents are killed, halted or told to let go, broker, manager and recorders are killed, the store is
-locked. `--rounds` and `--seed` say how often and which; the seed is told where it fails.
+locked or put back to an earlier state with all that lies beside it, and files of an agent are zeros
+when it begins. `--rounds` and `--seed` say how often and which; the seed is told where it fails.
 """
 
 import asyncio
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,7 +25,10 @@ import pytest
 from tests.processes import Mosquitto, Program, Programs, until
 from tests.stranger import Stranger
 
-KINDS = ("broker", "manager", "store", *("kill", "halt", "hang up") * 2, "recorder")
+KINDS = (
+    *("broker", "manager", "store", "put back", "zeros"),
+    *(*("kill", "halt", "hang up") * 2, "recorder"),
+)
 RECORD = """roles.record.main.source = {type = "test", size = "160x90", rate = 5}
 roles.record.main.segment_seconds = 20"""
 STATIONS = ("box-a", "box-b")
@@ -84,6 +89,28 @@ def recorders(programs: Programs, station: str) -> list[psutil.Process]:
     return found
 
 
+def copied(directory: Path, to: Path) -> None:
+    """Copy a store as docs/operating.md has it, with what lies beside it."""
+    to.mkdir()
+    for one in directory.iterdir():
+        if one.name == "manager.sqlite":
+            with (
+                closing(sqlite3.connect(one)) as source,
+                closing(sqlite3.connect(to / one.name)) as copy,
+            ):
+                source.backup(copy)
+        elif not one.name.startswith("manager.sqlite"):
+            shutil.copy(one, to)
+
+
+def garble(directory: Path, chance: random.Random) -> None:
+    """Have one of the files that an agent keeps, and no child writes to, hold zeros."""
+    found = sorted(one for one in directory.rglob("*") if one.is_file() and "logs" not in one.parts)
+    if found:
+        file = chance.choice(found)
+        file.write_bytes(bytes(file.stat().st_size))
+
+
 async def recorded(directory: Path) -> float:
     """Seconds of all recordings there, as they play."""
     seconds = 0.0
@@ -99,10 +126,13 @@ async def recorded(directory: Path) -> float:
 class Fleet:
     """The parts, each of which can be killed and started again."""
 
-    def __init__(self, programs: Programs, broker: Mosquitto, port: int, roles: Path) -> None:
-        self.programs, self.broker, self.port = programs, broker, port
+    def __init__(
+        self, programs: Programs, broker: Mosquitto, roles: Path, chance: random.Random
+    ) -> None:
+        self.programs, self.broker, self.chance = programs, broker, chance
         self.settings = f'roles_dir = "{roles}"\ninterval = 5\n'
         self.agents: dict[str, Program] = {}
+        self.restarting = asyncio.Lock()
         self.cut = Counter[str]()
         """How often the recorder of a station was killed."""
         self.manager = self.start_manager()
@@ -110,7 +140,7 @@ class Fleet:
             self.start_agent(station)
 
     def start_manager(self) -> Program:
-        return self.programs.manager(self.broker, http=self.port)
+        return self.programs.manager(self.broker)
 
     def start_agent(self, station: str) -> None:
         recordings = self.programs.directory / station / "recordings"
@@ -125,12 +155,26 @@ class Fleet:
                 self.broker.stop()
                 self.broker.start()
             case "manager":
-                self.manager.kill()
-                self.manager = self.start_manager()
+                async with self.restarting:
+                    self.manager.kill()
+                    self.manager = self.start_manager()
             case "store":
                 with suppress(sqlite3.Error), closing(self.store()) as store:
                     store.execute("begin exclusive")
                     await asyncio.sleep(1)
+            case "put back":
+                copy = self.kept.with_name("copy")
+                async with self.restarting:
+                    await asyncio.to_thread(copied, self.kept, copy)
+                    await asyncio.sleep(self.chance.random())
+                    self.manager.kill()
+                    await asyncio.to_thread(shutil.rmtree, self.kept)
+                    await asyncio.to_thread(shutil.move, copy, self.kept)
+                    self.manager = self.start_manager()
+            case "zeros":
+                agent.kill()
+                await asyncio.to_thread(garble, self.state(station), self.chance)
+                self.start_agent(station)
             case "kill":
                 agent.kill()
                 self.start_agent(station)
@@ -150,7 +194,16 @@ class Fleet:
                     self.cut[station] += 1
 
     def store(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.programs.directory / "manager/manager.sqlite", timeout=0.1)
+        return sqlite3.connect(self.kept / "manager.sqlite", timeout=0.1)
+
+    @property
+    def kept(self) -> Path:
+        """The manager's state directory."""
+        return self.programs.directory / "manager"
+
+    def state(self, station: str) -> Path:
+        """The state directory of an agent."""
+        return self.programs.directory / station / "state"
 
     async def settles(self, station: str, expected: list[int], who: str) -> None:
         """Wait until exactly these children run."""
@@ -189,7 +242,7 @@ async def test_whatever_dies_what_was_wanted_last_is_what_runs_and_all_is_record
     roles = tmp_path / "roles"
     roles.mkdir()
     (roles / "tick.py").write_text(TICKER)
-    fleet = Fleet(programs, broker, 0, roles)
+    fleet = Fleet(programs, broker, roles, chance)
     file = tmp_path / "conference.toml"
     begun: float | None = None
 
@@ -207,7 +260,7 @@ async def test_whatever_dies_what_was_wanted_last_is_what_runs_and_all_is_record
         for kind in chance.sample(KINDS, chance.randint(1, 3)):
             await asyncio.sleep(chance.random() * 0.6)
             faults.append(asyncio.create_task(fleet.fault(kind, chance.choice(STATIONS))))
-            if kind in ("kill", "hang up", "halt"):
+            if kind in ("kill", "zeros", "hang up", "halt"):
                 await faults[-1]  # one agent's end after the other
         await asyncio.gather(*faults)
         await applying  # it may have failed with what it talked to: then it is typed again
