@@ -173,7 +173,7 @@ class _Asking:
                 payload = self._key.unseal(answer.sealed)
                 self._given = decode(payload, StationCredential)
         except (Undecodable, CannotUnseal, UnicodeDecodeError) as error:
-            self._given = CannotJoin(f"the manager's answer makes no sense here: {error}")
+            self._given = CannotJoin(f"the manager's answer cannot be understood: {error}")
         else:
             if answer.error is not None and answer.error.type != "TryAgain":
                 self._given = CannotJoin(answer.error.message)

@@ -20,7 +20,7 @@ from fleet import kept
 from fleet.agent.hidden import Hidden
 from fleet.bound import may_go, refusal
 from fleet.host import Failed
-from fleet.model import MAX_SECRETS, KeptSecret, is_name, plain
+from fleet.model import MAX_SECRETS, NAME_RULE, KeptSecret, is_name, plain
 from fleet.station import AllowedHosts, SentSecret
 from fleet.strict import Mistakes, structure
 from fleet.wire import Undecodable, decode, format_time, to_json
@@ -118,7 +118,7 @@ class SecretFiles:
         except Undecodable:  # what it says of a mistake may quote the secret
             raise ValueError("it cannot be read: is fleet of another release?") from None
         if not is_name(said.name):
-            raise ValueError("its name is none")
+            raise ValueError(f"its name cannot be one: expected {NAME_RULE}")
         if self._is_own(said.name):
             raise ValueError(f"its owner keeps it in {self.own / said.name}: change it there")
         if said.at - at > _AHEAD:

@@ -70,7 +70,7 @@ async def ask(
     except Refused:
         return await _through_manager(line, asked)
     except Undecodable as error:
-        raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None
+        raise Unreachable(f"the answer of {station.name} cannot be understood: {error}") from None
 
 
 async def _through_manager(line: Line, asked: CallArguments) -> Reply:

@@ -149,7 +149,7 @@ class Manager:
             ) from None
         except (Undecodable, Mistakes) as error:
             raise Unreachable(
-                f"the manager's answer makes no sense here ({error}); "
+                f"the manager's answer cannot be understood ({error}); "
                 f"fleet and fleet-manager must be of the same release"
             ) from None
 

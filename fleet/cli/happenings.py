@@ -119,7 +119,7 @@ def _change(was: InstanceReport | None, now: InstanceReport) -> str | None:
     if was.restarts < now.restarts:
         return f"{now.text} again, {counted(now.restarts_last_hour, 'restart')} in the last hour"
     if was.since < now.since and now.state is State.RUNNING:
-        return f"{now.text} anew"
+        return f"{now.text}, begun again"
     return None
 
 

@@ -70,7 +70,7 @@ def _explained(role: str, factory: Factory, more: str) -> Iterator[str]:
     try:
         yield from map(clean_line, list(explained(role, factory, more)))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        yield clean(f"{role}{more}: what they say of its settings makes no sense here: {error!r}")
+        yield clean(f"{role}{more}: what they say of its settings cannot be understood: {error!r}")
 
 
 def command_lines(commands: Mapping[str, CommandSchema]) -> Iterator[str]:
@@ -79,7 +79,7 @@ def command_lines(commands: Mapping[str, CommandSchema]) -> Iterator[str]:
         try:
             yield from map(clean_line, list(command_explained(name, schema)))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            yield clean(f"{name}: what is said of its arguments makes no sense here: {error!r}")
+            yield clean(f"{name}: what is said of its arguments cannot be understood: {error!r}")
 
 
 def clean_line(text: str) -> str:

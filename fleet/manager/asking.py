@@ -118,7 +118,7 @@ class StationAsker:
         except (Refused, Disconnected) as error:
             raise NoAnswer(f"it could not be asked: {error}") from None
         except Undecodable as error:
-            raise NoAnswer(f"its answer makes no sense here: {error}") from None
+            raise NoAnswer(f"its answer cannot be understood: {error}") from None
         finally:
             del self._waiting[station, caller]
 

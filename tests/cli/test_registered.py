@@ -100,7 +100,7 @@ def test_a_role_is_explained_once_for_each_way_it_is_described() -> None:
 def test_a_schema_that_is_none_ends_nothing(settings: dict[str, Any]) -> None:
     found = stations(cam1=said(factories={"odd": Factory(1, settings, {})}))
     (line,) = role_explained(found, "odd")
-    assert "makes no sense here" in line
+    assert "cannot be understood" in line
 
 
 def test_a_device_comes_with_the_words_of_the_file() -> None:

@@ -156,7 +156,7 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
     done = await fleet("secret", "set", "stream-key", *hosts, stdin=f"{CANARY}\n")
     assert done.code == 3, "one of the two could not"
     assert done.lines == [
-        "cam: done; begins anew: keyed/main",
+        "cam: done; restarted: keyed/main",
         "old1: its agent is an earlier release, which takes none from afar",
     ]
     status: Any = await stranger.expect(

@@ -196,7 +196,7 @@ def with_main(one: InstanceReport, **more: Any) -> StationStatus:
         ),
         (
             with_main(evolve(RUNNING, since=AT + timedelta(seconds=9))),
-            ["record/main running anew"],
+            ["record/main running, begun again"],
         ),
         (
             with_main(evolve(RUNNING, restarts=9, restarts_last_hour=2)),

@@ -176,7 +176,7 @@ class StateDirectory:
             lock = _taken(self.directory)
         except StateInUse as error:
             raise OSError(errno.EBUSY, str(error)) from None
-        log.error("somebody removed %s or its lock: it is made anew", self.directory)
+        log.error("somebody removed %s or its lock: it is made again", self.directory)
         os.close(self._lock)
         self._lock = lock
         if self._station is not None:

@@ -61,7 +61,7 @@ def run(
     options: Options = ctx.obj
     name = name or options.username or _asked()
     if not is_name(name):
-        stop(f"{name!r} is nobody's name: expected {NAME_RULE}")
+        stop(f"{name!r} cannot be the name of a user: expected {NAME_RULE}")
     try:
         found = Broker.parse(url, ca_file=str(ca_file) if ca_file else None)
         ca = read_text(ca_file) if ca_file else None

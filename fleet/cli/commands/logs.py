@@ -178,7 +178,7 @@ async def _last(line: Line, station: Station, wish: Wish) -> LogsResult:
     try:
         return from_json(reply.result, LogsResult)
     except Mistakes as error:
-        raise Unreachable(f"the answer of {station.name} makes no sense here: {error}") from None
+        raise Unreachable(f"the answer of {station.name} cannot be understood: {error}") from None
 
 
 def _tell(station: Station, payload: bytes) -> None:

@@ -137,8 +137,8 @@ def _told(
         print_json({"stations": to_json(done.stations), "left_out": missed})
     else:
         for one in done.stations:
-            anew = f"; begins anew: {', '.join(one.restarting)}" if one.restarting else ""
-            put(clean(f"{one.station}: {one.problem or 'done'}{anew}"))
+            restarted = f"; restarted: {', '.join(one.restarting)}" if one.restarting else ""
+            put(clean(f"{one.station}: {one.problem or 'done'}{restarted}"))
         for missed_one in left:
             put(clean(f"{missed_one.name}: {_why_not(missed_one)}"))
         good = sum(one.problem is None for one in done.stations)

@@ -50,8 +50,8 @@ class Recipient:
         self._apprise: Apprise = apprise.Apprise(asset=apprise.AppriseAsset(app_id="fleet"))
         if "://" not in url or not self._apprise.add(url):
             raise BadSettings(
-                f"notify: an address that begins with {scheme[:20]!r} is none that Apprise knows, "
-                "or lacks a part; what each looks like: https://appriseit.com/services/"
+                f"notify: an address that begins with {scheme[:20]!r} is of no kind that Apprise "
+                "knows, or a part of it is missing; what each looks like: https://appriseit.com/services/"
             )
         private = next(iter(self._apprise)).url(privacy=True)  # type: ignore[no-untyped-call]
         self.name = str(private).partition("?")[0]

@@ -118,7 +118,7 @@ async def _mix(
     try:
         shown = from_json(result, MixerShown)
     except Mistakes as mistakes:
-        raise CommandFailed(f"the answer of its mixer makes no sense here: {mistakes}") from None
+        raise CommandFailed(f"the answer of its mixer cannot be understood: {mistakes}") from None
     desk.mixers.saw(station, instance, shown)
     return shown
 

@@ -79,7 +79,7 @@ async def _look(desk: Desk, one: CheckedStation) -> CheckedStation:
     except NoAnswer as why:
         return evolve(one, silence=f"did not look at its recordings: {why}")
     except Mistakes as mistakes:
-        why_not = f"did not look at its recordings: its answer makes no sense here: {mistakes}"
+        why_not = f"did not look at its recordings: its answer cannot be understood: {mistakes}"
         return evolve(one, silence=why_not[:500])
     said = look.clock.timestamp()
     return evolve(one, look=look, clock_error=max(0.0, begun - said, said - time.time()))
@@ -93,7 +93,7 @@ async def _mixed(desk: Desk, state: StationState, instance: str) -> tuple[str, M
     sources = said.get("sources") if isinstance(said, Mapping) else None
     live = said.get("live") if isinstance(said, Mapping) else None
     if not isinstance(sources, Mapping) or len(sources) > _MOST_SOURCES:
-        return instance, MixerAnswer({}, None, "its answer makes no sense here")
+        return instance, MixerAnswer({}, None, "its answer cannot be understood")
     there = {str(name): bool(present) for name, present in sources.items()}
     return instance, MixerAnswer(there, live if isinstance(live, bool) else None)
 

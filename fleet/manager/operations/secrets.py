@@ -87,5 +87,5 @@ async def _hand(desk: Desk, station: str, sealed: str) -> SecretSet:
     except NoAnswer as error:
         return SecretSet(name, (), f"{error}: try it again")
     except Mistakes:
-        return SecretSet(name, (), "its answer makes no sense here: is its agent a newer release?")
+        return SecretSet(name, (), "its answer cannot be understood: is its agent a newer release?")
     return SecretSet(name, done.restarting, None)

@@ -353,8 +353,8 @@ def _by_hand(line: str) -> str:
 def _begun(caller: str) -> str:
     if caller == _ANYBODY:
         return (
-            "this broker proves nobody's name, so over MQTT everybody stays an admin: "
-            f"{_ANYBODY} is in the list too; on the page it holds"
+            "this broker does not check names, so over MQTT everybody stays an admin: "
+            f"{_ANYBODY} is in the list too; the page does check them"
         )
     return (
         f"the list begins, so {caller} is in it, as an admin; fleet user passwd {caller} gives a "

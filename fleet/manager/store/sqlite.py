@@ -120,7 +120,7 @@ def _look(path: Path, opened: int, logs: list[int | None], connection: sa.Connec
         )
     if _inode(_log_of(path)) != logs[-1]:
         connection.invalidate()  # closing takes all that is in it into the store's file
-        raise StoreAway(f"somebody took {_log_of(path)} away: the store is opened anew, try again")
+        raise StoreAway(f"somebody took {_log_of(path)} away: the store is opened again, try again")
 
 
 def _explain(path: Path, error: sa.exc.SQLAlchemyError, doing: str) -> BadStore:

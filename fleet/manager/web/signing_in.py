@@ -204,12 +204,12 @@ class SigningIn:
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         if (request.content_length or _MOST_SAID + 1) > _MOST_SAID:
-            return _no(413, "that is no name and password")
+            return _no(413, "expected a name and a password")
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
                 form = await request.post()
         except (TimeoutError, ValueError):
-            return _no(400, "that is no name and password")
+            return _no(400, "expected a name and a password")
         name, password, leads_to = (str(form.get(key, "")) for key in ("name", "password", "next"))
         name, leads_to = name.strip(), _next(leads_to)
         keys = (f"name {name.casefold()[:64]}", f"address {address(request)}")
