@@ -28,6 +28,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 MAINS = {
     "fleet": "fleet.cli",
     "fleet-agent": "fleet.agent.cli",
@@ -53,6 +55,20 @@ def _read_all(package: str) -> None:
     for module in pkgutil.walk_packages(getattr(found, "__path__", ()), f"{package}."):
         if ".migrations." not in module.name:  # alembic alone imports these
             importlib.import_module(module.name)
+
+
+def _work_out() -> None:
+    """What the programs make of classes when they first meet one, and keep."""
+    from fleet import model, operations, role, station, wire
+    from fleet.agent.config.declared import describe
+
+    for module in (model, operations, station):
+        for cls in vars(module).values():
+            if isinstance(cls, type) and attrs.has(cls) and not getattr(cls, "__parameters__", ()):
+                wire._converter.get_structure_hook(cls)
+                wire._converter.get_unstructure_hook(cls)
+    for factory in role.factories.values():
+        describe(factory)
 
 
 def _reap() -> None:
@@ -169,6 +185,7 @@ if __name__ == "__main__":
     _read_all("fleet.manager")
     for name in READ_AT_WORK:
         importlib.import_module(name)
+    _work_out()
     gc.collect()
     gc.freeze()
     sys.exit(serve(socket.socket(fileno=int(sys.argv[1])))())
