@@ -11,6 +11,7 @@ from fleet.manager.conference.wanted import ScheduleSource
 from fleet.manager.findings.whole import schedule_finding
 from fleet.manager.store import BadStore, PublishedSchedule
 from fleet.manager.store.ledger import Ledger
+from fleet.model import counted
 from fleet.operations import HealthFinding
 from fleet.schedule import BadSchedule, Schedule, match
 from fleet.schedule.changes import changes
@@ -148,7 +149,8 @@ class ScheduleWatch:
 
 def _told(old: Schedule | None, new: Schedule) -> str | None:
     if old is None:
-        return f'version {new.version or "unknown"} of "{new.title}", {len(new.talks)} talks'
+        talks = counted(len(new.talks), "talk")
+        return f'version {new.version or "unknown"} of "{new.title}", {talks}'
     lines = changes(old, new)
     if not lines:
         return None

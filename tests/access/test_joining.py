@@ -88,7 +88,7 @@ async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> Non
 
     # Its old token is used up, and a new one lets the same box in again.
     again = server.join(token, "b1", "--station", "b1")
-    await says(again, "let in 1 of 1 boxes; fleet token prints another line")
+    await says(again, "let in 1 of 1 box; fleet token prints another line")
     assert await again.ended() == 1
     again = server.join(await server.token(), "b1", "--station", "b1")
     await says(again, "let in as station b1")

@@ -142,7 +142,8 @@ def _check(ctx: typer.Context, place: str | None, json: bool) -> None:
         say(f"nobody knows its room {room.name!r}{guid}: name it in the schedule = [...] of a room")
     if matched.unknown:
         raise typer.Exit(Exit.NO)
-    say(f"{place} is fine: {len(schedule.talks)} talks in {len(schedule.rooms)} rooms")
+    talks, rooms = counted(len(schedule.talks), "talk"), counted(len(schedule.rooms), "room")
+    say(f"{place} is fine: {talks} in {rooms}")
 
 
 async def _read(place: str) -> Schedule:
@@ -158,5 +159,5 @@ def _changes(old: Schedule | None, new: Schedule) -> list[str]:
     from fleet.schedule.changes import changes
 
     if old is None:
-        return [f"no schedule is in use yet; this one has {len(new.talks)} talks"]
+        return [f"no schedule is in use yet; this one has {counted(len(new.talks), 'talk')}"]
     return changes(old, new) or ["nothing differs from the one in use"]

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from fleet.joining import JoinRequest
 from fleet.manager.store import KeptCredential, KeptToken
-from fleet.model import Error
+from fleet.model import Error, counted
 
 
 @frozen
@@ -46,8 +46,8 @@ def judge(
     if token.uses is not None and token.used >= token.uses:
         return _refused(
             "TokenUsedUp",
-            f"the token has let in {token.used} of {token.uses} boxes; fleet token prints another "
-            "line",
+            f"the token has let in {token.used} of {counted(token.uses, 'box', 'boxes')}; "
+            "fleet token prints another line",
         )
     if token.approve and not approved:
         return JoinWaits()

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-from fleet.model import Segment
+from fleet.model import Segment, counted
 from fleet.operations import Coverage, Gap
 
 TOLERANCE: Final = timedelta(seconds=5)
@@ -176,8 +176,8 @@ def faults(of: Kept) -> Iterator[Fault]:
             "not read back",
             f"was not read back: {check.skipped}",
         ),
-        (check.missing, "pictures are missing", f"lacks {check.missing} pictures"),
-        (check.damaged, "pictures are damaged", f"has {check.damaged} damaged pictures"),
+        (check.missing, "pictures are missing", f"lacks {counted(check.missing, 'picture')}"),
+        (check.damaged, "pictures are damaged", f"has {counted(check.damaged, 'damaged picture')}"),
         (
             check.damaged_sound,
             "sound is damaged",
