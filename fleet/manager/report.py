@@ -103,8 +103,16 @@ class FleetReport:
     """Reads ledger, inventory and figures; its judge remembers when each finding began."""
 
     def __init__(
-        self, ledger: Ledger, inventory: Inventory, figures: Figures, schedule: ScheduleWatch
+        self,
+        ledger: Ledger,
+        inventory: Inventory,
+        figures: Figures,
+        schedule: ScheduleWatch,
+        *,
+        accounts: bool,
     ) -> None:
+        """`accounts`: whether the broker lets in only stations that have joined."""
+        self._accounts = accounts
         self.schedule = schedule
         self._more: list[Callable[[], Iterable[HealthFinding]]] = [schedule.findings]
         self._ledger = ledger
@@ -276,7 +284,13 @@ class FleetReport:
         missing = None
         if heard is None and self._inventory.connected:
             missing = NOT_AGAIN if said.ever else NEVER
-        notes = (note(entry, heard, missing), maintenance_note(working, now))
+        outside = (
+            self._accounts
+            and self._ledger.let_in.was_read
+            and id_ not in self._ledger.let_in.credentials
+            and said.presence is not PresenceState.ONLINE
+        )
+        notes = note(entry, heard, missing, outside=outside), maintenance_note(working, now)
         noted = "; ".join(filter(None, notes)) or None
         status = station_status(id_, entry, heard, said, now, self._offset, noted)
         status = with_stops(status, stops, now) if stops else status

@@ -84,7 +84,13 @@ class ManagerRun:
         self._inventory, self._figures = Inventory(), Figures(RESERVED)
         self._thumbnails, self._counts = Thumbnails(), Counts()
         self._schedule = ScheduleWatch(self._ledger, state_dir)
-        self._report = FleetReport(self._ledger, self._inventory, self._figures, self._schedule)
+        self._report = FleetReport(
+            self._ledger,
+            self._inventory,
+            self._figures,
+            self._schedule,
+            accounts=settings.accounts,
+        )
         topics = Topics(settings.prefix)
         accounts = BrokerAccounts(topics) if settings.accounts else None
         self._people = People(

@@ -176,12 +176,20 @@ def _believed(said: InstanceReport, presence: PresenceState) -> InstanceReport:
     return said
 
 
-def note(entry: Entry, heard: HeardStation | None, missing: str | None) -> str | None:
-    """What a person should know of a station besides."""
+def note(
+    entry: Entry, heard: HeardStation | None, missing: str | None, *, outside: bool
+) -> str | None:
+    """What a person should know of a station besides.
+
+    `outside`: whether the broker lets it in no more, or never did.
+    """
+    if heard is None and missing is None:
+        return "nothing is known: there is no connection to the broker"
+    if outside:
+        was = missing or "not let in"
+        return f"{was}: it has not joined, or was cut off; fleet token prints the line to join by"
     if heard is None:
-        if missing is None:
-            return "nothing is known: there is no connection to the broker"
-        return f"{missing}; its config waits"
+        return f"{missing}; its config waits" if entry.config is not None else missing
     if heard.conflict:
         return f"conflict: two boxes, {' and '.join(heard.hostnames)}, use this id"
     if entry.replaced_by is not None:

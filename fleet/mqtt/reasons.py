@@ -9,6 +9,8 @@ from fleet.mqtt.broker import Broker, Disconnected, NotLetIn, Refused
 _BAD_PASSWORD: Final = (134, 135)
 """Reason codes: bad user name or password, not authorized."""
 _NOT_AUTHORIZED: Final = 135
+_JOINED: Final = "station:"
+"""What the user of a box that joined begins with: nobody chose its password."""
 _BROKEN: Final = 128
 _NO_PING: Final = 141
 
@@ -31,10 +33,12 @@ def not_had(broker: Broker, error: BaseException, code: ReasonCode | None) -> Di
     if code.value in _BAD_PASSWORD:
         name = broker.username
         whom = f"the user {name!r}" if name else "anybody without a user"
-        return NotLetIn(
-            f"{broker}: the broker does not let in {whom} ({code}); are the user name "
-            "and the password right (FLEET_USERNAME, FLEET_PASSWORD_FILE)?"
+        do = (
+            "was this box cut off, or its account lost? fleet token prints the line to join by"
+            if name and name.startswith(_JOINED)
+            else "are the user name and the password right (FLEET_USERNAME, FLEET_PASSWORD_FILE)?"
         )
+        return NotLetIn(f"{broker}: the broker does not let in {whom} ({code}); {do}")
     return NotLetIn(f"{broker}: the broker refused the connection: {code}")
 
 

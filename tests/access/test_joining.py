@@ -77,11 +77,17 @@ async def test_a_box_joins_records_is_rotated_and_revoked(server: Server) -> Non
     revoked = await server.ask("revoke", "cam")
     assert revoked["id"] == "b1"
     shown = await asyncio.to_thread(server.fleet, "status", "--json")
-    assert json.loads(shown.stdout)["stations"][0]["presence"] == "lost"
+    (seen,) = json.loads(shown.stdout)["stations"]
+    assert (seen["presence"], seen["note"]) == (
+        "lost",
+        "not let in: it has not joined, or was cut off; fleet token prints the line to join by",
+    )
+    none = await asyncio.to_thread(server.fleet, "rotate", "cam")
+    assert "it has not joined, or was cut off: it has none" in none.stdout + none.stderr
     await agent.says("Administrative action")
     size = recording.stat().st_size
     await until(lambda: recording.stat().st_size > size, what="more of the recording")
-    await agent.says("the broker does not let in the user 'station:b1'")
+    await agent.says("the broker does not let in the user 'station:b1' .* was this box cut off")
     past = await server.says("history", "b1")
     for text in ("joined with token", "another credential", "is cut off"):
         assert text in past

@@ -50,7 +50,7 @@ class Manager:
         monkeypatch.setattr(report, "time", clock)
         self.ledger, self.inventory, self.figures = Ledger(), Inventory(), Figures()
         watch = ScheduleWatch(self.ledger, tmp_path)
-        self.report = FleetReport(self.ledger, self.inventory, self.figures, watch)
+        self.report = FleetReport(self.ledger, self.inventory, self.figures, watch, accounts=False)
         self.inventory.broker_back(0.0)
         config = Config(1, self.at, "ann", ROLES)
         self.entry = Entry(Facts(name="cam", room="hall1"), config=config, heard=True)

@@ -75,6 +75,8 @@ async def rotate(desk: Desk, caller: str, asked: RotateArguments) -> RotateResul
 
     async def one(station: str) -> Rotated:
         name = desk.name(station)
+        if station not in desk.ledger.let_in.credentials:
+            return Rotated(station, name, None, "it has not joined, or was cut off: it has none")
         if desk.inventory.presence(station) is not PresenceState.ONLINE:
             return Rotated(station, name, None, "it cannot be reached, and keeps its old one")
         try:
