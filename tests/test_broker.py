@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE, ROOT, Mosquitto, Programs, free_port
+from tests.processes import ROOT, Mosquitto, Programs, free_port
 from tests.stranger import Stranger
 
 ANN, MANAGER = "ann", "manager"
@@ -119,37 +119,6 @@ async def test_nobody_gets_in_without_a_password_or_through_the_wrong_door(
         status = programs.start("fleet", "--broker", url, "status", name=f"{name}-status", **who)
         assert await status.ended() == 4
         assert re.search("[Nn]ot authori", status.log()), status.log()
-
-
-async def test_strangers_cannot_fill_the_brokers_memory(
-    tmp_path: Path, brokers: Callable[[str], Mosquitto]
-) -> None:
-    conf = (ROOT / "mosquitto/mosquitto.conf").read_text()
-    limit = 32 * 2**20
-    config, limited = re.subn(r"(?m)^memory_limit \d+$", f"memory_limit {limit}", conf)
-    assert limited == 1
-    before, _, _ = config.partition("per_listener_settings")
-    broker = brokers(before + "listener {port} 127.0.0.1\nallow_anonymous true\n")
-    size = 12 * 2**20
-    body = b"\0\4MQTT\5" + bytes(size)
-    head = b"\x10" + bytes(
-        (size & 127 | 128, size >> 7 & 127 | 128, size >> 14 & 127 | 128, size >> 21)
-    )
-    async with Stranger(broker.port, "fleet/#") as good:
-        held = [await asyncio.open_connection("127.0.0.1", broker.port) for _ in range(4)]
-        for _, writer in held:  # all but the end of what they have to say who they are
-            writer.write(head + body[: size - 1])
-        ended = [asyncio.ensure_future(reader.read()) for reader, _ in held]
-        async with asyncio.timeout(PATIENCE):
-            done, _ = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
-        assert done, "who is too much is let go"
-        assert await good.publish("fleet/x", "here") == 0
-        async with Stranger(broker.port):
-            assert good.connections == 1
-        for one, (_, writer) in zip(ended, held, strict=True):
-            one.cancel()
-            writer.transport.abort()
-        await asyncio.gather(*ended, return_exceptions=True)
 
 
 async def test_an_operator_asks_in_their_own_name_alone(users: Users) -> None:

@@ -1,7 +1,8 @@
 """Who is let in over HTTP: real connections to a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
@@ -145,17 +146,17 @@ def test_who_has_many_addresses_is_counted_as_one() -> None:
 async def test_what_is_dear_is_made_once_for_all_who_wait_and_then_rests() -> None:
     loop, made, makes = asyncio.get_running_loop(), [], asyncio.Event()
 
-    async def make() -> bytes:
+    def collect() -> Callable[[], bytes]:
         made.append(loop.time())
         makes.set()
+        time.sleep(0.02)
         number = len(made)
-        await asyncio.sleep(0.02)  # others may ask meanwhile
-        return b"%d" % number
+        return lambda: b"%d" % number
 
-    rendering = SharedRendering(make)
+    rendering = SharedRendering(collect)
     first = asyncio.gather(*(rendering.body() for _ in range(50)))
     await makes.wait()
-    # Who asks while it is made waits for what is so later.
+    # Who asks once it is collected waits for what is so later.
     assert await rendering.body() == b"2"
     assert await first == [b"1"] * 50
     # Who asks while it rests waits, and is given what is so then.
@@ -163,7 +164,7 @@ async def test_what_is_dear_is_made_once_for_all_who_wait_and_then_rests() -> No
     assert later == [b"3"] * 50
     assert made[1] - made[0] >= 4 * 0.02
 
-    async def fail() -> bytes:
+    def fail() -> Callable[[], bytes]:
         raise ValueError("no")
 
     broken = SharedRendering(fail)

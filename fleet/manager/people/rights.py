@@ -88,7 +88,7 @@ class Rights:
 
 def least(reach: Reach, rooms: Collection[str | None] = ()) -> Rights:
     """The least rights that are enough."""
-    if reach is Reach.ROOM and rooms and None not in rooms:
+    if reach is Reach.ROOM and rooms and all(rooms):
         return Rights(Reach.ROOM, frozenset(filter(None, rooms)))
     return Rights(Reach.ANYWHERE if reach is Reach.ROOM else reach)
 

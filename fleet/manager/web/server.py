@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -39,11 +40,13 @@ class _NotOurFault(logging.Filter):
 
 class SharedRendering:
     """What is dear to make is made for all who wait for it at once, and then rests three times as
-    long as that took: whoever asks again and again slows themselves alone.
+    long as it held the event loop: whoever asks again and again slows themselves alone.
+
+    `collect` gives what is to be written out, which is done in a thread.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[bytes]]) -> None:
-        self._make = make
+    def __init__(self, collect: Callable[[], Callable[[], bytes]]) -> None:
+        self._collect = collect
         self._making = asyncio.Lock()
         self._next: asyncio.Task[bytes] | None = None
         self._rests_until = 0.0
@@ -59,10 +62,13 @@ class SharedRendering:
         async with self._making:
             await asyncio.sleep(max(0.0, self._rests_until - loop.time()))
             self._next, began = None, loop.time()  # who asks from now on is shown what is so then
+            rest = 0.0
             try:
-                return await self._make()
+                write = self._collect()
+                rest = _RESTS * (loop.time() - began)
+                return await asyncio.to_thread(write)
             finally:
-                self._rests_until = loop.time() + _RESTS * (loop.time() - began)
+                self._rests_until = loop.time() + rest
 
 
 class _Collected(Collector):
@@ -99,11 +105,8 @@ async def serve(
         CannotListen: the port is taken or the host is not one of ours.
     """
 
-    async def text() -> bytes:
-        # To write it out takes several times as long as to collect it, and holds up nobody there.
-        return await asyncio.to_thread(generate_latest, _Collected(registry))
-
-    rendering = SharedRendering(text)
+    # To write it out takes several times as long as to collect it, and holds up nobody in a thread.
+    rendering = SharedRendering(lambda: partial(generate_latest, _Collected(registry)))
 
     async def metrics(request: web.Request) -> web.Response:
         if token is not None and not shows(request, token):
