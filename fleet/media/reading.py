@@ -161,7 +161,8 @@ class SourceRole(FfmpegRole[S]):
         # Only an encoder that has one rate asks for it, and to guess it takes twenty pictures.
         unasked = _copies(arguments, "-c:v") or set(EVERY_PICTURE) <= set(arguments)
         guess = _NO_RATE if unasked else []
-        writer = [*QUIET, *REPORTING, *guess, "-f", "nut", "-i", "pipe:0", *EVERY_STREAM]
+        given = ("-copyts", "-itsoffset", "{offset}", "-f", "nut", "-i", "pipe:0")
+        writer = [*QUIET, *REPORTING, *guess, *given, *EVERY_STREAM]
         return [
             *(*_RETIME, *how, *_TELLING, "-copyts", *_NO_RATE, *tables, *inputs, "--"),
             *(*writer, *arguments),

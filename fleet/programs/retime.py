@@ -10,9 +10,10 @@ Run as `python3 retime.py READER -- WRITER`, two command lines. READER ends wher
 would stand; before it may stand `--paced`, to read a file no faster than it plays, `--loop`, to
 read it over and over, `--whatever-comes`, to go on with what can be passed on, and
 `--sound-decoded`, where sound cannot be passed on as it is. WRITER reads NUT from standard input
-and may name in any argument `{begun}`, the Unix time of the first packet in seconds, `{heads}`, the
-bitstream filters with which every segment of a transport stream can be read by itself, and
-`{first}`, a number from which it may count files; without that it cannot follow another one.
+and may name in any argument `{begun}`, the Unix time of the first packet in seconds, `{offset}`,
+what is to be added to times to count them from its begin, `{heads}`, the bitstream filters with
+which every segment of a transport stream can be read by itself, and `{first}`, a number from which
+it may count files; without that it cannot follow another one.
 Between the reports of WRITER, standard output has lines `format=…` (as READER calls it), `jumps=…`
 and `jumped=…` (by how many seconds the last time), and `changes=…` of the pictures. What cannot be
 passed on ends it, with one of the words in `ENDS` as the last on standard error. READER's standard
@@ -243,7 +244,7 @@ class Retimer:
             came = (at + (self._arrivals.late or 0)) / SECOND + time.time() - now
             block = replace(block, data=head.stamped(block.data, came))
         if self._writer is None:
-            self._begin_writer()
+            self._begin_writer(at if self._written else BEGIN)
         if self._writer is not None and self._writer.stdin is not None:
             self._writer.stdin.write(self._form.packed(at, block))
             self._writer.stdin.flush()
@@ -320,10 +321,12 @@ class Retimer:
         """Whether a writer can go on where another has ended."""
         return any("{first}" in part for part in self._writer_argv)
 
-    def _begin_writer(self) -> None:
+    def _begin_writer(self, zero: int) -> None:
+        """Start one whose times are counted from there: it could not tell of a few pictures."""
         pictures = [head for head in self._heads.values() if head.picture]
         values = {
             "{begun}": f"{time.time():.3f}",
+            "{offset}": f"{-zero / SECOND:.3f}",
             "{heads}": filters(pictures[0]) if pictures else "null",
             "{first}": str(self._written * _FILES),
         }

@@ -169,6 +169,26 @@ async def test_sound_whose_last_packet_is_cut_short_ends_as_a_source_that_ended(
     assert min(packets for _, packets in decoded(recorded)) >= 60, "32 ms each"
 
 
+def of_two_pictures(file: Path) -> Path:
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-frames:v", "2")
+    subprocess.run([*QUIET, *picture, "-c:v", "libx264", str(file)], check=True)
+    return file
+
+
+async def test_a_source_of_two_pictures_plays_as_long_as_those(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    host, file = make_host(), of_two_pictures(tmp_path / "two.ts")
+    source = {"type": "file", "path": str(file), "loop": False}
+    role = Record(host, record_settings(source=source, container="matroska"))
+    await role.start()
+    await until(lambda: host.completed or host.failed, role)
+    await role.stop()
+    (recorded,) = public(host.recordings)
+    assert frames(recorded) == 2
+    assert float(probe(recorded)["format"]["duration"]) == pytest.approx(0.08, abs=0.05)
+
+
 async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
     make_host: MakeHost, record_settings: Settings, until: Until, sources: Path
 ) -> None:
