@@ -29,6 +29,7 @@ class CallKeeper:
         self._store = store
         self._changed = changed
         self._unsaved = asyncio.Event()
+        self._saving = asyncio.Lock()
         self.calls: DirectCalls = ()
 
     def begin(self) -> None:
@@ -54,11 +55,12 @@ class CallKeeper:
             await self.save()
 
     async def save(self) -> None:
-        """Save what is new."""
-        if not self._unsaved.is_set():
-            return
-        self._unsaved.clear()
-        try:
-            await asyncio.to_thread(self._store.save_calls, self.calls)
-        except OSError as error:
-            log.error("what was called here is forgotten with this agent: %s", plain(error))
+        """Save what is new; returns when all is safe, whoever began to save it."""
+        async with self._saving:
+            if not self._unsaved.is_set():
+                return
+            self._unsaved.clear()
+            try:
+                await asyncio.to_thread(self._store.save_calls, self.calls)
+            except OSError as error:
+                log.error("what was called here is forgotten with this agent: %s", plain(error))

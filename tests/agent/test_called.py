@@ -7,7 +7,6 @@ from typing import Any
 from fleet.agent.called import CallKeeper
 from fleet.agent.config.store import StateDirectory
 from fleet.model import MAX_CALLS, CommandRequest, DirectCalls
-from tests.processes import until
 
 
 def asked(instance: str | None = None, **arguments: Any) -> CommandRequest:
@@ -34,7 +33,9 @@ async def test_what_changes_something_is_told_by_whom_and_outlives_the_agent(
     first = keeper.calls[0].what
     assert first.startswith('banner/left show {"text":"0 ?xxx')
     assert len(first) == 200
-    await until(lambda: store.calls() == keeper.calls, what="the calls on the disk")
+    await asyncio.sleep(0)  # it is being saved, and whoever ends the agent waits for that
+    await keeper.save()
+    assert store.calls() == keeper.calls
     saving.cancel()
     again = CallKeeper(store, lambda: None)
     again.begin()
