@@ -248,6 +248,6 @@ def test_alerts_of_an_alertmanager_that_fell_silent_are_forgotten() -> None:
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 @pytest.mark.parametrize("url", ["", "hall1", "ntfy", "nosuch://secret@host", "://x"])
 async def test_an_address_that_is_none_is_refused_and_its_secret_not_said(url: str) -> None:
-    with pytest.raises(BadSettings, match="none that Apprise knows") as refused:
+    with pytest.raises(BadSettings, match="is of no kind that Apprise knows") as refused:
         Recipient(url)
     assert "secret" not in str(refused.value)
