@@ -266,7 +266,8 @@ class FleetReport:
         findings = tuple(self._judge.lasting(seen.suspicions, now)) if seen.suspicions else ()
         if findings != seen.shown.status.findings:
             status = seen.measured.status
-            well = status.well if status.wanted is None else is_well(status.standing, findings)
+            is_new = status.wanted is None
+            well = status.well and not findings if is_new else is_well(status.standing, findings)
             status = evolve(status, well=well, findings=findings)
             seen.shown = evolve(seen.measured, status=status) if findings else seen.measured
         return seen.shown

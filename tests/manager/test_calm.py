@@ -166,6 +166,19 @@ async def test_a_number_of_minutes_in_what_is_found_goes_on(manager: Manager) ->
     assert await manager.found() == ["copies 18 min behind"]
 
 
+async def test_a_box_of_which_nothing_is_wanted_is_not_well_while_something_is_found(
+    manager: Manager,
+) -> None:
+    manager.ledger._entries["a1"] = evolve(manager.entry, config=None)
+    manager.says(Ack(1, "boot", manager.at, Result.ACCEPTED, None, InForce(1, {})))
+    manager.says(Status("boot", manager.at, 1, {}))
+    assert (await manager.look()).status.well
+    for manager.seconds in (30, 900):
+        manager.measures({"fleet_station_temperature_celsius": 90.0})
+        seen = await manager.look()
+    assert ([one.text for one in seen.status.findings], seen.status.well) == (["too hot"], False)
+
+
 def fails(manager: Manager) -> None:
     manager.runs(State.FAILED)
 
