@@ -13,6 +13,7 @@ from fleet.manager.rollouts.inherited import STALE, too_old
 from fleet.manager.store import AppliedFile, LastUse, ManagerStore
 from fleet.manager.store.ledger import Ledger
 from fleet.manager.store.signing import Signer, Signing
+from fleet.model import MAX_REVISION
 from tests.manager.boxes import Boxes, ignore, obey, reject, rollout, rollout_ends, status_of
 from tests.manager.conftest import Place
 from tests.manager.station import PretendStation, apply, ask, conference
@@ -247,6 +248,29 @@ async def test_what_somebody_else_sends_a_station_does_not_become_what_is_wanted
     assert (kept["revision"], kept["roles"]) == (100, wanted)
     events = (await ask(stranger, "history", station="cam1"))["result"]["events"]
     assert "adopted" not in {one["by"] for one in events}
+
+
+@pytest.mark.usefixtures("manager")
+async def test_a_station_at_the_highest_number_is_reached_again_by_what_is_advised(
+    stranger: Stranger,
+) -> None:
+    box = PretendStation(stranger, "cam1")
+    highest = {"revision": MAX_REVISION, "at": None, "by": None, "roles": OTHER}
+    await stranger.publish(box.topic("config"), highest, retain=True)
+    box.revision, box.roles = MAX_REVISION, OTHER
+    await box.come_online(interval=60)
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    (target,) = (await rollout_ends(stranger))["targets"]
+    assert "delete decision.json in its state directory" in target["why"]
+    await until(lambda: stranger.on(box.topic("config"))[-1].payload == b"")
+    box.revision, box.roles, box.boot = 0, {}, "boot-2"  # its agent, begun anew as advised
+    await box.come_online(interval=60)
+    async with asyncio.timeout(60):
+        while (await status_of(stranger))["cam1"]["running"] != 0:
+            pass
+    await apply(stranger, conference(("hall1-cam", "cam1")))
+    await box.obey(await box.config(1))
+    await in_sync(stranger, "cam1")
 
 
 @pytest.mark.usefixtures("manager")

@@ -345,10 +345,9 @@ class _Outbox:
             station = self._queue.popleft()
             self._waiting.discard(station)
             payload = self._payload(station)
-            if payload is None:
-                continue
             self._in_flight += 1
-            sent = asyncio.ensure_future(link.publish(self._topic(station), payload, retain=True))
+            kept = payload or b""  # nothing, where nothing is wanted
+            sent = asyncio.ensure_future(link.publish(self._topic(station), kept, retain=True))
             sent.add_done_callback(partial(self._sent, link))
 
     def _sent(self, link: Link, done: asyncio.Future[int]) -> None:

@@ -58,11 +58,14 @@ class Draft:
     facts: dict[str, Facts] = field(factory=dict)
     replaced: dict[str, str | None] = field(factory=dict)
     """Station -> the box that takes its name over, None for no more."""
+    _without: list[str] = field(factory=list)
 
     @property
     def stations(self) -> list[str]:
-        """Whose config changes."""
-        return [one.station for one, _ in self.issues]
+        """Whose config changes, and who claims the highest number there is: the broker is to keep
+        what is wanted of them, and no config of that number.
+        """
+        return [one.station for one, _ in self.issues] + self._without
 
     def add(
         self, station: str, roles: Roles, facts: Facts, message: str | None = None
@@ -70,7 +73,9 @@ class Draft:
         """Add a new revision; its number, None where there is none left."""
         heard = self._inventory.get(station)
         number = next_revision(self._ledger[station].highest, heard.ack if heard else None)
-        if number is not None:
+        if number is None:
+            self._without.append(station)
+        else:
             why = message or self.message
             made = issue(
                 station,
