@@ -4,6 +4,7 @@ Each goes for one bound: of size, number, range, rate or cost.
 """
 
 import asyncio
+import gzip
 import json
 import struct
 from collections.abc import Awaitable, Callable
@@ -119,11 +120,15 @@ async def guesses(on: "Attacker") -> None:
 async def bodies(on: "Attacker") -> None:
     head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     alarm = json.dumps({"status": "firing", "labels": {"a": ZALGO}, "annotations": {}}).encode()
+    packed = gzip.compress(bytes(50 * 2**20))
     said = b'{"alerts": [' + b",".join([alarm] * 900) + b"]}"
     await ask_for(
         on,
         head % b"/alerts" + b"Content-Length: %d\r\n\r\n" % len(said) + said,
         head % b"/alerts" + b"Content-Length: 5\r\n\r\n[[[[[",
+        head % b"/signin"
+        + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+        + packed,
         head % b"/do/status" + b"Transfer-Encoding: chunked\r\n\r\nffffffff\r\n",
         head % b"/signin" + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
     )
@@ -136,6 +141,9 @@ async def headers(on: "Attacker") -> None:
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + many + b"\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"a=b;" * 2000 + b"\r\n\r\n",
         b"GET /%0d%0aSet-Cookie:x=y HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
         b"GET /page/../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /thumbnail/%2e%2e/%2e%2e/x.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01" + bytes(500),
