@@ -177,3 +177,10 @@ def test_boot_is_a_short_text(boot: Any) -> None:
     plain = {"state": "online", "epoch": 1, "at": "2026-02-01T09:30:00Z", "interval": 1}
     with pytest.raises(Mistakes):
         wire.from_json(plain | {"boot": boot}, model.Presence)
+
+
+def test_a_refusal_with_more_problems_than_may_travel_is_read_all_the_same() -> None:
+    one = model.Problem("InvalidConfiguration", None, None, "stations.cam", "it is wrong")
+    many = (one,) * (model.MAX_PROBLEMS + 1)
+    error = decode(encode(model.InvalidConfiguration("much is wrong", many).error), model.Error)
+    assert (error.message, error.problems) == ("much is wrong", many[1:])

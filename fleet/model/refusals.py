@@ -18,8 +18,8 @@ class Refusal(Exception):
 
     @property
     def error(self) -> "Error":
-        """The refusal as it travels."""
-        return Error(type(self).__name__, self.message, self.problems)
+        """The refusal as it travels, with as many problems as may."""
+        return Error(type(self).__name__, self.message, self.problems[:MAX_PROBLEMS])
 
 
 class BlockedRole(Refusal):
