@@ -159,7 +159,7 @@ class Continuity:
         usual = max(AHEAD, 2 * (track.steps[-1] if track.steps else 0))
         others = [other for other in self._tracks.values() if other is not track]
         with_others = any(
-            other.offset == track.offset and abs(block.raw - other.top) < AHEAD for other in others
+            other.offset == track.offset and block.raw - other.top < AHEAD for other in others
         )
         in_order = back <= REORDERED if unsorted else behind <= SLACK
         if unsorted and block.decoded is not None and track.decoded is not None:

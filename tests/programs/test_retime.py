@@ -97,6 +97,16 @@ def test_the_wrap_of_a_transport_stream_is_no_jump_also_of_one_track_alone(
     assert played.line.jumps == 0
 
 
+def test_pictures_seconds_apart_that_come_at_once_and_behind_their_sound_are_no_jump() -> None:
+    line, out = Continuity(frozenset({PICTURE})), []
+    for second in range(0, 12, 2):
+        sound = (Block(SOUND, 1000 * second + at, True, b"", 100.0) for at in range(0, 2000, 20))
+        for block in (*sound, Block(PICTURE, 1000 * second, True, b"", 100.0)):
+            out += [at - BEGIN for at, put in line.put(block) if put.track == PICTURE]
+    assert out == [0, 2000, 4000, 6000, 8000, 10000]
+    assert line.jumps == 0
+
+
 def test_pictures_of_no_even_rate_that_jump_alone_stay_with_their_sound() -> None:
     line, out = Continuity(frozenset({PICTURE})), []
     shown = [400 * (n // 3) + (0, 40, 120)[n % 3] for n in range(60)]
