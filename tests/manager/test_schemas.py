@@ -226,7 +226,8 @@ def test_a_secret_is_shown_by_its_name_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["password", "api_key", "Stream-Key", "rtmp_token", "key", "secret", "passphrase"]
+    "key",
+    ["password", "api_key", "Stream-Key", "rtmp_token", "key", "secret", "passphrase", "pasword"],
 )
 @pytest.mark.parametrize("schema", [{}, {"properties": 5, "anyOf": 7}, None])
 def test_a_setting_that_is_called_as_a_secret_is_one_whatever_the_role_says(

@@ -3,8 +3,10 @@
 What is a secret is told by what the role says of the setting, and by the setting's name.
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.conference import known
@@ -12,10 +14,13 @@ from fleet.model import JsonSchema, Registration, Roles, Settings
 
 HIDDEN: Final = '(hidden: a secret stands on the station, as {secret = "name"} here)'
 _NAMES: Final = (
-    r"(?:[\w-]*[_-])?(?:password|passwd|passphrase|secret|token|credentials?|streamid"
+    r"(?:[\w-]*[_-])?(?:password|passwd|pwd|passphrase|secret|token|credentials?|streamid"
     r"|(?:stream|api|access|private|secret)[_-]?key)|key"
 )
 _NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_SPELT: Final = ("password", "passphrase", "secret", "token", "credential", "stream_key")
+_NEAR: Final = 0.85
+"""From which on a word is one of these, mistyped: 1 is the same."""
 _USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY: Final = re.compile(rf"([?&](?:{_NAMES})=)[^&#\s]+", re.IGNORECASE)
 _SHOWN: Final = 37
@@ -24,9 +29,12 @@ _TELLING: Final = 6
 """Characters from which on a secret is told from other words."""
 
 
+@lru_cache(maxsize=1000)
 def is_secret(key: str) -> bool:
-    """Whether a setting of this name is one."""
-    return _NAME.fullmatch(key) is not None
+    """Whether a setting of this name is one, or would be without a slip of the keyboard."""
+    if _NAME.fullmatch(key) is not None:
+        return True
+    return bool(difflib.get_close_matches(key[:_SHOWN].lower(), _SPELT, 1, _NEAR))
 
 
 def without_secrets(roles: Roles, said: Registration | None) -> Roles:
