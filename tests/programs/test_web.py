@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -55,11 +55,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("film") / "film.ts"
-    clip(path)
-    return path.read_bytes()
+@pytest.fixture(scope="session")
+def film(once: Callable[[str, Callable[[Path], object]], Path]) -> bytes:
+    return once("clip.ts", clip).read_bytes()
 
 
 @pytest.fixture

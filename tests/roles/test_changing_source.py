@@ -22,13 +22,17 @@ SMALL, LARGE = f"{_H264} -s 160x90", f"{_H264} -s 320x180"
 MPEG2 = "-c:v mpeg2video -g 25 -bf 0 -s 320x180"
 
 
-def made(directory: Path, number: int, codecs: str, kind: str) -> Path:
-    file = directory / f"{number}.{kind}"
+def made(directory: Path, kind: str, *codecs: str) -> list[Path]:
+    """Films of two seconds, each beginning where the one before ends; by one ffmpeg."""
+    files = [directory / f"{number}.{kind}" for number in range(len(codecs))]
     picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25")
-    sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", str(SECONDS))
-    offset = ("-output_ts_offset", str(number * SECONDS))
-    subprocess.run([*QUIET, *picture, *sound, *codecs.split(), *offset, str(file)], check=True)
-    return file
+    sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000")
+    outputs: list[str] = []
+    for number, (file, one) in enumerate(zip(files, codecs, strict=True)):
+        offset = ("-output_ts_offset", str(number * SECONDS))
+        outputs += ["-t", str(SECONDS), *one.split(), *offset, str(file)]
+    subprocess.run([*QUIET, *picture, *sound, *outputs], check=True)
+    return files
 
 
 def shown(file: Path) -> tuple[set[str], int]:
@@ -66,12 +70,12 @@ async def test_what_changes_is_recorded_from_then_on_and_said(
     last: set[str],
 ) -> None:
     host = make_host()
-    files = [made(tmp_path, n, codecs, kind) for n, codecs in enumerate((before, after))]
+    files = made(tmp_path, kind, before, after)
     with Looping(files, SECONDS, header) as sender:
         source = {"type": "url", "url": sender.url}
         role = Record(host, record_settings(source=source))
         await role.start()
-        await until(lambda: tracks(host) == last, role)
+        await until(lambda: host.noted[0] and tracks(host) == last, role)
         await role.stop()
     assert tracks(host) == last, "to the end"
     assert host.failed is None
@@ -86,18 +90,18 @@ async def test_pictures_of_another_size_go_on_in_a_new_file_without_a_new_connec
     container: str,
 ) -> None:
     host = make_host()
-    sizes = (SMALL, LARGE)
-    files = [made(tmp_path, n, f"{codecs} -c:a aac", "ts") for n, codecs in enumerate(sizes)]
+    files = made(tmp_path, "ts", f"{SMALL} -c:a aac", f"{LARGE} -c:a aac")
     with Looping(files, SECONDS) as sender:
         source = {"type": "url", "url": sender.url}
         role = Record(host, record_settings(source=source, container=container))
         await role.start()
         child = role.child
-        await until(lambda: tracks(host) == {"h264-320", "aac-48000"}, role)
+        large = {"h264-320", "aac-48000"}
+        await until(lambda: host.noted[0] and tracks(host) == large, role)
         await role.stop()
     assert role.child is child
     found = [shown(file) for file in public(host.recordings)]
-    assert [it for it, _ in found] == [{"h264-160", "aac-48000"}, {"h264-320", "aac-48000"}]
+    assert [it for it, _ in found] == [{"h264-160", "aac-48000"}, large]
     assert found[0][1] >= SECONDS * 25 - 5, "all of what came before"
     assert host.registry.get_sample_value("fleet_source_changes_total") == 1
     assert host.noted[0] in ("SourceChanged", "ClockJumped")
@@ -108,7 +112,7 @@ async def test_a_sender_that_ends_and_is_there_again_is_read_on_at_once_and_that
     make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
 ) -> None:
     host = make_host()
-    files = [made(tmp_path, n, f"{SMALL} -c:a aac", "ts") for n in range(2)]
+    files = made(tmp_path, "ts", *2 * (f"{SMALL} -c:a aac",))
     with Looping(files, SECONDS, ends=True) as sender:
         role = Record(host, record_settings(source={"type": "url", "url": sender.url}))
         await role.start()
@@ -122,7 +126,7 @@ async def test_a_sender_that_ends_and_is_there_again_is_read_on_at_once_and_that
 async def test_sound_that_is_announced_and_never_comes_is_not_waited_for(
     make_host: MakeHost, record_settings: Settings, tmp_path: Path
 ) -> None:
-    file = made(tmp_path, 0, f"{SMALL} -an", "flv")
+    (file,) = made(tmp_path, "flv", f"{SMALL} -an")
     data = bytearray(file.read_bytes())
     data[4] = 5  # sound and picture, says the header
     file.write_bytes(data)

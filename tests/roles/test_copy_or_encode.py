@@ -87,11 +87,11 @@ async def test_a_recording_copies_what_fits_and_encodes_what_does_not(
         wanted = record_settings(source={"type": "url", "url": url}, container=container)
         role = Record(host, wanted)
         await role.start()
-        await until(lambda: pictures(role) > 50, role)
+        await until(lambda: pictures(role) > 25, role)
         await role.stop()
     (file,) = public(host.recordings)
     assert codecs(file) == recorded
-    assert frames(file) > 50
+    assert frames(file) > 25
     encoded = ("libx264" in role.child.argv, "aac" in role.child.argv)
     assert encoded == (comes[0] != recorded[0], comes[1] != recorded[1])
     assert host.failed is None
@@ -103,8 +103,8 @@ async def test_a_sender_that_takes_one_reader_at_a_time_is_waited_for(
 ) -> None:
     url, clip = f"tcp://127.0.0.1:{free_port()}?listen=1", tmp_path / "clip.webm"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "12")
-    encoded = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", str(clip))
-    with Peer(*QUIET, *picture, *encoded) as encoder:
+    encoded = ("-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-cpu-used", "8")
+    with Peer(*QUIET, *picture, *encoded, str(clip)) as encoder:
         await until(lambda: not encoder.running)
     with repeated(f"{' '.join(QUIET)} -re -i {clip} -c copy -f matroska {url}"):
         source = {"type": "url", "url": url.partition("?")[0]}
@@ -124,11 +124,9 @@ async def test_a_copy_that_was_asked_for_and_cannot_be_is_told(
         source = {"type": "url", "url": url}
         with pytest.raises(Failed, match=f"{url}.*video_codec.*auto") as failed:
             await Record(host, record_settings(source=source, video_codec="copy")).start()
-    assert failed.value.reason == "CodecUnsuitable"
-    assert list(host.recordings.iterdir()) == [], "what nobody can read is not left behind"
-    with offered("vp8", "opus") as url:  # as it says
-        source = {"type": "url", "url": url}
-        role = Record(make_host(), record_settings(source=source, video_codec="auto"))
+        assert failed.value.reason == "CodecUnsuitable"
+        assert list(host.recordings.iterdir()) == [], "what nobody can read is not left behind"
+        role = Record(make_host(), record_settings(source=source, video_codec="auto"))  # as it says
         await role.start()
         await role.stop()
 

@@ -94,13 +94,8 @@ def read(source: Source, host: RealHost, target: Path) -> int:
 
 
 @pytest.fixture(scope="session")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.mktemp("canary")
-    clip(base / "clip.mp4")
-    file = base / "canary.ts"
-    argv = ["ffmpeg", "-v", "error", "-i", str(base / "clip.mp4"), "-c", "copy", str(file)]
-    subprocess.run(argv, check=True)
-    return file
+def canary(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    return once("clip.ts", clip)
 
 
 @pytest.mark.parametrize("kind", LISTS)
