@@ -201,7 +201,7 @@ _Dir = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="Set up a server, once.")
 def init(
     host: Annotated[
         list[str],
@@ -247,7 +247,7 @@ def init(
     print(f"start now:\n{next_steps(made)}")
 
 
-@app.command()
+@app.command(short_help="Renew the broker's certificate.")
 def renew(
     directory: _Dir = Path("/etc/fleet"),
     host: Annotated[
@@ -277,7 +277,7 @@ def renew(
         print(f"the broker shows a new certificate, which ends {until:%Y-%m-%d}")
 
 
-@app.command()
+@app.command(short_help="Make somebody an admin, with a password.")
 def recover(
     name: Annotated[
         str | None,
