@@ -131,7 +131,7 @@ async def left(station: Station, base: Path, wanted: Wanted) -> tuple[Station, i
     """The next agent's engine, and the process of a child that this one leaves to it."""
     await station.supervisor.apply({MAIN: wanted})
     await until(lambda: station.state(MAIN) == State.RUNNING)
-    (process,) = station.processes()
+    (process,) = await until(station.processes)
     await station.supervisor.leave()
     after = Station(base)
     await after.supervisor.take_over()
