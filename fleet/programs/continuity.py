@@ -18,7 +18,7 @@ STILL = SECOND
 """How long a track of one packet lasts that is read over and over: a still picture."""
 TOGETHER = 0.5
 """Seconds in which all tracks of a source that began anew are to come."""
-_WRAPS = tuple(sign * of for of in (round(2**33 / 90), 2**32) for sign in (1, -1))
+WRAPS = tuple(sign * of for of in (round(2**33 / 90), 2**32) for sign in (1, -1))
 """After so much the times of a transport stream, or of RTMP, begin again, as do those back."""
 NEAR = 5 * SECOND
 """Tracks whose clocks are further apart have clocks of their own."""
@@ -30,7 +30,7 @@ def _wrap(step: int) -> int | None:
     >>> _wrap(40 - 2**32), _wrap(-40)
     (4294967296, None)
     """
-    return next((wrap for wrap in _WRAPS if abs(step + wrap) < REORDERED), None)
+    return next((wrap for wrap in WRAPS if abs(step + wrap) < REORDERED), None)
 
 
 @dataclass
