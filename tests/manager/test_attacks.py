@@ -91,6 +91,7 @@ async def attacked(
             events = f"{url}/events"
             assert await took("page", asyncio.to_thread(shown_on_page, "hall1", events))
             most = max(most, psutil.Process(manager).memory_info().rss // 2**20)
+            await asyncio.sleep(0.1)  # people and programs look now and then
     finally:
         if attacker.returncode is None:
             attacker.kill()

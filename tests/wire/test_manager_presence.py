@@ -1,18 +1,15 @@
 """Whom a manager takes for online, lost or offline, and what it makes of nonsense."""
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.processes import Mosquitto, Programs, free_port
+from tests.processes import Mosquitto, Programs, free_port, run
 from tests.stranger import Stranger
 from tests.wire.conftest import Boxes, Desk
 from tests.wire.sides import now, records
 
 PRESENCE = "fleet/v1/manager/presence"
-FLEET = str(Path(sys.executable).with_name("fleet"))
 FILE = """
 [rooms.hall1]
 [stations.cam]
@@ -321,12 +318,10 @@ async def test_a_manager_says_again_that_it_is_online_whatever_is_kept_instead(
     assert again == online
     async with Stranger(broker.port, PRESENCE) as late:
         assert (await late.expect_message(PRESENCE)).retain
-    found = await asyncio.create_subprocess_exec(
-        FLEET, "--broker", broker.url, "status", stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await found.communicate()
-    assert "no manager is online" not in said.decode()
-    assert found.returncode == 0
+    env = desk.programs.environment(FLEET_BROKER=broker.url)
+    found = await asyncio.to_thread(run, "fleet", "status", env=env)
+    assert "no manager is online" not in found.stderr
+    assert found.returncode == 0, found.stderr
 
 
 async def test_a_config_somebody_cleared_is_kept_again(desk: Desk, boxes: Boxes) -> None:
