@@ -89,9 +89,10 @@ def hidden(directory: Path) -> list[Path]:
 
 
 def clip(path: Path) -> None:
-    """Two seconds of picture and sound."""
+    """Two seconds of picture, with B-frames, and sound."""
     picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
-    encoded = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-g", "25", "-c:a", "aac")
+    x264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "25")
+    encoded = ("-pix_fmt", "yuv420p", *x264, "-c:a", "aac")
     sound = ("-f", "lavfi", "-i", "sine")
     _out("ffmpeg", "-v", "error", "-nostdin", *picture, *sound, "-t", "2", *encoded, str(path))
 

@@ -57,6 +57,7 @@ async def test_one_camera_is_captured_once_and_recorded_streamed_and_metered_as_
     agent = programs.agent(broker, STATION, where)
     heard = tmp_path / "heard.webm"
     with icecast(tmp_path, ports["icecast"], "let-me-in"):
+        await manager.says("connected")
         argv = ("--broker", broker.url, "apply", "--yes", str(file))
         applied = await asyncio.to_thread(run, "fleet", *argv, env=programs.environment())
         said = applied.stdout + applied.stderr

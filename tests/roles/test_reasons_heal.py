@@ -58,8 +58,8 @@ esac
 exec {real} "$@"
 """
 
-PICTURE = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=5")
-WRITE = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-f", "mpegts")
+PICTURE = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=25")
+WRITE = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-f", "mpegts")
 
 
 BUSY = {"type": "v4l2", "device": "/dev/null"}
@@ -130,6 +130,7 @@ async def test_each_heals_once_its_sentence_was_followed(
     make(tmp_path / "bin/ffmpeg", 0o755, FFMPEG.format(real=shutil.which("ffmpeg")))
     path = f"{tmp_path}/bin:{programs.environment()['PATH']}"
     settings = f'roles_dir = "{tmp_path}/roles"\nsecrets_dir = "{tmp_path}/secrets"\n'
+    programs.instead = {"fleet.agent.engine.policy.EXPLAINED_CAP": 2}
     programs.agent(broker, STATION, settings + "interval = 1\n", PATH=path)
     boss = Boss(stranger, STATION)
     await boss.online()
@@ -143,49 +144,48 @@ async def test_each_heals_once_its_sentence_was_followed(
     )
     said = {name: one["message"] for name, one in flat(status).items()}
 
-    (file,) = re.findall(r"put it in (\S+)$", said["keyed/main"])
-    make(Path(file), 0o644, "secret\n")
-    mark = stranger.mark()
-    status = await stranger.expect(
-        boss.topic("status"),
-        lambda seen: "read by others" in (flat(seen)["keyed/main"]["message"] or ""),
-        30,
-        after=mark,
-    )
-    (mode,) = re.findall(r"chmod (\d+) it$", flat(status)["keyed/main"]["message"])
-    make(Path(file), int(mode, 8), "secret\n")
-
-    (tool,) = re.findall(r"^(\S+) is not on this station: install it$", said["tooled/main"])
-    make(tmp_path / "bin" / tool, 0o755, "#!/bin/sh\nexec sleep 1000\n")
-
-    assert said["worn/main"] == "a-worn-tool cannot be run: Exec format error"
-    make(tmp_path / "bin/a-worn-tool", 0o755, "#!/bin/sh\nexec sleep 1000\n")
-
-    assert str(recordings / "noise.mp4") in said["record/noise"]
-    await asyncio.to_thread(clip, recordings / "good.mp4")
-    (recordings / "good.mp4").rename(recordings / "noise.mp4")
-
-    (directory,) = re.findall(r"(\S+) is not a directory", said["record/directory"])
-    assert directory == str(recordings / "day/one")
-    (recordings / "day").unlink()
-    (recordings / "day/one").mkdir(parents=True)
-
-    (film,) = re.findall(r"^(\S+) is not on this station: put it there", said["record/file"])
-    await asyncio.to_thread(clip, Path(film))
-
     assert f"tcp://127.0.0.1:{silent}" in said["record/source"]
     listen = f"tcp://127.0.0.1:{silent}?listen=1"
     send = ("ffmpeg", "-v", "error", *PICTURE, *WRITE, listen)
     sender = await asyncio.create_subprocess_exec(*send)
 
-    assert f"port {taken}" in said["ingest/main"]
-    assert "let an ingest open it, and all others read that" in said["record/device"]
-    assert "choose another" in said["record/codec"]
-    roles = troubles(free_port(), silent, other)
-    read = {"type": "url", "url": f"tcp://127.0.0.1:{other}"}
-    roles["record"]["device"]["source"] = read
-    roles["record"]["codec"]["video_codec"] = "h264"
     try:
+        (file,) = re.findall(r"put it in (\S+)$", said["keyed/main"])
+        make(Path(file), 0o644, "secret\n")
+        mark = stranger.mark()
+        status = await stranger.expect(
+            boss.topic("status"),
+            lambda seen: "read by others" in (flat(seen)["keyed/main"]["message"] or ""),
+            30,
+            after=mark,
+        )
+        (mode,) = re.findall(r"chmod (\d+) it$", flat(status)["keyed/main"]["message"])
+        make(Path(file), int(mode, 8), "secret\n")
+
+        (tool,) = re.findall(r"^(\S+) is not on this station: install it$", said["tooled/main"])
+        make(tmp_path / "bin" / tool, 0o755, "#!/bin/sh\nexec sleep 1000\n")
+
+        assert said["worn/main"] == "a-worn-tool cannot be run: Exec format error"
+        make(tmp_path / "bin/a-worn-tool", 0o755, "#!/bin/sh\nexec sleep 1000\n")
+
+        assert str(recordings / "noise.mp4") in said["record/noise"]
+        await asyncio.to_thread(clip, recordings / "good.mp4")
+        (recordings / "good.mp4").rename(recordings / "noise.mp4")
+
+        (directory,) = re.findall(r"(\S+) is not a directory", said["record/directory"])
+        assert directory == str(recordings / "day/one")
+        (recordings / "day").unlink()
+        (recordings / "day/one").mkdir(parents=True)
+
+        (film,) = re.findall(r"^(\S+) is not on this station: put it there", said["record/file"])
+        await asyncio.to_thread(clip, Path(film))
+
+        assert f"port {taken}" in said["ingest/main"]
+        assert "let an ingest open it, and all others read that" in said["record/device"]
+        assert "choose another" in said["record/codec"]
+        roles = troubles(free_port(), silent, other)
+        roles["record"]["device"]["source"] = {"host": "127.0.0.1", "port": other}
+        roles["record"]["codec"]["video_codec"] = "h264"
         await boss.ask(config(2, roles))
         await boss.runs(2, roles)
     finally:
