@@ -1,8 +1,11 @@
 """A real headless Chromium that looks at the page."""
 
+import asyncio
 import base64
 import json
 import os
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,23 @@ _DRAWN = "return new Promise(r => requestAnimationFrame(() => requestAnimationFr
 WALL, PHONE = (1920, 1080), (360, 780)
 
 
+async def until(run: Callable[[str], Awaitable[Any]], script: str, timeout: float = 60) -> None:
+    """Wait until an expression is true on the page in which `run` runs scripts.
+
+    A look that takes long is taken less often: it costs the browser that is waited for.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        began = time.monotonic()
+        if await run(f"return {script}"):
+            return
+        now = time.monotonic()
+        if now > deadline:
+            shown = await run("return document.body.innerText")
+            raise AssertionError(f"not within {timeout} s: {script}\n{shown}")
+        await asyncio.sleep(max(0.05, 5 * (now - began)))
+
+
 class Browser:
     """One window; every call blocks, so run it with `asyncio.to_thread`."""
 
@@ -35,7 +55,7 @@ class Browser:
         for flag in (*_FLAGS, f"--user-data-dir={directory}/chromium"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        # What is asked for is all that is read of it: the rest makes each look several times dearer.
+        # Only what was asked for is read of it: the rest makes each look several times dearer.
         options.set_capability("goog:perfLoggingPrefs", {"enablePage": False})
         own = os.environ | {"HOME": str(directory)}
         self.driver = Chrome(options, Service("/usr/bin/chromedriver", env=own))

@@ -6,8 +6,8 @@ silent.
 
 import asyncio
 import re
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from fleet.sealed import seal
 from tests.manager.station import apply, ask
 from tests.page.browser import WALL, Browser
+from tests.page.browser import until as on_page
 from tests.page.stage import Box, conference
 from tests.processes import Mosquitto, Program, Programs, until
 from tests.stranger import Stranger
@@ -138,7 +139,7 @@ class People:
         def go() -> None:
             driver.switch_to.new_window("tab")
             self._windows[name] = driver.current_window_handle
-            self._browser.look_as(size)
+            self._browser.look_as(size, motion=False)
             self._browser.open(f"http://{HOSTS[name]}:{port}/signin")
             driver.execute_script(
                 "document.querySelector('[name=name]').value = arguments[0];"
@@ -162,12 +163,7 @@ class People:
         return await asyncio.to_thread(go)
 
     async def until(self, name: str, script: str, timeout: float = 60) -> None:
-        end = time.monotonic() + timeout
-        while not await self.run(name, f"return {script}"):
-            if time.monotonic() > end:
-                shown = await self.run(name, "return document.body.innerText")
-                raise AssertionError(f"{name}: not within {timeout} s: {script}\n{shown}")
-            await asyncio.sleep(0.05)
+        await on_page(partial(self.run, name), script, timeout)
 
     async def press(self, name: str, label: str) -> None:
         """Press what is called so, once it can be pressed."""

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import signal
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.manager.station import apply, ask
-from tests.page.browser import PHONE, WALL, Browser
+from tests.page.browser import PHONE, WALL, Browser, until
 from tests.page.stage import Box, conference, jpeg, mac
 from tests.processes import Mosquitto, Program, Programs
 from tests.stranger import Stranger
@@ -51,12 +50,7 @@ class Stage:
 
     async def until(self, script: str, timeout: float = 60) -> None:
         """Wait until an expression is true on the page."""
-        began = time.monotonic()
-        while not await self.run(f"return {script}"):
-            if time.monotonic() - began > timeout:
-                shown = await self.run("return document.body.innerText")
-                raise AssertionError(f"not within {timeout} s: {script}\n{shown}")
-            await asyncio.sleep(0.05)
+        await until(self.run, script, timeout)
 
 
 def card(room: str, part: str = "") -> str:
@@ -87,7 +81,7 @@ async def stage(
         await box.obey(await box.config())
         await box.measure()
         await box.show(picture)
-    browser.look_as(WALL)
+    browser.look_as(WALL, motion=False)
     found = Stage(manager, address(manager), boxes, browser)
     await asyncio.to_thread(browser.open, found.url + "/")
     await found.until("document.querySelectorAll('[data-level=fine].card').length == 3")

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from tests.manager.station import PretendStation, apply, ask, conference
-from tests.page.browser import PHONE, WALL, Browser
+from tests.page.browser import PHONE, WALL, Browser, until
 from tests.page.pictures import served
 from tests.page.played import Play
 from tests.page.played_talks import PlayedDay, at
@@ -60,12 +59,7 @@ class Reader:
         return await asyncio.to_thread(self.browser.run, script)
 
     async def until(self, script: str, timeout: float = 60) -> None:
-        began = time.monotonic()
-        while not await self.run(f"return {script}"):
-            if time.monotonic() - began > timeout:
-                shown = await self.run("return document.body.innerText")
-                raise AssertionError(f"not within {timeout} s: {script}\n{shown}")
-            await asyncio.sleep(0.05)
+        await until(self.run, script, timeout)
 
     async def press(self, *keys: str) -> None:
         await asyncio.to_thread(ActionChains(self.browser.driver).send_keys(*keys).perform)
@@ -87,7 +81,7 @@ async def reader(browser: Browser, day: PlayedDay) -> AsyncIterator[Reader]:
 
 
 async def test_a_click_opens_the_receipt_and_keys_go_from_talk_to_talk(reader: Reader) -> None:
-    reader.browser.look_as(WALL)
+    reader.browser.look_as(WALL, motion=False)
     await reader.open()
     await reader.run(f"{block('room3-2')}.click()")
     await reader.until("document.querySelector('.wrong li')")
@@ -223,7 +217,7 @@ async def test_what_a_station_recorded_is_on_card_and_line_within_seconds(
     box = PretendStation(stranger, "cam1")
     await box.come_online(60)
     reader = Reader(browser, f"{found[1]}/")
-    browser.look_as(WALL)
+    browser.look_as(WALL, motion=False)
     await reader.open("talks", "document.querySelectorAll('.block').length == 1")
     assert await reader.run("return document.querySelector('.block').dataset.state") == "red"
     silent = [
