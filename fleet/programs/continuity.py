@@ -149,6 +149,8 @@ class Continuity:
             self._join(block)
         if track is None or block.ours:
             return False
+        if self._expected:  # however little it goes back by
+            return True
         wrapped = _wrap(block.raw - track.top)
         if wrapped is not None:
             track.move(block.raw, track.offset + wrapped)

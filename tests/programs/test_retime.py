@@ -114,6 +114,17 @@ def test_pictures_seconds_apart_that_come_at_once_and_behind_their_sound_are_no_
     assert line.jumps == 0
 
 
+def test_two_pictures_that_are_read_over_and_over_follow_one_another() -> None:
+    line, out = Continuity(frozenset({PICTURE})), []
+    for turn in range(4):
+        for at in (0, 40):
+            placed = line.put(Block(PICTURE, at, at == 0, b"", 100 + 0.08 * turn))
+            out += [when - BEGIN for when, _ in placed]
+        line.begins_again()
+    assert out == list(range(0, 320, 40))
+    assert line.jumps == 0
+
+
 def test_pictures_of_no_even_rate_that_jump_alone_stay_with_their_sound() -> None:
     line, out = Continuity(frozenset({PICTURE})), []
     shown = [400 * (n // 3) + (0, 40, 120)[n % 3] for n in range(60)]
