@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from fleet.mqtt import Broker
 from tests.processes import Mosquitto, Programs
 
 ID = "b1"
@@ -121,3 +123,13 @@ async def test_what_stands_between_two_that_both_run_is_said(
         )
         assert await status.ended() == 4
         assert why in " ".join(status.log().split())
+
+
+def test_a_certificate_error_names_the_ca_as_people_know_it() -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = 62, "hostname mismatch"
+    given = Broker("box", 8883, tls=True, ca_file="/srv/ca.pem")
+    assert given.why(error).endswith("(CA file in use: /srv/ca.pem; another goes there)")
+    copied = evolve(given, ca_name="the authority that it showed")
+    assert copied.why(error).endswith("(CA in use: the authority that it showed)")
+    assert "SSL_CERT_FILE" not in given.why(error) + copied.why(error), "it would change nothing"

@@ -54,6 +54,8 @@ class Broker:
     """Of the CAs that are trusted besides the system's, instead of `SSL_CERT_FILE`."""
     trusts_only_ca_file: bool = False
     """Whether the system's are not: the fleet's own authority signs, and nobody else."""
+    ca_name: str | None = None
+    """What people know `ca_file` by, where it is a copy of what they gave."""
 
     @classmethod
     def parse(
@@ -130,7 +132,7 @@ class Broker:
         """Why connecting ended with `error`, and what to do about it."""
         match error:
             case ssl.SSLCertVerificationError():
-                why = _not_trusted(error, self.ca_file)
+                why = _not_trusted(error, self.ca_file, self.ca_name)
             case ssl.SSLError():
                 said = (error.reason or "no TLS").replace("_", " ").lower()
                 why = f"no TLS connection could be made ({said}); does it speak TLS on this port?"
@@ -165,15 +167,20 @@ def _is_host(text: str) -> bool:
     return len(name) <= _LONGEST_NAME and _HOST.fullmatch(name) is not None
 
 
-def _not_trusted(error: ssl.SSLCertVerificationError, given: str | None) -> str:
+def _not_trusted(error: ssl.SSLCertVerificationError, given: str | None, name: str | None) -> str:
     said = f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
     if error.verify_code in _OTHER_NAME:
         advice = "name the broker as its certificate does"
     elif error.verify_code in _NOT_NOW:
         advice = "renew it, or set the clock of this machine"
+    elif given:
+        advice = "what is in use is to be the CA that signed it"
     else:
         advice = f"set {_CA_FILE} to the file of the CA that signed it"
-    return f"{said}; {advice} (CA file in use: {ca_file(given)}; {_CA_FILE} sets another)"
+    if name:
+        return f"{said}; {advice} (CA in use: {name})"
+    another = "another goes there" if given else f"{_CA_FILE} sets another"
+    return f"{said}; {advice} (CA file in use: {ca_file(given)}; {another})"
 
 
 def ca_file(given: str | None = None) -> str:

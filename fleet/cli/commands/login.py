@@ -8,6 +8,7 @@ from tempfile import NamedTemporaryFile
 from typing import Annotated, Final
 
 import typer
+from attrs import evolve
 
 from fleet import contexts
 from fleet.cli import passwords
@@ -78,6 +79,7 @@ def run(
         file_of_ca.write(ca or "")
         file_of_ca.flush()
         broker = Broker.parse(url, name, password, file_of_ca.name if ca else None)
+        broker = evolve(broker, ca_name=_ca_name(ca_file) if ca else None)
         told = asyncio.run(converse(Access(broker, name, topics), _proven))
     keeping = Context(str(found), name, prefix=options.prefix)
     try:
@@ -90,6 +92,12 @@ def run(
     say(f"you are {told.you} at {found}, with the rights {told.rights}; kept in {file}")
     if not found.tls:
         say("your password went there unencrypted: mqtts:// is for networks not yours alone")
+
+
+def _ca_name(ca_file: Path | None) -> str:
+    if ca_file is not None:
+        return f"{ca_file}; --ca-file sets another"
+    return "the authority that it showed, by its fingerprint; --ca-file sets another"
 
 
 async def _proven(manager: Manager) -> UserListResult:
