@@ -8,12 +8,12 @@ from datetime import datetime
 from math import inf
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from attrs import field, frozen
 from prometheus_client import CollectorRegistry
 
-from fleet.model import is_name
+from fleet.model import NAME_RULE, is_name
 from fleet.schema import json_schema
 
 THUMBNAIL_BYTES: Final = 64 * 1024
@@ -34,6 +34,14 @@ class Failed(Exception):
         self.message = message
 
 
+def _secret_name(name: str) -> None:
+    if not is_name(name):  # not repeated: it may be the value itself
+        raise ValueError(
+            f"expected the name of a secret, {NAME_RULE}; its value is set with fleet secret set "
+            "NAME, and stands in no file"
+        )
+
+
 @frozen
 class Secret:
     """A setting that names a secret of the station, `{secret = "stream-key"}` in the file.
@@ -41,7 +49,7 @@ class Secret:
     `Host.secret` gives its value; the value itself never stands in a config.
     """
 
-    secret: str
+    secret: Annotated[str, _secret_name]
     private = 'a secret by its name, {secret = "…"}: its value stands on the station alone'
 
 

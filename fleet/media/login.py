@@ -17,9 +17,15 @@ _MOST: Final = 120
 """Characters of user and password that ffmpeg takes, as an address has them."""
 _SECRET: Final = re.compile(
     r"(?i)(?:.*[_-])?(?:user(?:name)?|pass(?:word|wd|phrase)?|pwd?|secret|token|credentials?"
-    r"|auth(?:orization)?|(?:api|access|private|secret|stream)[_-]?key)"
+    r"|auth(?:orization)?|sig(?:nature)?|(?:api|access|private|secret|stream)?key)"
 )
 """What names something in an address's query that others are not to read."""
+_INSTEAD: Final = {
+    **dict.fromkeys(_WITH_USER, 'set user, and password = {secret = "…"} beside it'),
+    "srt": 'set passphrase = {secret = "…"} beside it',
+}
+_NOWHERE: Final = "have what sends let in this station by its address instead"
+"""What is advised where an address can have no login beside it."""
 
 User = Annotated[str, Meta(min_length=1, max_length=64, description="who we are there")]
 Password = Annotated[Secret, Meta(description="of that user")]
@@ -50,18 +56,20 @@ class HasLogin(Protocol):
         """The host to which these go."""
 
 
-def no_secret(url: str) -> None:
+def no_secret(url: str, instead: str | None = None) -> None:
     """Check that an address's query names nothing that others are not to read.
+
+    `instead`: where it belongs, if that is not told by the address.
 
     Raises:
         ValueError: it does; the message says where it belongs.
     """
-    for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+    parts = urlsplit(url)
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if _SECRET.fullmatch(name):
-            instead = "passphrase" if "phrase" in name.lower() else "user, and password"
             raise ValueError(
-                f"expected an address without {name}, which all could read: set {instead} "
-                '= {secret = "…"} beside it'
+                f"expected an address without {name}, which all could read: "
+                f"{instead or _INSTEAD.get(parts.scheme, _NOWHERE)}"
             )
 
 

@@ -38,10 +38,11 @@ EVERY_STREAM = ("-map", "0:V:0?", "-map", "0:a?")
 """One picture, but no cover of what is only to be heard, and all sound."""
 
 
-def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
+def address(url: str, schemes: tuple[str, ...] = _SCHEMES, secrets_go: str | None = None) -> None:
     """Check that `url` is an address without a user's name and password.
 
     A multicast group may stand as in `udp://@239.1.1.1:5004`: there is nobody before the `@`.
+    `secrets_go`: what is advised where one has a secret, if not what fits a source.
 
     Raises:
         ValueError: it is not; the text says what was expected.
@@ -61,7 +62,7 @@ def address(url: str, schemes: tuple[str, ...] = _SCHEMES) -> None:
             f"expected an address such as {schemes[0]}://example/main ({', '.join(schemes)}), "
             f"got {url.partition('?')[0]!r}"
         )
-    login.no_secret(url)
+    login.no_secret(url, secrets_go)
 
 
 def file(path: str) -> None:

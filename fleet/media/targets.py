@@ -20,7 +20,12 @@ _PATIENCE = ("-rw_timeout", "10000000")
 
 
 def _rtmp(url: str) -> None:
-    address(url, ("rtmp", "rtmps"))
+    # What follows the application, and so the query, too, is what the key is.
+    instead = (
+        'end it with the application, and set key = {secret = "…"} beside it, a secret that is all '
+        "that followed: STREAM?NAME=VALUE"
+    )
+    address(url, ("rtmp", "rtmps"), instead)
 
 
 def _srt(url: str) -> None:

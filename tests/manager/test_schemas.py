@@ -196,6 +196,20 @@ def test_a_secret_that_may_not_go_where_it_is_sent_is_told_before_the_station_is
         assert not list(problems(roles, evolve(own(), secrets=(evolve(kept, allow=allow),))))
 
 
+def test_what_can_be_no_secret_is_told_before_the_station_is_and_not_repeated() -> None:
+    for name, told in (("stream key", 1), ("", 1), ("a" * 65, 1), ("stream-key", 0)):
+        target = RTMP | {"key": {"secret": name}}
+        found = list(problems({"stream": {"main": {"source": TEST, "target": target}}}, None))
+        assert [one.path for one in found] == ["/target/key/secret"] * told
+        assert not any("got" in one.message or "stream key" in one.message for one in found)
+
+
+def test_a_key_in_the_address_of_a_stream_belongs_beside_it() -> None:
+    target = RTMP | {"url": "rtmp://live.example.org/app/hall1?key=hunter2"}
+    (one,) = problems({"stream": {"main": {"source": TEST, "target": target}}}, None)
+    assert "end it with the application, and set key = {secret" in one.message
+
+
 def test_more_instances_than_a_station_can_have_are_a_problem() -> None:
     roles: Roles = {"hoist": {f"n{i}": {} for i in range(MAX_INSTANCES + 1)}}
     assert [one.message for one in problems(roles, says(hoist={}))] == [
@@ -246,6 +260,9 @@ def test_a_setting_that_is_called_as_a_secret_is_one_whatever_the_role_says(
     [
         ("stream", {"source": TEST, "target": {**RTMP, "key": "hunter2-hunter2"}}),
         ("stream", {"source": TEST, "target": {**RTMP, "url": "ftp://x/?token=hunter2-hunter2"}}),
+        ("stream", {"source": TEST, "target": {**RTMP, "url": "rtmp://x/a/b?key=hunter2-hunter2"}}),
+        ("stream", {"source": TEST, "target": {**RTMP, "key": {"secret": "hunter2 hunter2"}}}),
+        ("record", {"source": {"type": "url", "url": "rtmp://x/a/b?key=hunter2-hunter2"}}),
         ("record", {"source": {"type": "url", "url": "ftp://ann:hunter2-hunter2@x/"}}),
         ("hoist", {"password": "hunter2-hunter2"}),
         ("hoist", {"url": "x://ann:hunter2-hunter2@y"}),

@@ -145,6 +145,8 @@ def frames_of(role: Record) -> int:
     [
         ({"url": "rtsp://a/1?user=me&password=pw"}, "without user, which all could read"),
         ({"url": "https://a/live.m3u8?access_token=abc"}, "without access_token"),
+        ({"url": "https://a/live.m3u8?sig=abc"}, "without sig, .*: set user, and password = "),
+        ({"url": "rtmp://a/live/hall1?key=abc"}, "without key, .*: have what sends let in"),
         ({"url": "srt://a:1?passphrase=0123456789"}, "set passphrase = "),
         ({"url": "rtsp://a/1", "user": "me"}, "user or password alone"),
         ({"url": "rtsp://a/1", "password": {"secret": "a"}}, "user or password alone"),
