@@ -6,10 +6,15 @@
 Address(station='b827eb0000a1', kind='command', rest=('ann', 'record', 'split'))
 """
 
+from typing import Final
+
 from attrs import frozen
 
 from fleet.model import is_name, is_station_id
 
+KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
+"""What the broker keeps of a station."""
+KEPT_OF_MANAGER: Final = ("presence", "store")
 _STATION_KINDS = {
     "registration": 0,
     "presence": 0,

@@ -14,14 +14,12 @@ from fleet.cli.examine import BURST, BrokerFacts, RetainedStation
 from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState
 from fleet.mqtt import Broker
 from fleet.operations import DoctorFinding, DoctorResult
-from fleet.topics import Topics
+from fleet.topics import KEPT, KEPT_OF_MANAGER, Topics
 
 CLOCK: Final = 1.0
 """Seconds a clock may differ: what a message takes on its way counts too."""
 HELD_BACK: Final = 0.008
 """Seconds that a second message in a row may take longer than the way there and back."""
-_KEPT: Final = ("registration", "presence", "status", "config", "ack")
-"""What may be retained of a station."""
 _CONFIG: Final = "mosquitto/mosquitto.conf shows it all"
 
 
@@ -178,11 +176,11 @@ def _leftovers(seen: Examination) -> Iterator[DoctorFinding]:
         if address is None:
             left[topic].append(topic)
         elif address.station is None:
-            if address.kind != "presence":
+            if address.kind not in KEPT_OF_MANAGER:
                 left["manager"].append(topic)
         elif known is not None and address.station not in known:
             left[address.station].append(topic)
-        elif address.kind not in _KEPT:
+        elif address.kind not in KEPT:
             left[topic].append(topic)
     for subject, topics in sorted(left.items()):
         whose = f"of {subject}, which the manager does not know" if subject not in topics else ""

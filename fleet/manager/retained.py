@@ -9,10 +9,8 @@ from typing import Any, Final
 
 from fleet.model import CommandFailed
 from fleet.mqtt import Disconnected, Link, Refused
-from fleet.topics import Address, Topics
+from fleet.topics import KEPT, Address, Topics
 
-_KEPT: Final = ("config", "stops", "ack", "status", "registration", "presence")
-"""What it keeps of a station."""
 _CLEARED: Final = 500
 """Topics that are cleared at once; the others are found at the next look."""
 
@@ -63,7 +61,7 @@ class RetainedMessages:
         if link is None:
             return
         try:
-            for kind in _KEPT:
+            for kind in KEPT:
                 await link.publish(self._topics.station(station, kind), b"", retain=True)
         except (Disconnected, Refused) as error:
             raise CommandFailed(

@@ -137,7 +137,8 @@ async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> Non
     with closing(sqlite3.connect(server.dir / "state/manager.sqlite")) as store, store:
         store.execute("UPDATE credential SET ends = ?", [format_time(datetime.now(UTC) + DAY)])
     await server.start_manager()
-    (one,) = (await server.ask("status"))["stations"]
+    unwell = await asyncio.to_thread(server.fleet, "status", "--json")
+    (one,) = json.loads(unwell.stdout)["stations"]
     assert "CredentialEnds" in [it["kind"] for it in one["findings"]]
     agent = server.agent("b2")
     await agent.says("connected, as station b2")

@@ -169,6 +169,10 @@ async def test_without_a_broker_it_says_so(fleet: Fleet) -> None:
 
 
 NOW = datetime(2026, 2, 1, 9, tzinfo=UTC)
+OF_A_STATION = tuple(
+    f"fleet/v1/station/b827eb0000a1/{kind}"
+    for kind in ("registration", "presence", "status", "config", "stops", "ack")
+)
 FINE = Examination(
     version="1.0",
     broker=Broker("broker", 8883, tls=True),
@@ -182,7 +186,7 @@ FINE = Examination(
         delivery=0.001,
         kept=1200,
         refused=None,
-        retained=(),
+        retained=("fleet/v1/manager/presence", "fleet/v1/manager/store"),
         managers=("boot",),
     ),
     boots=frozenset({"boot"}),
@@ -195,7 +199,10 @@ FINE = Examination(
     [
         (FINE, []),
         (evolve(FINE, version="1.1"), ["ManagerVersion"]),
-        (evolve(FINE, facts=None), ["NoManager"]),
+        (
+            evolve(FINE, facts=None, examined=evolve(FINE.examined, retained=OF_A_STATION)),
+            ["NoManager"],
+        ),
         (evolve(FINE, broker=Broker("10.0.0.2", 1883)), ["ClearText"]),
         (evolve(FINE, broker=Broker("broker.local", 1883)), ["ClearText"]),
         (evolve(FINE, broker=Broker("127.0.0.3", 1883)), []),
