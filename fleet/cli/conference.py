@@ -8,13 +8,18 @@ from rich.text import Text
 from fleet.cli.terminal import data, put, say, stop
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.model import natural, printable
+from fleet.model import State, natural, printable
 from fleet.operations import PlanResult
 from fleet.settings import read_text
 
 _MOST = 10
 """Names that are told one by one."""
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "!": "red"}
+_DOES = {
+    State.RUNNING: "runs now",
+    State.STARTING: "is starting",
+    State.BACKOFF: "is to be tried again",
+}
 _WORDS = {"+": "to add", "~": "to change", "-": "to remove", "!": "to interrupt"}
 
 
@@ -76,11 +81,11 @@ def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:
     for change in plan.changes:
         detail = change.detail
         if change.interrupts:
-            detail = f"{detail} (it runs now and is interrupted)".strip()
+            detail = f"{detail} {_interrupted(change.state)}".strip()
         instance = f"{change.role}/{change.instance}"
         rows.append((str(change.action), change.station, instance, clean(detail)))
     for one in plan.cuts:
-        detail = f"its source {one.source} changes (it runs now and is interrupted)"
+        detail = f"its source {one.source} changes {_interrupted(one.state)}"
         rows.append(("!", one.station, f"{one.role}/{one.instance}", clean(detail)))
     shown = {change.id for change in plan.changes}
     for station in plan.stations:
@@ -90,6 +95,10 @@ def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:
         elif station.id not in shown:
             rows.append(("+", station.station, "", "new, with nothing to run"))
     return sorted(rows, key=lambda row: (natural(row[1]), row[2]))
+
+
+def _interrupted(state: State | None) -> str:
+    return f"(it {_DOES.get(state or State.RUNNING, 'runs now')} and is interrupted)"
 
 
 def _rows(plan: PlanResult) -> Iterator[Text]:

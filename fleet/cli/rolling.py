@@ -55,7 +55,7 @@ def agree(plan: PlanResult, *, yes: bool, interrupt: bool) -> bool:
         if not sys.stdin.isatty():
             needed = ("--interrupt",) if yes else ("--yes", "--interrupt")
             stop(f"that needs --interrupt; type: {again(*needed)}")
-        if not typer.confirm(f"Interrupt {counted(len(spared), 'running recording')}?", err=True):
+        if not typer.confirm(f"Interrupt {counted(len(spared), 'recording')}?", err=True):
             stop("nothing was applied", Exit.NO)
         return True
     if not yes and not sys.stdin.isatty():

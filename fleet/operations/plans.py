@@ -4,7 +4,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from fleet.model import Problem
+from fleet.model import Problem, State
 
 Action = Literal["+", "~", "-"]
 
@@ -35,19 +35,21 @@ class Change:
     detail: str
     """What changes in a few words: `segment_seconds 180 -> 300`."""
     running: bool
-    """Whether the instance runs now."""
+    """Whether the instance is at work: it runs, is starting, or is to be tried again soon."""
     live: bool = False
     """Whether it takes the change while it runs."""
+    state: State | None = None
+    """Which of these, where it is at work."""
 
     @property
     def interrupts(self) -> bool:
-        """Whether something that runs is interrupted."""
+        """Whether something that is at work is interrupted."""
         return self.running and self.action != "+" and not self.live
 
 
 @frozen
 class Cut:
-    """An instance that runs and is interrupted though it stays as it is.
+    """An instance that is at work and is interrupted though it stays as it is.
 
     `source`: what it reads, also by way of others, and what changes: `hall1-cam ingest/main`.
     """
@@ -58,6 +60,7 @@ class Cut:
     role: str
     instance: str
     source: str
+    state: State = State.RUNNING
 
 
 @frozen
@@ -107,10 +110,14 @@ class PlanResult:
 
     @property
     def interrupted(self) -> tuple[str, ...]:
-        """The running recordings that applying would restart, end or cut off from their source."""
+        """The recordings at work that applying would restart, end or cut off from their source.
+
+        `hall1-cam record/main`, `hall1-cam record/main (starting)`.
+        """
         ended: list[Change | Cut] = [one for one in self.changes if one.interrupts]
         return tuple(
             f"{one.station} {one.role}/{one.instance}"
+            + (f" ({one.state.value})" if one.state not in (None, State.RUNNING) else "")
             for one in [*ended, *self.cuts]
             if one.role == RECORDING
         )

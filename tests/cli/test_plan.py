@@ -4,6 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from fleet.cli.conference import show_changes
+from fleet.model import State
+from fleet.operations import Change, PlanResult
 from tests.cli.conftest import Fleet, Play
 from tests.processes import Program
 
@@ -42,6 +47,22 @@ async def test_each_change_says_what_changes_and_what_it_interrupts(
     assert (await fleet("plan", off)).lines == [
         "- hall1-cam  record/main  (it runs now and is interrupted)"
     ]
+
+
+def test_what_is_only_starting_is_not_said_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    said = [
+        Change("a1", "cam", None, "record", name, "-", "", running=True, state=state)
+        for name, state in (("a", State.STARTING), ("b", State.BACKOFF), ("c", State.RUNNING))
+    ]
+    plan = PlanResult(tuple(said), (), ())
+    show_changes(plan)
+    assert capsys.readouterr().out.splitlines() == [
+        "- cam  record/a  (it is starting and is interrupted)",
+        "- cam  record/b  (it is to be tried again and is interrupted)",
+        "- cam  record/c  (it runs now and is interrupted)",
+    ]
+    named = "cam record/a (starting)", "cam record/b (backoff)", "cam record/c"
+    assert plan.interrupted == named
 
 
 async def test_a_station_that_only_moves_is_a_change(

@@ -82,7 +82,7 @@ async def test_yes_does_not_interrupt_a_recording_and_interrupt_does(
     assert f"type: fleet apply --yes {path} --interrupt" in found.err
     code, seen = await fleet.on_terminal("apply", "--yes", path, types="n\n")
     assert code == 1
-    assert "Interrupt 1 running recording? [y/N]" in seen
+    assert "Interrupt 1 recording? [y/N]" in seen
     assert "recording right now: hall1-cam record/main" in seen
     assert (await fleet("apply", "--yes", "--interrupt", path)).code == 0
     back = await fleet("rollback", "hall1-cam", "--yes")

@@ -9,6 +9,7 @@ from fleet.manager.conference import file as conference
 from fleet.manager.conference.plan import advice, changes, doubts, warning
 from fleet.manager.conference.readers import Running, cut
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState
+from fleet.model import State
 
 AUDIO = 'audio = "cam"'
 ROOM = """
@@ -141,7 +142,8 @@ def test_two_mixers_on_one_station_are_one_too_many() -> None:
 
 
 def plan(then: DesiredState, now: DesiredState) -> list[tuple[str, bool]]:
-    running = frozenset({("mix", "main"), ("record", "main"), ("stream", "main")})
+    keys = ("mix", "main"), ("record", "main"), ("stream", "main")
+    running = dict.fromkeys(keys, State.RUNNING)
     return [(one.detail, one.live) for one in changes(then, now.roles, running)]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fleet.manager.conference import file
 from fleet.manager.conference.plan import advice, changes, doubts, station_change, warning
 from fleet.manager.conference.wanted import DesiredState, Facts
-from fleet.model import Factory, Registration
+from fleet.model import Factory, Registration, State
 from fleet.operations import Change
 from fleet.strict import same
 
@@ -17,7 +17,8 @@ FACTS = Facts("hall1-cam", "hall1", "cam")
 
 
 def planned(then: Any, now: Any, *running: tuple[str, str]) -> list[Change]:
-    return list(changes(DesiredState("b1", FACTS, then), now, frozenset(running)))
+    at_work = dict.fromkeys(running, State.RUNNING)
+    return list(changes(DesiredState("b1", FACTS, then), now, at_work))
 
 
 def shown(then: Any, now: Any) -> list[str]:

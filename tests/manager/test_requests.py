@@ -200,5 +200,8 @@ async def test_a_changed_setting_tells_whether_it_interrupts_what_runs(stranger:
     await apply(stranger, conference(("hall1-cam", "cam1")))
     await station.obey(await station.config(1))
     text = conference(("hall1-cam", "cam1"), seconds=60)
-    plan = (await ask(stranger, "plan", text=text, name="f"))["result"]
-    assert [one["running"] for one in plan["changes"]] == [True]
+    for state, recording in (("starting", []), ("running", ["hall1-cam record/main"])):
+        await station.status(state)
+        plan = (await ask(stranger, "plan", text=text, name="f"))["result"]
+        assert [(one["running"], one["state"]) for one in plan["changes"]] == [(True, state)]
+        assert plan["recording"] == recording

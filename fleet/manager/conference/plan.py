@@ -19,7 +19,7 @@ from fleet.manager.conference.wanted import (
     InstanceName,
     behind,
 )
-from fleet.model import Problem, Registration, Roles, Settings
+from fleet.model import Problem, Registration, Roles, Settings, State
 from fleet.operations import RECORDING, Change, Doubt, StationChange
 from fleet.role import only_live
 from fleet.strict import same
@@ -34,12 +34,12 @@ _MOST: Final = 4
 def changes(
     then: DesiredState,
     now: Roles,
-    running: frozenset[tuple[str, str]],
+    running: Mapping[tuple[str, str], State],
     said: Registration | None = None,
 ) -> Iterator[Change]:
     """What changes on one station, no secret being shown.
 
-    `running`: the (role, instance) pairs that run there; `said`: how it describes itself.
+    `running`: what is at work there, by (role, instance); `said`: how it describes itself.
     """
     if now is then.roles:  # nothing in the file of what is wanted here has changed
         return
@@ -68,6 +68,7 @@ def changes(
             detail,
             key in running,
             live,
+            running.get(key),
         )
 
 

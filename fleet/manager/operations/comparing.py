@@ -120,7 +120,7 @@ def out_of_reach(desk: Desk, changes: Iterable[Change]) -> Iterator[str]:
 
 
 def cuts(desk: Desk, changes: Iterable[Change]) -> tuple[Cut, ...]:
-    """Everything that runs, stays as it is, and reads what changes."""
+    """Everything that is at work, stays as it is, and reads what changes."""
     changes = list(changes)
     named = {Running(one.id, one.role, one.instance): one for one in changes}
     configs = {
@@ -138,9 +138,10 @@ def cuts(desk: Desk, changes: Iterable[Change]) -> tuple[Cut, ...]:
             reader.role,
             reader.instance,
             f"{desk.name(source.id)} {source.role}/{source.instance}",
+            state,
         )
         for reader, source in sorted(found.items())
-        if (reader.role, reader.instance) in desk.running(reader.id)
+        if (state := desk.running(reader.id).get((reader.role, reader.instance))) is not None
         and not (reader in named and named[reader].interrupts)
     )
 

@@ -129,32 +129,32 @@ class Desk:
         """Whether nothing is to be known of it."""
         return self.ledger[station].retired
 
-    def running(self, station: str) -> frozenset[tuple[str, str]]:
-        """The instances, (role, name), that run on a station that can be reached."""
+    def running(self, station: str) -> dict[tuple[str, str], State]:
+        """The instances, (role, name), that are at work on a station that can be reached."""
         is_online = self.inventory.presence(station) is PresenceState.ONLINE
-        return self._said_to_run(station) if is_online else frozenset()
+        return self._said_to_run(station) if is_online else {}
 
-    def may_run(self, station: str) -> frozenset[tuple[str, str]]:
+    def may_run(self, station: str) -> dict[tuple[str, str], State]:
         """Those that ran on a station that was lost: it may be well, and only its network gone."""
         is_lost = self.inventory.presence(station) is PresenceState.LOST
-        return self._said_to_run(station) if is_lost else frozenset()
+        return self._said_to_run(station) if is_lost else {}
 
-    def _said_to_run(self, station: str) -> frozenset[tuple[str, str]]:
+    def _said_to_run(self, station: str) -> dict[tuple[str, str], State]:
         heard = self.inventory.get(station)
         if heard is None or heard.status is None:
-            return frozenset()
-        return frozenset(
-            (role, name)
+            return {}
+        return {
+            (role, name): one.state
             for role, instances in heard.status.roles.items()
             for name, one in instances.items()
             if one.state in _AT_WORK
-        )
+        }
 
     def recording(self) -> Iterator[str]:
         """Everything that records right now: `hall1-cam record/main`."""
         for station in stations(self.ledger, self.inventory):
-            for role, instance in sorted(self.running(station)):
-                if role == RECORDING:
+            for (role, instance), state in sorted(self.running(station).items()):
+                if role == RECORDING and state is State.RUNNING:
                     yield f"{self.name(station)} {role}/{instance}"
 
 

@@ -84,7 +84,7 @@ async def diff(desk: Desk, caller: str, asked: DiffArguments) -> DiffResult:  # 
     _, old = await _revision(desk, station, asked.old)
     _, new = await _revision(desk, station, asked.new)
     then = DesiredState(station, desk.ledger[station].facts, new.roles)
-    changes = plan.changes(then, old.roles, frozenset(), said)
+    changes = plan.changes(then, old.roles, {}, said)
     return DiffResult(station, desk.name(station), tuple(changes))
 
 
@@ -146,7 +146,7 @@ def _event(one: Past, text: str | None) -> Event:
 def _summary(desk: Desk, station: str, old: Roles, new: Roles) -> str:
     """`+1 ~2` instances."""
     wanted = DesiredState(station, desk.ledger[station].facts, new)
-    counts = Counter(one.action for one in plan.changes(wanted, old, frozenset()))
+    counts = Counter(one.action for one in plan.changes(wanted, old, {}))
     return " ".join(f"{action}{counts[action]}" for action in _ACTIONS if counts[action])
 
 
