@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from fleet.model import MAX_PAYLOAD, Config, InForce, Reply, Sample
+from fleet.model import MAX_PAYLOAD, Config, InForce, InstanceStatus, Reply, Sample
 from fleet.strict import Mistakes, make_converter, structure
 
 T = TypeVar("T")
@@ -89,6 +89,12 @@ _converter.register_unstructure_hook(
         _converter,
         roles=override(unstruct_hook=_as_it_is),
         signature=override(omit_if_default=True),
+    ),
+)
+_converter.register_unstructure_hook_func(
+    lambda cls: cls is InstanceStatus,  # what is derived from it is shown whole
+    make_dict_unstructure_fn(
+        InstanceStatus, _converter, restarts_last_hour=override(omit_if_default=True)
     ),
 )
 _converter.register_unstructure_hook(

@@ -93,7 +93,7 @@ def instances(
     off = clock_off(heard)
     shown = {
         role: {
-            name: _believed(_report(one, memory.get((role, name)), off, now), presence)
+            name: _believed(_report(one, memory.get((role, name)), off, now, presence), presence)
             for name, one in instances.items()
         }
         for role, instances in said.items()
@@ -119,11 +119,17 @@ def clock_off(heard: HeardStation | None) -> timedelta:
 
 
 def _report(
-    one: InstanceStatus, memory: InstanceMemory | None, off: timedelta, now: float
+    one: InstanceStatus,
+    memory: InstanceMemory | None,
+    off: timedelta,
+    now: float,
+    presence: PresenceState,
 ) -> InstanceReport:
-    since, hour = one.since, 0
+    # A manager that was restarted saw none of them, an agent that was only those since.
+    since = one.since
+    hour = one.restarts_last_hour if presence is PresenceState.ONLINE else 0
     if memory is not None:
-        since, hour = memory.since, memory.restarts(now)
+        since, hour = memory.since, max(hour, memory.restarts(now))
     return InstanceReport(
         one.state, since - off, one.restarts, one.reason, one.message, one.revision, hour
     )

@@ -183,7 +183,8 @@ class InstanceStatus:
     """What one instance does. `reason` is a CamelCase code, `message` a sentence.
 
     `revision`: the latest whose settings are the ones this state belongs to; None where the
-    station is of an earlier release and does not say.
+    station is of an earlier release and does not say. `restarts_last_hour`: of `restarts`, those of
+    the last hour; absent from the wire when 0.
     """
 
     state: State
@@ -192,6 +193,7 @@ class InstanceStatus:
     reason: str | None
     message: str | None
     revision: RevisionOrNone | None = None
+    restarts_last_hour: Count = 0
 
     @property
     def text(self) -> str:

@@ -20,7 +20,6 @@ Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
 class InstanceReport(InstanceStatus):
     """One instance as people are shown it; `since` is when a failure began, not its last try."""
 
-    restarts_last_hour: int = 0
     live: bool | None = None
     """Of a mixer: whether its blankable output shows the program; None of all else."""
     recorded_bytes: int | None = None

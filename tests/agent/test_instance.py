@@ -12,7 +12,7 @@ from fleet.agent.engine.instance import STOP_SECONDS
 from fleet.agent.engine.reconcile import Key, Unrunnable
 from fleet.model import NoSuchInstance, State, UnknownCommand
 from fleet.roles import Failed
-from fleet.wire import encode
+from fleet.wire import encode, to_json
 from tests.agent.engine import FakeClock, FakeFactory, Station, Text, settle
 
 MAIN, OTHER = Key("fake", "main"), Key("fake", "other")
@@ -407,6 +407,22 @@ async def test_without_progress_it_is_restarted_as_stalled(
     assert len(factory.made) == 2
     assert station.status(MAIN).restarts == 1
     assert "backoff" in station.seen[MAIN]
+
+
+async def test_restarts_are_counted_and_those_of_the_last_hour_are_told(
+    station: Station, factory: FakeFactory, clock: FakeClock
+) -> None:
+    def told() -> tuple[int, int]:
+        one = station.status(MAIN)
+        return one.restarts, one.restarts_last_hour
+
+    await station.supervisor.apply({MAIN: factory.wanted(stall_seconds=30)})
+    await clock.pass_(32)
+    assert told() == (1, 1)
+    assert to_json(station.status(MAIN))["restarts_last_hour"] == 1
+    clock.seconds += 3600
+    assert told() == (1, 0)
+    assert "restarts_last_hour" not in to_json(station.status(MAIN))
 
 
 async def test_a_role_that_reports_progress_runs_from_the_first_on_that_it_reports(

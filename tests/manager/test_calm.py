@@ -67,9 +67,9 @@ class Manager:
     def says(self, said: Presence | Ack | Status) -> None:
         self.inventory.hear("a1", said, retained=False, now=self.seconds)
 
-    def runs(self, state: State, restarts: int = 0) -> None:
+    def runs(self, state: State, restarts: int = 0, in_hour: int = 0) -> None:
         began = datetime.fromtimestamp(BEGIN, UTC)
-        one = InstanceStatus(state, began, restarts, None, None, 1)
+        one = InstanceStatus(state, began, restarts, None, None, 1, in_hour)
         self.says(Status("boot", self.at, 1, {"record": {"main": one}}))
 
     def measures(self, gauges: dict[str, float], role: str = "record") -> None:
@@ -143,6 +143,24 @@ async def test_what_wears_off_with_time_is_gone_when_it_is(manager: Manager) -> 
     assert await now() == ([], 3)
     manager.seconds = 3600.5
     assert await now() == ([], 0)
+
+
+async def test_restarts_before_this_manager_began_are_those_that_the_station_tells(
+    manager: Manager,
+) -> None:
+    async def now() -> int:
+        return (await manager.look()).status.roles["record"]["main"].restarts_last_hour
+
+    manager.says(Status("boot", manager.at, 1, {}))  # which it forgets
+    manager.runs(State.RUNNING, restarts=9, in_hour=7)
+    manager.measures({WROTE: BEGIN + 1e4})
+    assert await now() == 7
+    assert all("crash" not in one for one in await manager.found()), "nobody knows when they were"
+    manager.runs(State.RUNNING, restarts=9, in_hour=0)
+    assert await now() == 0
+    manager.runs(State.RUNNING, restarts=1, in_hour=1)
+    manager.runs(State.RUNNING, restarts=0)
+    assert await now() == 1, "its agent began anew and does not know of it"
 
 
 async def test_a_number_of_days_in_what_is_found_goes_on(manager: Manager) -> None:

@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 STOP_SECONDS: Final = 60.0
 """Seconds a role may take to stop before its children are stopped without it."""
+_HOUR: Final = 3600.0
 _MESSAGE: Final = 2000
 _REASON: Final = 64
 """Characters of a message, and of a reason, that are shown."""
@@ -99,6 +100,8 @@ class Instance:
         self._history: History = ()
         self._failing = self.status.since
         """When the first of those endings was."""
+        self._restarted: tuple[float, ...] = ()
+        """When it was restarted in the hour before the last time."""
         self._again = False
         self._wanted_by = self._of = 0
         self._wake = asyncio.Event()
@@ -114,6 +117,11 @@ class Instance:
         if self.target is not None and same(self._used, self.target):
             self._of = self._wanted_by
         return self._of
+
+    @property
+    def restarts_last_hour(self) -> int:
+        """How often it was restarted in the last hour."""
+        return sum(at > self._clock.monotonic() - _HOUR for at in self._restarted)
 
     def want(self, target: Target | None) -> None:
         """Want something else of it; what it is doing is cut short where it does not fit."""
@@ -360,6 +368,8 @@ class Instance:
         timer.cancel()
         if self.target is self._used:
             self.status = evolve(self.status, restarts=self.status.restarts + 1)
+            now = self._clock.monotonic()
+            self._restarted = (*(at for at in self._restarted if at > now - _HOUR), now)
 
     async def _unless_woken(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cut short with `_Woken` where it is in the way."""

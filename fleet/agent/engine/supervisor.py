@@ -237,7 +237,11 @@ class Supervisor:
         """Role -> instance -> what it does now."""
         roles: dict[str, dict[str, InstanceStatus]] = {}
         for key, instance in sorted(self._instances.items()):
-            status = evolve(instance.status, revision=instance.revision)
+            status = evolve(
+                instance.status,
+                revision=instance.revision,
+                restarts_last_hour=instance.restarts_last_hour,
+            )
             roles.setdefault(key.role, {})[key.instance] = status
         return roles
 
