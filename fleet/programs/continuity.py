@@ -18,8 +18,9 @@ STILL = SECOND
 """How long a track of one packet lasts that is read over and over: a still picture."""
 TOGETHER = 0.5
 """Seconds in which all tracks of a source that began anew are to come."""
-WRAPS = tuple(sign * of for of in (round(2**33 / 90), 2**32) for sign in (1, -1))
-"""After so much the times of a transport stream, or of RTMP, begin again, as do those back."""
+WRAPS = tuple(sign * of for of in (round(2**33 / 90), 2**32, 2**31) for sign in (1, -1))
+"""After so much the times of a transport stream, or of RTMP (with some, after half of it), begin
+again, as do those back."""
 NEAR = 5 * SECOND
 """Tracks whose clocks are further apart have clocks of their own."""
 
@@ -173,7 +174,9 @@ class Continuity:
         for other in others:  # which jumped before, and this one follows
             late = block.raw + other.offset - track.due
             most = AHEAD + (block.at - track.at) * SECOND
-            if other.offset != track.offset and -AHEAD // 4 < late < most:
+            apart = other.top - block.raw  # a lot where the others are about to jump once more
+            follows = abs(apart) <= AHEAD or (apart <= NEAR and late < most)
+            if other.offset != track.offset and follows and late > -AHEAD // 4:
                 track.move(block.raw, other.offset)
                 return False
         return True

@@ -33,7 +33,8 @@ _MPEG2 = frozenset({0x00, 0xB2, 0xB3, 0xB5, 0xB7, 0xB8})
 class Head:
     """What is known of one stream."""
 
-    def __init__(self, stream: NutStream) -> None:
+    def __init__(self, stream: NutStream, *, told_once: bool = False) -> None:
+        """`told_once`: it is copied to where what each packet of AAC says of itself is lost."""
         self.codec = stream.codec
         self.picture = stream.kind == 0
         self.private = stream.private
@@ -45,12 +46,17 @@ class Head:
         self._sizes = self._of_sizes(self.private)
         self._strange: deque[bool] = deque(maxlen=_OF)
         self._last: float | None = None
+        self._told_once = told_once
+        self._sounds: tuple[int, ...] | None = None
 
     def changes(self, block: Block) -> bool:
         """Whether with this packet something else begins, which is in `private` then."""
         if block.private:
             before, self.private = self.private, block.private
             return before not in (b"", block.private)
+        if self.codec == "aac" and self._told_once and not self.private:
+            sounds, self._sounds = self._sounds, _adts(block.data) or self._sounds
+            return sounds not in (None, self._sounds)
         if not block.key or self.length or self.codec not in _SETS:
             return False
         sizes = self._of_sizes(block.data)
@@ -102,6 +108,17 @@ class Head:
             return []
         units = dict.fromkeys(_before_picture(self.codec, data))  # many a camera says each twice
         return [one for one in units if _kind(self.codec, one[0]) in _SETS[self.codec]]
+
+
+def _adts(data: bytes) -> tuple[int, ...] | None:
+    """Profile, rate and channels in the head of a packet of AAC; None where it has none.
+
+    >>> _adts(bytes.fromhex("fff15080")) == _adts(bytes.fromhex("fff14c80"))
+    False
+    """
+    if len(data) < 4 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
+        return None
+    return data[2] & 0xFD, data[3] & 0xC0
 
 
 def _kind(codec: str, first: int) -> int:

@@ -31,6 +31,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
@@ -312,7 +313,10 @@ class Retimer:
         if any(stream.codec == BLOCKS for stream in self._nut.streams.values()):
             raise _End(UNCARRIED)
         self._form = self._nut
-        self._heads = {number: Head(stream) for number, stream in self._nut.streams.items()}
+        copies = ("-c:a", "copy") in pairwise(self._writer_argv)
+        once = copies and "mpegts" not in self._writer_argv
+        streams = self._nut.streams.items()
+        self._heads = {number: Head(stream, told_once=once) for number, stream in streams}
         pictures = (number for number, head in self._heads.items() if head.picture)
         self._line = Continuity(frozenset(pictures))
 
@@ -365,6 +369,8 @@ class Retimer:
                 os.write(2, without_login(line) + b"\n")
             if _NOT_CARRIED.search(line) and not self._heads:
                 raise _End(UNCARRIED)
+            if (back := _LIST_WENT_BACK.search(line)) and int(back[1]) - int(back[2]) > _STALE:
+                self._end(f"its list went back: the recording {CHANGED}")
             if _NEW_TRACK.search(line):
                 self._end(f"a track came: the recording {CHANGED}")
 
@@ -383,6 +389,10 @@ _NOT_CARRIED = re.compile(
     rb"|Error parsing AAC extradata"
     rb"|Only audio, video, and subtitles are supported"
 )
+_LIST_WENT_BACK = re.compile(rb"Media sequence changed unexpectedly: (\d+) -> (\d+)")
+"""Where a list is numbered anew ffmpeg would wait until it comes to the last number again."""
+_STALE = 2
+"""By so many a copy of a list that was kept somewhere may be behind."""
 _NEW_TRACK = re.compile(rb"New (?:audio|video) stream \d")
 
 

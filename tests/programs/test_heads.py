@@ -54,6 +54,16 @@ def test_what_comes_beside_a_packet_is_a_change_where_something_else_was_known(
     assert one.private == b"new"
 
 
+@pytest.mark.parametrize("told_once", [True, False])
+def test_sound_that_says_in_each_packet_what_it_is_changes_where_that_is_lost(
+    told_once: bool,
+) -> None:
+    slow, fast = bytes.fromhex("fff150801f7ffc01"), bytes.fromhex("fff14c80227ffc02")
+    one = Head(NutStream(1, "aac", b"", (1, 1000), 14), told_once=told_once)
+    seen = [one.changes(packet(data)) for data in (slow, b"cut", slow, fast, fast)]
+    assert seen == [False, False, False, told_once, False]
+
+
 def test_a_key_frame_without_what_a_decoder_needs_gets_it_behind_the_mark_of_a_picture() -> None:
     stamped = head().stamped(stream(BEGIN, KEY), 1.0)
     assert stamped.index(BEGIN) < stamped.index(stream(SMALL, MORE)) < stamped.index(MARK)

@@ -159,6 +159,24 @@ def test_tracks_whose_clocks_are_set_one_after_the_other_stay_together() -> None
     assert played.line.jumps == 1
 
 
+@pytest.mark.parametrize("held", [True, False], ids=["its-last-held-back", "all-came"])
+def test_a_track_that_comes_back_as_the_clock_begins_again_once_more_is_with_the_others(
+    held: bool,
+) -> None:
+    played = source()
+    for tracks in ((PICTURE, SOUND), (PICTURE,)):
+        played.begins_again()
+        played.plays(6, tracks)
+    played.begins_again()
+    if held:  # until it was known where that packet ends
+        played.plays(0.04, (PICTURE,))
+        list(played.line.put(Block(SOUND, 6000, True, b"", played.now)))
+    played.plays(6, (SOUND, PICTURE))
+    list(played.line.due(played.now + 1))
+    assert steps(played.out[PICTURE]) == {40}
+    assert abs(played.out[SOUND][-1] - played.out[PICTURE][-1]) <= 40
+
+
 def test_a_track_that_comes_late_goes_by_the_clock_of_the_other() -> None:
     played = source()
     played.plays(3, (PICTURE,))
@@ -307,3 +325,27 @@ def test_asked_alone_it_ends_at_once_also_where_its_reader_waits_for_the_network
     show = ("-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0")
     counted = subprocess.run(["ffprobe", "-v", "error", *show, str(out)], capture_output=True)
     assert int(counted.stdout.split()[0].strip(b",")) > 60, "what had come is written"
+
+
+def test_a_list_that_is_numbered_anew_is_begun_anew_not_waited_for(tmp_path: Path) -> None:
+    piece, a_list, out = (tmp_path / name for name in ("0.ts", "live.m3u8", "out.ts"))
+    coded = ("-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
+    subprocess.run([*_QUIET, *_PICTURES, *coded, str(piece)], check=True)
+    listed = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{{}}\n#EXTINF:2,\n{piece}\n"
+    a_list.write_text(listed.format(100))
+    retime = str(Path(programs.__file__).with_name("retime.py"))
+    telling = (*_QUIET[:-1], "level+info", "-copyts")
+    writer = [*_QUIET, "-f", "nut", "-i", "pipe:0", "-c", "copy", "-flush_packets", "1"]
+    argv = [sys.executable, retime, *telling, "-i", str(a_list), "--", *writer, str(out)]
+    program = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not out.exists() or not out.stat().st_size:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        a_list.write_text(listed.format(0))
+        _, said = program.communicate(timeout=60)
+    finally:
+        program.kill()
+        program.wait()
+    assert said.splitlines()[-1].endswith(b"its list went back: the recording begins anew")
