@@ -29,6 +29,8 @@ TIMEOUT = 3_000_000
 PORT = 9710
 """Where an ingest offers what it captures, unless the conference file says otherwise."""
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "udp", "rtp")
+_BY_PORT = ("srt", "tcp", "udp", "rtp")
+"""Those of which no port is the usual one."""
 ANALYSIS = ("-analyzeduration", "5000000")
 """Microseconds a track is waited for that was announced; FLV has 90 s, if nothing is said."""
 TRACK_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
@@ -52,7 +54,9 @@ def address(url: str, schemes: tuple[str, ...] = _SCHEMES, secrets_go: str | Non
     except ValueError as error:
         raise ValueError(f"expected an address such as rtsp://camera/main: {error}") from None
     user, at, place = parts.netloc.rpartition("@")
-    if user or (at and parts.scheme not in ("udp", "rtp")):
+    if at and not user and parts.scheme not in ("udp", "rtp"):
+        raise ValueError("expected an address without the @, before which nobody stands")
+    if user:
         raise ValueError(
             "expected an address without user name and password: they would stand in the config, "
             "in the list of processes and in logs for all to read"
@@ -61,6 +65,14 @@ def address(url: str, schemes: tuple[str, ...] = _SCHEMES, secrets_go: str | Non
         raise ValueError(
             f"expected an address such as {schemes[0]}://example/main ({', '.join(schemes)}), "
             f"got {url.partition('?')[0]!r}"
+        )
+    try:
+        port = parts.port
+    except ValueError:  # which shows what stands there, and that may be of a password
+        raise ValueError("expected an address with a port from 1 to 65535") from None
+    if port is None and parts.scheme in _BY_PORT:
+        raise ValueError(
+            f"expected an address with a port such as {parts.scheme}://example:5004, got none"
         )
     login.no_secret(url, secrets_go)
 

@@ -1,7 +1,7 @@
 """Unions: which arm a value is meant for."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
@@ -64,17 +64,27 @@ def _of_classes(type_: Any, converter: Converter) -> Hook:
             return None
         if not isinstance(value, dict):
             raise wrong(f"a table with a type ({', '.join(arms)})", value)
-        if "type" not in value and untagged is not None:
+        slip = _mistyped(value, untagged) if "type" not in value else None
+        if "type" not in value and untagged is not None and slip is None:
             return converter.structure(value, untagged)
         tag = value.get("type")
         arm = arms.get(tag) if isinstance(tag, str) else None
         if arm is None:
-            got = show(tag) if "type" in value else "none"
+            got = show(tag) if "type" in value else slip or "none"
             close = close_match(tag, list(arms))
             raise WrongValue(f"expected a type out of {', '.join(arms)}{close}, got {got}")
         return converter.structure(value, arm)
 
     return hook
+
+
+def _mistyped(value: Mapping[str, Any], untagged: Any) -> str | None:
+    """The key that is meant to be `type`, with what is meant."""
+    known = {one.name for one in attrs.fields(untagged)} if untagged is not None else set()
+    for key in value:
+        if key not in known and (close := close_match(key, ["type"])):
+            return f"{key!r}{close}"
+    return None
 
 
 def _or_none(type_: Any, converter: Converter) -> Hook:

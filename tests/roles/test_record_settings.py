@@ -75,10 +75,29 @@ def test_multicast_as_people_write_it_is_an_address(url: str) -> None:
         assert getattr(settings, key).url == url
 
 
-@pytest.mark.parametrize("url", ["udp://ann@239.1.1.1:5004", "udp://@", "rtsp://@cam/1"])
-def test_with_somebody_before_the_at_or_nothing_behind_it_is_none(url: str) -> None:
-    with pytest.raises(Mistakes):
-        structure({"source": {"type": "url", "url": url}}, RecordSettings)
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("udp://ann@239.1.1.1:5004", "without user name"),
+        ("udp://@", "such as"),
+        ("rtsp://@cam/1", "without the @"),
+        ("rtsp://cam:hunter2/1", "a port from 1 to 65535"),
+        ("rtsp://cam:99999/1", "a port from 1 to 65535"),
+        ("udp://@239.1.1.1", "with a port such as udp://"),
+        ("srt://cam", "with a port such as srt://"),
+    ],
+)
+def test_what_no_program_could_open_is_no_address(url: str, message: str) -> None:
+    for cls, key in ((RecordSettings, "source"), (IngestSettings, "picture")):
+        with pytest.raises(Mistakes, match=message) as caught:
+            structure({key: {"type": "url", "url": url}}, cls)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_mistyped_type_gets_its_did_you_mean() -> None:
+    for cls, key in ((RecordSettings, "source"), (IngestSettings, "picture")):
+        with pytest.raises(Mistakes, match=r"got 'tpye' \(did you mean 'type'\?\)"):
+            structure({key: {"tpye": "test"}}, cls)
 
 
 def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:
