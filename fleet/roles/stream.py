@@ -165,7 +165,7 @@ class Stream(SourceRole[StreamSettings]):
         if isinstance(target, HlsTarget):
             directory = self._directory
             try:
-                await self._disk().do(lambda: directory.mkdir(parents=True, exist_ok=True))
+                await self._disk().do(lambda: self._make_way(directory))
             except OSError as error:
                 raise refused(error, directory) from None
         self._secrets = {
@@ -222,9 +222,16 @@ class Stream(SourceRole[StreamSettings]):
     def _disk(self) -> DiskWork:
         return DiskWork(self._directory)
 
+    def _make_way(self, directory: Path) -> None:
+        """Have a directory whose list ffmpeg can write, whatever a power cut left in its place."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in (f"{self.host.instance}.m3u8", f"{self.host.instance}.m3u8.tmp"):
+            kept.make_way(directory / name)
+
     def _listed(self) -> dict[Path, bytes | None]:
         own = re.compile(rf"{re.escape(self.host.instance)}(-\d+\.ts|\.m3u8)")
-        files = (file for file in self._directory.iterdir() if own.fullmatch(file.name))
+        there = (file for file in self._directory.iterdir() if own.fullmatch(file.name))
+        files = [file for file in there if file.is_file()]
         return {file: file.read_bytes() if file.suffix == ".m3u8" else None for file in files}
 
     def _put_back(self) -> None:
