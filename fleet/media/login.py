@@ -15,11 +15,12 @@ from fleet.host import Failed, Host, Secret
 _WITH_USER: Final = ("rtsp", "rtsps", "http", "https")
 _MOST: Final = 120
 """Characters of user and password that ffmpeg takes, as an address has them."""
-_SECRET: Final = re.compile(
-    r"(?i)(?:.*[_-])?(?:user(?:name)?|pass(?:word|wd|phrase)?|pwd?|secret|token|credentials?"
+SECRETS: Final = (
+    r"(?:[\w.-]*[_-])?(?:user(?:name)?|pass(?:word|wd|phrase)?|pwd?|secret|token|credentials?"
     r"|auth(?:orization)?|sig(?:nature)?|(?:api|access|private|secret|stream)?key)"
 )
-"""What names something in an address's query that others are not to read."""
+"""What names something in an address's query that others are not to read: a pattern."""
+_SECRET: Final = re.compile(SECRETS, re.IGNORECASE)
 _INSTEAD: Final = {
     **dict.fromkeys(_WITH_USER, 'set user, and password = {secret = "…"} beside it'),
     "srt": 'set passphrase = {secret = "…"} beside it',

@@ -228,12 +228,15 @@ def test_a_secret_is_shown_by_its_name_alone() -> None:
     roles: Roles = {
         "stream": {
             "good": {"url": "srt://x", "password": {"secret": "key"}},
-            "bad": {"url": "rtmp://ann:hunter2@x/y?token=abc&a=1", "password": "hunter2"},
+            "bad": {"url": "rtmp://ann:hunter2@x/y?token=abc&a=1&sig=b", "password": "hunter2"},
         }
     }
     shown = without_secrets(roles, said)
     assert shown["stream"]["good"] == roles["stream"]["good"]
-    assert shown["stream"]["bad"] == {"url": "rtmp://***@x/y?token=***&a=1", "password": HIDDEN}
+    assert shown["stream"]["bad"] == {
+        "url": "rtmp://***@x/y?token=***&a=1&sig=***",
+        "password": HIDDEN,
+    }
     unsure = without_secrets(roles, None)
     assert "hunter2" not in str(unsure)
     assert unsure["stream"]["good"] == roles["stream"]["good"]

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleet.manager.conference import known
+from fleet.media.login import SECRETS
 from fleet.model import JsonSchema, Registration, Roles, Settings
 
 HIDDEN: Final = '(hidden: a secret stands on the station, as {secret = "name"} here)'
@@ -22,7 +23,7 @@ _SPELT: Final = ("password", "passphrase", "secret", "token", "credential", "str
 _NEAR: Final = 0.85
 """From which on a word is one of these, mistyped: 1 is the same."""
 _USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
-_QUERY: Final = re.compile(rf"([?&](?:{_NAMES})=)[^&#\s]+", re.IGNORECASE)
+_QUERY: Final = re.compile(rf"([?&](?:{_NAMES}|{SECRETS})=)[^&#\s]+", re.IGNORECASE)
 _SHOWN: Final = 37
 """Characters that a message shows of a long text."""
 _TELLING: Final = 6
