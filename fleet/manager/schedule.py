@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from fleet.manager.conference.wanted import ScheduleSource
 from fleet.manager.findings.whole import schedule_finding
@@ -99,7 +100,8 @@ class ScheduleWatch:
         published = self._ledger.published
         if published is None or published.content != content or published.place != known.place:
             old = self._ledger.rooms.schedule
-            change = _told(old, schedule) if old != schedule else None
+            zone = ZoneInfo(self._ledger.rooms.header.timezone or "UTC")
+            change = _told(old, schedule, zone) if old != schedule else None
             new = PublishedSchedule(
                 known.place, known.etag, known.modified, datetime.now(UTC), content
             )
@@ -147,11 +149,11 @@ class ScheduleWatch:
             )
 
 
-def _told(old: Schedule | None, new: Schedule) -> str | None:
+def _told(old: Schedule | None, new: Schedule, zone: tzinfo) -> str | None:
     if old is None:
         talks = counted(len(new.talks), "talk")
         return f'version {new.version or "unknown"} of "{new.title}", {talks}'
-    lines = changes(old, new)
+    lines = changes(old, new, zone)
     if not lines:
         return None
     more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""

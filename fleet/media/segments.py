@@ -25,6 +25,7 @@ from attrs import define, field
 from fleet import kept
 from fleet.host import Failed
 from fleet.media.began import set_creation_time
+from fleet.model import plain
 from fleet.role import OwnStation
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ def _own(host: Owner) -> str:
 
 def refused(error: OSError, directory: Path) -> Failed:
     """Why nothing can be recorded in `directory`, and what to do about it."""
+    why = plain(error)
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return Failed("DiskFull", f"no space is left in {directory}: delete or move recordings")
@@ -102,9 +104,9 @@ def refused(error: OSError, directory: Path) -> Failed:
             return Failed("NotWritable", f"{directory} may not be written to: give it to the agent")
         case errno.ENOENT | errno.ENOTDIR | errno.EEXIST:
             return Failed(
-                "DirectoryMissing", f"{directory} is not a directory and cannot be made: {error}"
+                "DirectoryMissing", f"{directory} is not a directory and cannot be made: {why}"
             )
-    return Failed("NotWritable", f"{directory} cannot be written to ({error}): check its disk")
+    return Failed("NotWritable", f"{directory} cannot be written to ({why}): check its disk")
 
 
 def short_of(minimum: float, directory: Path) -> str | None:

@@ -61,3 +61,5 @@ class DoctorResult:
     stations: tuple[StationFacts, ...]
     fixes: tuple[DoctorFinding, ...] = ()
     """What needs fixing at the stations, as the manager judges it."""
+    not_well: int = 0
+    """Stations with which something is wrong at the moment, as `status` says it."""

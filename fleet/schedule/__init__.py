@@ -1,7 +1,7 @@
 """A conference's schedule: which talk is in which room, and when. Pure, except for `fetching`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Final
 from unicodedata import normalize
 from urllib.parse import urlsplit
@@ -10,6 +10,8 @@ from attrs import Factory, frozen
 
 MOST_TALKS: Final = 20_000
 """More than this is no conference; the largest has some 1,500."""
+DAY_CHANGES: Final = time(5)
+"""A day lasts from five in the morning to five: a late talk is of its evening."""
 
 
 @frozen
@@ -100,6 +102,15 @@ def match(schedule: Schedule, names: Mapping[str, Sequence[str]]) -> Matched:
         else:
             found.setdefault(ours_, []).append(room)
     return Matched({ours: tuple(rooms) for ours, rooms in found.items()}, tuple(unknown))
+
+
+def day_at(at: datetime) -> date:
+    """The day to which a moment belongs; `at` in the conference's time zone.
+
+    >>> day_at(datetime(2026, 11, 15, 4, 59))
+    datetime.date(2026, 11, 14)
+    """
+    return (at.replace(tzinfo=None) - timedelta(hours=DAY_CHANGES.hour)).date()
 
 
 def folded(name: str) -> str:

@@ -1,15 +1,13 @@
 """What changed from one schedule to the next, a line each, as people read it. Pure."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime, tzinfo
 
 from fleet.schedule import Schedule, ScheduledTalk
 
 
-def changes(old: Schedule, new: Schedule) -> list[str]:
-    """Moved, renamed, added, cancelled; opted out or in. By time."""
-    zone = ZoneInfo(new.timezone or old.timezone or "UTC")
+def changes(old: Schedule, new: Schedule, zone: tzinfo) -> list[str]:
+    """Moved, renamed, added, cancelled; opted out or in. By time; `zone`: the conference's."""
     before = {one.guid: one for one in old.talks}
     after = {one.guid: one for one in new.talks}
     found: list[tuple[datetime, str]] = []
@@ -25,16 +23,16 @@ def changes(old: Schedule, new: Schedule) -> list[str]:
     return [line for _, line in sorted(found)]
 
 
-def placed(talk: ScheduledTalk, zone: ZoneInfo) -> str:
-    """`"Opening", Hall 1, Sun 09:00-09:30`."""
+def placed(talk: ScheduledTalk, zone: tzinfo) -> str:
+    """`"Opening", Hall 1, Sun 01 Feb 09:00-09:30 CET`."""
     return f'"{talk.title}", {talk.room.name}, {_times(talk, zone)}'
 
 
-def _times(talk: ScheduledTalk, zone: ZoneInfo) -> str:
-    return f"{talk.begin.astimezone(zone):%a %d %b %H:%M}-{talk.end.astimezone(zone):%H:%M}"
+def _times(talk: ScheduledTalk, zone: tzinfo) -> str:
+    return f"{talk.begin.astimezone(zone):%a %d %b %H:%M}-{talk.end.astimezone(zone):%H:%M %Z}"
 
 
-def _changed(was: ScheduledTalk, now: ScheduledTalk, zone: ZoneInfo) -> Iterator[str]:
+def _changed(was: ScheduledTalk, now: ScheduledTalk, zone: tzinfo) -> Iterator[str]:
     if was.title != now.title:
         yield f'renamed: "{was.title}" is now {placed(now, zone)}'
     if was.room.name != now.room.name or (was.begin, was.end) != (now.begin, now.end):

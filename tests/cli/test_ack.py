@@ -1,6 +1,7 @@
 """`fleet ack` and `fleet notify`, as somebody types them."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,9 @@ async def test_who_sees_to_a_room_is_shown_to_all_until_they_do_no_more(
     long = json.loads((await fleet("ack", "hall1", "--for", "2h", "--json")).out)
     left = datetime.fromisoformat(long["until"]) - datetime.now(UTC)
     assert timedelta(hours=1, minutes=59) < left <= timedelta(hours=2)
-    assert "hall1  anonymous sees to it until " in (await fleet("status")).err
+    assert re.search(
+        r"hall1  anonymous sees to it until [\d:]{8} UTC\n", (await fleet("status")).err
+    )
     assert "anonymous" in (await fleet("history")).out
     assert "sees to hall1 until " in (await fleet("history")).out
 

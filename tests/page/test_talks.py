@@ -14,10 +14,10 @@ from fleet.manager.recordings.coverage import Kept
 from fleet.manager.recordings.receipts import RoomNow
 from fleet.manager.web.page.receipt_view import receipt_view
 from fleet.manager.web.page.recording_lines import RecordingLine, Spot, joined
-from fleet.manager.web.page.talks import DayFacts, RoomDay, TalksDay, day_at, day_of, talks_day
+from fleet.manager.web.page.talks import DayFacts, RoomDay, TalksDay, day_of, talks_day
 from fleet.model import GONE, Segment, SegmentCheck, Span
 from fleet.operations import Coverage, CutMark, Gap, Receipt
-from fleet.schedule import ScheduledRoom, ScheduledTalk
+from fleet.schedule import ScheduledRoom, ScheduledTalk, day_at
 from fleet.wire import dumps
 
 ZONE = ZoneInfo("Europe/Brussels")

@@ -232,7 +232,7 @@ async def test_each_talk_of_three_days_has_the_receipt_that_it_deserves(
 ) -> None:
     real: Films = await films()
     first, second = read(schedule()), read(schedule(changed=True))
-    said = changes(first, second)
+    said = changes(first, second, BERLIN)
     assert [text.partition(":")[0] for text in said] == ["moved", "cancelled"]
     to_come = {
         Box(room, seat): list(recorded(room, real, is_slides=seat == "slides"))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -133,15 +134,17 @@ def test_a_change_is_told_as_people_say_it() -> None:
             }
         )
     )
-    assert changes(old, new) == [
-        'added: "Talk 6", Hall 1, Sun 01 Feb 13:00-13:30',
-        'cancelled: "Talk 2", Hall 1, Sun 01 Feb 13:00-13:30',
-        'moved: "Talk 4", Hall 1, Sun 01 Feb 13:00-13:30 is now Aula, Sun 01 Feb 13:00-13:30',
-        'not to be recorded: "Talk 5", Hall 1, Sun 01 Feb 13:00-13:30',
-        'renamed: "Talk 3" is now "Better", Hall 1, Sun 01 Feb 13:00-13:30',
-        'moved: "Talk 1", Hall 1, Sun 01 Feb 13:00-13:30 is now Hall 1, Sun 01 Feb 14:00-14:30',
+    assert changes(old, new, ZoneInfo("Europe/Berlin")) == [
+        'added: "Talk 6", Hall 1, Sun 01 Feb 13:00-13:30 CET',
+        'cancelled: "Talk 2", Hall 1, Sun 01 Feb 13:00-13:30 CET',
+        'moved: "Talk 4", Hall 1, Sun 01 Feb 13:00-13:30 CET '
+        "is now Aula, Sun 01 Feb 13:00-13:30 CET",
+        'not to be recorded: "Talk 5", Hall 1, Sun 01 Feb 13:00-13:30 CET',
+        'renamed: "Talk 3" is now "Better", Hall 1, Sun 01 Feb 13:00-13:30 CET',
+        'moved: "Talk 1", Hall 1, Sun 01 Feb 13:00-13:30 CET '
+        "is now Hall 1, Sun 01 Feb 14:00-14:30 CET",
     ]
-    assert changes(new, new) == []
+    assert changes(new, new, UTC) == []
 
 
 @pytest.mark.parametrize(

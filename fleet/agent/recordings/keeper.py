@@ -37,6 +37,7 @@ from fleet.model import (
     Segment,
     SegmentCheck,
     SegmentList,
+    plain,
 )
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ class IndexKeeper:
             try:
                 held = await self._files.do(partial(probe, one.file.file), _PATIENCE)
             except OSError as error:  # moved away, say: the others are looked at
-                log.warning("%s is not in the index yet: %s", one.file.path, error)
+                log.warning("%s is not in the index yet: %s", one.file.path, plain(error))
                 continue
             added = await self._disk.do(partial(self._index.add, self._segment(one, held)))
             self._found[added.number] = time.monotonic()

@@ -52,7 +52,14 @@ def run(
     found = findings(seen)
     version = seen.facts.version if seen.facts is not None else None
     if json:
-        print_json({"findings": found, "broker": seen.examined, "manager": version})
+        print_json(
+            {
+                "findings": found,
+                "broker": seen.examined,
+                "manager": version,
+                "not_well": seen.facts.not_well if seen.facts is not None else None,
+            }
+        )
     else:
         _show(found, seen)
     if seen.facts is None:
@@ -114,7 +121,21 @@ def _show(found: tuple[DoctorFinding, ...], seen: Examination) -> None:
     sys.stdout.flush()
     for line in _measured(seen):
         say(line)
-    say(counted(len(found), "finding") if found else "nothing to fix")
+    say(conclusion(len(found), seen.facts.not_well if seen.facts is not None else 0))
+
+
+def conclusion(found: int, not_well: int) -> str:
+    """One sentence on how many findings there are, and how many stations are not well.
+
+    >>> conclusion(0, 0), conclusion(0, 2)
+    ('nothing to fix', 'nothing to fix here, but 2 stations are not well: fleet status')
+    """
+    told = counted(found, "finding") if found else "nothing to fix"
+    if not not_well:
+        return told
+    verb = "is" if not_well == 1 else "are"
+    joint = "; and" if found else " here, but"
+    return f"{told}{joint} {counted(not_well, 'station')} {verb} not well: fleet status"
 
 
 def _measured(seen: Examination) -> tuple[str, ...]:

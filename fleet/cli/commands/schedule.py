@@ -14,7 +14,7 @@ from fleet.cli.terminal import Exit, ask, data, print_json, say, stop
 from fleet.cli.view import TableRow, clean, show, stamp, zoned
 from fleet.model import counted
 from fleet.operations import ScheduleArguments, ScheduleResult
-from fleet.schedule import BadSchedule, Schedule, ScheduledTalk, match
+from fleet.schedule import BadSchedule, Schedule, ScheduledTalk, day_at, match
 
 ABOUT: Final = COMMANDS["schedule"]
 HELP: Final = with_examples(
@@ -65,7 +65,7 @@ def _of_day(found: ScheduleResult, day: str | None) -> tuple[ScheduledTalk, ...]
     talks = found.schedule.talks if found.schedule else ()
     if day is None:
         return talks
-    wanted = f"{_today(found):%Y-%m-%d}" if day == "today" else day
+    wanted = str(day_at(_today(found))) if day == "today" else day
     chosen = tuple(one for one in talks if wanted in (str(one.day), one.date))
     if not chosen and day != "today":
         days = sorted({(one.day, one.date) for one in talks})
@@ -126,7 +126,7 @@ def _check(ctx: typer.Context, place: str | None, json: bool) -> None:
         stop(f"{place} has {many}; nobody would go by it", Exit.NO)
     found = ask(ctx, lambda manager: manager.ask("schedule", ScheduleArguments(), ScheduleResult))
     matched = match(schedule, found.rooms)
-    lines = _changes(found.schedule, schedule)
+    lines = _changes(found, schedule)
     absent = sorted(found.rooms.keys() - matched.rooms.keys())
     if json:
         print_json({"mistakes": [], "unknown_rooms": matched.unknown, "changes": lines})
@@ -155,9 +155,10 @@ async def _read(place: str) -> Schedule:
     return read(got[1])
 
 
-def _changes(old: Schedule | None, new: Schedule) -> list[str]:
+def _changes(found: ScheduleResult, new: Schedule) -> list[str]:
     from fleet.schedule.changes import changes
 
-    if old is None:
+    if found.schedule is None:
         return [f"no schedule is in use yet; this one has {counted(len(new.talks), 'talk')}"]
-    return changes(old, new) or ["nothing differs from the one in use"]
+    zone = _today(found).tzinfo or UTC
+    return changes(found.schedule, new, zone) or ["nothing differs from the one in use"]

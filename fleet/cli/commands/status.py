@@ -133,7 +133,8 @@ def _besides(found: StatusResult) -> Iterator[str]:
     yield from verdict_lines(found)
     for ack in found.acknowledged:
         if any(one.room == ack.room for one in found.stations):
-            until = view.clock(ack.until, view.zoned(found.at, found.timezone))
+            now = view.zoned(found.at, found.timezone)
+            until = f"{view.clock(ack.until, now)} {now:%Z}"
             yield clean(f"{ack.room}  {ack.by} sees to it until {until}")
     for one in found.findings:
         yield clean(f"{one.level}: {one.text}: {one.detail}")

@@ -32,7 +32,9 @@ async def doctor(desk: Desk, caller: str, asked: Any) -> DoctorResult:  # noqa: 
     ends = {one.station: one.ends for one in desk.ledger.let_in.credentials.values()}
     found += (fix for one in facts for fix in ending(one, ends.get(one.id), at))
     found += (fix for one in facts for fix in fixes(one, __version__, at, resolved))
-    return DoctorResult(desk.boot, __version__, at, facts, tuple(found))
+    seen = await desk.report.look()
+    not_well = sum(not one.status.well for one in seen.stations)
+    return DoctorResult(desk.boot, __version__, at, facts, tuple(found), not_well)
 
 
 async def _resolve(name: str) -> tuple[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ the morning, so that what runs past midnight stays on its day.
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -19,9 +19,8 @@ from fleet.manager.recordings.receipts import RoomNow, receipt
 from fleet.manager.web.page.recording_lines import AtWork, RecordingLine, line, of_instances
 from fleet.model import counted
 from fleet.operations import CutMark, Receipt
-from fleet.schedule import ScheduledTalk
+from fleet.schedule import DAY_CHANGES, ScheduledTalk, day_at
 
-_CHANGE: Final = time(5)
 _LATEST: Final = timedelta(hours=7)
 """How much longer than until its change a day may last, for the sake of its talks."""
 _BESIDE: Final = timedelta(minutes=30)
@@ -130,16 +129,6 @@ class DayFacts:
         return receipt(room, talk, kept, self.marks, now, self.stands.get(room, RoomNow()))
 
 
-def day_at(at: datetime) -> date:
-    """The day to which a moment belongs; `at` in the conference's time zone.
-
-    >>> day_at(datetime(2026, 11, 15, 4, 59, tzinfo=UTC))
-    datetime.date(2026, 11, 14)
-    """
-    change = timedelta(hours=_CHANGE.hour)
-    return (at.replace(tzinfo=None) - change).date()
-
-
 def day_of(talk: ScheduledTalk, zone: ZoneInfo) -> date:
     """The day to which a talk belongs: the schedule's where that is near."""
     own = day_at(talk.begin.astimezone(zone))
@@ -168,7 +157,7 @@ def whole_day(
 
 
 def _change(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, _CHANGE, zone).astimezone(UTC)
+    return datetime.combine(day, DAY_CHANGES, zone).astimezone(UTC)
 
 
 def talks_day(day: date, facts: DayFacts, now: datetime) -> TalksDay:

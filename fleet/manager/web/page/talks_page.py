@@ -23,7 +23,8 @@ from fleet.manager.store import BadStore
 from fleet.manager.web.page.days import DayLook
 from fleet.manager.web.page.files import HEADERS, PageFile
 from fleet.manager.web.page.receipt_view import ReceiptView, receipt_view
-from fleet.manager.web.page.talks import DayFacts, day_at, day_of, talks_day, zone_of
+from fleet.manager.web.page.talks import DayFacts, day_of, talks_day, zone_of
+from fleet.schedule import day_at
 from fleet.wire import dumps
 
 log = logging.getLogger(__name__)
