@@ -157,6 +157,33 @@ class TestFromReadme:
         for name in IDS:
             await records_on(boxes[name], 0)
 
+    async def test_a_broker_that_is_killed_is_begun_anew_and_filled(
+        self, boxes: dict[str, Box]
+    ) -> None:
+        limits = "systemctl show mosquitto --property=MemoryMax,MemorySwapMax,StartLimitIntervalUSec"
+        assert boxes["server"].run(limits).split() == [
+            f"MemoryMax={1 << 30}",
+            "MemorySwapMax=0",
+            "StartLimitIntervalUSec=0",
+        ]
+        before = {name: recorder(boxes[name]) for name in IDS}
+        # As the kernel does at that limit, which not every machine can give to a container.
+        boxes["server"].run(
+            "systemctl kill -s KILL mosquitto; "
+            "until systemctl show -p NRestarts mosquitto | grep -q =1; do sleep 0.1; done"
+        )
+        await until(
+            lambda: "all well" in fleet(boxes, "fleet status", check=False), 60, "all well soon"
+        )
+        # One that knows nothing yet learns from what the broker was given anew.
+        boxes["server"].run("systemctl restart fleet-manager")
+        await until(
+            lambda: "all well" in fleet(boxes, "fleet status", check=False), 60, "all well again"
+        )
+        said = fleet(boxes, "fleet status")
+        assert all(name in said for name in ("hall1-cam", "hall1-slides"))
+        assert {name: recorder(boxes[name]) for name in IDS} == before
+
     async def test_an_upgrade_leaves_the_recording_alone(self, boxes: dict[str, Box]) -> None:
         box, before = boxes["cam"], recorder(boxes["cam"])
         assert before
