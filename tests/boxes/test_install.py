@@ -4,6 +4,7 @@ One machine's network serves all three, so the boxes, which would be named after
 given ids; and the server's address in the README becomes the loopback's.
 """
 
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -71,9 +72,11 @@ def recorder(box: Box) -> int:
     """The process that records on `box`, 0 where none does; what reads back is younger."""
     found = []
     for process in psutil.process_iter(["name", "create_time"]):
-        root = Path(f"/proc/{process.pid}/root")
-        if process.info["name"] == "ffmpeg" and root.samefile(box.root):
-            found.append((process.info["create_time"], process.pid))
+        if process.info["name"] != "ffmpeg":
+            continue
+        with contextlib.suppress(FileNotFoundError):  # others end meanwhile
+            if Path(f"/proc/{process.pid}/root").samefile(box.root):
+                found.append((process.info["create_time"], process.pid))
     return min(found)[1] if found else 0
 
 
