@@ -163,7 +163,9 @@ class TestFromReadme:
     async def test_a_broker_that_is_killed_is_begun_anew_and_filled(
         self, boxes: dict[str, Box]
     ) -> None:
-        limits = "systemctl show mosquitto --property=MemoryMax,MemorySwapMax,StartLimitIntervalUSec"
+        limits = (
+            "systemctl show mosquitto --property=MemoryMax,MemorySwapMax,StartLimitIntervalUSec"
+        )
         assert boxes["server"].run(limits).split() == [
             f"MemoryMax={1 << 30}",
             "MemorySwapMax=0",
