@@ -1,6 +1,7 @@
 """`fleet restart`: stop what runs on a station and start it again."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 import typer
@@ -13,7 +14,7 @@ from fleet.cli.connection import Line, Manager, StationDenied, connect
 from fleet.cli.station import Station, find, runs
 from fleet.cli.terminal import print_json, progress, say, stop
 from fleet.cli.view import clean
-from fleet.model import Error, natural
+from fleet.model import Error, State, natural
 from fleet.operations import ActionResult, RestartByHand
 from fleet.station import STATION
 
@@ -42,6 +43,8 @@ def run(
     """See what runs there, and have each restarted."""
     role, instance = instance_of(which) if which is not None else ("", None)
 
+    results: list[ActionResult] = []
+
     async def work(line: Line) -> list[str]:
         found = await find(line, station)
         running = [
@@ -56,7 +59,9 @@ def run(
         manager = await manager_near(line)
         for one, name in sorted(running, key=_key):
             tell(clean(f"{station} restarts {one}/{name}"))
-            done.append(await _restart(line, manager, found, one, name))
+            result = await _restart(line, manager, found, one, name)
+            results.extend(filter(None, [result]))
+            done.append(f"{one}/{name}")
         return done
 
     with progress() as tell:
@@ -67,6 +72,9 @@ def run(
         print_json({"restarting": restarted})
     else:
         say(clean(f"{station} restarts {', '.join(restarted)}"))
+    for result in results:
+        for text in not_running(result):
+            say(clean(text))
 
 
 def _key(one: tuple[str, str]) -> tuple[object, ...]:
@@ -75,13 +83,31 @@ def _key(one: tuple[str, str]) -> tuple[object, ...]:
 
 async def _restart(
     line: Line, manager: Manager | None, station: Station, role: str, instance: str
-) -> str:
+) -> ActionResult | None:
+    """What became of it, None where only the station was asked."""
     if manager is not None:  # which keeps in mind who did it
         asked = RestartByHand(station.id, role, instance)
-        await for_station(manager, "restart", asked, ActionResult)
-        return f"{role}/{instance}"
+        return await for_station(manager, "restart", asked, ActionResult)
     arguments = {"role": role, "instance": instance}
     reply = await ask(line, station, STATION, "restart", arguments)
     if reply.error is not None:
         raise StationDenied(Error(reply.error.type, f"{role}/{instance}: {reply.error.message}"))
-    return f"{role}/{instance}"
+    return None
+
+
+def not_running(done: ActionResult) -> Iterator[str]:
+    """A line for each instance that does not run again.
+
+    >>> from attrs import evolve
+    >>> from fleet.operations import ActedInstance
+    >>> ill = ActedInstance("stream", "main", State.FAILED, "nothing listens there", True)
+    >>> well = evolve(ill, instance="b", state=State.RUNNING, message=None)
+    >>> list(not_running(ActionResult("cam", (ill, well))))
+    ['cam stream/main: failed: nothing listens there']
+    """
+    for one in done.instances:
+        if one.state not in (State.RUNNING, State.COMPLETED):
+            told = ": ".join(filter(None, (one.state.value, one.message)))
+            yield f"{done.station} {one.role}/{one.instance}: {told}"
+    if done.waits:
+        yield done.waits
