@@ -200,7 +200,9 @@ def _read_private(path: Path) -> str:
         mode = path.stat().st_mode
     except FileNotFoundError:
         raise Failed(
-            "SecretMissing", f"the secret {path.name!r} is not on this station: put it in {path}"
+            "SecretMissing",
+            f"the secret {path.name!r} is not on this station: set it (fleet secret set "
+            f"{path.name} --station STATION), or put it in {path}",
         ) from None
     except OSError as error:
         raise Failed("SecretMissing", f"{path} cannot be read: {error.strerror}") from None

@@ -185,8 +185,8 @@ class RecordingsArguments:
 class RecordingsResult:
     """The receipts, by time. `at`: when; `timezone`: the conference's.
 
-    `over`: how many of the talks that were asked for are over, None from a manager of an earlier
-    release.
+    `over`: how many of the talks that were asked for are over and may be recorded, None from a
+    manager of an earlier release.
     """
 
     receipts: tuple[Receipt, ...]

@@ -94,7 +94,10 @@ async def test_nothing_is_lost_by_a_manager_that_was_away_and_nothing_counted_tw
     said = await fleet("receipt", "NCWSAJ")
     assert said.err == "fleet: no talk is known there: fleet schedule says where they come from\n"
     said = await fleet("recordings", "--missing")
-    assert (said.code, said.err) == (0, "no talk is over yet: fleet schedule shows them\n")
+    assert (said.code, said.err) == (
+        0,
+        "no talk that is to be recorded is over yet: fleet schedule shows them\n",
+    )
     await apply(stranger, text)
     teller = Teller(stranger)
     answering = asyncio.create_task(teller.answer())

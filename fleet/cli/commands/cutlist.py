@@ -61,7 +61,7 @@ def run(
             for line in _lines(one, form, found):
                 put(line)
     if not found.lists:
-        say("no talk is over yet: fleet schedule shows them")
+        say("no talk that is to be recorded is over yet: fleet schedule shows them")
     for one in found.lists:
         for text in _missing(one, found.timezone):
             say(text)

@@ -49,7 +49,7 @@ def run(
     elif missing and found.over != 0:
         say("every talk that is over is covered")
     elif missing:
-        say("no talk is over yet: fleet schedule shows them")
+        say("no talk that is to be recorded is over yet: fleet schedule shows them")
     else:
         say("the schedule knows no talk here: fleet schedule says which it knows")
     if missing and found.receipts:

@@ -48,7 +48,7 @@ async def recordings(desk: Desk, caller: str, asked: RecordingsArguments) -> Rec
     found = await desk.recordings.receipts(talks, now)
     if asked.missing:
         found = tuple(one for one in found if is_missing(one, now))
-    over = sum(talk.end <= now for _, talk in talks)
+    over = sum(talk.end <= now and not talk.do_not_record for _, talk in talks)
     return RecordingsResult(found, now.astimezone(UTC), desk.timezone, over)
 
 
