@@ -20,6 +20,7 @@ from tests.processes import ROOT, until
 pytestmark = [pytest.mark.boxes, pytest.mark.timeout(900)]
 
 README: Final = (ROOT / "README.md").read_text()
+JOINING: Final = (ROOT / "docs/joining.md").read_text()
 IDS: Final = {"cam": "b827eb0000a1", "slides": "b827eb0000a2"}
 APT: Final = "DEBIAN_FRONTEND=noninteractive apt-get -q"
 FILE: Final = """
@@ -278,5 +279,21 @@ async def test_password_files_stay(image: Path, boxes: dict[str, Box]) -> None:
         box.run("chown root /etc/fleet/agent.password && chmod 600 /etc/fleet/agent.password")
         shut = box.run("fleet-agent check", check=False)
         assert "missing  broker  the password file /etc/fleet/agent.password cannot be" in shut
+
+        moving = JOINING.split("**Moving.**", 1)[1]
+        moves = re.findall(r"`(mv [^`]+)`", moving)
+        assert len(moves) == 2
+        for move in moves:
+            box.run(move)
+        box.run(f"{install} server --host 127.0.0.1")
+        line = re.search(r"^fleet-agent join .+$", box.run("fleet token"), re.MULTILINE)
+        assert line is not None
+        names = re.search(r"take `(\w+)`, `(\w+)` and `(\w+)` out of", moving)
+        assert names is not None
+        box.run(f"sed -Ei '/^({'|'.join(names.groups())}) /d' /etc/fleet/agent.toml")
+        box.run("systemctl restart fleet-agent")
+        box.run(line[0])
+        await until(lambda: "online" in box.run("fleet status", check=False), 60, "it again")
+        assert "old1" in box.run("fleet status", check=False)
     finally:
         await box.switch_off()
