@@ -146,13 +146,15 @@ async def test_a_volunteer_comes_in_does_what_they_may_and_is_cut_off(
     assert done.returncode == 0, done.stderr
     assert isinstance(vera.connection.exception(), Disconnected)
     assert types(server, home, "status").returncode == 4
+    again = types(server, first, "user", "remove", "vera")
+    assert "'vera' is not in the list of people" in again.stderr  # nor does the broker know her
 
     # The only admin has lost password and client file: whoever may do all on the server helps.
     shutil.rmtree(first / "fleet")
     assert types(server, first, "status").returncode == 4
-    again = ("recover", "--dir", str(server.dir))
+    recover = ("recover", "--dir", str(server.dir))
     with_file = {**server.env, "XDG_CONFIG_HOME": str(first)}
-    done = await asyncio.to_thread(run, "fleet-manager", *again, env=with_file)
+    done = await asyncio.to_thread(run, "fleet-manager", *recover, env=with_file)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{me} is an admin, with a new password" in done.stdout
     kept = first / "fleet/fleet-recovered.password"
@@ -165,5 +167,5 @@ async def test_a_volunteer_comes_in_does_what_they_may_and_is_cut_off(
     assert "'manager' cannot name a person" in done.stderr
     # Nobody else comes in so.
     (server.dir / "manager.password").write_text("another\n")
-    done = await asyncio.to_thread(run, "fleet-manager", *again, env=with_file)
+    done = await asyncio.to_thread(run, "fleet-manager", *recover, env=with_file)
     assert (done.returncode, "does not let in the user 'manager'" in done.stderr) == (1, True)

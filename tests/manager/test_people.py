@@ -45,10 +45,11 @@ class Accounts:
             raise CannotAccount(self.refuses)
         self.told.append((name, str(rights), password))
 
-    async def remove_person(self, name: str) -> None:
+    async def remove_person(self, name: str) -> bool:
         if self.refuses:
             raise CannotAccount(self.refuses)
         self.told.append((name, "", None))
+        return name != "nobody"
 
 
 async def test_where_the_settings_name_an_admin_nobody_else_begins_the_list(
@@ -105,6 +106,22 @@ async def test_what_the_broker_does_not_take_is_said_with_how_to_mend_it(ledger:
         await people.remove("ann", "bob")
     with pytest.raises(Forbidden):
         people.let_in("bob")
+    # The list is of before they came, or the broker did not hear it: asked again, they are cut off.
+    with pytest.raises(CommandFailed, match="whether the broker lets them in is not known"):
+        await people.remove("ann", "bob")
+    accounts.refuses = None
+    assert await people.remove("ann", "bob") == [
+        "bob was not in the list; the broker let them in, and does no more"
+    ]
+    assert accounts.told[-1] == ("bob", "", None)
+    with pytest.raises(InvalidArguments, match="'nobody' is not in the list"):
+        await people.remove("ann", "nobody")
+    people = People(ledger.let_in, lambda _: False, accounts, own="fleet")
+    told = len(accounts.told)
+    for name in ("manager", "fleet", "station:b2"):
+        with pytest.raises(InvalidArguments, match="is not in the list"):
+            await people.remove("ann", name)
+    assert len(accounts.told) == told
 
 
 async def test_a_garbled_row_gives_no_rights(ledger: Ledger) -> None:

@@ -86,13 +86,13 @@ class BrokerAccounts:
         role, rules = f"person:{name}", access.of_person(self._topics, name, rights).rules
         await self._put(name, role, rules, password)
 
-    async def remove_person(self, name: str) -> None:
-        """Cut them off; nobody of that name is well too.
+    async def remove_person(self, name: str) -> bool:
+        """Cut them off; nobody of that name is well too. Whether there was somebody.
 
         Raises:
             CannotAccount: as `put_person`.
         """
-        await self._remove([(name, f"person:{name}")])
+        return await self._remove([(name, f"person:{name}")])
 
     async def put_stations(self, accounts: Iterable[StationAccount]) -> None:
         """Let stations in, each with its password; who is connected with another one is cut off.
@@ -167,12 +167,13 @@ class BrokerAccounts:
         if again:
             await self._do(again)
 
-    async def _remove(self, accounts: Sequence[tuple[str, str]]) -> None:
+    async def _remove(self, accounts: Sequence[tuple[str, str]]) -> bool:
+        """Whether one of them was there."""
         commands: list[Command] = []
         for name, role in accounts:
             commands.append({"command": "deleteClient", "username": name})
             commands.append({"command": "deleteRole", "rolename": role})
-        await self._do(commands, _NOT_THERE)
+        return None in await self._do(commands, _NOT_THERE)
 
     async def _do(
         self, commands: Sequence[Command], fine: frozenset[str] = frozenset()

@@ -50,8 +50,8 @@ class BrokerPeople(Protocol):
     async def put_person(self, name: str, rights: Rights, password: str | None) -> None:
         """Let them in with these rights; None keeps the password. Raises `CannotAccount`."""
 
-    async def remove_person(self, name: str) -> None:
-        """Cut them off. Raises `CannotAccount`."""
+    async def remove_person(self, name: str) -> bool:
+        """Cut them off; whether it knew them. Raises `CannotAccount`."""
 
 
 class People:
@@ -266,6 +266,11 @@ class People:
             return await self._remove(caller, name)
 
     async def _remove(self, caller: str, name: str) -> list[str]:
+        if name not in self._let_in.people and await self._lingers(name):
+            deed = Deed(datetime.now(UTC), "user", caller, f"{name} is removed at the broker")
+            await self._let_in.change_people(PeopleChange([], [], [name], [deed]))
+            log.info("%s: %s", caller, deed.text)
+            return [f"{name} was not in the list; the broker let them in, and does no more"]
         before = self._find(name)
         self._keep_an_admin({}, name)
         deeds = [Deed(datetime.now(UTC), "user", caller, f"{name} is removed, was {before.rights}")]
@@ -278,9 +283,24 @@ class People:
         except CannotAccount as error:
             raise CommandFailed(
                 f"{name} is off the list and may do nothing any more, but the broker still lets "
-                f"them in: {error}"
+                f"them in: {error}; once that is mended: fleet user remove {name}"
             ) from None
         return []
+
+    async def _lingers(self, name: str) -> bool:
+        """Whether the broker knew somebody of whom the list, put back from a copy, knows nothing;
+        they are cut off."""
+        if self._accounts is None or not is_name(name) or name in (*_NOBODYS, self._own):
+            return False
+        if not self.begun and name == self._admin:
+            return False
+        try:
+            return await self._accounts.remove_person(name)
+        except CannotAccount as error:
+            raise CommandFailed(
+                f"{name} is not in the list, and whether the broker lets them in is not known: "
+                f"{error}"
+            ) from None
 
     async def _at_broker(
         self, name: str, rights: Rights, password: str | None, notes: list[str]
