@@ -6,7 +6,7 @@ DURATION ?=
 # Rounds of faults that `make long` tries.
 ROUNDS ?= 20
 # The tests wait for programs more than they compute.
-WORKERS ?= $(shell echo $$((3 * $$(nproc))))
+WORKERS ?= $(shell echo $$((4 * $$(nproc))))
 
 # Without byte code on disk each worker, and each program that it starts, compiles all anew.
 unexport PYTHONDONTWRITEBYTECODE
