@@ -145,7 +145,11 @@ async def test_a_sighup_to_the_whole_unit_is_for_the_agent_alone(agent: SmallAge
 
 async def test_a_child_that_is_to_end_by_sighup_hears_it(tmp_path: Path) -> None:
     mark = Mark(str(tmp_path), "child", "main", "main", "d", signal.SIGHUP, 5.0, False)
-    process = Process.spawn(["sleep", "1000"], mark, {}, tmp_path, tmp_path / "logs")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as after nohup it is not
+    try:
+        process = Process.spawn(["sleep", "1000"], mark, {}, tmp_path, tmp_path / "logs")
+    finally:
+        signal.signal(signal.SIGHUP, before)
     await process.stop()
     assert await process.wait() == -signal.SIGHUP
 
