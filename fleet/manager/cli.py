@@ -1,8 +1,10 @@
 """The command `fleet-manager`: reads the settings."""
 
 import asyncio
+import ctypes
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     from fleet.manager.settings import ManagerSettings
 
 _BROKEN: Final = 1
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+"""Numbers of mallopt's parameters, from glibc's malloc.h."""
+_LARGE: Final = 2**18
+"""Bytes of a piece that goes back as soon as it is free."""
+_HEAPS: Final = 2
 
 app = typer.Typer(
     help="Knows what is wanted of every station, and sees to it.",
@@ -178,6 +186,7 @@ def run(
 
         address = manager_broker(found)
         host, port = _host_port(found.http)
+        _give_memory_back()
         manager = ManagerRun(address, found, open_store, state, directory)
         with asyncio.Runner(loop_factory=WatchedLoop) as runner:
             code = runner.run(manager.run(host, port))
@@ -193,6 +202,17 @@ def run(
         print(f"fleet-manager: {error}", file=sys.stderr)
         code = _BROKEN
     raise typer.Exit(code)
+
+
+def _give_memory_back() -> None:
+    """Have the C library return large pieces at once, and keep few heaps for threads.
+
+    Left alone glibc keeps what one message of megabytes took, and more with each thread.
+    """
+    with suppress(OSError, AttributeError):  # another C library has no such knobs
+        c = ctypes.CDLL(None)
+        c.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        c.mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 _Dir = Annotated[
