@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from fleet.model import plain
 from fleet.programs.stamp import MARK, UUID_TEXT, written
 
 _SECONDS = 20
@@ -91,7 +92,7 @@ def has_marks(file: Path) -> bool:
                     return True
                 before = some[-len(_HALVES[0]) :]
     except OSError as error:
-        raise NoTime(f"{file} cannot be read: {error.strerror or error}") from None
+        raise NoTime(f"{file} cannot be read: {plain(error)}") from None
     return False
 
 

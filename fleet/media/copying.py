@@ -11,6 +11,7 @@ from fleet.media.archive import FinishedFile
 from fleet.media.disk import DiskWork
 from fleet.media.rsync import CopyState, RsyncJob, compared, diagnosed
 from fleet.media.storage import SshStorage, Storage, check_private_key, clear, forget
+from fleet.model import plain
 
 _STALL_SECONDS: Final = 120.0
 """Without a word of a copy for so long, or longer than this for a comparison, it stands still."""
@@ -116,9 +117,7 @@ class Copier:
         try:
             job.list_files()
         except OSError as error:
-            raise Failed(
-                "NotWritable", f"{names} cannot be written: {error.strerror or error}"
-            ) from None
+            raise Failed("NotWritable", f"{names} cannot be written: {plain(error)}") from None
         return job
 
     async def _end(self, child: Child, patience: float | None) -> int | None:

@@ -18,6 +18,7 @@ from msgspec import Meta
 from fleet import kept
 from fleet.bound import SendsSecrets
 from fleet.host import Failed, Secret
+from fleet.model import plain
 
 _ALIAS: Final = "fleet-target"
 """What ssh calls the host, whatever its address is."""
@@ -122,7 +123,7 @@ class SshStorage(SendsSecrets):
                     file.write(content)
         except OSError as error:
             raise Failed(
-                "NotWritable", f"{directory} cannot be written to: {error.strerror or error}"
+                "NotWritable", f"{directory} cannot be written to: {plain(error)}"
             ) from None
         config = str(directory / "config").replace("'", "''")
         return [f"--rsh=ssh -F '{config}'"]
@@ -218,9 +219,7 @@ def clear(directory: Path) -> None:
             kept.remove(directory)
         kept.make_directory(directory, 0o700)
     except OSError as error:
-        raise Failed(
-            "NotWritable", f"{directory} cannot be made: {error.strerror or error}"
-        ) from None
+        raise Failed("NotWritable", f"{directory} cannot be made: {plain(error)}") from None
 
 
 def forget(directory: Path) -> None:

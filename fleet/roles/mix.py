@@ -32,6 +32,7 @@ from fleet.media.pipelines import (
     tapped,
 )
 from fleet.media.progress import whole
+from fleet.model import plain
 from fleet.programs import voctocore
 from fleet.programs.voctocore import Core, MixerError, Scene
 from fleet.roles import (
@@ -248,7 +249,7 @@ class Mix(Role[MixSettings]):
         try:
             await self._kept.save(self._mixer.scene)
         except OSError as error:
-            self.host.log(f"what is shown cannot be kept over a restart: {error.strerror or error}")
+            self.host.log(f"what is shown cannot be kept over a restart: {plain(error)}")
 
     async def update(self, settings: MixSettings) -> bool:
         """What is shown is cut to; a source that moved is read where it is now."""

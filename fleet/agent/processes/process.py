@@ -118,9 +118,7 @@ class Process(Child):
             )
         except OSError as error:
             cgroups.remove(mark.id)
-            raise Failed(
-                "ProgramUnusable", f"{argv[0]} cannot be run: {error.strerror or error}"
-            ) from None
+            raise Failed("ProgramUnusable", f"{argv[0]} cannot be run: {plain(error)}") from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for number in (given, out, err, *([] if door is None else [door])):

@@ -58,7 +58,7 @@ from fleet.manager.store.tables import (
     SAID,
     STATION,
 )
-from fleet.model import StopByHand
+from fleet.model import StopByHand, plain
 from fleet.wire import format_time, to_json
 
 __all__ = [
@@ -364,7 +364,7 @@ class ManagerStore:
             finally:
                 os.close(file)
         except OSError as error:
-            log.warning("%s cannot be written: %s", self._marker, error.strerror or error)
+            log.warning("%s cannot be written: %s", self._marker, plain(error))
 
     def _marked(self) -> int:
         """How often it was written as far as the marker knows; 0 where that says nothing."""

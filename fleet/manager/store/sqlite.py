@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from fleet.manager.store.database import PATIENCE, Database, cause
 from fleet.manager.store.records import BadStore, StoreAway
+from fleet.model import plain
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def open_file(path: Path) -> Database:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreAway(_full(path)) from None
         raise kind(
-            f"the store {path} cannot be written: {error.strerror or error}; "
+            f"the store {path} cannot be written: {plain(error)}; "
             "give another --state-dir or make it writable"
         ) from None
     try:

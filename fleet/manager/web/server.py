@@ -20,6 +20,7 @@ from fleet.manager.web.doing import Doing
 from fleet.manager.web.door import Door, shows
 from fleet.manager.web.page.routes import Page
 from fleet.manager.web.signing_in import SigningIn
+from fleet.model import plain
 
 _RESTS: Final = 3.0
 
@@ -150,8 +151,7 @@ async def serve(
             server = await loop.create_server(factory, host, port, reuse_address=True)
         except OSError as error:
             raise CannotListen(
-                f"cannot listen on {host}:{port}: {error.strerror or error}; "
-                "give another address with --http"
+                f"cannot listen on {host}:{port}: {plain(error)}; give another address with --http"
             ) from None
         bound = server.sockets[0].getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
