@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
-from fleet.mqtt import Broker
+from fleet.mqtt import BadBroker, Broker
 from tests.processes import Mosquitto, Programs
 
 ID = "b1"
@@ -130,6 +129,8 @@ def test_a_certificate_error_names_the_ca_as_people_know_it() -> None:
     error.verify_code, error.verify_message = 62, "hostname mismatch"
     given = Broker("box", 8883, tls=True, ca_file="/srv/ca.pem")
     assert given.why(error).endswith("(CA file in use: /srv/ca.pem; another goes there)")
-    copied = evolve(given, ca_name="the authority that it showed")
-    assert copied.why(error).endswith("(CA in use: the authority that it showed)")
-    assert "SSL_CERT_FILE" not in given.why(error) + copied.why(error), "it would change nothing"
+    shown = Broker("box", 8883, tls=True, ca="x", ca_name="the authority that it showed")
+    assert shown.why(error).endswith("(CA in use: the authority that it showed)")
+    assert "SSL_CERT_FILE" not in given.why(error) + shown.why(error), "it would change nothing"
+    with pytest.raises(BadBroker, match=r"the CA in use \(the authority that it showed\) is no"):
+        shown.tls_context()

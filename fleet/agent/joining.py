@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from attrs import evolve
@@ -83,17 +82,23 @@ def join(
     except OSError as error:
         raise CannotJoin(f"{broker}: {broker.why(error)}") from None
     key = BoxKey.kept(state / "key")
-    with TemporaryDirectory() as directory:
-        file = Path(directory) / "ca.pem"
-        file.write_text(pem)
-        proven = Broker.parse(
-            url, token_user(token.id), token.secret, str(file), trusts_only_ca_file=True
-        )
-        asking = _Asking(token, Topics(prefix), station, key, waits)
-        given = asyncio.run(asking.ask(proven))
+    asking = _Asking(token, Topics(prefix), station, key, waits)
+    given = asyncio.run(asking.ask(_as(token, broker, pem)))
     found = Joined(url, prefix, given)
     keep_joined(state, found, pem)
     return found
+
+
+def _as(token: JoinToken, broker: Broker, pem: str) -> Broker:
+    """The broker to one who has the token, and trusts its authority alone."""
+    return evolve(
+        broker,
+        username=token_user(token.id),
+        password=token.secret,
+        trusts_only_ca_file=True,
+        ca=pem,
+        ca_name="the token's",
+    )
 
 
 class _Asking:

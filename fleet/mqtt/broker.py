@@ -54,8 +54,10 @@ class Broker:
     """Of the CAs that are trusted besides the system's, instead of `SSL_CERT_FILE`."""
     trusts_only_ca_file: bool = False
     """Whether the system's are not: the fleet's own authority signs, and nobody else."""
+    ca: str | None = None
+    """What such a file would hold (PEM), where there is none."""
     ca_name: str | None = None
-    """What people know `ca_file` by, where it is a copy of what they gave."""
+    """What people know `ca` by."""
 
     @classmethod
     def parse(
@@ -114,7 +116,12 @@ class Broker:
         context = ssl.create_default_context()
         if self.trusts_only_ca_file:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it checks, and trusts nobody yet
-        if file := self.ca_file or os.environ.get(_CA_FILE):
+        if self.ca:
+            try:
+                context.load_verify_locations(cadata=self.ca)
+            except (ssl.SSLError, ValueError):
+                raise BadBroker(f"the CA in use ({self.ca_name}) is no certificate") from None
+        elif file := self.ca_file or os.environ.get(_CA_FILE):
             source = "ca_file" if self.ca_file else _CA_FILE
             try:
                 context.load_verify_locations(file)  # the default ones are not missed
@@ -132,7 +139,7 @@ class Broker:
         """Why connecting ended with `error`, and what to do about it."""
         match error:
             case ssl.SSLCertVerificationError():
-                why = _not_trusted(error, self.ca_file, self.ca_name)
+                why = _not_trusted(error, self.ca_file or self.ca, self.ca_name)
             case ssl.SSLError():
                 said = (error.reason or "no TLS").replace("_", " ").lower()
                 why = f"no TLS connection could be made ({said}); does it speak TLS on this port?"

@@ -94,6 +94,7 @@ class Server:
             "fleet-agent",
             *("join", url or self.url, token, "--state-dir", str(place / "state"), *more),
             name=f"join-{name}",
+            TMPDIR=str(place),
         )
 
     def box(self, name: str) -> Path:

@@ -131,6 +131,7 @@ async def test_somebody_says_yes_to_a_box_and_to_no_other(server: Server) -> Non
     # The manager begins anew: what it promised it knows, and who waits is asked again.
     third = server.join(token, "b4", "--station", "b4")
     await third.says("waits until somebody types")
+    assert os.listdir(server.box("b4")) == ["state"], "who kills it leaves it"  # noqa: PTH208
     (seen,) = waiting_in(server)
     assert server.manager is not None
     server.manager.kill()

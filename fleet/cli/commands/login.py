@@ -4,7 +4,6 @@ import asyncio
 import re
 import sys
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Final
 
 import typer
@@ -75,12 +74,10 @@ def run(
         stop(f"{context!r} cannot name a context: letters, digits, '.', '_' and '-'")
     password = passwords.said(name)
     topics = Topics(options.prefix or "fleet")
-    with NamedTemporaryFile("w", suffix=".pem") as file_of_ca:
-        file_of_ca.write(ca or "")
-        file_of_ca.flush()
-        broker = Broker.parse(url, name, password, file_of_ca.name if ca else None)
-        broker = evolve(broker, ca_name=_ca_name(ca_file) if ca else None)
-        told = asyncio.run(converse(Access(broker, name, topics), _proven))
+    broker = evolve(found, username=name, password=password)
+    if ca:
+        broker = evolve(broker, ca=ca, ca_name=_ca_name(ca_file))
+    told = asyncio.run(converse(Access(broker, name, topics), _proven))
     keeping = Context(str(found), name, prefix=options.prefix)
     try:
         file = contexts.keep(context, keeping, password, ca, contexts.own_home(), current=True)
