@@ -2,18 +2,22 @@
 
 import asyncio
 
-from fleet.agent.config.store import BadState, StateDirectory, StateInUse, kept_id
+from fleet.agent.config.store import StateDirectory, StateInUse, kept_id
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.settings import AgentSettings
 
 
 def end_left(settings: AgentSettings) -> list[str]:
-    """End it gently; the instances it was of. None where an agent begins just now."""
+    """End it gently; the instances it was of. None where an agent begins just now.
+
+    Raises:
+        BadState: it cannot be looked at.
+    """
     if not settings.state.is_dir():
         return []
     try:
         store = StateDirectory(settings.state)
-    except (BadState, StateInUse):
+    except StateInUse:
         return []
     try:
         station = settings.station or kept_id(settings.state) or ""
