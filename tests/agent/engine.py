@@ -192,9 +192,11 @@ class ChildFactory(RoleFactory[ChildSettings]):
 class Station:
     """A supervisor, with all it said."""
 
-    def __init__(self, base: Path, clock: Clock | None = None, adopt: bool = True) -> None:
+    def __init__(
+        self, base: Path, clock: Clock | None = None, adopt: bool = True, id_: str = "b1"
+    ) -> None:
         self.state_dir = base / "state"
-        self.place = Place("b1", self.state_dir, base / "recordings", base / "secrets", adopt=adopt)
+        self.place = Place(id_, self.state_dir, base / "recordings", base / "secrets", adopt=adopt)
         self.lines: list[LogLine] = []
         self.thumbnails: list[tuple[Key, bytes]] = []
         self.seen: dict[Key, list[str]] = {}

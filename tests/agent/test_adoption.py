@@ -355,15 +355,10 @@ async def test_a_number_that_was_given_to_another_process_is_not_taken_over(
         stranger.wait()
 
 
-def users(pid: int) -> tuple[int, int]:
-    """Whom a process runs as: its real user, and who owns its directory."""
-    return psutil.Process(pid).uids().real, Path(f"/proc/{pid}").stat().st_uid
-
-
 async def test_a_mark_that_another_user_has_forged_is_not_believed(tmp_path: Path) -> None:
     assert os.geteuid() == 0, "only root can read what others forge"
     mark = Mark(str(tmp_path), "child", "main", "main", "digest", 15, 1.0, False, id="forged")
-    environ = {"PATH": os.defpath, left_behind.VARIABLE: evolve(mark, station="b1").encode()}
+    environ = {"PATH": os.defpath, left_behind.VARIABLE: evolve(mark, station="forged").encode()}
     started = [
         subprocess.Popen(  # noqa: ASYNC220
             ["sleep", "1000"], env=environ, cwd="/", start_new_session=True, user=user
@@ -376,8 +371,8 @@ async def test_a_mark_that_another_user_has_forged_is_not_believed(tmp_path: Pat
         # A program's environment is there a moment after it began.
         await until(lambda: all(left_behind.VARIABLE in one.environ() for one in processes))
         assert left_behind.mark_of(foreign) is None
-        found = {one.stat.pid: users(one.stat.pid) for one in left_behind.scan(tmp_path, "b1")}
-        assert (found, users(foreign), os.geteuid()) == ({own: (0, 0)}, (65534, 65534), 0)
+        found = [one.stat.pid for one in left_behind.scan(tmp_path, "forged")]
+        assert found == [own]
         stat = left_behind.stat(own)
         assert stat is not None
         assert foreign not in left_behind.kin(stat, "forged")

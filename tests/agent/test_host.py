@@ -160,7 +160,8 @@ async def test_children_are_known_again_where_the_state_directory_was_moved(
     (tmp_path / "disk1").mkdir()
     (tmp_path / "link").symlink_to("disk1")
     wanted = ChildFactory().wanted("sleep", "1000")
-    before = Station(tmp_path / "link")
+    # An id of its own: for a moment its children are those of any agent of that id.
+    before = Station(tmp_path / "link", id_="moved")
     await before.supervisor.apply({MAIN: wanted})
     await until(lambda: before.state(MAIN) == State.RUNNING)
     (process,) = marked(tmp_path / "disk1/state")
@@ -168,7 +169,7 @@ async def test_children_are_known_again_where_the_state_directory_was_moved(
     (tmp_path / "disk1").rename(tmp_path / "disk2")
     (tmp_path / "link").unlink()
     (tmp_path / "link").symlink_to("disk2")
-    after = Station(tmp_path / "link")
+    after = Station(tmp_path / "link", id_="moved")
     await after.supervisor.take_over()
     await after.supervisor.apply({MAIN: wanted})
     await until(lambda: after.state(MAIN) == State.RUNNING)
@@ -190,7 +191,7 @@ async def test_children_of_an_agent_in_a_container_are_none_of_ours_though_all_h
 ) -> None:
     state, aside = tmp_path / "box/state", tmp_path / "aside"
     state.mkdir(parents=True)
-    mark = Mark(str(state), "record", "main", "main", "d", 15, 5.0, False, "a", station="hall1")
+    mark = Mark(str(state), "record", "main", "main", "d", 15, 5.0, False, "a", station="boxed")
     environment = os.environ | {VARIABLE: mark.encode()}
     log = state / "log"
     with log.open("wb") as out:
@@ -205,12 +206,12 @@ async def test_children_of_an_agent_in_a_container_are_none_of_ours_though_all_h
     started = (ours, ours_unmarked, *contained)
     try:
         await until(lambda: all(left_behind.argv_of(it.pid)[:1] == ["sleep"] for it in started))
-        assert [one.stat.pid for one in left_behind.scan(state, "hall1")] == [ours.pid]
+        assert [one.stat.pid for one in left_behind.scan(state, "boxed")] == [ours.pid]
         leader = left_behind.stat(ours.pid)
         assert leader is not None
         assert left_behind.kin(leader, "b", {str(log)}) == [ours_unmarked.pid]
         state.rename(aside)
-        assert [one.stat.pid for one in left_behind.scan(aside, "hall1")] == [ours.pid]
+        assert [one.stat.pid for one in left_behind.scan(aside, "boxed")] == [ours.pid]
     finally:
         for one in started:
             one.kill()
