@@ -40,6 +40,8 @@ class Change:
     """Whether it takes the change while it runs."""
     state: State | None = None
     """Which of these, where it is at work."""
+    records: bool = False
+    """Whether it records on its box, as what captures does that keeps a copy."""
 
     @property
     def interrupts(self) -> bool:
@@ -61,6 +63,8 @@ class Cut:
     instance: str
     source: str
     state: State = State.RUNNING
+    records: bool = False
+    """As a change has it."""
 
 
 @frozen
@@ -119,12 +123,12 @@ class PlanResult:
             f"{one.station} {one.role}/{one.instance}"
             + (f" ({one.state.value})" if one.state not in (None, State.RUNNING) else "")
             for one in [*ended, *self.cuts]
-            if one.role == RECORDING
+            if one.records or one.role == RECORDING
         )
 
 
 RECORDING = "record"
-"""The role whose running instances are not interrupted without being told so."""
+"""The role of recorders."""
 
 
 @frozen

@@ -121,6 +121,10 @@ async def test_yes_does_not_cut_a_recording_off_from_its_source_on_any_station(
     path = tmp_path / "fed.toml"
     path.write_text(FED.format(rate=25, stall=15))
     assert (await fleet("apply", "--yes", path)).code == 0
+    path.write_text(FED.format(rate=30, stall=20).replace("-rec]", "-tape]"))
+    found = await fleet("plan", path)
+    assert "hall1-rec" not in found.out.replace("name hall1-rec -> hall1-tape", "") + found.err
+    assert "hall1-cam ingest/main" in found.err  # it keeps a copy: a recording
     path.write_text(FED.format(rate=30, stall=20))
     cut = "its source hall1-cam ingest/main changes (it runs now and is interrupted)"
     found = await fleet("apply", "--yes", "--station", "hall1-cam", path)
@@ -133,8 +137,8 @@ async def test_yes_does_not_cut_a_recording_off_from_its_source_on_any_station(
     ]
     assert "1 to change, 3 to interrupt" in found.err
     assert (
-        "this interrupts what is recording now: hall1-cam record/main, hall1-rec record/main"
-        in found.err
+        "this interrupts what is recording now: hall1-cam ingest/main, hall1-cam record/main, "
+        "hall1-rec record/main" in found.err
     )
     assert f"type: fleet apply --yes --station hall1-cam {path} --interrupt" in found.err
     found = await fleet("apply", "--yes", "--station", "hall1-rec", path)

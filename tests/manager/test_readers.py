@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager.conference import file as conference
-from fleet.manager.conference.readers import Configs, Running, cut, reads
+from fleet.manager.conference.readers import Configs, Running, cut, reads, records
 from fleet.manager.conference.wanted import Facts
 from tests.manager.test_references import NAMES, STATION, text
 
@@ -55,6 +55,21 @@ def test_a_reader_is_known_by_host_and_port(source: Any, facts: Any, more: Any) 
 )
 def test_who_reads_something_else_is_not_cut_off(source: Any) -> None:
     assert cut(configs(source), [OFFER]) == {}
+
+
+@pytest.mark.parametrize(
+    ("role", "settings", "found"),
+    [
+        ("record", {}, True),
+        ("ingest", {}, True),
+        ("ingest", {"local_copy": {"minimum_free_gib": 1.0}}, True),
+        ("ingest", {"local_copy": {"enabled": False}}, False),
+        ("ingest", {"local_copy": "no"}, True),
+        ("stream", {"local_copy": {"enabled": True}}, False),
+    ],
+)
+def test_what_keeps_a_copy_records_too(role: str, settings: Any, found: bool) -> None:
+    assert records(role, settings) is found
 
 
 def test_a_role_of_a_stations_own_offers_the_port_it_is_given() -> None:

@@ -11,6 +11,7 @@ from fleet.manager.conference import known
 from fleet.manager.conference.masking import HIDDEN, masked
 from fleet.manager.conference.offers import default, offers, places
 from fleet.manager.conference.problems import dotted
+from fleet.manager.conference.readers import records
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import (
     ConferenceFile,
@@ -69,6 +70,7 @@ def changes(
             key in running,
             live,
             running.get(key),
+            records(role, old.get(key, {})),
         )
 
 

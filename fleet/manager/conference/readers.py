@@ -13,6 +13,7 @@ from fleet.manager.conference.offers import offers, places
 from fleet.manager.conference.wanted import Facts, behind
 from fleet.media.sources import PORT
 from fleet.model import Roles, Settings
+from fleet.operations import RECORDING
 
 Configs = Mapping[str, tuple[Facts, Roles]]
 """Station id -> what the file said of it, and its roles."""
@@ -65,12 +66,23 @@ def reads(configs: Configs) -> dict[Running, set[Running]]:
     return found
 
 
+def records(role: str, settings: Settings) -> bool:
+    """Whether an instance records on its box: a recorder, or what captures and keeps a copy.
+
+    `settings`: of any role, and not judged yet.
+    """
+    if role != "ingest":
+        return role == RECORDING
+    copy = settings.get("local_copy")
+    return not isinstance(copy, Mapping) or copy.get("enabled", True) is True
+
+
 def programs(configs: Configs) -> set[Running]:
     """The recordings of what a mixer shows."""
     return {
         one
         for one, sources in reads(configs).items()
-        if one.role == "record" and any(source.role == "mix" for source in sources)
+        if one.role == RECORDING and any(source.role == "mix" for source in sources)
     }
 
 

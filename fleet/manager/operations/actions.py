@@ -26,7 +26,6 @@ from fleet.model import (
     printable,
 )
 from fleet.operations import (
-    RECORDING,
     ActedInstance,
     ActionResult,
     RestartByHand,
@@ -146,15 +145,8 @@ def recordings_ended(desk: Desk, station: str, keys: Sequence[StopKey]) -> Itera
     for one in sorted({*ends, *cut(configs, ends)}):
         said = _said(desk, one.id, (one.role, one.instance))
         at_work = said is None or said.state in _AT_WORK  # what was not looked at may record
-        if at_work and (one.role == RECORDING or _copies(desk, one)):
+        if at_work and desk.records(one.id, one.role, one.instance):
             yield f"{desk.name(one.id)} {one.role}/{one.instance}"
-
-
-def _copies(desk: Desk, one: Running) -> bool:
-    """Whether what captures keeps a copy on its own disk."""
-    config = desk.ledger[one.id].config
-    settings = config.roles.get(one.role, {}).get(one.instance, {}) if config else {}
-    return one.role == "ingest" and settings.get("local_copy", {}).get("enabled", True) is True
 
 
 def _question(desk: Desk, station: str, lost: Sequence[str], now: datetime) -> str:

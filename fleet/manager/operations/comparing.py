@@ -1,19 +1,20 @@
 """What a conference file would change: the plan people see, and the targets of a rollout."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from attrs import evolve, frozen
 
 from fleet.manager import report
 from fleet.manager.conference import plan
-from fleet.manager.conference.readers import Running, cut
+from fleet.manager.conference.readers import Running, cut, records
 from fleet.manager.conference.wanted import ConferenceFile, DesiredState, Facts
 from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import RolloutTarget
 from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
-from fleet.operations import RECORDING, Change, Cut, Doubt, PlanResult, StationChange
+from fleet.operations import Change, Cut, Doubt, PlanResult, StationChange
 from fleet.strict import close_match
 
 _NOBODY: Final = Facts()
@@ -90,6 +91,7 @@ def compare(
             replaced[one.id] = None
         replaced |= dict.fromkeys(olds, one.id)
     warnings += out_of_reach(desk, changes)
+    names = {one.id: one.name for one in chosen}
     last = desk.ledger.rollout
     result = PlanResult(
         tuple(changes),
@@ -100,10 +102,10 @@ def compare(
             if id_ not in file.stations and id_ not in taken_over
         ),
         tuple(stations),
-        tuple(desk.recording()),
+        tuple(desk.recording(names)),
         last.number if last else 0,
         tuple(doubts),
-        cuts(desk, changes),
+        cuts(desk, changes, names),
     )
     return Comparison(result, tuple(targets), facts, replaced)
 
@@ -111,7 +113,7 @@ def compare(
 def out_of_reach(desk: Desk, changes: Iterable[Change]) -> Iterator[str]:
     """The recordings that may go on, nobody knows, and that the changes interrupt later."""
     for one in changes:
-        ends = one.role == RECORDING and one.action != "+" and not one.live
+        ends = one.records and one.action != "+" and not one.live
         if ends and (one.role, one.instance) in desk.may_run(one.id):
             yield (
                 f"{one.station} {one.role}/{one.instance}: the station is lost and may be "
@@ -119,8 +121,13 @@ def out_of_reach(desk: Desk, changes: Iterable[Change]) -> Iterator[str]:
             )
 
 
-def cuts(desk: Desk, changes: Iterable[Change]) -> tuple[Cut, ...]:
-    """Everything that is at work, stays as it is, and reads what changes."""
+def cuts(
+    desk: Desk, changes: Iterable[Change], names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Cut, ...]:
+    """Everything that is at work, stays as it is, and reads what changes.
+
+    `names`: what stations are called from now on, by id.
+    """
     changes = list(changes)
     named = {Running(one.id, one.role, one.instance): one for one in changes}
     configs = {
@@ -133,12 +140,13 @@ def cuts(desk: Desk, changes: Iterable[Change]) -> tuple[Cut, ...]:
     return tuple(
         Cut(
             reader.id,
-            desk.name(reader.id),
+            names.get(reader.id) or desk.name(reader.id),
             desk.ledger[reader.id].facts.room,
             reader.role,
             reader.instance,
-            f"{desk.name(source.id)} {source.role}/{source.instance}",
+            f"{names.get(source.id) or desk.name(source.id)} {source.role}/{source.instance}",
             state,
+            records(reader.role, configs[reader.id][1][reader.role][reader.instance]),
         )
         for reader, source in sorted(found.items())
         if (state := desk.running(reader.id).get((reader.role, reader.instance))) is not None

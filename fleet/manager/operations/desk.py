@@ -1,13 +1,15 @@
 """What every operation works with, and how it finds the station or room that a person names."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import frozen
 
 from fleet.manager.access.joining import Joining
 from fleet.manager.asking import StationAsker
+from fleet.manager.conference.readers import records
 from fleet.manager.mixers import Mixers
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.people.keeper import People
@@ -24,7 +26,6 @@ from fleet.model import (
     meant_station_id,
     natural,
 )
-from fleet.operations import RECORDING
 from fleet.strict import close_match
 
 _MOST: Final = 20
@@ -150,12 +151,20 @@ class Desk:
             if one.state in _AT_WORK
         }
 
-    def recording(self) -> Iterator[str]:
-        """Everything that records right now: `hall1-cam record/main`."""
+    def recording(self, names: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+        """Everything that records right now: `hall1-cam record/main`.
+
+        `names`: what stations are called from now on, by id.
+        """
         for station in stations(self.ledger, self.inventory):
             for (role, instance), state in sorted(self.running(station).items()):
-                if role == RECORDING and state is State.RUNNING:
-                    yield f"{self.name(station)} {role}/{instance}"
+                if state is State.RUNNING and self.records(station, role, instance):
+                    yield f"{names.get(station) or self.name(station)} {role}/{instance}"
+
+    def records(self, station: str, role: str, instance: str) -> bool:
+        """Whether an instance, as it is wanted now, records on its box."""
+        config = self.ledger[station].config
+        return records(role, config.roles.get(role, {}).get(instance, {}) if config else {})
 
 
 def _stale(entry: Entry) -> tuple[bool, bool]:
