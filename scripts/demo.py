@@ -29,7 +29,8 @@ from fleet.cli.passwords import made
 from fleet.cli.sync import standing_text, wanted
 from fleet.model import PresenceState
 from fleet.mqtt import Broker
-from fleet.operations import StatusResult, UserAddArguments, UserListResult, UserResult
+from fleet.operations.people import UserAddArguments, UserListResult, UserResult
+from fleet.operations.stations import StatusResult
 from fleet.sealed import seal
 from fleet.topics import Topics
 from scripts.demo_parts import PartFailed, Parts, Recording, claim, scraping

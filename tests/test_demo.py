@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fleet.operations import StatusResult
+from fleet.operations.stations import StatusResult
 from scripts.demo import Demo
 from tests.board.prometheus import rules
 from tests.processes import ROOT, until

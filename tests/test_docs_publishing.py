@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet.media.segments import public_name
-from fleet.operations import CutListResult
+from fleet.operations.recordings import CutListResult
 from fleet.wire import dumps, to_json
 from tests.recordings.test_cutting import lists, mark
 from tests.recordings.test_receipts import at, kept

@@ -59,10 +59,11 @@ def _read_all(package: str) -> None:
 
 def _work_out() -> None:
     """What the programs make of classes when they first meet one, and keep."""
-    from fleet import model, operations, role, station, wire
+    from fleet import model, role, station, wire
     from fleet.agent.config.declared import describe
 
-    for module in (model, operations, station):
+    operations = [sys.modules[name] for name in sys.modules if name.startswith("fleet.operations.")]
+    for module in (model, station, *operations):
         for cls in vars(module).values():
             if isinstance(cls, type) and attrs.has(cls) and not getattr(cls, "__parameters__", ()):
                 wire._converter.get_structure_hook(cls)

@@ -14,11 +14,16 @@ that. `examine` looks at the broker, and `fixes` says what to do about what was 
 and `names`, answers most of that before Typer is imported.
 """
 
+import gc
 import os
+from typing import Final
 
 from fleet.cli.tab import COMPLETE, answer, leave
 
 __all__ = ["main"]
+
+_SELDOM: Final = 50_000
+"""New objects after which garbage is looked for; 700 by itself."""
 
 
 def main() -> None:
@@ -26,6 +31,8 @@ def main() -> None:
     code = answer(os.environ)
     if code is not None:
         leave(code)
+    # What is imported is no garbage: to look for it there took a quarter of a short command.
+    gc.set_threshold(_SELDOM)
     from fleet.cli.app import main as run
 
     try:
@@ -34,3 +41,5 @@ def main() -> None:
         if os.environ.get(COMPLETE, "").startswith("complete_"):
             leave(end.code if isinstance(end.code, int) else 0)
         raise
+    finally:
+        gc.freeze()

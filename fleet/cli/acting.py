@@ -8,7 +8,7 @@ from fleet.cli.terminal import Exit, print_json, say, stop
 from fleet.cli.typed import again
 from fleet.cli.view import clean
 from fleet.model import NAME_RULE, is_name
-from fleet.operations import ActionResult
+from fleet.operations.actions import ActionResult
 
 
 def instance_of(which: str) -> tuple[str, str | None]:

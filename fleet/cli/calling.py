@@ -8,7 +8,7 @@ from fleet.cli.station import GATHER, Station
 from fleet.cli.typed import instead
 from fleet.model import MAX_PAYLOAD, CommandRequest, DeadlineExceeded, Error, Forbidden, Reply
 from fleet.mqtt import Filter, NobodyListening, Refused
-from fleet.operations import CallArguments, CallResult
+from fleet.operations.actions import CallArguments, CallResult
 from fleet.wire import Undecodable, decode, encode
 
 T = TypeVar("T")

@@ -1,21 +1,25 @@
-"""Names for the shell's completion; whatever goes wrong, there are just none."""
+"""Names for the shell's completion; whatever goes wrong, there are just none.
+
+Every command names these functions; what they do their work with is read when Tab is pressed.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Set
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from fleet.cli.connection import Denied, Line, NoSuchStation, Unreachable, connect, manager_on
 from fleet.cli.names import LIMIT, PATIENCE, fitting, within
 from fleet.cli.options import BadOptions, Options
-from fleet.cli.station import Station, find, heard_of, registrations, runs
 from fleet.contexts import read as client_file
 from fleet.model import InstanceStatus, Registration
-from fleet.operations import StationStatus
 from fleet.settings import BadSettings
-from fleet.station import STATION
+
+if TYPE_CHECKING:
+    from fleet.cli.station import Station
+    from fleet.operations.stations import StationStatus
 
 T = TypeVar("T")
 
@@ -33,18 +37,24 @@ def rooms(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def stations(ctx: typer.Context, incomplete: str) -> list[str]:
     """The stations that begin with `incomplete`: names, or ids where there is no manager."""
+    from fleet.cli.station import heard_of
+
     names = {one.name for one in _known(ctx)} or _quietly(ctx, heard_of, set())
     return fitting(names, incomplete)
 
 
 def roles(ctx: typer.Context, incomplete: str) -> list[str]:
     """The roles of the station given that have commands, and `station`."""
+    from fleet.station import STATION
+
     station = _station(ctx)
     return fitting(station.roles() if station else {STATION}, incomplete)
 
 
 def all_roles(ctx: typer.Context, incomplete: str) -> list[str]:
     """The roles of all stations."""
+    from fleet.cli.station import registrations
+
     nothing: Mapping[str, Registration] = {}
     said = _quietly(ctx, registrations, nothing).values()
     return fitting({role for one in said for role in one.factories}, incomplete)
@@ -81,6 +91,7 @@ def argument_words(known: Mapping[str, Any], given: Set[str], incomplete: str) -
 
 def instances(ctx: typer.Context, incomplete: str) -> list[str]:
     """Role and role/instance of what runs on the station given."""
+    from fleet.cli.station import find, runs
 
     async def running(line: Line) -> Mapping[str, Mapping[str, InstanceStatus]]:
         station = await find(line, ctx.params["station"], PATIENCE)
@@ -99,15 +110,17 @@ def contexts(incomplete: str) -> list[str]:
     return []
 
 
-def _known(ctx: typer.Context) -> tuple[StationStatus, ...]:
-    async def ask(line: Line) -> tuple[StationStatus, ...]:
+def _known(ctx: typer.Context) -> "tuple[StationStatus, ...]":
+    async def ask(line: Line) -> "tuple[StationStatus, ...]":
         return (await (await manager_on(line, PATIENCE)).status()).stations
 
     return _quietly(ctx, ask, ())
 
 
-def _station(ctx: typer.Context) -> Station | None:
-    async def look(line: Line) -> Station | None:
+def _station(ctx: typer.Context) -> "Station | None":
+    from fleet.cli.station import find
+
+    async def look(line: Line) -> "Station | None":
         return await find(line, ctx.params["station"], PATIENCE)
 
     return _quietly(ctx, look, None)

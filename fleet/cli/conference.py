@@ -9,7 +9,7 @@ from fleet.cli.terminal import data, put, say, stop
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import State, natural, printable
-from fleet.operations import PlanResult
+from fleet.operations.plans import PlanResult
 from fleet.settings import read_text
 
 _MOST = 10

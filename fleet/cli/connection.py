@@ -29,7 +29,7 @@ from fleet.topics import Topics
 from fleet.wire import Undecodable, decode, encode, from_json
 
 if TYPE_CHECKING:
-    from fleet.operations import StatusResult  # long to import: not for the Tab key
+    from fleet.operations.stations import StatusResult  # long to import: not for the Tab key
 
 T = TypeVar("T")
 
@@ -155,7 +155,7 @@ class Manager:
 
     async def status(self) -> "StatusResult":
         """What every station does now; raises as `ask`."""
-        from fleet.operations import StatusResult
+        from fleet.operations.stations import StatusResult
 
         return await self.ask("status", _NO_ARGUMENTS, StatusResult)
 

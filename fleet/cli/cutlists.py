@@ -8,7 +8,7 @@ from typing import Final
 from attrs import evolve
 
 from fleet.cli.view import clean, zoned
-from fleet.operations import CutFile, CutList, CutPiece
+from fleet.operations.recordings import CutFile, CutList, CutPiece
 
 _BEFORE: Final = 10.0
 """Seconds before the in point where reading begins, where no key frame is known."""

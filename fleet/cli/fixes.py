@@ -13,7 +13,7 @@ from attrs import frozen
 from fleet.cli.examine import BURST, BrokerFacts, RetainedStation
 from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState
 from fleet.mqtt import Broker
-from fleet.operations import DoctorFinding, DoctorResult
+from fleet.operations.doctor import DoctorFinding, DoctorResult
 from fleet.topics import KEPT, KEPT_OF_MANAGER, Topics
 
 CLOCK: Final = 1.0

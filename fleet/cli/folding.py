@@ -11,7 +11,7 @@ from attrs import frozen
 
 from fleet.cli.view import clean, rooms, summary
 from fleet.model import PresenceState, counted, natural
-from fleet.operations import StationStatus, StatusResult
+from fleet.operations.stations import StationStatus, StatusResult
 
 MANY: Final = 4
 """Stations of one kind from which on they are one line, and how many of it are named."""

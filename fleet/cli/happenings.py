@@ -7,7 +7,7 @@ from functools import partial
 from attrs import frozen
 
 from fleet.model import PresenceState, State, counted
-from fleet.operations import InstanceReport, StationStatus
+from fleet.operations.stations import InstanceReport, StationStatus
 
 
 @frozen

@@ -13,7 +13,7 @@ from fleet.cli.terminal import print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import counted
-from fleet.operations import AudioArguments, CutArguments, MixerShown, RoomMixer
+from fleet.operations.actions import AudioArguments, CutArguments, MixerShown, RoomMixer
 
 _ROLE: Final = "mix"
 ARGUMENTS: Final[Mapping[str, Callable[..., Any]]] = {

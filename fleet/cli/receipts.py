@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from fleet.cli.talks import opted_out
 from fleet.cli.view import TableRow, clean, zoned
-from fleet.operations import Receipt, RecordingsResult, StatusResult
+from fleet.operations.recordings import Receipt, RecordingsResult
+from fleet.operations.stations import StatusResult
 
 _NOT_YET = "-"
 

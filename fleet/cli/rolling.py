@@ -19,18 +19,17 @@ from fleet.cli.terminal import Exit, Telling, ask, messages, print_json, progres
 from fleet.cli.typed import again, instead
 from fleet.cli.view import clean
 from fleet.model import STOPPED_BY_HAND, counted
-from fleet.operations import (
+from fleet.operations.health import Standing
+from fleet.operations.plans import PlanResult
+from fleet.operations.rollouts import (
     PATIENCE,
     STEADY,
     ApplyResult,
-    PlanResult,
     RolloutArguments,
     RolloutResult,
     RolloutStatus,
-    Standing,
-    StationStatus,
-    StatusResult,
 )
+from fleet.operations.stations import StationStatus, StatusResult
 from fleet.wire import to_json
 
 _AFTERWARDS: Final = 10.0

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from fleet.cli.typed import instead
 from fleet.model import meant_station_id
-from fleet.operations import Standing, StationStatus
+from fleet.operations.health import Standing
+from fleet.operations.stations import StationStatus
 
 
 def wanted(stations: Iterable[StationStatus]) -> tuple[StationStatus, ...]:

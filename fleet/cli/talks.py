@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from fleet.cli.view import clean, clock, zoned
-from fleet.operations import RoomTalk, StatusResult
+from fleet.operations.schedule import RoomTalk
+from fleet.operations.stations import StatusResult
 from fleet.schedule import ScheduledTalk
 
 

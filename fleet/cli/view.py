@@ -25,7 +25,7 @@ from fleet.model import (
     natural,
     printable,
 )
-from fleet.operations import InstanceReport, SaidResult, StationStatus, StatusResult
+from fleet.operations.stations import InstanceReport, SaidResult, StationStatus, StatusResult
 
 HEADER = (
     "ROOM",

@@ -12,7 +12,8 @@ from typing import Final
 from fleet.manager.findings import ENDS_SECONDS
 from fleet.manager.stations.inventory import MOST_STRANGERS
 from fleet.model import PresenceState, counted
-from fleet.operations import DoctorFinding, HealthFinding, StationFacts
+from fleet.operations.doctor import DoctorFinding, StationFacts
+from fleet.operations.health import HealthFinding
 
 DOCTOR_CLOCK_SECONDS: Final = 1.0
 """What a clock may differ from the manager's: what a message takes on its way counts too."""

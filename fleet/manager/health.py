@@ -26,7 +26,7 @@ from fleet.manager.findings.whole import room_findings
 from fleet.manager.stations.state import ReportedState, RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.model import Ack, PresenceState, Problem, Result, Roles, State
-from fleet.operations import HealthFinding, HealthLevel, Standing
+from fleet.operations.health import HealthFinding, HealthLevel, Standing
 
 FindingKey = tuple[str | None, str | None, str | None, str]
 """Room, station, instance, kind: what makes two sightings one finding."""

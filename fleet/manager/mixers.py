@@ -19,7 +19,7 @@ from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import BadStore, Deed
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, State
-from fleet.operations import MixerShown
+from fleet.operations.actions import MixerShown
 from fleet.strict import Mistakes
 from fleet.wire import from_json
 

@@ -35,12 +35,9 @@ from fleet.manager.stations.state import Readings, RoomUse, StationState
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import PresenceState, StopByHand, Telemetry, natural
-from fleet.operations import (
-    HealthFinding,
-    RoomStatus,
-    RoomTalk,
-    StatusResult,
-)
+from fleet.operations.health import HealthFinding
+from fleet.operations.schedule import RoomTalk
+from fleet.operations.stations import RoomStatus, StatusResult
 
 _STEP: Final = 1.0
 """Seconds by which the machine's clock may wander before moments are counted anew."""

@@ -39,41 +39,35 @@ from fleet.model import (
     Reply,
     UnknownCommand,
 )
-from fleet.operations import (
-    AckArguments,
-    AdoptArguments,
-    ApplyArguments,
-    ApproveArguments,
+from fleet.operations.actions import (
     AudioArguments,
     CallArguments,
-    CheckArguments,
     CutArguments,
-    CutListArguments,
-    DiffArguments,
-    HistoryArguments,
-    MaintenanceArguments,
-    MarkArguments,
-    NotifyArguments,
-    PlanArguments,
-    RecordingsArguments,
     RestartByHand,
-    RetireArguments,
-    RevokeArguments,
-    RollbackArguments,
-    RolloutArguments,
     RoomMixer,
-    RotateArguments,
-    ScheduleArguments,
-    SecretSetArguments,
-    ShowArguments,
     StartArguments,
     StopArguments,
-    TalkArguments,
+)
+from fleet.operations.check import CheckArguments
+from fleet.operations.history import DiffArguments, HistoryArguments, ShowArguments
+from fleet.operations.joining import (
+    ApproveArguments,
+    RevokeArguments,
+    RotateArguments,
     TokenArguments,
-    UserAddArguments,
-    UserPasswdArguments,
-    UserRemoveArguments,
-    ValidateArguments,
+)
+from fleet.operations.notifications import AckArguments, NotifyArguments
+from fleet.operations.people import UserAddArguments, UserPasswdArguments, UserRemoveArguments
+from fleet.operations.plans import PlanArguments, ValidateArguments
+from fleet.operations.recordings import CutListArguments, MarkArguments, RecordingsArguments
+from fleet.operations.rollouts import ApplyArguments, RollbackArguments, RolloutArguments
+from fleet.operations.schedule import ScheduleArguments
+from fleet.operations.secrets import SecretSetArguments
+from fleet.operations.stations import (
+    AdoptArguments,
+    MaintenanceArguments,
+    RetireArguments,
+    TalkArguments,
 )
 from fleet.wire import Undecodable, decode, encode, to_json
 

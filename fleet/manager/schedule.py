@@ -13,7 +13,7 @@ from fleet.manager.findings.whole import schedule_finding
 from fleet.manager.store import BadStore, PublishedSchedule
 from fleet.manager.store.ledger import Ledger
 from fleet.model import counted
-from fleet.operations import HealthFinding
+from fleet.operations.health import HealthFinding
 from fleet.schedule import BadSchedule, Schedule, match
 from fleet.schedule.changes import changes
 from fleet.schedule.fetching import Publication

@@ -13,7 +13,8 @@ from fleet.manager.stations.state import Readings, ReportedState, is_live
 from fleet.manager.stations.stops import is_stopped, to_run
 from fleet.manager.store.ledger import Entry
 from fleet.model import Config, InstanceStatus, PresenceState, Roles, State, StopByHand
-from fleet.operations import InstanceReport, Standing, StationStatus
+from fleet.operations.health import Standing
+from fleet.operations.stations import InstanceReport, StationStatus
 
 _AT_WORK: Final = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
 _CLOCK_OFF: Final = 1.0

@@ -12,7 +12,9 @@ from fleet.manager.fixes import ending, whole
 from fleet.manager.stations.state import RoomUse
 from fleet.manager.web.page.cards import board
 from fleet.model import PresenceState
-from fleet.operations import HealthLevel, StationFacts, WaitingBox
+from fleet.operations.doctor import StationFacts
+from fleet.operations.health import HealthLevel
+from fleet.operations.joining import WaitingBox
 from tests.page.test_cards import NOW, station
 
 SOON = NOW + timedelta(seconds=ENDS_SECONDS - 1)

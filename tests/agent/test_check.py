@@ -21,7 +21,7 @@ from fleet.agent.config import catalogue
 from fleet.agent.local import check, service
 from fleet.manager.fixes import fixes
 from fleet.model import PresenceState
-from fleet.operations import StationFacts
+from fleet.operations.doctor import StationFacts
 from fleet.version import __version__
 from tests.processes import ROOT, Mosquitto, Programs
 from tests.stranger import Stranger

@@ -31,7 +31,7 @@ from fleet.manager.people.rights import Rights
 from fleet.manager.store import ManagerStore
 from fleet.manager.store.ledger import Ledger
 from fleet.mqtt import Broker
-from fleet.operations import DoctorFinding
+from fleet.operations.doctor import DoctorFinding
 from fleet.version import __version__
 from tests.agent.test_clock_offset import source  # noqa: F401 (a fixture)
 from tests.cli.conftest import Fleet, Outcome, Play

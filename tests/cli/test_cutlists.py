@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from fleet.cli.cutlists import edl, ffconcat
-from fleet.operations import CutFile, CutList, CutPiece
+from fleet.operations.recordings import CutFile, CutList, CutPiece
 from tests.recordings.test_receipts import BEGIN, END, TALK
 
 

@@ -15,7 +15,7 @@ from attrs import evolve
 from fleet.cli.examine import BrokerFacts
 from fleet.cli.fixes import Examination, findings
 from fleet.mqtt import Broker
-from fleet.operations import DoctorResult
+from fleet.operations.doctor import DoctorResult
 from fleet.topics import Topics
 from fleet.version import __version__
 from tests.cli.conftest import Fleet, Outcome, Play

@@ -8,7 +8,7 @@ import pytest
 
 from fleet.cli.conference import show_changes
 from fleet.model import State
-from fleet.operations import Change, PlanResult
+from fleet.operations.plans import Change, PlanResult
 from tests.cli.conftest import Fleet, Play
 from tests.processes import Program
 

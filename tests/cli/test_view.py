@@ -9,7 +9,8 @@ from rich.console import Console
 
 from fleet.cli import folding, view
 from fleet.model import PresenceState, State, StopByHand
-from fleet.operations import HealthFinding, HealthLevel, InstanceReport, StationStatus, StatusResult
+from fleet.operations.health import HealthFinding, HealthLevel
+from fleet.operations.stations import InstanceReport, StationStatus, StatusResult
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
 LONG = "the target srt://ingest.example.org:9000 does not answer (timed out after 10 s)"

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from fleet.cli.happenings import happenings
 from fleet.model import PresenceState, Problem, State
-from fleet.operations import InstanceReport, StationStatus
+from fleet.operations.stations import InstanceReport, StationStatus
 from tests.cli.conftest import FLEET, Fleet, Play, rejection
 from tests.manager.station import PretendStation
 from tests.processes import Mosquitto, Program, Programs

@@ -12,7 +12,9 @@ from fleet.manager.checking.looks import LOOKS, Around, CheckedStation
 from fleet.manager.checking.looks import MixerAnswer as Mixer
 from fleet.manager.stations.state import RoomUse
 from fleet.model import PresenceState, Roles, State
-from fleet.operations import CheckTrouble, HealthFinding, HealthLevel, InstanceReport
+from fleet.operations.check import CheckTrouble
+from fleet.operations.health import HealthFinding, HealthLevel
+from fleet.operations.stations import InstanceReport
 from fleet.station import FileLook, ListLook, LookResult
 from tests.manager.test_health import NOW, instance, readings, seen
 

@@ -8,7 +8,7 @@ from attrs import evolve
 from fleet.manager.conference.readers import hosts
 from fleet.manager.fixes import fixes
 from fleet.model import PresenceState
-from fleet.operations import StationFacts
+from fleet.operations.doctor import StationFacts
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
 CAM = StationFacts(

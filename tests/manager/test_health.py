@@ -30,13 +30,8 @@ from fleet.model import (
     Status,
     Telemetry,
 )
-from fleet.operations import (
-    HealthFinding,
-    HealthLevel,
-    InstanceReport,
-    Standing,
-    StationStatus,
-)
+from fleet.operations.health import HealthFinding, HealthLevel, Standing
+from fleet.operations.stations import InstanceReport, StationStatus
 from tests.processes import ROOT
 
 AT = datetime(2026, 2, 1, 9, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from fleet.manager.mixers import Mixers
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import Deed
 from fleet.manager.store.ledger import Ledger
-from fleet.operations import MixerShown
+from fleet.operations.actions import MixerShown
 from tests.manager.conftest import Place
 
 

@@ -7,12 +7,9 @@ import pytest
 
 from fleet.manager.people.rights import NEEDS, BadRights, Reach, Rights, least, reach
 from fleet.manager.requests import OPERATIONS
-from fleet.operations import (
-    CallArguments,
-    RollbackArguments,
-    RolloutArguments,
-    UserPasswdArguments,
-)
+from fleet.operations.actions import CallArguments
+from fleet.operations.people import UserPasswdArguments
+from fleet.operations.rollouts import RollbackArguments, RolloutArguments
 
 EVERYBODY = "viewer room:hall1 operator admin"
 ROOM = "room:hall1 operator admin"

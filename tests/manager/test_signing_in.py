@@ -28,7 +28,7 @@ from fleet.manager.web.page.talks_page import TalksPage
 from fleet.manager.web.sessions import Sessions
 from fleet.manager.web.signing_in import COOKIE, OPEN, PROOF, PUBLIC, STREAMS, SigningIn
 from fleet.model import Forbidden
-from fleet.operations import TalkArguments
+from fleet.operations.stations import TalkArguments
 
 SAID = "korrekt-pferd"
 HTML = {"Accept": "text/html"}

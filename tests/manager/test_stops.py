@@ -28,7 +28,8 @@ from fleet.model import (
     Status,
     StopByHand,
 )
-from fleet.operations import InstanceReport, Standing, StationStatus
+from fleet.operations.health import Standing
+from fleet.operations.stations import InstanceReport, StationStatus
 from fleet.topics import Topics
 from tests.manager.boxes import Boxes, status_of
 from tests.manager.conftest import Place

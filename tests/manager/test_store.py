@@ -40,7 +40,7 @@ from fleet.model import (
     SegmentCheck,
     SegmentStream,
 )
-from fleet.operations import CutMark
+from fleet.operations.recordings import CutMark
 from fleet.wire import decode
 from tests.manager.conftest import Place
 from tests.manager.postgres import Postgres

@@ -24,7 +24,8 @@ from fleet.manager.web.page.controls import (
 )
 from fleet.manager.web.page.look import Look
 from fleet.model import Family, PresenceState, Problem, Roles, Sample, State, Telemetry
-from fleet.operations import InstanceReport, Receipt, StationStatus, Verdict
+from fleet.operations.recordings import Receipt, Verdict
+from fleet.operations.stations import InstanceReport, StationStatus
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 _ZONE: Final = ZoneInfo("Europe/Brussels")

@@ -13,7 +13,7 @@ from fleet.manager.web.page.days import DayLook
 from fleet.manager.web.page.recording_lines import AtWork
 from fleet.manager.web.page.talks import DayFacts
 from fleet.model import Segment, SegmentCheck, Span
-from fleet.operations import CutMark
+from fleet.operations.recordings import CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 ZONE: Final = ZoneInfo("Europe/Brussels")

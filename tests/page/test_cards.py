@@ -14,7 +14,7 @@ from fleet.manager.web.page.cards import Board, RoomView, board
 from fleet.manager.web.page.controls import controls
 from fleet.manager.web.page.views import Pictures
 from fleet.model import Family, PresenceState, Roles, Sample, State, StopByHand, Telemetry
-from fleet.operations import InstanceReport, StationStatus
+from fleet.operations.stations import InstanceReport, StationStatus
 
 NOW = datetime(2026, 2, 1, 10, 12, tzinfo=ZoneInfo("Europe/Brussels"))
 AT = NOW.timestamp()

@@ -16,7 +16,7 @@ from fleet.manager.web.page.receipt_view import receipt_view
 from fleet.manager.web.page.recording_lines import RecordingLine, Spot, joined
 from fleet.manager.web.page.talks import DayFacts, RoomDay, TalksDay, day_of, talks_day
 from fleet.model import GONE, Segment, SegmentCheck, Span
-from fleet.operations import Coverage, CutMark, Gap, Receipt
+from fleet.operations.recordings import Coverage, CutMark, Gap, Receipt
 from fleet.schedule import ScheduledRoom, ScheduledTalk, day_at
 from fleet.wire import dumps
 

@@ -14,7 +14,7 @@ from fleet.manager.recordings.coverage import Kept
 from fleet.manager.recordings.cutting import cut_lists
 from fleet.manager.recordings.timeline import on_one_clock
 from fleet.model import Segment
-from fleet.operations import CutList, CutMark
+from fleet.operations.recordings import CutList, CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 from tests.roles.numbered import RATE, film, shown, which
 

@@ -9,7 +9,7 @@ from attrs import evolve
 from fleet.manager.recordings.coverage import Kept
 from fleet.manager.recordings.cutting import cut_lists, takes_of
 from fleet.model import KeyFrames
-from fleet.operations import CutList, CutMark, MarkKind
+from fleet.operations.recordings import CutList, CutMark, MarkKind
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 from tests.recordings.test_receipts import BEGIN, FINE, SILENT, TALK, at, kept
 

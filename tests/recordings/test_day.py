@@ -19,7 +19,7 @@ from fleet.agent.recordings.probing import probe
 from fleet.agent.recordings.reading_back import read_back
 from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.model import GONE, SHORT_OF_CPU, Segment, SegmentCheck, SegmentEnd, Span
-from fleet.operations import Receipt
+from fleet.operations.recordings import Receipt
 from fleet.schedule import ScheduledTalk
 from fleet.schedule.changes import changes
 from fleet.schedule.reading import read

@@ -10,7 +10,7 @@ from attrs import evolve
 from fleet.manager.recordings import keeper
 from fleet.manager.stations.allowances import Allowances
 from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span
-from fleet.operations import Receipt
+from fleet.operations.recordings import Receipt
 from fleet.schedule import Schedule, ScheduledRoom, ScheduledTalk
 from tests.recordings.house import Box, House, house
 

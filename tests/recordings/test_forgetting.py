@@ -11,7 +11,7 @@ from fleet.manager.recordings import keeper
 from fleet.manager.recordings.forgetting import REMEMBERED, forgettable
 from fleet.manager.recordings.known import KnownIndex
 from fleet.model import GONE, SegmentCheck
-from fleet.operations import CutMark
+from fleet.operations.recordings import CutMark
 from tests.recordings.house import Box, House, house
 from tests.recordings.test_equal_ends import FILES, SCHEDULE, TALKS, TEXT, segment
 

@@ -10,7 +10,7 @@ from attrs import evolve
 from fleet.manager.recordings.coverage import Kept, coverage
 from fleet.manager.recordings.receipts import RoomNow, receipt
 from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span, StopByHand
-from fleet.operations import CutMark
+from fleet.operations.recordings import CutMark
 from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 BEGIN = datetime(2026, 2, 1, 12, tzinfo=UTC)

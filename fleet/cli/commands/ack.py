@@ -9,7 +9,8 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean, ending
-from fleet.operations import AckArguments, SaidResult
+from fleet.operations.notifications import AckArguments
+from fleet.operations.stations import SaidResult
 
 ABOUT: Final = COMMANDS["ack"]
 HELP: Final = with_examples(

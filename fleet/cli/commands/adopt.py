@@ -8,7 +8,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean
-from fleet.operations import AdoptArguments, StationResult
+from fleet.operations.stations import AdoptArguments, StationResult
 
 ABOUT: Final = COMMANDS["adopt"]
 HELP: Final = with_examples(

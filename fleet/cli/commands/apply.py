@@ -11,7 +11,8 @@ from fleet.cli.completion import rooms, stations
 from fleet.cli.rolling import agree, see_through
 from fleet.cli.terminal import ask, print_json, stop
 from fleet.cli.typed import again, instead
-from fleet.operations import ApplyArguments, ApplyResult, PlanArguments, PlanResult
+from fleet.operations.plans import PlanArguments, PlanResult
+from fleet.operations.rollouts import ApplyArguments, ApplyResult
 
 ABOUT: Final = COMMANDS["apply"]
 HELP: Final = with_examples(

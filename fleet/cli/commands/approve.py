@@ -7,7 +7,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean
-from fleet.operations import ApproveArguments, ApproveResult
+from fleet.operations.joining import ApproveArguments, ApproveResult
 
 ABOUT: Final = COMMANDS["approve"]
 HELP: Final = with_examples(

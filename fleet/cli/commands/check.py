@@ -13,7 +13,7 @@ from fleet.cli.terminal import Exit, ask, data, print_json, progress, put, say, 
 from fleet.cli.view import clean
 from fleet.explained import table
 from fleet.model import counted
-from fleet.operations import CheckArguments, CheckLook, CheckResult, CheckTrouble
+from fleet.operations.check import CheckArguments, CheckLook, CheckResult, CheckTrouble
 
 ABOUT: Final = COMMANDS["check"]
 HELP: Final = with_examples(

@@ -13,7 +13,7 @@ from fleet.cli.cutlists import edl, ffconcat
 from fleet.cli.terminal import Exit, ask, print_json, put, say, stop
 from fleet.cli.view import clean, zoned
 from fleet.model import counted, plain
-from fleet.operations import CutList, CutListArguments, CutListResult
+from fleet.operations.recordings import CutList, CutListArguments, CutListResult
 
 ABOUT: Final = COMMANDS["cutlist"]
 HELP: Final = with_examples(

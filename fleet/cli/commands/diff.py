@@ -8,7 +8,8 @@ from fleet.cli import conference
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.terminal import Exit, ask, print_json, say
-from fleet.operations import DiffArguments, DiffResult, PlanResult
+from fleet.operations.history import DiffArguments, DiffResult
+from fleet.operations.plans import PlanResult
 
 ABOUT: Final = COMMANDS["diff"]
 HELP: Final = with_examples(

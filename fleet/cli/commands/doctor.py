@@ -26,7 +26,7 @@ from fleet.cli.terminal import (
 from fleet.cli.view import clean
 from fleet.model import PresenceState, counted
 from fleet.mqtt import Disconnected
-from fleet.operations import DoctorFinding, DoctorResult
+from fleet.operations.doctor import DoctorFinding, DoctorResult
 from fleet.version import __version__
 
 ABOUT: Final = COMMANDS["doctor"]

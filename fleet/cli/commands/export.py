@@ -7,7 +7,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.terminal import ask, print_json, put, say
 from fleet.cli.view import clean
-from fleet.operations import ExportResult
+from fleet.operations.history import ExportResult
 
 ABOUT: Final = COMMANDS["export"]
 HELP: Final = with_examples(

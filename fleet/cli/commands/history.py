@@ -10,7 +10,7 @@ from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, data, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.operations import Event, HistoryArguments, HistoryResult
+from fleet.operations.history import Event, HistoryArguments, HistoryResult
 
 ABOUT: Final = COMMANDS["history"]
 HELP: Final = with_examples(

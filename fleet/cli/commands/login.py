@@ -19,7 +19,7 @@ from fleet.cli.terminal import print_json, say, stop
 from fleet.contexts import Context
 from fleet.model import NAME_RULE, is_name
 from fleet.mqtt import BadBroker, Broker
-from fleet.operations import UserListResult
+from fleet.operations.people import UserListResult
 from fleet.settings import BadSettings, read_text
 from fleet.topics import Topics
 

@@ -9,7 +9,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms_and_stations
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean, ending
-from fleet.operations import MaintenanceArguments, SaidResult
+from fleet.operations.stations import MaintenanceArguments, SaidResult
 
 ABOUT: Final = COMMANDS["maintenance"]
 HELP: Final = with_examples(

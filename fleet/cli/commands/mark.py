@@ -10,7 +10,8 @@ from fleet.cli.completion import rooms
 from fleet.cli.moments import at_time
 from fleet.cli.terminal import ask, print_json, say, stop
 from fleet.cli.view import clean, moment
-from fleet.operations import MarkArguments, MarkResult, ScheduleArguments, ScheduleResult
+from fleet.operations.recordings import MarkArguments, MarkResult
+from fleet.operations.schedule import ScheduleArguments, ScheduleResult
 
 ABOUT: Final = COMMANDS["mark"]
 HELP: Final = with_examples(

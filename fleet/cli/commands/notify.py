@@ -7,7 +7,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean
-from fleet.operations import NotifyArguments, NotifyResult
+from fleet.operations.notifications import NotifyArguments, NotifyResult
 
 ABOUT: Final = COMMANDS["notify"]
 HELP: Final = with_examples(

@@ -8,7 +8,7 @@ import typer
 from fleet.cli import conference
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.terminal import Exit, ask, print_json
-from fleet.operations import PlanArguments, PlanResult
+from fleet.operations.plans import PlanArguments, PlanResult
 
 ABOUT: Final = COMMANDS["plan"]
 HELP: Final = with_examples(

@@ -7,7 +7,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.receipts import receipt_lines
 from fleet.cli.terminal import Exit, ask, print_json, put
-from fleet.operations import RecordingsArguments, RecordingsResult
+from fleet.operations.recordings import RecordingsArguments, RecordingsResult
 
 ABOUT: Final = COMMANDS["receipt"]
 HELP: Final = with_examples(

@@ -10,7 +10,7 @@ from fleet.cli.receipts import receipt_lines, receipt_rows
 from fleet.cli.terminal import Exit, ask, data, print_json, say
 from fleet.cli.view import show, zoned
 from fleet.model import counted
-from fleet.operations import RecordingsArguments, RecordingsResult
+from fleet.operations.recordings import RecordingsArguments, RecordingsResult
 
 ABOUT: Final = COMMANDS["recordings"]
 HELP: Final = with_examples(

@@ -15,7 +15,7 @@ from fleet.cli.station import Station, find, runs
 from fleet.cli.terminal import print_json, progress, say, stop
 from fleet.cli.view import clean
 from fleet.model import Error, State, natural
-from fleet.operations import ActionResult, RestartByHand
+from fleet.operations.actions import ActionResult, RestartByHand
 from fleet.station import STATION
 
 ABOUT: Final = COMMANDS["restart"]

@@ -10,7 +10,7 @@ from fleet.cli.connection import Denied, Manager
 from fleet.cli.terminal import Exit, ask, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.operations import RetireArguments, StationResult
+from fleet.operations.stations import RetireArguments, StationResult
 
 ABOUT: Final = COMMANDS["retire"]
 HELP: Final = with_examples(

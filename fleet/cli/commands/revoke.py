@@ -9,7 +9,8 @@ from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
-from fleet.operations import RevokeArguments, StationResult
+from fleet.operations.joining import RevokeArguments
+from fleet.operations.stations import StationResult
 
 ABOUT: Final = COMMANDS["revoke"]
 HELP: Final = with_examples(

@@ -10,7 +10,7 @@ from fleet.cli.completion import stations
 from fleet.cli.rolling import agree, see_through
 from fleet.cli.terminal import ask, print_json, say, stop
 from fleet.cli.typed import instead
-from fleet.operations import ApplyResult, RollbackArguments
+from fleet.operations.rollouts import ApplyResult, RollbackArguments
 
 ABOUT: Final = COMMANDS["rollback"]
 HELP: Final = with_examples(

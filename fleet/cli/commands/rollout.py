@@ -10,7 +10,7 @@ from fleet.cli.terminal import ask, data, print_json, say
 from fleet.cli.typed import instead
 from fleet.cli.view import clean
 from fleet.model import counted
-from fleet.operations import RolloutArguments, RolloutResult, RolloutStatus
+from fleet.operations.rollouts import RolloutArguments, RolloutResult, RolloutStatus
 
 ABOUT: Final = COMMANDS["rollout"]
 HELP: Final = with_examples(

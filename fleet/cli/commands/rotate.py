@@ -8,7 +8,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.terminal import Exit, ask, print_json, say, stop
 from fleet.cli.view import clean, moment
-from fleet.operations import RotateArguments, RotateResult
+from fleet.operations.joining import RotateArguments, RotateResult
 
 ABOUT: Final = COMMANDS["rotate"]
 HELP: Final = with_examples(

@@ -13,7 +13,7 @@ from fleet.cli.talks import opted_out
 from fleet.cli.terminal import Exit, ask, data, print_json, say, stop
 from fleet.cli.view import TableRow, clean, show, stamp, zoned
 from fleet.model import counted
-from fleet.operations import ScheduleArguments, ScheduleResult
+from fleet.operations.schedule import ScheduleArguments, ScheduleResult
 from fleet.schedule import BadSchedule, Schedule, ScheduledTalk, day_at, match
 
 ABOUT: Final = COMMANDS["schedule"]

@@ -13,7 +13,12 @@ from fleet.cli.sync import near
 from fleet.cli.terminal import Exit, ask, data, print_json, put, say, stop
 from fleet.cli.view import clean
 from fleet.model import PresenceState, counted
-from fleet.operations import SecretSetArguments, SecretSetResult, SecretsResult, StationSecrets
+from fleet.operations.secrets import (
+    SecretSetArguments,
+    SecretSetResult,
+    SecretsResult,
+    StationSecrets,
+)
 from fleet.station import MAX_SECRET, SentSecret
 from fleet.strict import Mistakes, close_match, structure
 from fleet.wire import encode, to_json

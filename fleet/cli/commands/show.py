@@ -9,7 +9,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import stations
 from fleet.cli.terminal import ask, print_json, put
 from fleet.cli.view import clean, moment, zoned
-from fleet.operations import ShowArguments, ShowResult
+from fleet.operations.history import ShowArguments, ShowResult
 
 ABOUT: Final = COMMANDS["show"]
 HELP: Final = with_examples(

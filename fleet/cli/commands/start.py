@@ -8,7 +8,7 @@ from fleet.cli.acting import instance_of, tell
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.terminal import ask
-from fleet.operations import ActionResult, StartArguments
+from fleet.operations.actions import ActionResult, StartArguments
 
 ABOUT: Final = COMMANDS["start"]
 HELP: Final = with_examples(

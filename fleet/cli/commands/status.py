@@ -30,7 +30,7 @@ from fleet.cli.terminal import (
     stop,
 )
 from fleet.cli.view import clean
-from fleet.operations import StatusResult
+from fleet.operations.stations import StatusResult
 
 ABOUT: Final = COMMANDS["status"]
 HELP: Final = with_examples(

@@ -10,7 +10,7 @@ from fleet.cli.arguments import seconds
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.terminal import ask
-from fleet.operations import ActionResult, StopArguments
+from fleet.operations.actions import ActionResult, StopArguments
 
 ABOUT: Final = COMMANDS["stop"]
 HELP: Final = with_examples(

@@ -9,7 +9,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
 from fleet.cli.terminal import ask, print_json, say
 from fleet.cli.view import clean, ending
-from fleet.operations import SaidResult, TalkArguments
+from fleet.operations.stations import SaidResult, TalkArguments
 
 ABOUT: Final = COMMANDS["talk"]
 HELP: Final = with_examples(

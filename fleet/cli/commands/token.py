@@ -9,7 +9,7 @@ from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
 from fleet.cli.terminal import ask, print_json, put, say
 from fleet.cli.view import clean, moment
-from fleet.operations import HOUR, MOST_USES, TokenArguments, TokenResult
+from fleet.operations.joining import HOUR, MOST_USES, TokenArguments, TokenResult
 
 ABOUT: Final = COMMANDS["token"]
 HELP: Final = with_examples(

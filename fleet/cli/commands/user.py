@@ -14,7 +14,7 @@ from fleet.cli.connection import Manager, Unreachable, converse
 from fleet.cli.options import Options
 from fleet.cli.terminal import ask, data, print_json, put, say, stop
 from fleet.cli.view import clean
-from fleet.operations import (
+from fleet.operations.people import (
     UserAddArguments,
     UserListResult,
     UserPasswdArguments,

@@ -11,7 +11,7 @@ from fleet.cli.connection import Denied
 from fleet.cli.terminal import Exit, ask, print_json, put, say
 from fleet.cli.view import clean
 from fleet.model import counted
-from fleet.operations import ValidateArguments, ValidateResult
+from fleet.operations.plans import ValidateArguments, ValidateResult
 from fleet.wire import to_json
 
 ABOUT: Final = COMMANDS["validate"]

@@ -9,7 +9,7 @@ from fleet.cli.rolling import Stations, follow, say_lagging, say_stops
 from fleet.cli.sync import wanted
 from fleet.cli.terminal import Exit, ask, progress, say
 from fleet.model import counted
-from fleet.operations import Standing
+from fleet.operations.health import Standing
 
 ABOUT: Final = COMMANDS["wait"]
 HELP: Final = with_examples(

@@ -7,7 +7,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.terminal import ask, data, print_json, say
 from fleet.cli.view import TableRow, clean, moment, show
-from fleet.operations import WaitingResult
+from fleet.operations.joining import WaitingResult
 
 _HEADER: Final = ("CODE", "HOST", "STATION", "ADDRESSES", "ROOM", "SINCE")
 ABOUT: Final = COMMANDS["waiting"]

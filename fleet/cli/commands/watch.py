@@ -36,7 +36,7 @@ from fleet.cli.sync import matching
 from fleet.cli.terminal import ask, data, print_json, say
 from fleet.model import counted
 from fleet.mqtt import Filter, Link, Message, Will, keep
-from fleet.operations import StationStatus, StatusResult
+from fleet.operations.stations import StationStatus, StatusResult
 
 ABOUT: Final = COMMANDS["watch"]
 HELP: Final = with_examples(

@@ -17,7 +17,7 @@ from fleet.manager.access.init import CannotInit
 from fleet.manager.access.renewing import can_renew, renew
 from fleet.manager.findings.whole import certificate_finding
 from fleet.mqtt import Broker
-from fleet.operations import HealthFinding
+from fleet.operations.health import HealthFinding
 
 log = logging.getLogger(__name__)
 

@@ -37,7 +37,8 @@ from fleet.manager.store import AccessChange, BadStore, Deed, KeptCredential, Ke
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CommandFailed, Error, InvalidArguments, is_name, plain
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused
-from fleet.operations import HealthFinding, WaitingBox
+from fleet.operations.health import HealthFinding
+from fleet.operations.joining import WaitingBox
 from fleet.sealed import BadKey, seal
 from fleet.settings import read_password
 from fleet.topics import Address, Topics

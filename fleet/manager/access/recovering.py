@@ -28,7 +28,7 @@ from fleet.mqtt import (
     Will,
     connect_once,
 )
-from fleet.operations import UserAddArguments, UserListResult, UserResult
+from fleet.operations.people import UserAddArguments, UserListResult, UserResult
 from fleet.sealed import seal
 from fleet.settings import BadSettings
 from fleet.strict import Mistakes

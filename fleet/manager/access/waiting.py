@@ -15,7 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.joining import ASK_AGAIN, JoinRequest
-from fleet.operations import WaitingBox
+from fleet.operations.joining import WaitingBox
 
 _ALPHABET: Final = "ACDEFGHJKMNPQRTWXY"
 """Of codes: no letter that is taken for another or for a digit."""

@@ -10,7 +10,8 @@ from typing import Final
 from fleet.manager.checking.looks import AWAY, LOOKS, Around, Seen
 from fleet.manager.findings import FindingKind
 from fleet.manager.stations.state import StationState
-from fleet.operations import CheckLook, CheckTrouble, HealthFinding, HealthLevel
+from fleet.operations.check import CheckLook, CheckTrouble
+from fleet.operations.health import HealthFinding, HealthLevel
 
 _LOOK_OF: Final[Mapping[FindingKind, str]] = {
     **dict.fromkeys((FindingKind.LOST, FindingKind.OFFLINE, FindingKind.MISSING), "online"),

@@ -14,10 +14,8 @@ from fleet.manager.stations.state import RoomUse, StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.media.archive import opened
 from fleet.model import PresenceState, State
-from fleet.operations import (
-    HealthLevel,
-    StationStatus,
-)
+from fleet.operations.health import HealthLevel
+from fleet.operations.stations import StationStatus
 from fleet.station import FileLook, ListLook, LookResult
 
 _UNKNOWN: Final = HealthLevel.UNKNOWN

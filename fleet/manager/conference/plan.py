@@ -21,7 +21,7 @@ from fleet.manager.conference.wanted import (
     behind,
 )
 from fleet.model import Problem, Registration, Roles, Settings, State
-from fleet.operations import RECORDING, Change, Doubt, StationChange
+from fleet.operations.plans import RECORDING, Change, Doubt, StationChange
 from fleet.role import only_live
 from fleet.strict import same
 from fleet.wire import dumps

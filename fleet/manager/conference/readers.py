@@ -13,7 +13,7 @@ from fleet.manager.conference.offers import offers, places
 from fleet.manager.conference.wanted import Facts, behind
 from fleet.media.sources import PORT
 from fleet.model import Roles, Settings
-from fleet.operations import RECORDING
+from fleet.operations.plans import RECORDING
 
 Configs = Mapping[str, tuple[Facts, Roles]]
 """Station id -> what the file said of it, and its roles."""

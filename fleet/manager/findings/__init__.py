@@ -17,7 +17,7 @@ from typing import Final
 from attrs import define, frozen
 
 from fleet.manager.stations.state import BLANK, StationState
-from fleet.operations import HealthFinding, HealthLevel
+from fleet.operations.health import HealthFinding, HealthLevel
 
 
 class FindingKind(StrEnum):

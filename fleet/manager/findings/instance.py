@@ -21,7 +21,7 @@ from fleet.manager.findings import (
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS
 from fleet.manager.stations.state import BLANK, RoomUse, StationState, is_live
 from fleet.model import InstanceStatus, State
-from fleet.operations import HealthLevel
+from fleet.operations.health import HealthLevel
 
 
 def instance_findings(

@@ -26,7 +26,7 @@ from fleet.manager.findings.instance import instance_findings
 from fleet.manager.findings.whole import when_it_ends
 from fleet.manager.stations.state import RoomUse, StationState
 from fleet.model import PresenceState, State
-from fleet.operations import HealthLevel
+from fleet.operations.health import HealthLevel
 
 
 def station_findings(station: StationState, use: RoomUse, judged: Judgement) -> Iterator[Suspicion]:

@@ -6,7 +6,8 @@ from datetime import datetime
 from fleet.manager.findings import ENDS_SECONDS, ONE_DAY, FindingKind, Suspicion
 from fleet.manager.stations.state import SLIDES, RoomUse, StationState
 from fleet.model import Roles, counted
-from fleet.operations import HealthFinding, HealthLevel, WaitingBox
+from fleet.operations.health import HealthFinding, HealthLevel
+from fleet.operations.joining import WaitingBox
 
 
 def room_findings(room: str, stations: Sequence[StationState], use: RoomUse) -> Iterator[Suspicion]:

@@ -16,7 +16,7 @@ from fleet.manager.health import lost_at_once, severity
 from fleet.manager.notifications.deciding import Concern
 from fleet.manager.report import Overview
 from fleet.model import printable
-from fleet.operations import HealthFinding, HealthLevel
+from fleet.operations.health import HealthFinding, HealthLevel
 
 ALIVE: Final = timedelta(minutes=5)
 """So long after it was heard Alertmanager counts as telling; its Watchdog comes each minute."""

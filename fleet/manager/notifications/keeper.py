@@ -14,7 +14,7 @@ from fleet.manager.notifications.deciding import Notification, NotificationKind,
 from fleet.manager.report import FleetReport
 from fleet.manager.store.ledger import Ledger
 from fleet.model import printable
-from fleet.operations import HealthFinding, HealthLevel
+from fleet.operations.health import HealthFinding, HealthLevel
 
 _LOOK: Final = 5.0
 _PATIENCE: Final = timedelta(minutes=1)

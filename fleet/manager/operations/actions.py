@@ -25,7 +25,7 @@ from fleet.model import (
     counted,
     printable,
 )
-from fleet.operations import (
+from fleet.operations.actions import (
     ActedInstance,
     ActionResult,
     RestartByHand,

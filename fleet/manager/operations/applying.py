@@ -23,17 +23,15 @@ from fleet.model import (
     Registration,
     counted,
 )
-from fleet.operations import (
-    ApplyArguments,
-    ApplyResult,
+from fleet.operations.plans import (
     Change,
     Doubt,
     PlanArguments,
     PlanResult,
-    RollbackArguments,
     ValidateArguments,
     ValidateResult,
 )
+from fleet.operations.rollouts import ApplyArguments, ApplyResult, RollbackArguments
 
 log = logging.getLogger(__name__)
 

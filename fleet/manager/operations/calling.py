@@ -22,7 +22,7 @@ from fleet.model import (
     call_in_words,
     counted,
 )
-from fleet.operations import (
+from fleet.operations.actions import (
     AudioArguments,
     CallArguments,
     CallResult,

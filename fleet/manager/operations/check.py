@@ -13,7 +13,7 @@ from fleet.manager.checking import is_mere_note, judged
 from fleet.manager.checking.looks import Around, CheckedStation, MixerAnswer, without_stopped
 from fleet.manager.operations.desk import Desk
 from fleet.manager.stations.state import StationState
-from fleet.operations import CheckArguments, CheckResult
+from fleet.operations.check import CheckArguments, CheckResult
 from fleet.station import STATION, LookArguments, LookResult
 from fleet.strict import Mistakes
 from fleet.version import __version__

@@ -14,7 +14,7 @@ from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import RolloutTarget
 from fleet.manager.store.ledger import Entry
 from fleet.model import InvalidArguments
-from fleet.operations import Change, Cut, Doubt, PlanResult, StationChange
+from fleet.operations.plans import Change, Cut, Doubt, PlanResult, StationChange
 from fleet.strict import close_match
 
 _NOBODY: Final = Facts()

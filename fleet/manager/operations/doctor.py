@@ -10,7 +10,7 @@ from fleet.manager import report
 from fleet.manager.conference import readers
 from fleet.manager.fixes import crowd, ending, fixes, is_ip, open_page, whole
 from fleet.manager.operations.desk import Desk
-from fleet.operations import DoctorResult, StationFacts
+from fleet.operations.doctor import DoctorResult, StationFacts
 from fleet.version import __version__
 
 _NAMES: Final = 3.0

@@ -10,21 +10,18 @@ from fleet.manager.operations.desk import Desk
 from fleet.manager.rollouts.model import Rollout
 from fleet.manager.store import CALLED, Issue, Past
 from fleet.model import Config, InvalidArguments, Roles
-from fleet.operations import (
-    Action,
+from fleet.operations.history import (
     DiffArguments,
     DiffResult,
     Event,
     ExportResult,
     HistoryArguments,
     HistoryResult,
-    RolloutArguments,
-    RolloutResult,
-    RolloutStatus,
     ShowArguments,
     ShowResult,
-    TargetStatus,
 )
+from fleet.operations.plans import Action
+from fleet.operations.rollouts import RolloutArguments, RolloutResult, RolloutStatus, TargetStatus
 from fleet.wire import decode
 
 _NO_ROLES: Roles = {}

@@ -8,18 +8,18 @@ from fleet.manager.access.joining import Joining
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import BadStore
 from fleet.model import CommandFailed, PresenceState, Refusal
-from fleet.operations import (
+from fleet.operations.joining import (
     ApproveArguments,
     ApproveResult,
     RevokeArguments,
     RotateArguments,
     Rotated,
     RotateResult,
-    StationResult,
     TokenArguments,
     TokenResult,
     WaitingResult,
 )
+from fleet.operations.stations import StationResult
 from fleet.strict import close_match
 
 _AT_ONCE = 8

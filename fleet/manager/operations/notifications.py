@@ -9,7 +9,8 @@ from fleet.manager.conference.hours import Override
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import Deed
 from fleet.model import CommandFailed, printable
-from fleet.operations import AckArguments, NotifyArguments, NotifyResult, RoomAck, SaidResult
+from fleet.operations.notifications import AckArguments, NotifyArguments, NotifyResult, RoomAck
+from fleet.operations.stations import SaidResult
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 from fleet.manager.operations.desk import Desk
 from fleet.manager.people.rights import BadRights, Rights
 from fleet.model import InvalidArguments
-from fleet.operations import (
+from fleet.operations.people import (
     UserAddArguments,
     UserListResult,
     UserPasswdArguments,

@@ -15,7 +15,7 @@ from fleet.manager.recordings.cutting import cut_lists
 from fleet.manager.recordings.receipts import RoomNow, wrong_clock
 from fleet.manager.store import Deed
 from fleet.model import InvalidArguments, printable
-from fleet.operations import (
+from fleet.operations.recordings import (
     CutList,
     CutListArguments,
     CutListResult,

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from fleet.manager.operations.desk import Desk
-from fleet.operations import ScheduleArguments, ScheduleResult
+from fleet.operations.schedule import ScheduleArguments, ScheduleResult
 
 
 async def schedule(desk: Desk, caller: str, asked: ScheduleArguments) -> ScheduleResult:  # noqa: ARG001

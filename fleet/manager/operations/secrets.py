@@ -11,7 +11,7 @@ from fleet.manager.asking import NoAnswer
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import Deed
 from fleet.model import InvalidArguments, PresenceState, is_name, natural
-from fleet.operations import (
+from fleet.operations.secrets import (
     SecretSet,
     SecretSetArguments,
     SecretSetResult,

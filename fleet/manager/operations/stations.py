@@ -15,7 +15,8 @@ from fleet.manager.rollouts.model import Outcome
 from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.store import Deed
 from fleet.model import CommandFailed, InvalidArguments, PresenceState
-from fleet.operations import (
+from fleet.operations.recordings import TalkReceipt
+from fleet.operations.stations import (
     AdoptArguments,
     MaintenanceArguments,
     RetireArguments,
@@ -23,7 +24,6 @@ from fleet.operations import (
     StationResult,
     StatusResult,
     TalkArguments,
-    TalkReceipt,
 )
 from fleet.strict import close_match
 

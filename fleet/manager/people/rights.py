@@ -7,12 +7,9 @@ from typing import Any, Final, Self
 from attrs import frozen
 
 from fleet.model import NAME_RULE, is_name, natural
-from fleet.operations import (
-    CallArguments,
-    RollbackArguments,
-    RolloutArguments,
-    UserPasswdArguments,
-)
+from fleet.operations.actions import CallArguments
+from fleet.operations.people import UserPasswdArguments
+from fleet.operations.rollouts import RollbackArguments, RolloutArguments
 from fleet.station import READ_COMMANDS, STATION
 
 RIGHTS_RULE: Final = "viewer, room:NAME (several: room:hall1,hall2), operator or admin"

@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.model import Segment, counted
-from fleet.operations import Coverage, Gap
+from fleet.operations.recordings import Coverage, Gap
 
 TOLERANCE: Final = timedelta(seconds=5)
 """A talk of which less is missing is covered, as SReview and others count it."""

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage, near
 from fleet.model import KeyFrames, Segment
-from fleet.operations import Coverage, CutFile, CutList, CutMark, CutPiece, Gap
+from fleet.operations.recordings import Coverage, CutFile, CutList, CutMark, CutPiece, Gap
 from fleet.schedule import ScheduledTalk
 
 Whose = tuple[str, str]

@@ -30,7 +30,7 @@ from fleet.manager.stations.inventory import Inventory
 from fleet.manager.store import BadStore, TimeSpan
 from fleet.manager.store.ledger import Ledger
 from fleet.model import PresenceState, Segment, SegmentList, State, StopByHand
-from fleet.operations import CutMark, Receipt
+from fleet.operations.recordings import CutMark, Receipt
 from fleet.schedule import Schedule, ScheduledTalk
 from fleet.strict import Mistakes
 from fleet.wire import encode, from_json

@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
 from fleet.model import StopByHand, counted, printable
-from fleet.operations import Coverage, CutMark, Gap, Receipt, Verdict
+from fleet.operations.recordings import Coverage, CutMark, Gap, Receipt, Verdict
 from fleet.schedule import ScheduledTalk
 
 _WAIT: Final = timedelta(minutes=31)

@@ -19,7 +19,7 @@ from fleet.manager.recordings.timeline import on_one_clock
 from fleet.manager.stations.state import SLIDES
 from fleet.manager.store.keeper import StoreKeeper
 from fleet.model import Segment
-from fleet.operations import CutMark, Receipt
+from fleet.operations.recordings import CutMark, Receipt
 from fleet.schedule import ScheduledTalk
 
 _LATER: Final = timedelta(hours=1)

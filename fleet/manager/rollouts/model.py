@@ -22,7 +22,8 @@ from fleet.manager.conference.wanted import Facts
 from fleet.manager.health import stand
 from fleet.manager.stations.state import ReportedState
 from fleet.model import Roles
-from fleet.operations import PATIENCE, STEADY, Standing
+from fleet.operations.health import Standing
+from fleet.operations.rollouts import PATIENCE, STEADY
 
 RolloutKind = Literal["apply", "rollback"]
 _NOWHERE: Final = Facts()

@@ -19,7 +19,8 @@ from fleet.model import (
     Status,
     Telemetry,
 )
-from fleet.operations import HealthLevel, StationStatus
+from fleet.operations.health import HealthLevel
+from fleet.operations.stations import StationStatus
 
 SLIDES: Final = "slides"
 """The seat, and the kind of monitor, that may be silent and without signal."""

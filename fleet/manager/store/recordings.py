@@ -11,7 +11,7 @@ from fleet.manager.store.database import Database
 from fleet.manager.store.records import TimeSpan
 from fleet.manager.store.tables import MARK, SEGMENT
 from fleet.model import GONE, SHORT_OF_CPU, Segment
-from fleet.operations import CutMark
+from fleet.operations.recordings import CutMark
 from fleet.wire import dumps, encode, format_time, to_json
 
 _STORED: Final = msgspec.json.Decoder(Segment)

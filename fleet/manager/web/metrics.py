@@ -24,7 +24,8 @@ from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
 from fleet.manager.store.ledger import Ledger
 from fleet.model import CONFIG_ERRORS, PresenceState, Result, Roles, State
-from fleet.operations import Receipt, Standing
+from fleet.operations.health import Standing
+from fleet.operations.recordings import Receipt
 
 RESERVED: Final = frozenset(
     f"fleet_{name}"

@@ -16,7 +16,8 @@ from fleet.manager.stations.state import RoomUse, StationState, is_live
 from fleet.manager.web.page.controls import RoomControls
 from fleet.manager.web.page.views import Pictures, View, views
 from fleet.model import State
-from fleet.operations import HealthFinding, HealthLevel, Receipt
+from fleet.operations.health import HealthFinding, HealthLevel
+from fleet.operations.recordings import Receipt
 
 WORDS: Final = {
     HealthLevel.FINE: "fine",

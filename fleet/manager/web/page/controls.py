@@ -11,7 +11,7 @@ from fleet.manager.mixers import MixerKey, MixerNow
 from fleet.manager.stations.state import StationState
 from fleet.manager.stations.stops import is_stopped
 from fleet.model import InstanceStatus, State, natural
-from fleet.operations import StationStatus
+from fleet.operations.stations import StationStatus
 
 _ROLES: Final = ("mix", "stream", "record", "ingest", "monitor", "sync")
 """In the order in which somebody looks for them; others follow."""

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from fleet.manager.web.page.talks import TalkBlock, talk_block
 from fleet.model import counted
-from fleet.operations import Coverage, Receipt
+from fleet.operations.recordings import Coverage, Receipt
 
 _MOST_FILES: Final = 40
 """Of one recording that are named."""

@@ -7,7 +7,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from fleet.manager.recordings.coverage import Kept, faults
-from fleet.operations import Receipt
+from fleet.operations.recordings import Receipt
 
 AtWork = Mapping[tuple[str, str, str], datetime]
 """(room, station, instance) of what runs now, and since when."""

@@ -18,7 +18,7 @@ from fleet.manager.recordings.coverage import Kept
 from fleet.manager.recordings.receipts import RoomNow, receipt
 from fleet.manager.web.page.recording_lines import AtWork, RecordingLine, line, of_instances
 from fleet.model import counted
-from fleet.operations import CutMark, Receipt
+from fleet.operations.recordings import CutMark, Receipt
 from fleet.schedule import DAY_CHANGES, ScheduledTalk, day_at
 
 _LATEST: Final = timedelta(hours=7)
