@@ -99,7 +99,7 @@ def not_running(done: ActionResult) -> Iterator[str]:
     """A line for each instance that does not run again.
 
     >>> from attrs import evolve
-    >>> from fleet.operations import ActedInstance
+    >>> from fleet.operations.actions import ActedInstance
     >>> ill = ActedInstance("stream", "main", State.FAILED, "nothing listens there", True)
     >>> well = evolve(ill, instance="b", state=State.RUNNING, message=None)
     >>> list(not_running(ActionResult("cam", (ill, well))))
