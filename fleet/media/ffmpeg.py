@@ -10,6 +10,7 @@ from typing import TypeVar
 from fleet.host import Failed, Host
 from fleet.media.child import ChildRole
 from fleet.media.progress import Metrics, Report
+from fleet.programs.camera import ELSEWHERE
 from fleet.programs.retime import CHANGED, UNCARRIED, UNTIMED
 
 S = TypeVar("S")
@@ -274,6 +275,12 @@ _REASONS = (
         "{source} wants a login: check its user and password",
     ),
     (
+        rf"{ELSEWHERE}: .*",
+        "SourceRefused",
+        "{source} leads elsewhere, where its login does not go along: name that address instead, "
+        "if it is right",
+    ),
+    (
         r"Connection refused|Connection timed out|Operation timed out|No route to host"
         r"|Network is unreachable|Connection reset by peer|Failed to resolve hostname .*"
         r"|Server returned .*|HTTP error .*|Input/output error|Broken pipe"
@@ -294,11 +301,11 @@ _REASONS = (
 )
 
 
-_DEVICE = r"\[(?:video4linux2,v4l2|alsa|x11grab) @ "
+_DEVICE = r"\[(?:video4linux2,v4l2|alsa|x11grab) @ |^camera: "
 
 
 def diagnose(words: str, source: str, target: str) -> Failed | None:
-    """The reason in ffmpeg's last output: what it says of a device, or the last line understood."""
+    """The reason in ffmpeg's last output: what is said of a device, or the last line understood."""
     lines = words.splitlines()
     for line in [*filter(re.compile(_DEVICE).search, lines), *reversed(lines)]:
         for pattern, reason, advice in _REASONS:

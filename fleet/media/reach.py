@@ -73,6 +73,20 @@ def webward(*urls: str) -> list[str]:
     return [*_WEB_PROGRAM, ",".join(map(_place, urls)), "--"]
 
 
+_CAMERA_PROGRAM: Final = (
+    sys.executable,
+    "-IS",
+    str(Path(programs.__file__).with_name("camera.py")),
+)
+
+
+def undiverted(url: str) -> list[str]:
+    """What runs an ffmpeg that reads an address with a login, if it would take that elsewhere."""
+    if urlsplit(url).scheme not in ("rtsp", "rtsps"):
+        return []
+    return [*_CAMERA_PROGRAM, _place(url), "--"]
+
+
 def _place(url: str) -> str:
     """Where an address leads, with nothing else of it."""
     parts = urlsplit(url)

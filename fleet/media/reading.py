@@ -32,6 +32,7 @@ from fleet.media.sources import (
     Source,
     UrlSource,
     discreetly,
+    guarded,
     private,
 )
 from fleet.programs.retime import UNCARRIED, UNTIMED
@@ -135,7 +136,8 @@ class SourceRole(FfmpegRole[S]):
 
     def argv(self) -> list[str]:
         """The whole command line."""
-        return [*webward(*self.reached()), *self._argv()]
+        before = [*webward(*self.reached()), *guarded(self.settings.source)]
+        return [*before, *self._argv()]
 
     def _argv(self) -> list[str]:
         source = self.settings.source

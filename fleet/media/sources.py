@@ -21,7 +21,7 @@ from fleet.host import Host
 from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
 from fleet.media.formats import Rate, Size
-from fleet.media.reach import OFFERED, within
+from fleet.media.reach import OFFERED, undiverted, within
 
 _DISCREET = (sys.executable, "-IS", str(Path(programs.__file__).with_name("discreet.py")))
 TIMEOUT = 3_000_000
@@ -300,6 +300,12 @@ class Reference:
     def __str__(self) -> str:
         named = f"{self.role}/{self.instance or 'main'} at " if self.role else ""
         return f"{named}{self.host}:{self.port}"
+
+
+def guarded(source: "Source") -> list[str]:
+    """What runs an ffmpeg that reads a source whose login it would tell to whoever that names."""
+    login_goes = isinstance(source, UrlSource) and source.has_login
+    return undiverted(str(source)) if login_goes else []
 
 
 def discreetly(source: "Source") -> list[str]:

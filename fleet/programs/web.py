@@ -8,19 +8,20 @@ this network can reach, to the hosts and ports of the ADDRESSes, if they are the
 import asyncio
 import ipaddress
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
+# Nothing but its neighbours, which need no packages: it is to start at once.
+sys.path.append(str(Path(__file__).parents[2]))
+from fleet.programs.beside import Answer, begin, pass_on, serve
+
 HEAD_SECONDS = 10.0
-MOST_HEAD = 65_536
-"""Bytes of a request's head."""
 AT_ONCE = 32
 """Connections."""
-_CHUNK = 65_536
 _PORTS = {"http": 80, "https": 443, "rtmps": 443}
 Origin = tuple[str, int]
 
@@ -85,9 +86,9 @@ class Proxy:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             to_far.write(f"{method} {path} {version}\r\nConnection: close\r\n".encode())
             to_far.write(b"\r\n".join(one for one in rest.split(b"\r\n") if not _is_of_hop(one)))
-        there = asyncio.create_task(_pass_on(reader, to_far))
+        there = asyncio.create_task(pass_on(reader, to_far))
         try:
-            await _pass_on(far, writer)
+            await pass_on(far, writer)
         finally:
             there.cancel()
             to_far.close()
@@ -114,57 +115,29 @@ def _is_of_hop(line: bytes) -> bool:
     return name in (b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive")
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while some := await reader.read(_CHUNK):
-            writer.write(some)
-            await writer.drain()
-
-
-async def _run(listening: socket.socket, program: int, addresses: Sequence[str]) -> None:
-    """Until the program, a process of ours to be, has ended."""
+async def _beside(addresses: str) -> Answer:
     loop = asyncio.get_running_loop()
     known = []
-    for one in map(origin, addresses):
+    for one in map(origin, addresses.split(",")):
         # A name that leads outside now is not to lead inside later.
         with suppress(OSError):
             found = await loop.getaddrinfo(*one, type=socket.SOCK_STREAM)
             if not all(is_outside(str(address[0])) for *_, address in found):
                 known.append(one)
-    ended = asyncio.Event()
-    loop.add_reader(program, ended.set)
-    server = await asyncio.start_server(Proxy(known).serve, sock=listening, limit=MOST_HEAD)
-    await ended.wait()
-    # What is cut off now is no error; told, it would bury the program's own last words.
-    loop.set_exception_handler(lambda *_: None)
-    server.close()
+    return Proxy(known).serve
 
 
 def main(argv: Sequence[str]) -> None:
     """Become the program, with a proxy beside it."""
-    addresses, program_argv = argv[0], list(argv[2:])
+    addresses, program = argv[0], list(argv[2:])
     if "http_proxy" not in os.environ:  # else that one decides who may go where
-        listening = socket.create_server(("127.0.0.1", 0))
-        program = os.pidfd_open(os.getpid())
-        if os.fork() == 0:
-            # In an environment of its own, so that nobody takes it for the program.
-            files = (listening.fileno(), program)
-            for one in files:
-                os.set_inheritable(one, True)
-            words = [sys.executable, "-IS", __file__, "--serve", *map(str, files), addresses]
-            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-            os.dup2(0, 1)
-            os.execve(sys.executable, words, {})  # noqa: S606
-        os.environ["http_proxy"] = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        os.environ["http_proxy"] = f"http://127.0.0.1:{begin(__file__, addresses)}"
         os.environ.pop("no_proxy", None)
-    os.execvp(program_argv[0], program_argv)  # noqa: S606
+    os.execvp(program[0], program)  # noqa: S606
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
-        # The program that reads by it is asked alike, and says itself when it has ended.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sock = socket.socket(fileno=int(sys.argv[2]))
-        asyncio.run(_run(sock, int(sys.argv[3]), sys.argv[4].split(",")))
+        serve(_beside)
     else:
         main(sys.argv[1:])

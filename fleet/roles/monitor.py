@@ -30,6 +30,7 @@ from fleet.media.sources import (
     Source,
     UrlSource,
     discreetly,
+    guarded,
     private,
 )
 from fleet.roles import (
@@ -228,6 +229,7 @@ class Monitor(Role[MonitorSettings]):
         ]
         return [
             *(webward(source.url) if isinstance(source, UrlSource) else []),
+            *guarded(source),
             *discreetly(source),
             *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"),
             "-y",  # the thumbnail of before the source went

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fleet.roles import Failed
 from fleet.roles.ingest import Ingest, IngestSettings
 from fleet.roles.record import Record
 from fleet.strict import structure
@@ -100,21 +101,26 @@ async def test_an_ingest_that_is_sent_elsewhere_keeps_its_login_to_itself(
     assert bool(elsewhere.asked) == (scheme == "rtsp")
 
 
-async def test_a_recording_of_the_web_that_is_sent_elsewhere_keeps_its_login_to_itself(
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+async def test_a_recording_that_is_sent_elsewhere_keeps_its_login_to_itself(
     make_host: MakeHost,
     record_settings: Callable[..., Any],
     servers: tuple[Server, Server],
     monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
 ) -> None:
     monkeypatch.setattr("fleet.media.reading.webward", lambda *_: [])  # as above
     ours, elsewhere = servers
-    ours.moved = f"http://{elsewhere.place}/live.ts"
+    ours.moved = f"{scheme}://{elsewhere.place}/live.ts"
     host = make_host()
     host.secrets["camera"] = "hunter2"
-    role = Record(host, record_settings(source=source("http", ours)))
-    with pytest.raises(Exception, match="Source"):
+    role = Record(host, record_settings(source=source(scheme, ours)))
+    with pytest.raises(Failed) as failed:
         await role.start()
     await role.stop()
     assert any(ours.asked)
-    assert elsewhere.asked
     assert not any(elsewhere.asked), "it was told who we are"
+    assert bool(elsewhere.asked) == (scheme == "http")
+    if scheme == "rtsp":
+        assert failed.value.reason == "SourceRefused"
+        assert f"sends its readers elsewhere: rtsp://{elsewhere.place})" in failed.value.message
