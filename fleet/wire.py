@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from fleet.model import MAX_PAYLOAD, Config, InForce, InstanceStatus, Reply, Sample
-from fleet.strict import Mistakes, make_converter, structure
+from fleet.strict import EARLIEST, LATEST, Mistakes, make_converter, structure
 
 T = TypeVar("T")
 
@@ -36,8 +36,15 @@ def as_it_travels(at: datetime) -> datetime:
 
 
 def format_time(at: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: `2026-02-01T09:30:00.000Z`."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """RFC 3339 in UTC with milliseconds: `2026-02-01T09:30:00.000Z`.
+
+    A moment that nobody may say, as a clock that is far off makes one, is the nearest that one may.
+
+    >>> format_time(datetime(1926, 2, 1, tzinfo=UTC))
+    '1970-01-01T00:00:00.000Z'
+    """
+    at = min(max(at.astimezone(UTC), EARLIEST), LATEST)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _float_to_json(value: float) -> float | str:

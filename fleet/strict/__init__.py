@@ -23,6 +23,8 @@ from msgspec import Meta
 from fleet.strict.mistakes import Mistake, Mistakes, close_match, escape, mistakes_of, show
 from fleet.strict.unions import is_union, tagged, union
 from fleet.strict.values import (
+    EARLIEST,
+    LATEST,
     annotated,
     enumeration,
     is_annotated,
@@ -40,6 +42,8 @@ from fleet.strict.values import (
 )
 
 __all__ = [
+    "EARLIEST",
+    "LATEST",
     "Meta",
     "Mistake",
     "Mistakes",

@@ -6,7 +6,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -19,8 +19,9 @@ Hook = Callable[[Any, Any], Any]
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
-_YEARS: Final = (1970, 2200)
-"""A clock that was never set says 1970; what is further off breaks time zones."""
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""A clock that was never set says so; what is further off breaks time zones."""
+LATEST: Final = datetime(2200, 12, 31, 23, 59, 59, 999_000, UTC)
 
 
 def take_bool(value: Any, _: Any) -> bool:
@@ -63,7 +64,7 @@ def take_time(value: Any, _: Any) -> datetime:
             at = datetime.fromisoformat(value)
         except ValueError:
             at = None
-        if at is not None and _YEARS[0] <= at.year <= _YEARS[1]:
+        if at is not None and EARLIEST.year <= at.year <= LATEST.year:
             return at
     raise wrong('a time in UTC such as "2026-02-01T09:30:00Z"', value)
 

@@ -41,6 +41,9 @@ class FakeClock(Clock):
     def monotonic(self) -> float:
         return self.seconds
 
+    def uptime(self) -> float:
+        return self.seconds
+
     def now(self) -> datetime:
         return self.wall + timedelta(seconds=self.seconds)
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from fleet.agent.engine.instance import STOP_SECONDS
 from fleet.agent.engine.reconcile import Key, Unrunnable
@@ -47,6 +48,27 @@ async def test_what_is_wanted_starts_runs_and_is_forgotten_when_no_longer_wanted
     assert station.state(MAIN) is None
     assert factory.made[0].calls == ["start", "stop"]
     assert station.seen[MAIN] == ["starting", "running", "stopping", "stopped"]
+
+
+@pytest.mark.parametrize("by", [timedelta(days=20_000), -timedelta(days=3650)])
+async def test_a_clock_that_is_set_moves_no_moment_at_which_a_state_or_a_failure_began(
+    station: Station, factory: FakeFactory, clock: FakeClock, by: timedelta
+) -> None:
+    failing = Failed("CableOut", "no signal")
+    await station.supervisor.apply(
+        {MAIN: factory.wanted(), OTHER: factory.wanted(start=failing)}, revision=1
+    )
+    await clock.pass_(10)
+    began = {key: station.status(key).since for key in (MAIN, OTHER)}
+    clock.wall += by
+    await clock.pass_(2)
+    assert {key: station.status(key).since - by for key in began} == began
+    await clock.pass_(90)
+    assert station.status(OTHER).restarts > 1
+    assert {key: station.status(key).since - by for key in began} == began
+    clock.wall += timedelta(seconds=0.5)
+    await clock.pass_(2)
+    assert station.status(MAIN).since - by == began[MAIN], "it is only slewed"
 
 
 async def test_the_same_config_again_touches_nothing(
@@ -493,15 +515,16 @@ async def test_a_start_without_progress_stalls_too(
     assert station.status(MAIN).restarts == 1
 
 
-async def test_a_step_of_the_wall_clock_changes_nothing(
+async def test_a_step_of_the_wall_clock_makes_nothing_stall(
     station: Station, factory: FakeFactory, clock: FakeClock
 ) -> None:
     await station.supervisor.apply({MAIN: factory.wanted(stall_seconds=15)})
     await settle()
     before = station.status(MAIN)
-    clock.wall = clock.wall.replace(year=1999)
+    by = clock.wall.replace(year=1999) - clock.wall
+    clock.wall += by
     await clock.pass_(2)
-    assert station.status(MAIN) == before
+    assert station.status(MAIN) == evolve(before, since=before.since + by)
 
 
 async def test_completed_work_is_not_done_again_unless_asked(

@@ -4,6 +4,7 @@ import asyncio
 import struct
 import time
 from collections import Counter
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from fleet.mqtt import Message
 from fleet.topics import Topics
 from fleet.wire import decode
 from tests.manager.boxes import Boxes, status_of
-from tests.manager.station import PretendStation, ask
+from tests.manager.station import NOW, PretendStation, ask
 from tests.manager.test_said import metrics
 from tests.processes import Mosquitto, Programs
 from tests.stranger import Stranger
@@ -223,12 +224,24 @@ async def test_numbers_and_times_that_break_pages_are_left_out(
     await bad.presence(interval=1e300)
     await bad.say("status", b'{"restarts": ' + b"9" * 400 + b"}")
     name = "fleet_recording_last_write_timestamp_seconds"
-    sample: Any = [name, {"role": "record", "role_instance": "main"}, "+Inf"]
-    families = [{"name": name, "type": "gauge", "help": "", "samples": [sample]}]
-    figures = {"boot": bad.boot, "at": "2026-02-01T09:00:00.000Z", "families": families}
-    await bad.say("telemetry", figures, retain=False)
-    shown = await metrics(manager)
-    assert 'fleet_station_up{room="",station="good1"} 1.0' in shown
-    found = await status_of(stranger)
-    assert found["bad1"]["roles"]["record"]["main"]["state"] == "running"
-    assert found["good1"]["presence"] == "online"
+    labels = {"role": "record", "role_instance": "main"}
+    for number in ("+Inf", -1e300, 1e300):
+        sample: Any = [name, labels, number]
+        families = [{"name": name, "type": "gauge", "help": "", "samples": [sample]}]
+        figures = {"boot": bad.boot, "at": "2026-02-01T09:00:00.000Z", "families": families}
+        await bad.say("telemetry", figures, retain=False)
+        shown = await metrics(manager)
+        assert 'fleet_station_up{room="",station="good1"} 1.0' in shown
+        found = await status_of(stranger)
+        assert found["bad1"]["roles"]["record"]["main"]["state"] == "running"
+        assert found["good1"]["presence"] == "online"
+    one = {"state": "running", "since": NOW, "restarts": 0, "reason": None, "message": None}
+    said = {"boot": bad.boot, "revision": 0, "roles": {"record": {"main": one}}}
+    first, last = "1970-01-01T00:00:00.000Z", "2200-12-31T23:59:59.999Z"
+    for at, since in ((last, first), (first, last)):
+        one["since"] = since
+        for _ in range(2):  # the better of two heartbeats tells how far its clock is off
+            await bad.say("status", said | {"at": at})
+        found = await status_of(stranger)
+        told = datetime.fromisoformat(found["bad1"]["roles"]["record"]["main"]["since"])
+        assert 1970 <= told.year <= 2200, "whoever asks can read it"

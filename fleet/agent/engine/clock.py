@@ -7,10 +7,11 @@ clock only tells people since when.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Timer(Protocol):
@@ -30,6 +31,14 @@ class Clock:
     def now(self) -> datetime:
         """The time of day, in UTC."""
         return datetime.now(UTC)
+
+    def uptime(self) -> float:
+        """Seconds the machine has been up, also while it slept; never steps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def ahead(self) -> timedelta:
+        """What the time of day is ahead of `uptime`: it changes where somebody sets the clock."""
+        return self.now() - _EPOCH - timedelta(seconds=self.uptime())
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` from the event loop in `delay` seconds."""

@@ -21,7 +21,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
@@ -47,6 +47,8 @@ _HOUR: Final = 3600.0
 _MESSAGE: Final = 2000
 _REASON: Final = 64
 """Characters of a message, and of a reason, that are shown."""
+_CLOCK_SET: Final = timedelta(seconds=1)
+"""What is less is no clock that was set."""
 
 
 class _Woken(Exception):
@@ -100,6 +102,8 @@ class Instance:
         self._history: History = ()
         self._failing = self.status.since
         """When the first of those endings was."""
+        self._ahead = self._clock.ahead()
+        """Of the clock by which these moments are."""
         self._restarted: tuple[float, ...] = ()
         """When it was restarted in the hour before the last time."""
         self._again = False
@@ -180,6 +184,7 @@ class Instance:
 
     def tick(self) -> bool:
         """Read what it wrote, let the role look, see whether it stalls; True: look again soon."""
+        self._follow_clock()
         with self.working():
             much = self.logs.read()
             role, host = self._role, self.host
@@ -361,6 +366,7 @@ class Instance:
         verdict = decide(self._history, self._around.jitter())
         log.warning("%s %s: %s", self.key, verdict.reason, verdict.message)
         if len(self._history) == 1:
+            self._follow_clock()
             self._failing = self._clock.now()
         self._show(verdict.state, verdict.reason, verdict.message, self._failing)
         timer = self._clock.call_later(verdict.delay, self._wake.set)
@@ -403,6 +409,7 @@ class Instance:
         message: str | None = None,
         since: datetime | None = None,
     ) -> None:
+        self._follow_clock()
         if since is None:
             same_state = state is self.status.state
             since = self.status.since if same_state else self._clock.now()
@@ -413,4 +420,14 @@ class Instance:
         status = InstanceStatus(state, since, self.status.restarts, reason, message)
         if status != self.status:
             self.status = status
+            self._around.changed()
+
+    def _follow_clock(self) -> None:
+        """Tell the same moments by a clock that was set since."""
+        ahead = self._clock.ahead()
+        by = ahead - self._ahead
+        if abs(by) >= _CLOCK_SET:
+            self._ahead = ahead
+            self._failing += by
+            self.status = evolve(self.status, since=self.status.since + by)
             self._around.changed()

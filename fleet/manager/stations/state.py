@@ -21,6 +21,7 @@ from fleet.model import (
 )
 from fleet.operations.health import HealthLevel
 from fleet.operations.stations import StationStatus
+from fleet.strict import EARLIEST, LATEST
 
 SLIDES: Final = "slides"
 """The seat, and the kind of monitor, that may be silent and without signal."""
@@ -110,7 +111,10 @@ class Readings:
     def moment(self, name: str, role: str, instance: str) -> float | None:
         """A `…_timestamp_seconds` by the manager's clock, however wrong the station's is."""
         stamp = self.value(name, role, instance)
-        return stamp + self.heard - self._sent if stamp else None
+        if not stamp:
+            return None
+        first, last = EARLIEST.timestamp(), LATEST.timestamp()
+        return min(max(stamp + self.heard - self._sent, first), last)
 
 
 @frozen
