@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import ssl
 import tomllib
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from fleet.manager.access.renewing import renew
 from fleet.manager.settings import manager_broker, read_manager
 from fleet.manager.web.certificate import PageCertificate
 from fleet.settings import BadSettings
+from tests.processes import ROOT
 
 
 @pytest.fixture
@@ -67,6 +69,10 @@ def test_manager_and_operator_find_all_they_need(tmp_path: Path, home: Path) -> 
     assert (context.broker, context.username) == (made.url, made.operator)
     conf = (tmp_path / "fleet/mosquitto/mosquitto.conf").read_text()
     assert "allow_anonymous false" in conf
+    bounds = re.findall(r"(?m)^(?:max|persistent)_.*", conf)
+    assert "persistent_client_expiration 1h" in bounds, "else what has gone is kept for ever"
+    for other in (ROOT / "mosquitto").glob("*.conf"):
+        assert re.findall(r"(?m)^(?:max|persistent)_.*", other.read_text()) == bounds, other
     assert tomllib.loads((home / "fleet/config.toml").read_text())["context"] == "fleet"
     accounts = json.loads((tmp_path / "fleet/mosquitto/dynamic-security.json").read_text())
     secrets = [

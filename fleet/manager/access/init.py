@@ -79,6 +79,10 @@ max_packet_size 17825792
 max_queued_messages 0
 max_queued_bytes 268435456
 
+# Nobody here has a session that outlives the connection: who makes one all the same, with its will
+# and what waits for it, is forgotten after an hour, not never.
+persistent_client_expiration 1h
+
 # No memory_limit: where accounts change, Mosquitto 2.0.11 miscounts what it uses, and would let
 # everybody go.
 
