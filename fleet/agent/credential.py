@@ -12,11 +12,11 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from fleet import kept
-from fleet.agent.settings import AgentSettings, broker_of
+from fleet.agent.settings import AgentSettings
 from fleet.joining import StationCredential
 from fleet.model import plain
 from fleet.mqtt import BadBroker, Broker, Disconnected
-from fleet.settings import BadSettings, keep_from_others
+from fleet.settings import BadSettings, keep_from_others, read_password
 from fleet.wire import decode, encode
 
 _FILE: Final = "credential.json"
@@ -87,6 +87,16 @@ def _both(state: Path) -> list[Joined]:
     return found
 
 
+def _named(settings: AgentSettings) -> Broker:
+    """The broker that the settings name, else one here, and as whom.
+
+    Raises:
+        BadBroker, BadSettings: the address or the password file is wrong.
+    """
+    password = read_password(settings.password)
+    return Broker.parse(settings.broker or NOWHERE, settings.username, password)
+
+
 class WayIn:
     """Which broker is tried, as whom: what the settings say, else what this box joined with."""
 
@@ -122,7 +132,7 @@ class WayIn:
             BadBroker, BadSettings: that cannot be used.
         """
         if self._settings.broker is not None:
-            self.broker = broker_of(self._settings)
+            self.broker = _named(self._settings)
             return self.broker
         self._known = _both(self._state)
         if self._known:
@@ -130,7 +140,7 @@ class WayIn:
             self._tries += 1
             self.broker = self._trying.way(self._state)
         else:
-            self.broker = broker_of(evolve(self._settings, broker=NOWHERE))
+            self.broker = _named(self._settings)
         return self.broker
 
     @property

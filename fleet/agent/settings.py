@@ -8,8 +8,7 @@ import platformdirs
 from attrs import frozen
 
 from fleet.model import EXEC, INTERVAL, is_station_id, no_station_id
-from fleet.mqtt import Broker
-from fleet.settings import AGENT_FILE, BadSettings, load, overridden, read_password, valid_prefix
+from fleet.settings import AGENT_FILE, load, overridden, valid_prefix
 from fleet.strict import Meta
 
 _BESIDE: Final = "fleet-recordings"
@@ -86,6 +85,11 @@ class AgentSettings:
         return frozenset(self.blocked_roles) | (frozenset() if self.allow_exec else {EXEC})
 
     @property
+    def password(self) -> Path | None:
+        """Where the broker's password is, if a file is named."""
+        return _path(self.password_file) if self.password_file else None
+
+    @property
     def secrets(self) -> Path:
         """Where secrets are."""
         return _path(self.secrets_dir)
@@ -111,18 +115,6 @@ def read(file: Path | None, **flags: str | None) -> AgentSettings:
         file = AGENT_FILE
     found = load(file, AgentSettings) if file is not None else AgentSettings()
     return overridden(found, flags)
-
-
-def broker_of(settings: AgentSettings) -> Broker:
-    """Where to connect, and as whom, as the settings name it.
-
-    Raises:
-        BadBroker, BadSettings: the address or the password file is wrong, or none is named.
-    """
-    if settings.broker is None:
-        raise BadSettings("no broker is named")
-    file = _path(settings.password_file) if settings.password_file else None
-    return Broker.parse(settings.broker, settings.username, read_password(file))
 
 
 def _existing(path: Path) -> Path:

@@ -1,11 +1,14 @@
 """What `fleet-agent` shows to people: lines of text, aligned, that a pipe can carry too."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from fleet.agent.config.catalogue import Catalogue
 from fleet.agent.local.socket import LocalStatus
 from fleet.explained import explained, table
 from fleet.model import State
+
+if TYPE_CHECKING:
+    from fleet.agent.config.catalogue import Catalogue  # all roles with it
 
 _WELL = (State.STARTING, State.RUNNING, State.COMPLETED)
 
@@ -42,7 +45,7 @@ def status(status: LocalStatus) -> Iterator[str]:
         yield from table([("INSTANCE", "STATE", "SINCE", "RESTARTS", "REASON"), *rows])
 
 
-def roles(catalogue: Catalogue) -> Iterator[str]:
+def roles(catalogue: "Catalogue") -> Iterator[str]:
     """Each role with its limit, settings and commands; then what is broken or blocked."""
     for name, factory in catalogue.described.items():
         blocked = ", blocked by this station's settings" if name in catalogue.blocked else ""

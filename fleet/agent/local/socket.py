@@ -12,15 +12,17 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
 from fleet import kept
-from fleet.host import Command
 from fleet.model import CommandFailed, Error, InstanceStatus, Refusal, Reply, UnknownCommand, plain
 from fleet.strict import Mistakes, structure
 from fleet.wire import Undecodable, decode, dumps, encode, from_json, to_json
+
+if TYPE_CHECKING:
+    from fleet.host import Command  # whoever asks needs none
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class LocalStatus:
 class LocalServer:
     """Answers on the socket from `start` to `close`."""
 
-    def __init__(self, directory: Path, commands: Mapping[str, Command]) -> None:
+    def __init__(self, directory: Path, commands: "Mapping[str, Command]") -> None:
         self._directory = directory
         self._commands = commands
         self._server: asyncio.Server | None = None
