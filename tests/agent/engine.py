@@ -19,6 +19,7 @@ from fleet.agent.processes.adoption import Place
 from fleet.agent.processes.left_behind import VARIABLE
 from fleet.model import InstanceStatus, LogLine
 from fleet.roles import ChildRole, Host, Role, RoleFactory, command
+from tests.processes import until
 
 
 class FakeTimer:
@@ -237,14 +238,29 @@ class Station:
 
 
 def marked(state_dir: Path) -> list[psutil.Process]:
-    """The living processes that carry the mark of an agent with this state directory."""
+    """The living processes that carry the mark of an agent with this state directory.
+
+    One that has only just been started carries it once its program has been read: `begun`.
+    """
+    return [process for process, _ in _marks(state_dir)]
+
+
+async def begun(state_dir: Path, *instances: str) -> None:
+    """Wait until each of these has a process that carries its mark."""
+    await until(
+        lambda: {*instances} <= {instance for _, instance in _marks(state_dir)},
+        what=f"processes of {instances}",
+    )
+
+
+def _marks(state_dir: Path) -> list[tuple[psutil.Process, str]]:
     found = []
     for process in psutil.process_iter():
         try:
-            mark = process.environ().get(VARIABLE, "{}")
-            mine = json.loads(mark).get("state_dir") == str(state_dir.resolve())
+            mark = json.loads(process.environ().get(VARIABLE, "{}"))
+            mine = mark.get("state_dir") == str(state_dir.resolve())
             if mine and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                found.append((process, mark["instance"]))
         except psutil.Error:
             continue
-    return sorted(found, key=lambda one: one.pid)
+    return sorted(found, key=lambda one: one[0].pid)

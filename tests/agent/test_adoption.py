@@ -21,7 +21,7 @@ from attrs import evolve
 from fleet.agent.processes import left_behind
 from fleet.agent.processes.left_behind import Mark, Marked, Stat, leaders_and_orphans
 from fleet.agent.processes.process import Process
-from tests.agent.engine import marked
+from tests.agent.engine import begun, marked
 from tests.processes import ROOT, Started, until, warm
 from tests.roles.disk import Disk
 
@@ -72,6 +72,7 @@ class SmallAgent:
 
     async def running(self, name: str = "main") -> None:
         await until(lambda: (self.status(name) or [None])[0] == "running", what=f"{name} running")
+        await begun(self.base / "state", name)
 
     def children(self) -> list[psutil.Process]:
         return marked(self.base / "state")

@@ -164,7 +164,7 @@ async def test_children_are_known_again_where_the_state_directory_was_moved(
     before = Station(tmp_path / "link", id_="moved")
     await before.supervisor.apply({MAIN: wanted})
     await until(lambda: before.state(MAIN) == State.RUNNING)
-    (process,) = marked(tmp_path / "disk1/state")
+    (process,) = await until(lambda: marked(tmp_path / "disk1/state"))
     await before.supervisor.leave()
     (tmp_path / "disk1").rename(tmp_path / "disk2")
     (tmp_path / "link").unlink()

@@ -15,7 +15,7 @@ import pytest
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.processes import cgroups, left_behind, output
 from fleet.model import State
-from tests.agent.engine import ChildFactory, Station
+from tests.agent.engine import ChildFactory, Station, begun
 from tests.processes import until
 
 MAIN, OTHER = Key("child", "main"), Key("child", "other")
@@ -32,7 +32,9 @@ async def station(tmp_path: Path) -> AsyncIterator[Station]:
 
 
 async def running(station: Station, *keys: Key) -> None:
-    await until(lambda: all(station.state(key) is State.RUNNING for key in keys or (MAIN,)))
+    keys = keys or (MAIN,)
+    await until(lambda: all(station.state(key) is State.RUNNING for key in keys))
+    await begun(station.state_dir, *(key.instance for key in keys))
 
 
 async def said(station: Station, text: str) -> None:
