@@ -12,9 +12,12 @@ import pytest
 from fleet.agent.box.looking import Looker, listed, newest, recorded
 from fleet.model import Config
 from fleet.station import FileLook, LookResult
+from tests.processes import PATIENCE
 
 TS = ("-f", "mpegts")
 PREFIX = "hall1-hall1-cam-main"
+NOTHING = b"\x47\x1f\xff\x10" + b"\xff" * 184
+"""A packet that carries nothing."""
 
 
 def config(**roles: Any) -> Config:
@@ -49,14 +52,16 @@ def segment(directory: Path, age: float, content: bytes) -> Path:
 
 @pytest.fixture(autouse=True)
 def grown_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it take what other tests leave of the processors."""
     monkeypatch.setattr("fleet.agent.box.looking._GROW_SECONDS", 0.3)
+    monkeypatch.setattr("fleet.agent.box.decoding.idle", lambda process: None)
 
 
-async def look(directory: Path, seconds: float = 20, **roles: Any) -> LookResult:
+async def look(directory: Path, seconds: float = PATIENCE, **roles: Any) -> LookResult:
     return await Looker(directory).look(config(**roles), "b1", seconds)
 
 
-async def seen(directory: Path, seconds: float = 20) -> FileLook:
+async def seen(directory: Path, seconds: float = PATIENCE) -> FileLook:
     (file,) = (await look(directory, seconds, record={})).files
     return file
 
@@ -69,11 +74,14 @@ async def test_the_newest_closed_segment_is_decoded_and_the_newest_has_to_grow(
     growing = segment(tmp_path, 30, two_tracks)
 
     async def grow() -> None:
-        await asyncio.sleep(0.1)
-        with growing.open("ab") as file:
-            file.write(bytes(188))
+        while True:
+            with growing.open("ab") as file:
+                file.write(NOTHING)
+            await asyncio.sleep(0.1)
 
-    found, _ = await asyncio.gather(seen(tmp_path), grow())
+    grows = asyncio.create_task(grow())
+    found = await seen(tmp_path)
+    grows.cancel()
     assert (found.file, found.closed, found.whole, found.problem) == (closed.name, True, True, None)
     assert (found.grows, found.pictures, found.size, found.rate) == (True, 10, "64x64", 10.0)
     assert found.seconds == pytest.approx(1.0, abs=0.1)
@@ -117,14 +125,17 @@ async def test_a_look_ends_in_time_and_says_that_it_saw_not_all(
 ) -> None:
     slow = tmp_path / "bin/ffmpeg"
     slow.parent.mkdir()
-    slow.write_text("#!/bin/sh\necho out_time_us=500000\necho frame=5\nexec sleep 60\n")
+    slow.write_text("#!/bin/sh\necho out_time_us=500000\necho frame=5\nexec sleep 1000\n")
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", str(slow.parent), prepend=":")
     segment(tmp_path, 300, b"x")
     segment(tmp_path, 30, b"x")
     begun = time.monotonic()
-    found = await seen(tmp_path, 1.0)
-    assert time.monotonic() - begun < 40
+    for seconds in (1.0, 5.0, 20.0):  # a busy machine may need more before anything is decoded
+        found = await seen(tmp_path, seconds)
+        if found.seconds:
+            break
+    assert time.monotonic() - begun < 500
     assert (found.whole, found.seconds) == (False, 0.5)
 
 
