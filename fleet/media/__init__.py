@@ -5,5 +5,5 @@ From the outside in: `sources` are read by ffmpeg, as `reach`, `login`, `playlis
 rates. `child`, `ffmpeg` and `reading` are roles that are one child; `progress`, `meter` and
 `encoders` are about what it does, `mixing` about a mixer. From here out: `segments` and
 `local_copy` write files, `archive` and `began` know them, `disk` waits for them; `targets` are for
-streams, `storage`, `copies`, `copying` and `rsync` for copies.
+streams, `storage`, `copies`, `copying`, `verifying` and `rsync` for copies.
 """

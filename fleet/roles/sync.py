@@ -13,16 +13,15 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from attrs import frozen
-from prometheus_client import Gauge
 
-from fleet import kept
-from fleet.media.archive import FinishedFile, finished
-from fleet.media.copies import MOST_BYTES, CopyMemory, deletable, listed, pending
+from fleet.media.archive import FinishedFile
+from fleet.media.copies import listed
 from fleet.media.copying import Copier
 from fleet.media.disk import DiskWork
 from fleet.media.rsync import CopyState
 from fleet.media.segments import short_of
 from fleet.media.storage import Storage
+from fleet.media.verifying import TargetKnowledge
 from fleet.roles import (
     CommandFailed,
     Failed,
@@ -38,10 +37,6 @@ _LOOK_SECONDS: Final = 10.0
 """Between two looks for what is finished."""
 _RETRY_SECONDS: Final = 5.0
 _LONGEST_RETRY: Final = 60.0
-_DIFFERS_SECONDS: Final = 600.0
-"""So long after one that differs was compared it is left alone."""
-_SCAN_SECONDS: Final = 120.0
-"""What a look at the whole archive may take."""
 _BATCH: Final = 100
 """Files that are compared at once."""
 _FEW: Final = 3
@@ -51,11 +46,6 @@ _TO_DELETE: Final = 10
 _MOST_LISTED: Final = 500
 _OF_ONE_FILE: Final = ("NotPermitted", "TargetNotWritable", "CopyFailed")
 """What is wrong with one file, and may not hold up the others."""
-_MEMORY: Final = "verified.json"
-_DIFFERENCES: Final[Mapping[CopyState, str]] = {
-    CopyState.DIFFERENT: "has the same size and another content",
-    CopyState.OTHER_SIZE: "has another size",
-}
 
 
 @frozen
@@ -144,35 +134,13 @@ class Sync(Role[SyncSettings]):
 
     def __init__(self, host: Host, settings: SyncSettings) -> None:
         super().__init__(host, settings)
-
-        def gauge(name: str, documentation: str) -> Gauge:
-            return Gauge(f"fleet_sync_{name}", documentation, registry=host.registry)
-
-        self._pending_files = gauge("pending_files", "Finished files that are not verified yet.")
-        self._pending_bytes = gauge("pending_bytes", "Bytes of them.")
-        self._oldest = gauge(
-            "oldest_unverified_timestamp_seconds",
-            "When the oldest file that is not verified was finished; 0 where there is none.",
-        )
-        self._verified_files = gauge("verified_files", "Files that are verified.")
-        self._verified_bytes = gauge("verified_bytes", "Bytes of them.")
-        self._verified_at = gauge(
-            "last_verified_timestamp_seconds", "When a file was verified last; 0 for never."
-        )
-        self._error_at = gauge(
-            "last_error_timestamp_seconds", "When something went wrong last; 0 for never."
-        )
         room = host.room or host.name
         self._target = f"{str(settings.target).rstrip('/')}/{room}"
         self._copier, self._checker = (
             Copier(host, name, settings.target, room) for name in ("copy", "check")
         )
-        self._archive, self._own = DiskWork(host.recordings), DiskWork(host.state)
-        self._memory = CopyMemory(str(settings.target))
-        self._files: list[FinishedFile] = []
-        self._looked: float | None = None
-        self._differing: dict[str, tuple[FinishedFile, float, str]] = {}
-        """Path -> the file that differs at the target, when that was seen, and in what."""
+        self._archive = DiskWork(host.recordings)
+        self._known = TargetKnowledge(host, str(settings.target), self._target)
         self._trouble: dict[str, Failed] = {}
         """What went wrong last, by what was being done."""
         self._work: list[asyncio.Task[None]] = []
@@ -181,8 +149,7 @@ class Sync(Role[SyncSettings]):
     async def start(self) -> None:
         """Returns once it is known what is verified; then the copies begin."""
         self._copier.check_key()
-        self._memory = await self._own.do(self._remembered)
-        self._show()
+        await self._known.recall()
         for copier in (self._copier, self._checker):
             await copier.clean()
         for name, work in (("copy", self._copy), ("check", self._make_room)):
@@ -208,14 +175,11 @@ class Sync(Role[SyncSettings]):
         trouble = next(iter(self._trouble.values()), None)
         if trouble is not None:
             self.host.note(trouble.reason, trouble.message)
-        elif self._differing:
-            path, (_, _, how) = min(self._differing.items())
-            others = len(self._differing) - 1
-            more = f" (and {others} more)" if others else ""
+        elif self._known.difference is not None:
             self.host.note(
                 "TargetDiffers",
-                f"{self._target}/{path} {how}{more}: it is not replaced. See which is right and "
-                f"move the other away; fleet call {self.host.name} sync now looks again at once",
+                f"{self._known.difference}: it is not replaced. See which is right and move the "
+                f"other away; fleet call {self.host.name} sync now looks again at once",
             )
         else:
             self.host.note(None)
@@ -224,7 +188,7 @@ class Sync(Role[SyncSettings]):
     async def list(self, asked: CopiesAsked) -> CopiesListed:
         """Which files are verified, and which are not yet."""
         await self._look_for_command()
-        found = sorted(listed(self._files, self._memory).items())
+        found = sorted(listed(self._known.files, self._known.memory).items())
         wanted = [
             CopiedFile(path, size, None if at is None else datetime.fromtimestamp(at, UTC), here)
             for path, (size, at, here) in found
@@ -236,9 +200,9 @@ class Sync(Role[SyncSettings]):
     async def now(self, asked: CopyNow) -> CopyBegun:  # noqa: ARG002 (nothing is asked)
         """Copy what waits at once, and compare again what differed."""
         await self._look_for_command()
-        self._differing.clear()
+        self._known.look_anew()
         self._begin_now()
-        waiting = pending(self._files, self._memory)
+        waiting = self._known.waiting
         return CopyBegun(len(waiting), sum(one.size for one in waiting))
 
     def _begin_now(self) -> None:
@@ -247,7 +211,7 @@ class Sync(Role[SyncSettings]):
 
     async def _look_for_command(self) -> None:
         try:
-            await self._look()
+            await self._known.look()
         except Failed as failure:
             raise CommandFailed(failure.message) from None
 
@@ -265,27 +229,15 @@ class Sync(Role[SyncSettings]):
                 if before is None or before.reason != failure.reason:
                     self.host.log(f"{failure.reason}: {failure.message}")
                 self._trouble[name] = failure
-                self._error_at.set(time.time())
+                self._known.went_wrong()
                 wait, later = later, min(_LONGEST_RETRY, later * 2)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake[name].wait()
 
-    async def _look(self) -> None:
-        """See what is finished."""
-        roots = [self.host.recordings, *filter(None, [self.host.former_recordings])]
-        memory = self._memory
-        self._files = await self._archive.do(lambda: finished(roots, memory.has), _SCAN_SECONDS)
-        self._looked = time.monotonic()
-        here = {one.path: one for one in self._files}
-        for path, (file, _, _) in [*self._differing.items()]:
-            if here.get(path) != file:
-                del self._differing[path]
-        self._show()
-
     async def _copy(self) -> None:
-        await self._look()
-        waiting = [one for one in pending(self._files, self._memory) if not self._left_alone(one)]
+        await self._known.look()
+        waiting = [one for one in self._known.waiting if not self._known.left_alone(one)]
         for index in range(0, len(waiting), _BATCH):
             batch: Sequence[FinishedFile] = waiting[index : index + _BATCH]
             if len(batch) > _FEW:
@@ -295,7 +247,7 @@ class Sync(Role[SyncSettings]):
                     for one in batch
                     if there.get(one.path, CopyState.ABSENT) is not CopyState.ABSENT
                 ]
-                await self._verify(self._copier, present)
+                await self._known.verify(self._copier, present)
                 batch = [one for one in batch if one not in present]
             failures: list[Failed] = []
             for one in batch:
@@ -305,8 +257,7 @@ class Sync(Role[SyncSettings]):
                     failures.append(failure)
                     if failure.reason not in _OF_ONE_FILE or len(failures) > _FEW:
                         raise
-                if self._looked is None or time.monotonic() - self._looked > _LOOK_SECONDS:
-                    await self._look()
+                await self._known.look(after=_LOOK_SECONDS)
             if failures:
                 raise failures[0]
         if waiting:
@@ -315,55 +266,24 @@ class Sync(Role[SyncSettings]):
     async def _copy_one(self, file: FinishedFile) -> None:
         try:
             await self._copier.copy(file, self.settings.bandwidth_mbit)
-            await self._verify(self._copier, [file])
+            await self._known.verify(self._copier, [file])
         except Failed:
             if await self._archive.do(file.unchanged):
                 raise
             return  # somebody took it away
-        known = self._memory.has(file) or file.path in self._differing
-        if not known and await self._archive.do(file.unchanged):
+        if not self._known.is_known(file) and await self._archive.do(file.unchanged):
             raise Failed("CopyFailed", f"{file.path} is not at {self._target} after it was copied")
-
-    def _left_alone(self, file: FinishedFile) -> bool:
-        known = self._differing.get(file.path)
-        return known is not None and time.monotonic() - known[1] < _DIFFERS_SECONDS
-
-    async def _verify(
-        self, copier: Copier, files: Sequence[FinishedFile]
-    ) -> Sequence[FinishedFile]:
-        """Compare by checksums, and keep in mind what was found; those that are the same."""
-        if not files:
-            return ()
-        states = await copier.compare(files)
-        whole = await self._archive.do(lambda: [one for one in files if one.unchanged()])
-        same = [one for one in whole if states.get(one.path) is CopyState.SAME]
-        for one in files:
-            if one.path in states:
-                self._memory.files.pop(one.path, None)
-        for one in same:
-            self._memory.add(one, time.time())
-            self._differing.pop(one.path, None)
-        for one in whole:
-            how = _DIFFERENCES.get(states[one.path]) if one.path in states else None
-            if how:
-                if one.path not in self._differing:
-                    self.host.log(f"TargetDiffers: {self._target}/{one.path} {how}")
-                self._differing[one.path] = (one, time.monotonic(), how)
-                self._error_at.set(time.time())
-        await self._own.do(self._keep_in_mind)
-        self._show()
-        return same
 
     async def _make_room(self) -> None:
         """Delete what is verified and old, and more of it while the disk is short."""
         hours = self.settings.delete_verified_after_hours
         if hours is not None:
             before = time.time() - hours * 3600
-            aged = deletable(self._files, self._memory, before)
+            aged = self._known.deletable(before)
             for index in range(0, len(aged), _TO_DELETE):
-                await self._delete(await self._again(aged[index : index + _TO_DELETE]))
+                await self._known.delete(await self._again(aged[index : index + _TO_DELETE]))
         while await self._short():
-            oldest: Sequence[FinishedFile] = deletable(self._files, self._memory)[:_TO_DELETE]
+            oldest: Sequence[FinishedFile] = self._known.deletable()[:_TO_DELETE]
             if not oldest:
                 return
             try:
@@ -374,11 +294,11 @@ class Sync(Role[SyncSettings]):
                 oldest = oldest[:1]
             for one in oldest:
                 if await self._short():
-                    await self._delete([one])
+                    await self._known.delete([one])
 
     async def _again(self, files: Sequence[FinishedFile]) -> Sequence[FinishedFile]:
         """Those that are still the same; what is there no more is copied anew."""
-        same = await self._verify(self._checker, files)
+        same = await self._known.verify(self._checker, files)
         if len(same) < len(files):
             self._wake["copy"].set()
         return same
@@ -386,44 +306,6 @@ class Sync(Role[SyncSettings]):
     async def _short(self) -> str | None:
         minimum, place = self.settings.minimum_free_gib, self.host.recordings
         return await self._archive.do(lambda: short_of(minimum, place))
-
-    async def _delete(self, files: Sequence[FinishedFile]) -> None:
-        def delete() -> None:
-            for one in files:
-                if one.unchanged():
-                    one.file.unlink(missing_ok=True)
-
-        try:
-            await self._archive.do(delete)
-        except OSError as error:
-            why = f"{error.filename}: {error.strerror}"
-            raise Failed("NotPermitted", f"a verified file cannot be deleted: {why}") from None
-        for one in files:
-            self.host.log(f"deleted {one.path}: it is verified at {self._target}")
-        self._files = [one for one in self._files if one not in files]
-
-    def _remembered(self) -> CopyMemory:
-        target, file = str(self.settings.target), self.host.state / _MEMORY
-        try:
-            found = kept.read(file, lambda text: CopyMemory.decode(target, text), MOST_BYTES)
-        except (OSError, ValueError) as error:
-            kept.set_aside(file, error)
-            found = None
-        return found or CopyMemory(target)
-
-    def _keep_in_mind(self) -> None:
-        # Where it cannot be kept, it is verified again: nothing is lost but time.
-        with contextlib.suppress(OSError):
-            kept.replace(self.host.state / _MEMORY, self._memory.encode(), sync=False)
-
-    def _show(self) -> None:
-        waiting, verified = pending(self._files, self._memory), self._memory.files.values()
-        self._pending_files.set(len(waiting))
-        self._pending_bytes.set(sum(one.size for one in waiting))
-        self._oldest.set(min((one.changed for one in waiting), default=0) / 1e9)
-        self._verified_files.set(len(verified))
-        self._verified_bytes.set(sum(one.size for one in verified))
-        self._verified_at.set(max((one.at for one in verified), default=0))
 
 
 class SyncFactory(RoleFactory[SyncSettings]):
