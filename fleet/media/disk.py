@@ -57,6 +57,7 @@ class DiskWork:
             waited = self._now() - self._since
             if waited > PATIENCE:
                 raise self._hangs(waited)
+            self._start()  # there may have been no thread for it
             return
         # The next look asks what became of it, so the loop is not woken for that; and it begins
         # once the loop is done with others, so that the two do not get into each other's way.
@@ -101,9 +102,10 @@ class DiskWork:
     def _start(self) -> None:
         with self._lock:
             if self._waiting and not self._busy:
-                # Unlike a `Thread` it has not to be waited for until it has begun.
-                _thread.start_new_thread(self._work, ())
-                self._busy = True
+                with contextlib.suppress(RuntimeError):  # none is left: the next look asks again
+                    # Unlike a `Thread` it has not to be waited for until it has begun.
+                    _thread.start_new_thread(self._work, ())
+                    self._busy = True
 
     def _work(self) -> None:
         while True:

@@ -279,7 +279,6 @@ class Segments:
             opened = self.last_write or datetime.fromtimestamp(stat.st_mtime, UTC)
             self._opened = self._begun() if int(segment.stem) == 0 else opened
             path = self._reserve(self._opened)
-            self._note(path.name)
             self.current, self._size = segment.rename(path), 0
             self._named.append(path)
 
@@ -297,7 +296,7 @@ class Segments:
     def _note(self, name: str) -> None:
         """Only an agent that comes later would miss it, so nobody waits for the disk."""
         path = self.run / LAST_SEGMENT
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # a box may have no thread left
             kept.replace(path, name.encode(), sync=False)
             # Not to be waited for at the end either, should the disk have gone.
             threading.Thread(target=_sync, args=(path,), name="sync", daemon=True).start()
@@ -314,11 +313,13 @@ class Segments:
         host = self.host
         while True:
             name = public_name(host.room, host.name, host.instance, opened, self.suffix)
-            try:
-                os.close(os.open(self.directory / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-                return self.directory / name
-            except FileExistsError:
-                opened += timedelta(seconds=1)
+            path = self.directory / name
+            with contextlib.suppress(FileExistsError):
+                if not os.path.lexists(path):
+                    self._note(name)  # before it is there: it is used, or removed, by whoever comes
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+                    return path
+            opened += timedelta(seconds=1)
 
     def _begun(self) -> datetime:
         try:

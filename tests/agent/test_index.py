@@ -1,5 +1,7 @@
 """The index of recordings outlives restarts, power cuts and its own loss."""
 
+import os
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -134,3 +136,31 @@ def test_an_index_that_is_damaged_or_lost_begins_anew(tmp_path: Path, harm: str)
     assert len(later) == 0
     assert later.after(LastSegment(index.name, 3)).segments == ()
     assert later.add(segment(0)).number == 1
+
+
+def test_a_line_for_which_a_disk_has_no_room_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = opened(tmp_path)
+    index.add(segment(0))
+    before, limits, cut = (
+        index.path.read_bytes(),
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+        os.truncate,
+    )
+
+    def truncate(path: Path, length: int) -> None:
+        cut(path, length)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # what is cut off makes room
+
+    monkeypatch.setattr(os, "truncate", truncate)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            index.add(segment(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert index.path.read_bytes() == before
+    index.add(segment(1))
+    later = opened(tmp_path)
+    assert (later.name, len(later)) == (index.name, 2)

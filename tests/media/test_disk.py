@@ -1,5 +1,6 @@
 """A disk that is slow, hangs or cannot be written holds up nobody, and is said."""
 
+import _thread
 import asyncio
 import os
 import tempfile
@@ -80,6 +81,24 @@ async def test_what_a_look_found_is_raised_by_the_next(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         disk.look(lambda: None)
     disk.look(lambda: None)
+
+
+async def test_a_look_for_which_the_box_has_no_thread_left_is_taken_once_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    disk, seen = DiskWork(tmp_path), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as patch:
+        patch.setattr(_thread, "start_new_thread", none_left)
+        disk.look(lambda: loop.call_soon_threadsafe(seen.set))
+        await asyncio.sleep(0)
+        with pytest.raises(Failed, match="DiskHangs"):
+            await disk.do(lambda: None, patience=0.01)
+    disk.look(lambda: None)
+    await asyncio.wait_for(seen.wait(), PATIENCE)
 
 
 async def test_a_search_of_a_slow_archive_holds_up_neither_start_nor_recording(

@@ -159,15 +159,30 @@ def test_a_run_left_by_a_dead_recorder_is_published_at_the_next_start(
     assert not left.run.exists()
 
 
-def test_a_name_reserved_by_an_agent_that_died_is_used_by_the_next(make_host: MakeHost) -> None:
+@pytest.mark.parametrize("died", ["before its name is reserved", "after it"])
+def test_an_agent_that_died_while_it_named_a_segment_leaves_no_name_without_one(
+    make_host: MakeHost, monkeypatch: pytest.MonkeyPatch, died: str
+) -> None:
     host = make_host()
     left = begin(host, NOON)
     written(left, 0, "a", NOON)
-    name = public_name(host.room, host.name, host.instance, NOON, ".ts")
-    (host.recordings / name).touch()
-    (left.run / "last").write_text(name)
+    left.publish()
+    written(left, 1, "b", NOON + timedelta(seconds=60))
+    reserve = os.open
+
+    def dies(path: Path, flags: int, *rest: int) -> int:
+        if flags & os.O_EXCL and Path(path).parent == host.recordings:
+            if died == "after it":
+                os.close(reserve(path, flags, *rest))
+            raise KeyboardInterrupt
+        return reserve(path, flags, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", dies)
+        with pytest.raises(KeyboardInterrupt):
+            left.publish()
     Segments.of(host, left.run / "0.ts").close()
-    assert contents(host) == {"20260201T120000Z": "a"}
+    assert sorted(contents(host).values()) == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -175,15 +175,17 @@ class RecordingIndex:
         return decode(file.readline().rstrip(b"\n"), Segment)
 
     def _append(self, segment: Segment) -> int:
-        with self.path.open("r+b") as file:
-            place = file.seek(0, os.SEEK_END)
-            try:
+        place = self.path.stat().st_size
+        try:
+            with self.path.open("r+b") as file:
+                file.seek(place)
                 file.write(encode(segment) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            except OSError:
-                os.truncate(self.path, place)
-                raise
+        except OSError:
+            # Not before it is closed, which writes once more what could not be written.
+            os.truncate(self.path, place)
+            raise
         return place
 
     def _read(self, file: BinaryIO) -> int:
