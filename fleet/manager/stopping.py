@@ -87,13 +87,11 @@ class StopPusher:
         if said is None:
             return
         config, stops = self._ledger[station].config, self._ledger.stops
+        wanted = config.roles if config is not None else {}
         unknown = [
             one
-            for one in said
-            if one.holds(now)
-            and not stops.knows(station, one.key)
-            and config is not None
-            and one.instance in config.roles.get(one.role, {})
+            for one in stops.unknown(station, said, now)
+            if one.instance in wanted.get(one.role, {})
         ]
         if stops.is_doubted(station):
             unknown += stops.corrected(station, said, now)

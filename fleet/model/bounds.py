@@ -22,7 +22,9 @@ Boot = Annotated[str, Meta(min_length=1, max_length=64)]
 """Random text made at each start of a program."""
 Signature = Annotated[str, Meta(max_length=100)]
 """Of a config; nobody but the manager that issued it looks inside."""
-ShortText = Annotated[str, Meta(max_length=200)]
+MAX_SHORT: Final = 200
+"""Characters of a short text."""
+ShortText = Annotated[str, Meta(max_length=MAX_SHORT)]
 Count = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
 """How often, or how many."""
 Revision = Annotated[int, Meta(ge=1, le=MAX_REVISION)]

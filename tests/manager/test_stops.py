@@ -14,7 +14,7 @@ from fleet.manager.findings.station import station_findings
 from fleet.manager.health import stand
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
-from fleet.manager.stations.stops import Stops, to_run
+from fleet.manager.stations.stops import Stops, as_said, to_run
 from fleet.manager.stopping import StopPusher
 from fleet.manager.store import Deed, ManagerStore
 from fleet.manager.store.ledger import Ledger
@@ -79,7 +79,10 @@ def test_of_each_instance_the_last_stop_counts_until_it_is_over() -> None:
     stops.take("c", [stop("other", AT)])
     assert stops.of("c", AT) == ()
     # What only the station knows of is shown, but not what the store knows to be over.
-    assert stops.shown("c", [stop("other"), stop("main")], AT) == (stop("main"),)
+    said = evolve(stop("main"), why="x" * 200)
+    (shown,) = stops.shown("c", [stop("other"), said], AT)
+    assert shown.text().endswith("xx (the station says)"), "it may name whom it likes"
+    assert (shown, len(shown.why or "")) == (as_said(as_said(said)), 200)
 
 
 def test_of_what_an_older_store_has_stopped_the_station_knows_better() -> None:
@@ -90,10 +93,11 @@ def test_of_what_an_older_store_has_stopped_the_station_knows_better() -> None:
     new = evolve(stop("new"), at=AT + 2 * MINUTE)  # typed before the station was heard
     stops.take("b", [new])
     now = AT + 3 * MINUTE
-    assert stops.corrected("b", [stop(), later], now) == [evolve(ended, until=now), later]
+    said = as_said(later)
+    assert stops.corrected("b", [stop(), later], now) == [evolve(ended, until=now), said]
     stops.take("b", stops.corrected("b", [stop(), later], now))
     stops.trust("b")
-    assert stops.of("b", now) == (later, stop(), new)
+    assert stops.of("b", now) == (said, stop(), new)
     assert (stops.is_doubted("b"), stops.is_doubted("c")) == (False, True)
 
 

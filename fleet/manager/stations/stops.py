@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Final
 
 from attrs import evolve
 
-from fleet.model import STOPPED_BY_HAND, InstanceStatus, Roles, State, StopByHand
+from fleet.model import MAX_SHORT, STOPPED_BY_HAND, InstanceStatus, Roles, State, StopByHand
 
 StopKey = tuple[str, str]
 """Role and instance."""
+_SAID: Final = "(the station says)"
 
 
 class Stops:
@@ -55,8 +57,12 @@ class Stops:
             for key, one in known.items()
             if key not in holds and one.holds(now) and one.at < since
         ]
-        later = [one for key, one in holds.items() if key in known and known[key].at < since]
-        return [one for one in (*over, *later) if known.get(one.key) != one]
+        later = [
+            as_said(one)
+            for key, one in holds.items()
+            if key in known and known[key].at < since and known[key] != one
+        ]
+        return [*over, *later]
 
     def trust(self, station: str) -> None:
         """What is known of a station is as it says."""
@@ -73,10 +79,6 @@ class Stops:
             for one in held.values():
                 yield station, one
 
-    def knows(self, station: str, key: StopKey) -> bool:
-        """Whether the store has ever heard of a stop of this instance."""
-        return key in self._of.get(station, {})
-
     def of(self, station: str, now: datetime) -> tuple[StopByHand, ...]:
         """Those that hold, by role and instance."""
         held = self._of.get(station, {})
@@ -87,8 +89,21 @@ class Stops:
     ) -> tuple[StopByHand, ...]:
         """Those that hold, and those that only the station still knows of."""
         own = self.of(station, now)
-        others = [one for one in said or () if not self.knows(station, one.key) and one.holds(now)]
+        others = self.unknown(station, said or (), now)
         return tuple(sorted((*own, *others), key=lambda one: one.key))
+
+    def unknown(self, station: str, said: Iterable[StopByHand], now: datetime) -> list[StopByHand]:
+        """Those that hold, as only the station says."""
+        known = self._of.get(station, {})
+        return [as_said(one) for one in said if one.key not in known and one.holds(now)]
+
+
+def as_said(one: StopByHand) -> StopByHand:
+    """A stop of which nobody knows but its station, which may name whom it likes."""
+    why = one.why or ""
+    if why.endswith(_SAID):
+        return one
+    return evolve(one, why=f"{why[: MAX_SHORT - len(_SAID) - 1]} {_SAID}".lstrip())
 
 
 def is_stopped(one: InstanceStatus) -> bool:
