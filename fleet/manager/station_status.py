@@ -12,7 +12,7 @@ from fleet.manager.stations.inventory import HeardStation
 from fleet.manager.stations.state import Readings, ReportedState, is_live
 from fleet.manager.stations.stops import is_stopped, to_run
 from fleet.manager.store.ledger import Entry
-from fleet.model import Config, InstanceStatus, PresenceState, Roles, State, StopByHand
+from fleet.model import Config, InstanceStatus, PresenceState, Roles, State, StopByHand, clock
 from fleet.operations.health import Standing
 from fleet.operations.stations import InstanceReport, StationStatus
 
@@ -77,7 +77,7 @@ def maintenance_note(said: Override | None, now: datetime) -> str | None:
     if said is None:
         return None
     of = f" of the room {said.name}" if said.kind == "room" else ""
-    until = f" until {said.until.astimezone(now.tzinfo):%H:%M %Z}" if said.until else ""
+    until = f" until {clock(said.until, now)}" if said.until else ""
     return f"maintenance{of}{until}, says {said.by}"
 
 
@@ -161,12 +161,13 @@ def with_stops(
 
 
 def with_recorded(status: StationStatus, readings: Readings) -> StationStatus:
-    """With what each recording has written."""
+    """With what each recording has written since it runs."""
     found = {
         name: evolve(one, recorded_bytes=int(size))
         for name, one in status.roles.get("record", {}).items()
         if (size := readings.value("fleet_recording_bytes", "record", name)) is not None
         and 0 <= size < _MOST_BYTES
+        and one.since.timestamp() <= readings.heard  # else the run before this one wrote it
     }
     if not found:
         return status

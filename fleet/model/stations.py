@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Self
@@ -28,7 +28,7 @@ from fleet.model.bounds import (
     Signature,
 )
 from fleet.model.refusals import Error
-from fleet.model.words import printable
+from fleet.model.words import day_and_clock, printable
 
 
 class State(StrEnum):
@@ -172,8 +172,6 @@ class Presence:
             )
 
 
-_SIX_DAYS: Final = timedelta(days=6)
-"""Within them a day of the week says which day is meant."""
 STOPPED_BY_HAND: Final = "Stopped"
 """The reason of an instance that somebody stopped."""
 
@@ -240,8 +238,7 @@ class StopByHand:
         """`stopped by ann until Thu 10:30 UTC: the beamer is being changed`."""
         until = ""
         if self.until:
-            form = "%a %H:%M %Z" if self.until - self.at < _SIX_DAYS else "%Y-%m-%d %H:%M %Z"
-            until = f" until {self.until.astimezone(zone):{form}}"
+            until = f" until {day_and_clock(self.until, self.at.astimezone(zone))}"
         why = f": {printable(self.why)}" if self.why else ""
         return f"stopped by {printable(self.by)}{until}{why}"
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ _ADDRESS = re.compile(
 """A network card's, as people write them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 NAME_RULE: Final = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+_SIX_DAYS: Final = timedelta(days=6)
+"""So far a weekday says which day is meant."""
 STATION_RULE: Final = "1 to 64 of a-z, 0-9 and '-'"
 
 
@@ -51,6 +54,34 @@ def is_name(text: str) -> bool:
 def counted(number: int, what: str, several: str | None = None) -> str:
     """`1 station`, `2 stations`; `several`: the plural where it is not made with an s."""
     return f"{number} {what if number == 1 else several or f'{what}s'}"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """A moment as people say it, in the time zone of `now`.
+
+    >>> from datetime import UTC
+    >>> now = datetime(1970, 1, 2, 9, tzinfo=UTC)
+    >>> clock(now.replace(hour=8), now)
+    '08:00 UTC'
+    >>> clock(now.replace(day=1), now)
+    'Thu 09:00 UTC'
+    """
+    local = at.astimezone(now.tzinfo)
+    return f"{local:%H:%M %Z}" if local.date() == now.date() else day_and_clock(at, now)
+
+
+def day_and_clock(at: datetime, now: datetime) -> str:
+    """The same, for who may read it on another day.
+
+    >>> from datetime import UTC
+    >>> now = datetime(1970, 1, 2, 9, tzinfo=UTC)
+    >>> day_and_clock(now.replace(hour=8), now)
+    'Fri 08:00 UTC'
+    >>> day_and_clock(now.replace(day=8), now)
+    '1970-01-08 09:00 UTC'
+    """
+    form = "%a %H:%M %Z" if abs(at - now) < _SIX_DAYS else "%Y-%m-%d %H:%M %Z"
+    return f"{at.astimezone(now.tzinfo):{form}}"
 
 
 def call_in_words(role: str, instance: str | None, command: str, given: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from fleet.manager.findings import FindingKind, Judgement
 from fleet.manager.findings.station import station_findings
 from fleet.manager.findings.whole import room_findings
 from fleet.manager.health import Judge, lost_at_once, severity, stand
+from fleet.manager.station_status import with_recorded
 from fleet.manager.stations.instances import CRASH_LOOP_SECONDS, InstanceMemory, first
 from fleet.manager.stations.state import Readings, ReportedState, RoomUse, StationState
 from fleet.model import (
@@ -567,3 +568,14 @@ def test_a_rejected_config_is_told_with_where_each_mistake_is() -> None:
     missing = Problem("InvalidConfiguration", "stream", "main", "/target/host", "is missing")
     (found,) = find(seen(problems=(missing, REJECTED)), RoomUse(False, False))
     assert found.detail == "stream/main /target/host: is missing; the role 'record' is blocked"
+
+
+@pytest.mark.parametrize(("began", "size"), [(-20, 3_600_000), (2, None)])
+def test_what_the_run_before_wrote_is_not_what_this_one_recorded(
+    began: int, size: int | None
+) -> None:
+    """Figures come each interval: after a restart the last ones are of what ran before."""
+    one = evolve(instance(), since=AT + timedelta(seconds=began))
+    told = readings(("fleet_recording_bytes", 3.6e6, RECORD))
+    status = with_recorded(seen({"record/main": one}).status, told)
+    assert status.roles["record"]["main"].recorded_bytes == size

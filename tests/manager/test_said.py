@@ -5,6 +5,7 @@ import re
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,7 @@ from fleet.manager.conference import file
 from fleet.manager.conference.hours import Override
 from fleet.manager.conference.rooms import Rooms, rooms_of
 from fleet.manager.conference.wanted import Header, Room
+from fleet.manager.station_status import maintenance_note
 from tests.manager.boxes import rollout_ends, status_of
 from tests.manager.conftest import Place
 from tests.manager.station import apply, ask, conference
@@ -52,6 +54,15 @@ def test_a_talk_is_on_as_somebody_said_or_as_the_hours_say(
     said: list[Override], at: datetime, on: bool
 ) -> None:
     assert rooms(*said).talk_on("hall1", at) is on
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"), [(6, "16:30 CET"), (30, "Mon 16:30 CET"), (24 * 60, "2026-04-02 11:30 CEST")]
+)
+def test_a_maintenance_that_ends_on_another_day_says_on_which(hours: int, told: str) -> None:
+    now = AT.astimezone(ZoneInfo("Europe/Brussels"))
+    said = Override("maintenance", "hall1", "on", "ann", AT, AT + hours * HOUR)
+    assert maintenance_note(said, now) == f"maintenance until {told}, says ann"
 
 
 def test_of_a_file_that_would_be_refused_now_what_is_right_still_holds() -> None:

@@ -80,7 +80,7 @@ def test_who_acknowledges_is_called_for_what_comes_after_it_alone() -> None:
     people.told(30, LOST)
     (taken,) = people.told(60, LOST, acknowledged=ack(60))
     assert (taken.kind, taken.title) == (NotificationKind.TAKEN, "ann sees to hall1")
-    assert "until 09:31" in taken.text
+    assert "until 09:31 UTC" in taken.text
     assert people.told(65, LOST, acknowledged=ack(60)) == []
     assert people.told(1900, LOST, acknowledged=ack(60)) == []
     people.told(2000, LOST, SILENT, acknowledged=ack(60))

@@ -15,7 +15,7 @@ from msgspec import Meta
 from fleet.manager.health import lost_at_once, severity
 from fleet.manager.notifications.deciding import Concern
 from fleet.manager.report import Overview
-from fleet.model import printable
+from fleet.model import clock, printable
 from fleet.operations.health import HealthFinding, HealthLevel
 
 ALIVE: Final = timedelta(minutes=5)
@@ -130,7 +130,7 @@ def _text(one: HealthFinding, now: datetime) -> str:
 
 def _parts(one: HealthFinding, now: datetime) -> Iterator[str]:
     place = f" ({one.where})" if one.where else ""
-    since = f" since {one.since.astimezone(now.tzinfo):%H:%M}" if one.since else ""
+    since = f" since {clock(one.since, now)}" if one.since else ""
     whose = f"{one.station}{place}: " if one.station else ""
     yield f"{whose}{one.text}{since}."
     if one.detail:

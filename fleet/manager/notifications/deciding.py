@@ -12,7 +12,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from fleet.manager.conference.hours import Override
-from fleet.model import natural
+from fleet.model import clock, natural
 
 LASTS: Final = timedelta(seconds=30)
 """So long something is wrong, or well, before anybody is told: boards and alerts wait likewise."""
@@ -121,7 +121,7 @@ def _see(
 
 
 def _taken(room: str, by: Override, now: datetime) -> Notification:
-    until = f" until {by.until.astimezone(now.tzinfo):%H:%M}" if by.until else ""
+    until = f" until {clock(by.until, now)}" if by.until else ""
     text = f"Nobody else needs to go there{until}, unless something else comes."
     return Notification(room, NotificationKind.TAKEN, f"{by.by} sees to {room}", text)
 

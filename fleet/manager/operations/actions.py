@@ -22,7 +22,9 @@ from fleet.model import (
     PresenceState,
     State,
     StopByHand,
+    clock,
     counted,
+    day_and_clock,
     printable,
 )
 from fleet.operations.actions import (
@@ -66,7 +68,7 @@ async def stop(desk: Desk, caller: str, asked: StopArguments) -> ActionResult:
                 "change the conference file instead"
             )
         what = _named(asked.role, asked.instance)
-        text = " ".join(filter(None, (what, _until(desk, until), why and f"({why})")))
+        text = " ".join(filter(None, (what, _until(desk, until, now), why and f"({why})")))
         await desk.ledger.stop(station, list(both.values()), _deed(station, caller, "stop", text))
     log.info("%s stopped %s on %s", caller, what, name)
     desk.tell_stops()
@@ -155,8 +157,8 @@ def _question(desk: Desk, station: str, lost: Sequence[str], now: datetime) -> s
     talks = desk.ledger.rooms.talks(room, now) if room else None
     what = f"This ends {counted(len(lost), 'recording')}: {', '.join(lost)}."
     if talks is not None and talks.on is not None:
-        end = talks.on.end.astimezone(ZoneInfo(desk.timezone))
-        return f"{what} The talk “{talks.on.title}” is on, until {end:%H:%M %Z}."
+        end = clock(talks.on.end, now.astimezone(ZoneInfo(desk.timezone)))
+        return f"{what} The talk “{talks.on.title}” is on, until {end}."
     if room and desk.ledger.rooms.talk_on(room, now):
         return f"{what} A talk is on in {room}."
     return f"{what} No talk is known to be on."
@@ -271,8 +273,9 @@ def _named(role: str, instance: str | None) -> str:
     return f"{role}/{instance}" if instance else role
 
 
-def _until(desk: Desk, until: datetime | None) -> str | None:
-    return f"until {until.astimezone(ZoneInfo(desk.timezone)):%a %H:%M %Z}" if until else None
+def _until(desk: Desk, until: datetime | None, now: datetime) -> str | None:
+    local = now.astimezone(ZoneInfo(desk.timezone))
+    return f"until {day_and_clock(until, local)}" if until else None
 
 
 def _deed(station: str, caller: str, kind: str, text: str) -> Deed:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from fleet.manager.conference.hours import Override
 from fleet.manager.operations.desk import Desk
 from fleet.manager.store import Deed
-from fleet.model import CommandFailed, printable
+from fleet.model import CommandFailed, day_and_clock, printable
 from fleet.operations.notifications import AckArguments, NotifyArguments, NotifyResult, RoomAck
 from fleet.operations.stations import SaidResult
 
@@ -21,8 +21,8 @@ async def ack(desk: Desk, caller: str, asked: AckArguments) -> SaidResult:
     at = datetime.now(UTC)
     until = at + timedelta(seconds=asked.seconds)
     said = Override("ack", room, "on", caller, at, until) if asked.on else None
-    told = until.astimezone(ZoneInfo(desk.timezone))
-    text = f"sees to {room} until {told:%a %H:%M %Z}" if asked.on else f"sees to {room} no more"
+    told = day_and_clock(until, at.astimezone(ZoneInfo(desk.timezone)))
+    text = f"sees to {room} until {told}" if asked.on else f"sees to {room} no more"
     await desk.ledger.say("ack", room, said, Deed(at, "ack", caller, text))
     log.info("%s %s", caller, text)
     state = "on" if asked.on else "off"

@@ -14,7 +14,7 @@ from fleet.manager.operations.notifications import acknowledged
 from fleet.manager.rollouts.model import Outcome
 from fleet.manager.rollouts.revisions import issue, next_revision
 from fleet.manager.store import Deed
-from fleet.model import CommandFailed, InvalidArguments, PresenceState
+from fleet.model import CommandFailed, InvalidArguments, PresenceState, day_and_clock
 from fleet.operations.recordings import TalkReceipt
 from fleet.operations.stations import (
     AdoptArguments,
@@ -149,7 +149,7 @@ async def talk(desk: Desk, caller: str, asked: TalkArguments) -> SaidResult:
 def _until(desk: Desk, said: Override | None) -> str:
     if said is None or said.until is None:
         return ""
-    return f" until {said.until.astimezone(ZoneInfo(desk.timezone)):%a %H:%M %Z}"
+    return f" until {day_and_clock(said.until, said.since.astimezone(ZoneInfo(desk.timezone)))}"
 
 
 def _said(

@@ -15,7 +15,7 @@ from fleet.manager.health import lost_at_once, severity
 from fleet.manager.stations.state import RoomUse, StationState, is_live
 from fleet.manager.web.page.controls import RoomControls
 from fleet.manager.web.page.views import Pictures, View, views
-from fleet.model import State
+from fleet.model import State, clock
 from fleet.operations.health import HealthFinding, HealthLevel
 from fleet.operations.recordings import Receipt
 
@@ -273,20 +273,6 @@ def _line(findings: Sequence[HealthFinding], now: datetime) -> Advice:
     whose = f"{verb}{place}: " if place else ""
     text = f"{whose}{finding.text}{dated}"
     return Advice(finding.level.value, text, command, finding.detail)
-
-
-def clock(at: datetime, now: datetime) -> str:
-    """A moment as people say it, in the time zone of `now`.
-
-    >>> from datetime import UTC
-    >>> now = datetime(1970, 1, 2, 9, tzinfo=UTC)
-    >>> clock(now.replace(hour=8), now)
-    '08:00 UTC'
-    >>> clock(now.replace(day=1), now)
-    'Thu 09:00 UTC'
-    """
-    local = at.astimezone(now.tzinfo)
-    return f"{local:%H:%M %Z}" if local.date() == now.date() else f"{local:%a %H:%M %Z}"
 
 
 def _scheduled(use: RoomUse, now: datetime) -> str | None:

@@ -10,7 +10,7 @@ from fleet.manager.conference.hours import Override, OverrideKind
 from fleet.manager.mixers import MixerKey, MixerNow
 from fleet.manager.stations.state import StationState
 from fleet.manager.stations.stops import is_stopped
-from fleet.model import InstanceStatus, State, natural
+from fleet.model import InstanceStatus, State, clock, day_and_clock, natural
 from fleet.operations.stations import StationStatus
 
 _ROLES: Final = ("mix", "stream", "record", "ingest", "monitor", "sync")
@@ -103,7 +103,7 @@ def controls(
         _said(talk, zone),
         _said(said.get("room"), zone),
         _said(said.get("ack"), zone),
-        tuple(_mixers(stations, mixers, zone)),
+        tuple(_mixers(stations, mixers, now)),
         tuple(
             StationControl(
                 one.name,
@@ -128,11 +128,13 @@ def _said(said: Override | None, zone: tzinfo) -> str | None:
     """`ann, until Thu 10:30 CET`."""
     if said is None:
         return None
-    return f"{said.by}, until {said.until.astimezone(zone):%a %H:%M %Z}" if said.until else said.by
+    if said.until is None:
+        return said.by
+    return f"{said.by}, until {day_and_clock(said.until, said.since.astimezone(zone))}"
 
 
 def _mixers(
-    stations: Sequence[StationState], known: Mapping[MixerKey, MixerNow], zone: tzinfo
+    stations: Sequence[StationState], known: Mapping[MixerKey, MixerNow], at: datetime
 ) -> Iterator[MixerControl]:
     for one in stations:
         for name in one.wanted.get("mix", {}):
@@ -143,7 +145,7 @@ def _mixers(
                 continue
             shown, by = now.shown, None
             if now.live_by and now.live_at:
-                by = f"{now.live_by}, {now.live_at.astimezone(zone):%H:%M %Z}"
+                by = f"{now.live_by}, {clock(now.live_at, at)}"
             sources = tuple(SourceControl(*it) for it in shown.sources.items())
             parts = shown.composite, shown.a, shown.b, shown.audio
             yield MixerControl(one.name, name, shown.live, *parts, sources, by)
