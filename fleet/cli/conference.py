@@ -94,7 +94,8 @@ def _cells(plan: PlanResult) -> list[tuple[str, str, str, str]]:
             rows.append(("~", station.station, "", clean(station.detail)))
         elif station.id not in shown:
             rows.append(("+", station.station, "", "new, with nothing to run"))
-    return sorted(rows, key=lambda row: (natural(row[1]), row[2]))
+    general = [("~", f"[{one.table}]", "", clean(one.detail)) for one in plan.tables]
+    return general + sorted(rows, key=lambda row: (natural(row[1]), row[2]))
 
 
 def _interrupted(state: State | None) -> str:

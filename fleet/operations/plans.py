@@ -79,6 +79,18 @@ class StationChange:
 
 
 @frozen
+class TableChange:
+    """A table of no station, `conference`, `schedule` or `rooms.hall1`, of which something changes.
+
+    It holds as soon as the file is applied, also where that is for one room or station.
+    """
+
+    table: str
+    detail: str
+    """In a few words: `timezone UTC -> Europe/Brussels`."""
+
+
+@frozen
 class Doubt:
     """A problem that the station `id`, called `station`, would find with its settings."""
 
@@ -106,11 +118,13 @@ class PlanResult:
     """What stations that change would refuse, so that applying is refused too, unless forced."""
     cuts: tuple[Cut, ...] = ()
     """Who else is interrupted."""
+    tables: tuple[TableChange, ...] = ()
+    """What changes besides stations."""
 
     @property
     def is_empty(self) -> bool:
         """Whether applying would change nothing."""
-        return not (self.changes or self.stations)
+        return not (self.changes or self.stations or self.tables)
 
     @property
     def interrupted(self) -> tuple[str, ...]:

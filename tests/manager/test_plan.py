@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.manager.conference import file
-from fleet.manager.conference.plan import advice, changes, doubts, station_change, warning
+from fleet.manager.conference.plan import (
+    advice,
+    changes,
+    doubts,
+    station_change,
+    tables,
+    warning,
+)
+from fleet.manager.conference.rooms import Rooms
 from fleet.manager.conference.wanted import DesiredState, Facts
 from fleet.model import Factory, Registration, State
 from fleet.operations.plans import Change
@@ -105,6 +113,56 @@ def advised(text: str, *only: str) -> list[str]:
     read = file.examine(text)
     chosen = [one for one in read.stations.values() if not only or one.name in only]
     return [one.partition(":")[0] for one in advice(chosen, read)]
+
+
+def known(text: str) -> Rooms:
+    made = Rooms()
+    made.learn(file.examine(text))
+    return made
+
+
+GENERAL = """
+[conference]
+timezone = "Europe/Brussels"
+[schedule]
+url = "http://a.de/x?token=abcdefgh"
+[rooms.hall1]
+hours = ["09:00-19:00"]
+[rooms.hall2]
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "will", "expected"),
+    [
+        ("", GENERAL, []),
+        (GENERAL, GENERAL, []),
+        (GENERAL, GENERAL.replace("[rooms.hall2]", "[rooms.hall3]"), []),
+        (
+            GENERAL,
+            GENERAL.replace("Brussels", "Paris").replace("09:", "08:"),
+            [
+                "conference: timezone Europe/Brussels -> Europe/Paris",
+                "rooms.hall1: hours [09:00-19:00] -> [08:00-19:00]",
+            ],
+        ),
+        (
+            GENERAL,
+            "[rooms.hall2]\ntitle = 'Two'",
+            [
+                "conference: timezone Europe/Brussels -> none",
+                "schedule: url http://a.de/x?token=*** -> none",
+                "rooms.hall1: hours [09:00-19:00] -> none",
+                "rooms.hall2: title none -> Two",
+            ],
+        ),
+    ],
+)
+def test_what_changes_besides_stations_is_told_too(
+    was: str, will: str, expected: list[str]
+) -> None:
+    found = tables(file.examine(will), known(was))
+    assert [f"{one.table}: {one.detail}" for one in found] == expected
 
 
 def test_a_room_nobody_records_is_told() -> None:

@@ -61,7 +61,7 @@ def test_a_talk_is_on_as_somebody_said_or_as_the_hours_say(
 )
 def test_a_maintenance_that_ends_on_another_day_says_on_which(hours: int, told: str) -> None:
     now = AT.astimezone(ZoneInfo("Europe/Brussels"))
-    said = Override("maintenance", "hall1", "on", "ann", AT, AT + hours * HOUR)
+    said = Override("station", "hall1", "on", "ann", AT, AT + hours * HOUR)
     assert maintenance_note(said, now) == f"maintenance until {told}, says ann"
 
 

@@ -7,21 +7,27 @@ from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Final
 
+from attrs import fields
+
 from fleet.manager.conference import known
 from fleet.manager.conference.masking import HIDDEN, masked
 from fleet.manager.conference.offers import default, offers, places
 from fleet.manager.conference.problems import dotted
 from fleet.manager.conference.readers import records
+from fleet.manager.conference.rooms import Rooms
 from fleet.manager.conference.schemas import problems
 from fleet.manager.conference.wanted import (
     ConferenceFile,
     DesiredState,
     Facts,
+    Header,
     InstanceName,
+    Room,
+    ScheduleSource,
     behind,
 )
-from fleet.model import Problem, Registration, Roles, Settings, State
-from fleet.operations.plans import RECORDING, Change, Doubt, StationChange
+from fleet.model import Problem, Registration, Roles, Settings, State, natural
+from fleet.operations.plans import RECORDING, Change, Doubt, StationChange, TableChange
 from fleet.role import only_live
 from fleet.strict import same
 from fleet.wire import dumps
@@ -102,6 +108,33 @@ def station_change(then: DesiredState, now: Facts, *, new: bool) -> StationChang
     if not detail:
         return None
     return StationChange(then.id, then.name, then.facts.room, detail)
+
+
+def tables(then: ConferenceFile, now: Rooms) -> Iterator[TableChange]:
+    """What changes of `[conference]`, `[schedule]` and rooms, once a file was applied."""
+    if (now.header, now.source, now.rooms) == (Header(), None, {}):
+        return
+    pairs: dict[str, tuple[Any, Any]] = {
+        "conference": (now.header, then.header),
+        "schedule": (now.source, then.schedule),
+    }
+    for room in sorted(now.rooms.keys() | then.rooms.keys(), key=natural):
+        pairs[f"rooms.{room}"] = now.rooms.get(room), then.rooms.get(room)
+    for name, (old, new) in pairs.items():
+        was, will = _said(old), _said(new)
+        shown = masked("", was, None), masked("", will, None)
+        if detail := _difference(was, will, *shown):
+            yield TableChange(name, detail)
+
+
+def _said(table: Header | ScheduleSource | Room | None) -> Settings:
+    """All in it that is not as it would be anyway."""
+    found = {}
+    for one in fields(type(table)) if table is not None else ():
+        value = getattr(table, one.name)
+        if value != one.default:
+            found[one.name] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def misnamed(file: ConferenceFile, names: Mapping[str, str | None]) -> Iterator[Problem]:

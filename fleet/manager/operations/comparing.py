@@ -106,6 +106,7 @@ def compare(
         last.number if last else 0,
         tuple(doubts),
         cuts(desk, changes, names),
+        tuple(plan.tables(file, desk.ledger.rooms)),
     )
     return Comparison(result, tuple(targets), facts, replaced)
 
