@@ -221,7 +221,7 @@ async def test_children_of_an_agent_in_a_container_are_none_of_ours_though_all_h
 async def test_a_role_that_never_has_finished_holds_up_no_other_and_is_not_asked_again(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.agent.engine.supervisor.TIDY_SECONDS", 2.0)
+    monkeypatch.setattr("fleet.agent.engine.tidying.TIDY_SECONDS", 2.0)
     over, asked = threading.Event(), []
 
     class Hangs(FakeFactory):

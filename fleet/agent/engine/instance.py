@@ -21,7 +21,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
@@ -29,6 +28,7 @@ from attrs import evolve
 from fleet.agent.engine.host import Completed, InstanceHost, Surroundings
 from fleet.agent.engine.policy import ROLE_CRASHED, STALLED, Ending, History, decide, remember
 from fleet.agent.engine.reconcile import Held, Key, Target, Unrunnable, Wanted, same
+from fleet.agent.engine.told import ToldStatus
 from fleet.agent.processes.adoption import logs
 from fleet.agent.processes.output import Logs
 from fleet.guard import contained, containing, describe
@@ -43,12 +43,6 @@ T = TypeVar("T")
 
 STOP_SECONDS: Final = 60.0
 """Seconds a role may take to stop before its children are stopped without it."""
-_HOUR: Final = 3600.0
-_MESSAGE: Final = 2000
-_REASON: Final = 64
-"""Characters of a message, and of a reason, that are shown."""
-_CLOCK_SET: Final = timedelta(seconds=1)
-"""What is less is no clock that was set."""
 
 
 class _Woken(Exception):
@@ -84,11 +78,11 @@ class Instance:
             around.drop,
             around.place.secrets.hidden,
         )
-        self.status = InstanceStatus(State.STARTING, around.clock.now(), 0, None, None)
         self.host: InstanceHost | None = None
         """That of the present running."""
         self._around = around
         self._clock = around.clock
+        self._told = ToldStatus(around.clock, around.changed)
         self._slots = slots
         self._gone = gone
         self._role: Role[Any] | None = None
@@ -100,12 +94,6 @@ class Instance:
         """Whether the start of the present running is over."""
         self._running_since: float | None = None
         self._history: History = ()
-        self._failing = self.status.since
-        """When the first of those endings was."""
-        self._ahead = self._clock.ahead()
-        """Of the clock by which these moments are."""
-        self._restarted: tuple[float, ...] = ()
-        """When it was restarted in the hour before the last time."""
         self._again = False
         self._wanted_by = self._of = 0
         self._wake = asyncio.Event()
@@ -123,9 +111,14 @@ class Instance:
         return self._of
 
     @property
+    def status(self) -> InstanceStatus:
+        """What it does."""
+        return self._told.status
+
+    @property
     def restarts_last_hour(self) -> int:
         """How often it was restarted in the last hour."""
-        return sum(at > self._clock.monotonic() - _HOUR for at in self._restarted)
+        return self._told.restarts_last_hour
 
     def want(self, target: Target | None) -> None:
         """Want something else of it; what it is doing is cut short where it does not fit."""
@@ -184,7 +177,7 @@ class Instance:
 
     def tick(self) -> bool:
         """Read what it wrote, let the role look, see whether it stalls; True: look again soon."""
-        self._follow_clock()
+        self._told.follow_clock()
         with self.working():
             much = self.logs.read()
             role, host = self._role, self.host
@@ -219,7 +212,7 @@ class Instance:
             if self.host is not None:
                 await self.host.close()
             self.host = self._running_since = None
-            self._show(State.FAILED, ROLE_CRASHED, describe(error))
+            self._told.tell(State.FAILED, ROLE_CRASHED, describe(error))
             raise
 
     async def _life(self) -> None:
@@ -233,14 +226,14 @@ class Instance:
             if not isinstance(target, Wanted):
                 match target:
                     case Held(message):
-                        self._show(State.STOPPED, STOPPED_BY_HAND, message)
+                        self._told.tell(State.STOPPED, STOPPED_BY_HAND, message)
                     case Unrunnable(reason, message):
-                        self._show(State.FAILED, reason, message)
+                        self._told.tell(State.FAILED, reason, message)
                 await self._wake.wait()
                 continue
             # Why it has to start again stays in view until it runs.
             why = self._history[-1:] and (self.status.reason, self.status.message)
-            self._show(State.STARTING, *why)
+            self._told.tell(State.STARTING, *why)
             slots = self._slots(self.key, target)
             try:
                 await self._unless_woken(slots.acquire())
@@ -255,7 +248,7 @@ class Instance:
                 slots.release()
             if ending is not None:
                 await self._pause(ending)
-        self._show(State.STOPPED)
+        self._told.tell(State.STOPPED)
         self._gone(self.key)
 
     async def _run(self, wanted: Wanted) -> Ending | Completed | None:
@@ -313,7 +306,7 @@ class Instance:
     def _begun(self, host: InstanceHost) -> None:
         self._running_since = self._clock.monotonic()
         since = [child.since for child in host.children.values() if child.adopted]
-        self._show(State.RUNNING, *host.shown, since=min(since, default=None))
+        self._told.tell(State.RUNNING, *host.shown, since=min(since, default=None))
 
     async def _keep(self, role: Role[Any], host: InstanceHost, wanted: Wanted) -> None:
         """Returns when this running has ended or is to end."""
@@ -342,7 +335,7 @@ class Instance:
         if ending is None or not host.idle:
             reason = ending.reason if isinstance(ending, Ending) else None
             message = ending.message if ending is not None else None
-            self._show(State.STOPPING, reason, message)
+            self._told.tell(State.STOPPING, reason, message)
         if stop is not None:
             try:
                 await self._clock.within(STOP_SECONDS, contained(stop(), self._changed))
@@ -359,23 +352,20 @@ class Instance:
             return
         self._wake.clear()
         if isinstance(ending, Completed):
-            self._show(State.COMPLETED, None, ending.message)
+            self._told.tell(State.COMPLETED, None, ending.message)
             await self._wake.wait()
             return
         self._history = remember(self._history, ending)
         verdict = decide(self._history, self._around.jitter())
         log.warning("%s %s: %s", self.key, verdict.reason, verdict.message)
-        if len(self._history) == 1:
-            self._follow_clock()
-            self._failing = self._clock.now()
-        self._show(verdict.state, verdict.reason, verdict.message, self._failing)
+        self._told.tell_ending(
+            verdict.state, verdict.reason, verdict.message, first=len(self._history) == 1
+        )
         timer = self._clock.call_later(verdict.delay, self._wake.set)
         await self._wake.wait()
         timer.cancel()
         if self.target is self._used:
-            self.status = evolve(self.status, restarts=self.status.restarts + 1)
-            now = self._clock.monotonic()
-            self._restarted = (*(at for at in self._restarted if at > now - _HOUR), now)
+            self._told.count_restart()
 
     async def _unless_woken(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cut short with `_Woken` where it is in the way."""
@@ -400,34 +390,4 @@ class Instance:
             return
         waits = self.status.state is State.STARTING and self.host.shown[0] is not None
         if waits or self.status.state is State.RUNNING:
-            self._show(self.status.state, *self.host.shown)
-
-    def _show(
-        self,
-        state: State,
-        reason: str | None = None,
-        message: str | None = None,
-        since: datetime | None = None,
-    ) -> None:
-        self._follow_clock()
-        if since is None:
-            same_state = state is self.status.state
-            since = self.status.since if same_state else self._clock.now()
-        if reason is not None and len(reason) > _REASON:
-            reason = reason[: _REASON - 1] + "…"
-        if message is not None and len(message) > _MESSAGE:
-            message = message[: _MESSAGE - 1] + "…"
-        status = InstanceStatus(state, since, self.status.restarts, reason, message)
-        if status != self.status:
-            self.status = status
-            self._around.changed()
-
-    def _follow_clock(self) -> None:
-        """Tell the same moments by a clock that was set since."""
-        ahead = self._clock.ahead()
-        by = ahead - self._ahead
-        if abs(by) >= _CLOCK_SET:
-            self._ahead = ahead
-            self._failing += by
-            self.status = evolve(self.status, since=self.status.since + by)
-            self._around.changed()
+            self._told.tell(self.status.state, *self.host.shown)

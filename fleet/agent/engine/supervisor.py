@@ -30,11 +30,12 @@ from fleet.agent.engine.reconcile import (
     reconcile,
 )
 from fleet.agent.engine.recordings import RecordingsDisk
+from fleet.agent.engine.tidying import Tidying
 from fleet.agent.processes.adoption import Adoption, Place
 from fleet.agent.processes.output import OutputLine
-from fleet.guard import Guard, contained
+from fleet.guard import Guard
 from fleet.host import Command
-from fleet.loop import LoopWatch, is_ours, theirs
+from fleet.loop import LoopWatch
 from fleet.model import (
     CommandFailed,
     InstanceStatus,
@@ -44,17 +45,13 @@ from fleet.model import (
     StopByHand,
     UnknownCommand,
 )
-from fleet.role import OwnStation, RoleFactory, factories
+from fleet.role import RoleFactory, factories
 from fleet.strict import close_match
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS: Final = 3.0
 """Seconds an agent that leaves its children waits for roles that do something just now."""
-TIDY_LOOKS: Final = 3
-"""Looks at what was left, after a start and after instances were taken away."""
-TIDY_SECONDS: Final = 60.0
-"""Seconds each of them may take of a role, for the next one to be waited for."""
 TICK: Final = 1.0
 SOON: Final = 0.1
 """Seconds between two ticks, and while something is under way."""
@@ -103,8 +100,10 @@ class Supervisor:
         self._timer: Timer | None = None
         self._hurried = False
         self._over = False
-        self._untidy = TIDY_LOOKS
-        self._tidying: dict[str, asyncio.Task[None]] = {}
+        self._tidying = Tidying(
+            self._around,
+            lambda role: frozenset(key.instance for key in self._instances if key.role == role),
+        )
         self._wanted: Mapping[Key, Wanted | Unrunnable] | None = None
         """By the config; None before there is one."""
         self._revision = 0
@@ -158,10 +157,11 @@ class Supervisor:
             log.info("%s %s", self._word(step), step.key)
             match step:
                 case Stop(key):
-                    self._untidy = TIDY_LOOKS
+                    self._tidying.look_again()
                     self._instances[key].want(None)
                 case Update(key, target):
-                    self._untidy = TIDY_LOOKS if isinstance(target, Held) else self._untidy
+                    if isinstance(target, Held):
+                        self._tidying.look_again()
                     self._instances[key].want(target)
                 case Start(key, target):
                     self._start(key, target)
@@ -171,31 +171,8 @@ class Supervisor:
         self._changed()
 
     async def tidy(self, factories: Mapping[str, RoleFactory[Any]]) -> None:
-        """Let roles finish what instances have left that are gone; now and then, in a thread."""
-        if not self._untidy:
-            return
-        self._untidy -= 1
-        around, place = self._around, self._around.place
-        for role, factory in factories.items():
-            there = frozenset(key.instance for key in self._instances if key.role == role)
-            name = around.name or place.station
-            looks = [OwnStation(place.station, name, around.room, place.recordings, there)]
-            if place.former is not None:  # nothing begins there any more
-                looks.append(evolve(looks[0], recordings=place.former, instances=frozenset()))
-            before = self._tidying.get(role)
-            if before is None or before.done():
-                task = self._tidying[role] = asyncio.create_task(self._finish(factory, looks))
-                await asyncio.wait({task}, timeout=TIDY_SECONDS)
-                if not task.done():
-                    log.error("%s is still not done with what it has left: go on without", role)
-
-    async def _finish(self, factory: RoleFactory[Any], looks: Sequence[OwnStation]) -> None:
-        theirs.set(not is_ours(factory))
-        try:
-            for facts in looks:
-                await contained(asyncio.to_thread(factory.tidy, facts))
-        except Exception:
-            log.exception("what %s has left could not be finished", type(factory).__name__)
+        """Let roles finish what instances have left that are gone."""
+        await self._tidying.tidy(factories)
 
     def _word(self, step: Step) -> str:
         """What is done, as the log says it: who goes on with what runs starts nothing."""
