@@ -112,6 +112,17 @@ def ends(certificate: str | bytes) -> datetime:
     return x509.load_pem_x509_certificate(pem).not_valid_after_utc
 
 
+def begins(certificate: str) -> datetime:
+    """From when on a certificate (PEM) is believed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate.encode()).not_valid_before_utc
+
+
 def hosts_of(certificate: str) -> list[str]:
     """The names and addresses it is for.
 

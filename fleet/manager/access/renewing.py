@@ -11,6 +11,7 @@ from fleet import kept
 from fleet.manager.access.authority import (
     RENEWED_BEFORE,
     KeyPair,
+    begins,
     check_signed,
     ends,
     hosts_of,
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> datetime | None:
     """Make a new certificate of the broker's if it ends soon, is not for all `hosts`, or `now`.
 
+    One that has not begun yet was made by a clock that was ahead, and nobody believes it.
+
     The broker is told to show it. Returns when the new one ends; None where the old one stays.
 
     Raises:
@@ -47,8 +50,9 @@ def renew(directory: Path, hosts: Sequence[str] = (), *, now: bool = False) -> d
         check_signed(old, ca)  # the broker may write there, and shall not choose for whom
         known = hosts_of(old)
         wanted = list(dict.fromkeys([*known, *hosts]))
-        soon = ends(old) - datetime.now(UTC) < RENEWED_BEFORE
-        if not (soon or now or len(wanted) > len(known)):
+        at = datetime.now(UTC)
+        soon = ends(old) - at < RENEWED_BEFORE
+        if not (soon or begins(old) > at or now or len(wanted) > len(known)):
             return None
         made = new_certificate(ca, wanted)
         # The broker reads both at once, when it is told to.
