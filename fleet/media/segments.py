@@ -279,7 +279,11 @@ class Segments:
             opened = self.last_write or datetime.fromtimestamp(stat.st_mtime, UTC)
             self._opened = self._begun() if int(segment.stem) == 0 else opened
             path = self._reserve(self._opened)
-            self.current, self._size = segment.rename(path), 0
+            try:
+                self.current, self._size = segment.rename(path), 0
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
             self._named.append(path)
 
     def _date(self) -> None:

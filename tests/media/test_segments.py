@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -183,6 +184,25 @@ def test_an_agent_that_died_while_it_named_a_segment_leaves_no_name_without_one(
             left.publish()
     Segments.of(host, left.run / "0.ts").close()
     assert sorted(contents(host).values()) == ["a", "b"]
+
+
+def test_a_segment_that_cannot_be_named_now_is_named_later_and_leaves_nothing_else(
+    make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host()
+    segments = begin(host, NOON)
+    written(segments, 0, "a", NOON)
+
+    def fails(one: Path, path: Path) -> Path:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(one), None, str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(Failed, match="NotWritable"):
+            segments.publish()
+    assert public(host.recordings) == []
+    segments.publish()
+    assert contents(host) == {"20260201T120000Z": "a"}
 
 
 @pytest.mark.parametrize(
