@@ -48,6 +48,8 @@ class FfmpegRole(ChildRole[S]):
         self._work = (0, 0)
         """Bytes written; where those are unknown, what `Report.done` says."""
         self._ended = False
+        self._not_due = False
+        """Whether it has told of late that the next of what it reads is not due yet."""
         self._started = False
         self._failure: Failed | None = None
         """Why it ended, where that was not its end."""
@@ -139,6 +141,8 @@ class FfmpegRole(ChildRole[S]):
             if any(self._work):
                 return
             self.host.progress()  # the deadline here is the one that counts
+            if self._not_due:
+                deadline = time.monotonic() + self.start_seconds
             if time.monotonic() > deadline:
                 raise Failed(
                     "SourceUnreachable",
@@ -161,9 +165,14 @@ class FfmpegRole(ChildRole[S]):
         size, at = self.written()
         self.metrics.show(self._report.values, size, at)
         work = self._report.done if size is None else (size, 0)
-        if work > self._work:
-            self._work = work
+        self._not_due = self.waits()
+        if work > self._work or self._not_due:
+            self._work = max(work, self._work)
             self.host.progress()
+
+    def waits(self) -> bool:
+        """Whether it has told since the last time that the next of what it reads is not due yet."""
+        return False
 
     def finished(self, status: int | None) -> bool:
         """Whether ffmpeg came to the end of what it had to do."""

@@ -41,6 +41,7 @@ _RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.
 EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
 """Encode each picture at its own time: what ffmpeg takes for the rate is a guess with many."""
 _NO_RATE = ("-fpsprobesize", "0")
+_ENOUGH = ("-probesize", "{enough}")
 _TELLING = (*QUIET, "-nostats", "-loglevel", "level+info")
 """How a reader says also what format it reads."""
 _FIRST_TABLES = ("-scan_all_pmts", "0")
@@ -99,8 +100,9 @@ class SourceRole(FfmpegRole[S]):
         self._tabled = _may_have_tables(settings.source)
         """Whether what is read is a transport stream, as far as is known."""
         self._again = Again()
-        self._jumps = self._others = 0
-        """How often its clock jumped, and its pictures became others, in this running."""
+        self._jumps = self._others = self._waits = 0
+        """How often its clock jumped, its pictures became others, and it waited for what is due, in
+        this running."""
         self._changes: deque[float] = deque(maxlen=_CHANGES)
         """When it was begun anew of late."""
         self._ended_list = EndedList(settings.source, host.state / "ended-list")
@@ -162,7 +164,7 @@ class SourceRole(FfmpegRole[S]):
         arguments = self.arguments()
         # Only an encoder that has one rate asks for it, and to guess it takes twenty pictures.
         unasked = _copies(arguments, "-c:v") or set(EVERY_PICTURE) <= set(arguments)
-        guess = _NO_RATE if unasked else []
+        guess = (*_NO_RATE, *_ENOUGH) if unasked else ()
         given = ("-copyts", "-itsoffset", "{offset}", "-f", "nut", "-i", "pipe:0")
         writer = [*QUIET, *REPORTING, *guess, *given, *EVERY_STREAM]
         return [
@@ -312,7 +314,13 @@ class SourceRole(FfmpegRole[S]):
     async def spawned(self) -> None:
         """The child runs."""
         await super().spawned()
-        self._jumps, self._others, self._looked = 0, 0, time.monotonic()
+        self._jumps, self._others, self._waits, self._looked = 0, 0, 0, time.monotonic()
+
+    def waits(self) -> bool:
+        """A file's next picture may be due in a minute."""
+        before, values = self._waits, self._report.values if self._report else {}
+        self._waits = whole(values.get("waits"))
+        return self._waits > before
 
     def tick(self) -> None:
         """See what was done, and what the source's clock did."""

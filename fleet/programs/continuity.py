@@ -14,6 +14,8 @@ SLACK = SECOND // 10
 """How far a packet may be behind where it is due: on any track alike, so that none goes alone."""
 AHEAD = SECOND
 """How much further than our own clock a source's clock may go between two packets."""
+AHEAD_IN_FILE = 600 * SECOND
+"""How much further a file's may, where no other track comes before: slides stand as long."""
 STILL = SECOND
 """How long a track of one packet lasts that is read over and over: a still picture."""
 TOGETHER = 0.5
@@ -88,11 +90,12 @@ class Continuity:
 
     What is in order keeps the distance that the source gave it. A track that jumps waits a
     moment for the others, so that they go on together as the source has them; where it is alone,
-    it goes on where it would have been.
+    it goes on where it would have been. `ahead`: further than our own clock no packet may go.
     """
 
-    def __init__(self, pictures: frozenset[int] = frozenset()) -> None:
+    def __init__(self, pictures: frozenset[int] = frozenset(), ahead: int = AHEAD) -> None:
         self._pictures = pictures
+        self._ahead = ahead
         self._tracks: dict[int, _Track] = {}
         self._waiting: list[Block] = []
         self._begun = 0.0
@@ -159,7 +162,7 @@ class Continuity:
         unsorted = block.track in self._pictures and not block.key
         ahead = -back - round((block.at - track.at) * SECOND)
         behind = track.due - track.offset - block.raw
-        usual = max(AHEAD, 2 * (track.steps[-1] if track.steps else 0))
+        usual = max(self._ahead, 2 * (track.steps[-1] if track.steps else 0))
         others = [other for other in self._tracks.values() if other is not track]
         with_others = any(
             other.offset == track.offset and block.raw - other.top < AHEAD for other in others
@@ -168,7 +171,8 @@ class Continuity:
         if unsorted and block.decoded is not None and track.decoded is not None:
             # Shown in another order they are still sent in that in which they are decoded.
             step = block.decoded - track.decoded
-            in_order = in_order and (step >= -SLACK // 2 or _wrap(step) is not None)
+            shown_after = back <= REORDERED or block.raw >= block.decoded - SLACK
+            in_order = shown_after and (step >= -SLACK // 2 or _wrap(step) is not None)
         if in_order and (ahead <= usual or with_others):
             return False
         for other in others:  # which jumped before, and this one follows
@@ -220,7 +224,7 @@ class Continuity:
     def _placed(self, block: Block) -> int:
         track = self._tracks[block.track]
         if block.raw != track.raw:
-            track.steps.append(min(abs(block.raw - track.raw), SECOND))
+            track.steps.append(min(abs(block.raw - track.raw), self._ahead))
         track.top, track.raw, track.at = max(track.top, block.raw), block.raw, block.at
         track.decoded = block.decoded
         return block.raw + track.offset

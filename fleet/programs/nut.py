@@ -56,6 +56,8 @@ class NutStream(NamedTuple):
     """Of its times, as a fraction of a second."""
     bits: int
     """So many of a time are told where the rest is as before."""
+    delay: int = 0
+    """How many pictures may come before one that is shown earlier."""
 
 
 class _Code(NamedTuple):
@@ -225,12 +227,13 @@ class Nut:
         name, at = text(content, at)
         unit, at = many(content, at)
         bits, at = many(content, at)
-        for _ in range(3):
-            _, at = many(content, at)
+        _, at = many(content, at)
+        delay, at = many(content, at)
+        _, at = many(content, at)
         private, _ = text(content, at)
         names = {name, name.upper()}
         codec = next((codec for codec, known in _CODECS.items() if names & set(known)), "")
-        self.streams[one] = NutStream(kind, codec, private, self._units[unit], bits)
+        self.streams[one] = NutStream(kind, codec, private, self._units[unit], bits, delay)
 
     def _packet(self) -> Block:
         data, at = self._data, self._at

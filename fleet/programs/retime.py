@@ -12,10 +12,12 @@ read it over and over, `--whatever-comes`, to go on with what can be passed on, 
 `--sound-decoded`, where sound cannot be passed on as it is. WRITER reads NUT from standard input
 and may name in any argument `{begun}`, the Unix time of the first packet in seconds, `{offset}`,
 what is to be added to times to count them from its begin, `{heads}`, the bitstream filters with
-which every segment of a transport stream can be read by itself, and `{first}`, a number from which
-it may count files; without that it cannot follow another one.
+which every segment of a transport stream can be read by itself, `{enough}`, how many bytes it is to
+look at before it begins, and `{first}`, a number from which it may count files; without that it
+cannot follow another one.
 Between the reports of WRITER, standard output has lines `format=…` (as READER calls it), `jumps=…`
-and `jumped=…` (by how many seconds the last time), and `changes=…` of the pictures. What cannot be
+and `jumped=…` (by how many seconds the last time), `changes=…` of the pictures, and `waits=…`, more
+than before while nothing of a file is due. What cannot be
 passed on ends it, with one of the words in `ENDS` as the last on standard error. READER's standard
 input is this program's; asked to end, it asks READER alone, so that WRITER has all.
 """
@@ -31,13 +33,22 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import FileIO, IOBase
 from itertools import pairwise
 from pathlib import Path
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(str(Path(__file__).parents[2]))
 from fleet.programs.announced import Announced
-from fleet.programs.continuity import BEGIN, SECOND, TOGETHER, Block, Continuity
+from fleet.programs.continuity import (
+    AHEAD,
+    AHEAD_IN_FILE,
+    BEGIN,
+    SECOND,
+    TOGETHER,
+    Block,
+    Continuity,
+)
 from fleet.programs.discreet import without_login
 from fleet.programs.heads import Head, filters
 from fleet.programs.nut import BLOCKS, MARK, MARK_SECONDS, SHIFT, SHIFT_SECONDS, Nut
@@ -53,6 +64,8 @@ _UNTIMED = 8
 _PATIENCE = 1.0
 """Seconds a reader may take to end."""
 _USUAL_STEP = SECOND // 25
+_LEAST, _USUAL_LOOK = "32", "5000000"
+"""Bytes that the writer looks at before it begins: the least is a packet."""
 _FILES = 1_000_000
 """Files that one writer may count."""
 _CHANGES, _WITHIN = 3, 60.0
@@ -118,7 +131,7 @@ class Retimer:
         self._changes: deque[float] = deque(maxlen=_CHANGES)
         self._selector = selectors.DefaultSelector()
         self._reader_argv = reader
-        self._loop = "--loop" in how
+        self._loop, self._asked = "--loop" in how, False
         self._untold = False
         """Whether the reader was told what only a transport stream knows, and reads no such."""
         self._came = 0
@@ -126,6 +139,10 @@ class Retimer:
         """Whether what is read has no times, and those of its arrival are taken."""
         self._arrived = 0
         """The last of those."""
+        self._lead = 0
+        """So many packets of a file go on at once: the writer looks at them before it writes."""
+        self._waits, self._waited = 0, 0.0
+        """For how many seconds nothing of a file was due, and since when the next is not."""
         self._read()
 
     def _read(self) -> None:
@@ -147,18 +164,18 @@ class Retimer:
         os.close(far_end)
         if self._reader.stdout is None or self._reader.stderr is None:
             raise RuntimeError("pipes were asked for")
-        self._packets = self._reader.stdout.fileno()
-        for number, handle in (
-            (self._packets, self._read_packets),
-            (self._reader.stderr.fileno(), self._read_words),
-            (announced, self._announced.feed),
+        self._packets, self._telling = self._reader.stdout.fileno(), FileIO(announced)
+        for file, handle in (
+            (self._reader.stdout, self._read_packets),
+            (self._reader.stderr, self._read_words),
+            (self._telling, self._announced.feed),
         ):
-            os.set_blocking(number, False)
-            self._selector.register(number, selectors.EVENT_READ, handle)
+            os.set_blocking(file.fileno(), False)
+            self._selector.register(file, selectors.EVENT_READ, handle)
 
     def ask(self, *_: object) -> None:
         """Have the reader end; the writer does once it has all, and this after both."""
-        self._loop = False
+        self._loop, self._asked = False, True
         self._reader.send_signal(signal.SIGINT)
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
 
@@ -196,11 +213,16 @@ class Retimer:
 
     def _step(self) -> None:
         wait = None
+        if self._asked:  # what is not due yet will not be played
+            self._ready.clear()
         if self._ready:
-            wait = self._begun + (self._ready[0][0] - BEGIN) / SECOND - time.monotonic()
-            if wait <= 0:
+            wait = self._due(self._ready[0][0]) - time.monotonic()
+            if wait <= 0 or self._lead > 0:
+                self._lead -= 1
                 self._pass(*self._ready.popleft())
+                self._waited = time.monotonic()
                 return
+            self._tell_wait()
         elif self._line.waits:
             wait = TOGETHER / 4
         events = self._selector.select(wait)
@@ -213,10 +235,22 @@ class Retimer:
             except BlockingIOError:
                 continue
             if not data:
-                self._selector.unregister(key.fd)
+                self._selector.unregister(key.fileobj)
+                if isinstance(key.fileobj, IOBase):
+                    key.fileobj.close()  # a file is read over and over, all day
             key.data(data)
         if not self._ready:
             self._place(self._line.due(time.monotonic()))
+
+    def _due(self, at: int) -> float:
+        """When what is there on our line is to be played, if it is a file."""
+        return self._begun + (at - BEGIN) / SECOND
+
+    def _tell_wait(self) -> None:
+        """Say once a second that nothing stands still: the next is not due yet."""
+        if time.monotonic() - self._waited >= 1:
+            self._waits, self._waited = self._waits + 1, time.monotonic()
+            print(f"waits={self._waits}\nprogress=continue", flush=True)
 
     def _place(self, blocks: Iterator[tuple[int, Block]]) -> None:
         for at, block in blocks:
@@ -232,7 +266,9 @@ class Retimer:
 
     def _pass(self, at: int, block: Block) -> None:
         now = time.monotonic()
-        self._arrivals.came(at, round((now - block.late) * SECOND))
+        self._arrivals.came(
+            at, round((self._due(at) if self._paced else now - block.late) * SECOND)
+        )
         head = self._heads[block.track]
         if head.changes(block) and self._written and not self._too_many(now):
             if not head.picture or not self._follows:
@@ -273,6 +309,8 @@ class Retimer:
             self._line.begins_again()
             self._read()
             return
+        if not self._telling.closed:  # each was told of before it came
+            self._announced.feed(self._telling.read(1 << 18) or b"")
         for block in self._nut.feed(data):
             block.at = now
             self._announced.tell(block)
@@ -318,12 +356,19 @@ class Retimer:
         streams = self._nut.streams.items()
         self._heads = {number: Head(stream, told_once=once) for number, stream in streams}
         pictures = (number for number, head in self._heads.items() if head.picture)
-        self._line = Continuity(frozenset(pictures))
+        self._line = Continuity(frozenset(pictures), AHEAD_IN_FILE if self._paced else AHEAD)
+        self._lead = 1 + max(stream.delay for stream in self._nut.streams.values())
 
     @property
     def _follows(self) -> bool:
         """Whether a writer can go on where another has ended."""
         return any("{first}" in part for part in self._writer_argv)
+
+    @property
+    def _told_all(self) -> bool:
+        """Whether the first packet tells all: else the next might come minutes after it."""
+        streams = self._form.streams.values()
+        return all(stream.kind == 0 and stream.delay == 0 for stream in streams)
 
     def _begin_writer(self, zero: int) -> None:
         """Start one whose times are counted from there: it could not tell of a few pictures."""
@@ -333,6 +378,7 @@ class Retimer:
             "{offset}": f"{-zero / SECOND:.3f}",
             "{heads}": filters(pictures[0]) if pictures else "null",
             "{first}": str(self._written * _FILES),
+            "{enough}": _LEAST if self._told_all else _USUAL_LOOK,
         }
         argv = list(self._writer_argv)
         for name, value in values.items():

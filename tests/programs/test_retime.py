@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fleet import programs
-from fleet.programs.continuity import BEGIN, SECOND, WRAPS, Block, Continuity
+from fleet.programs.continuity import AHEAD_IN_FILE, BEGIN, SECOND, WRAPS, Block, Continuity
 from fleet.programs.nut import Nut
 from fleet.programs.retime import _outputs
 
@@ -111,6 +111,19 @@ def test_pictures_seconds_apart_that_come_at_once_and_behind_their_sound_are_no_
         for block in (*sound, Block(PICTURE, 1000 * second, True, b"", 100.0)):
             out += [at - BEGIN for at, put in line.put(block) if put.track == PICTURE]
     assert out == [0, 2000, 4000, 6000, 8000, 10000]
+    assert line.jumps == 0
+
+
+@pytest.mark.parametrize("apart", [5_000, 150_000])
+def test_slides_of_a_file_stand_as_long_as_it_says_though_they_are_read_at_once(apart: int) -> None:
+    line, out = Continuity(frozenset({PICTURE}), AHEAD_IN_FILE), []
+    for turn in range(2):
+        for number, shown in enumerate((0, 3, 1, 2)):  # the last is decoded before two others
+            block = Block(PICTURE, shown * apart, number == 0, b"", 100.0 + turn)
+            block.decoded = (number - 1) * apart
+            out += [at - BEGIN for at, _ in line.put(block)]
+        line.begins_again()
+    assert out == [slide * apart for slide in (0, 3, 1, 2, 4, 7, 5, 6)]
     assert line.jumps == 0
 
 

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fleet.roles.record import Record, RecordSettings
@@ -169,16 +170,22 @@ async def test_sound_whose_last_packet_is_cut_short_ends_as_a_source_that_ended(
     assert min(packets for _, packets in decoded(recorded)) >= 60, "32 ms each"
 
 
-def of_two_pictures(file: Path) -> Path:
-    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-frames:v", "2")
+def of_two_pictures(file: Path, rate: str) -> Path:
+    picture = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={rate}", "-frames:v", "2")
     subprocess.run([*QUIET, *picture, "-c:v", "libx264", str(file)], check=True)
     return file
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [("25", 0.08), ("1/2", 4.0)])
 async def test_a_source_of_two_pictures_plays_as_long_as_those(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+    make_host: MakeHost,
+    record_settings: Settings,
+    until: Until,
+    tmp_path: Path,
+    rate: str,
+    seconds: float,
 ) -> None:
-    host, file = make_host(), of_two_pictures(tmp_path / "two.ts")
+    host, file = make_host(), of_two_pictures(tmp_path / "two.ts", rate)
     source = {"type": "file", "path": str(file), "loop": False}
     role = Record(host, record_settings(source=source, container="matroska"))
     await role.start()
@@ -186,7 +193,8 @@ async def test_a_source_of_two_pictures_plays_as_long_as_those(
     await role.stop()
     (recorded,) = public(host.recordings)
     assert frames(recorded) == 2
-    assert float(probe(recorded)["format"]["duration"]) == pytest.approx(0.08, abs=0.05)
+    assert float(probe(recorded)["format"]["duration"]) == pytest.approx(seconds, abs=0.05)
+    assert host.noted == (None, None)
 
 
 async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
@@ -196,7 +204,10 @@ async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
     source = {"type": "file", "path": str(sources / "open-gop.mp4")}
     role = Record(host, record_settings(source=source, segment_seconds=1))
     await role.start()
+    program = psutil.Process(role.child.pid)
+    opened = program.num_fds()
     await until(lambda: len(public(host.recordings)) > SECONDS + 1, role)
+    await until(lambda: program.num_fds() <= opened, role)  # each turn leaves nothing open
     await role.stop()
     assert min(decoded(public(host.recordings)[:-1]))[0] >= RATE - 3
     assert host.registry.get_sample_value("fleet_source_clock_jumps_total") == 0
