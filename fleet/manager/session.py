@@ -298,7 +298,7 @@ class ManagerSession:
         elif address.station is not None and address.kind == "segment":
             found = self._hearing.recorded(address.station, message)
             if found is not None:
-                self.recordings.heard(address.station, found)
+                self.recordings.gathering.heard(address.station, found)
         elif address.station is not None:
             self._hearing.said(address.station, address.kind, message)
             self.asker.heard(address.station)

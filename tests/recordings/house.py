@@ -100,7 +100,7 @@ class House:
 
     def hear(self, box: Box, segment: Segment) -> None:
         """A station's message."""
-        self.recordings.heard(box.name, segment)
+        self.recordings.gathering.heard(box.name, segment)
 
     def come_online(self) -> None:
         """All boxes are heard."""

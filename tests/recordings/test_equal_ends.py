@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from fleet.manager.recordings import keeper
+from fleet.manager.recordings import gathering
 from fleet.manager.stations.allowances import Allowances
 from fleet.model import SHORT_OF_CPU, Segment, SegmentCheck, Span
 from fleet.operations.recordings import Receipt
@@ -158,21 +158,21 @@ async def test_a_station_that_tells_too_much_is_not_written_down_and_others_are(
 ) -> None:
     loud, other = station(), Box("hall1", "cam")
     async with house(tmp_path / "store", [loud, other], SCHEDULE, TEXT) as one:
-        one.recordings.allowances = Allowances(30.0, 0.0)
+        one.recordings.gathering.allowances = Allowances(30.0, 0.0)
         for number in range(1, 51):
             tell(one, loud, number)
         tell(one, other, 1)
         (found,) = (await one.recordings.of_time(BEGIN, NOW)).kept.values()
         there = [it.station for it in found]
         assert (there.count(loud.name) < 31, there.count(other.name)) == (True, 1)
-        assert one.recordings.allowances.left_out[loud.name] > 50
-        assert other.name not in one.recordings.allowances.left_out
+        assert one.recordings.gathering.allowances.left_out[loud.name] > 50
+        assert other.name not in one.recordings.gathering.allowances.left_out
 
 
 async def test_a_copy_that_is_verified_later_is_asked_for_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_COPIES_AGAIN", 0.0)
+    monkeypatch.setattr(gathering, "_COPIES_AGAIN", 0.0)
     box = station()
     late = segment(12).file
     box.copied.discard(late)

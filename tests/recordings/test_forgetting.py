@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from fleet.manager.recordings import keeper
+from fleet.manager.recordings import gathering
 from fleet.manager.recordings.forgetting import REMEMBERED, forgettable
 from fleet.manager.recordings.known import KnownIndex
 from fleet.model import GONE, SegmentCheck
@@ -79,7 +79,7 @@ async def comes_to_know(one: House, box: Box, numbers: set[int]) -> None:
 async def test_what_went_is_forgotten_and_not_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_FORGET_SECONDS", 0.0)
+    monkeypatch.setattr(gathering, "_FORGET_SECONDS", 0.0)
     box = recorded()
     # Those without a copy are kept, and the newest of what went.
     left = {*range(1, 11), *range(50, 111)}

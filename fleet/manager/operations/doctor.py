@@ -69,7 +69,7 @@ def _facts(desk: Desk, station: str, read: AbstractSet[str]) -> StationFacts:
         clock_offset=heard.clock_offset if heard else None,
         left_out=desk.inventory.work.left_out.get(station, 0)
         + desk.ledger.history.left_out.get(station, 0)
-        + desk.recordings.allowances.left_out.get(station, 0),
+        + desk.recordings.gathering.allowances.left_out.get(station, 0),
         not_kept=tuple(f"{one.role}/{one.instance}" for one in stops),
         reached_as=by_name if by_name in read and not entry.facts.address else None,
     )
