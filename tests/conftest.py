@@ -41,8 +41,9 @@ _WAITED_FOR = ("agent", "broker", "brokers", "browser", "postgres", "programs", 
 """Fixtures of tests that wait for programs more than they compute."""
 _programs = pytest.StashKey[Programs]()
 
-settings.register_profile("fleet", deadline=None)  # the machine is shared; time is no promise
-settings.load_profile("fleet")
+# The machine is shared: time is no promise. Only who runs for long tries his luck with examples.
+settings.register_profile("usual", deadline=None, derandomize=True)
+settings.register_profile("long", deadline=None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs beside it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # what is collected stays: to look through it again and again finds nothing
@@ -52,6 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="kill at random for as long as it takes")
     parser.addoption("--rounds", type=int, help="how many rounds of faults; 20 if --long, else 2")
     parser.addoption("--seed", type=int, default=20260201, help="which faults there are")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("long" if config.getoption("--long") else "usual")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
