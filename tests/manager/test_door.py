@@ -69,7 +69,7 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has not said what they want within this is let go."""
-    monkeypatch.setattr(door_module, "HEADERS_SECONDS", 0.5)
+    monkeypatch.setattr(door_module, "HEADERS_SECONDS", 2.0)
 
 
 @pytest.mark.usefixtures("hurried")

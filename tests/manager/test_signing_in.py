@@ -388,8 +388,6 @@ async def test_nobody_learns_by_trying_who_is_in_the_list(
 async def test_a_form_without_end_or_that_never_comes_is_let_go(
     house: House, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
 ) -> None:
-    for slow in (module, doing):
-        monkeypatch.setattr(slow, "HEADERS_SECONDS", 0.05)
     await house.sign_in()
     cookie = next(iter(house.client.cookie_jar)).value
     head = (
@@ -397,6 +395,8 @@ async def test_a_form_without_end_or_that_never_comes_is_let_go(
         f"Content-Type: {kind}\r\nCookie: {COOKIE}={cookie}\r\n"
         f"{PROOF}: {(await house.who())['proof']}\r\n"
     )
+    for slow in (module, doing):
+        monkeypatch.setattr(slow, "HEADERS_SECONDS", 0.05)
     for more, statuses in (
         ("Content-Length: 100\r\n\r\nname=", (400, 408)),  # and no more
         ("Content-Length: 99999999\r\n\r\nname=", (413,)),

@@ -179,10 +179,10 @@ async def test_a_locked_store_refuses_a_change_in_time_and_history_resumes(
 async def test_a_stopped_server_is_given_up_on_and_used_again_when_it_runs(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch, wholly: bool
 ) -> None:
-    monkeypatch.setattr(thread, "LONGEST", 1.0)
     url = postgres.database()
     ledger = await Ledger.open(lambda: ManagerStore.at(url))
     await ledger.write([made("cam1", 1)])
+    monkeypatch.setattr(thread, "LONGEST", 1.0)
     ticks = 0
 
     async def tick() -> None:

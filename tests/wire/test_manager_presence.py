@@ -133,8 +133,8 @@ async def test_a_retained_online_is_believed_for_three_intervals_and_not_prolong
 async def test_two_boots_in_turn_are_a_conflict_and_get_no_config_until_one_is_left(
     desk: Desk, boxes: Boxes
 ) -> None:
-    one = await boxes.connect("bb06", interval=1)
-    two = boxes.make("bb06", interval=1)
+    one = await boxes.connect("bb06")
+    two = boxes.make("bb06")
     two.hostname = "the-other-box"
     await two.connect()
     for _ in range(2):
