@@ -10,7 +10,7 @@ from aiohttp import web
 from attrs import frozen
 
 from fleet.manager.web import door as door_module
-from fleet.manager.web.door import Door, counted_as, while_connected
+from fleet.manager.web.door import Door, counted_as, shows, while_connected
 from fleet.manager.web.server import SharedRendering
 
 
@@ -27,7 +27,11 @@ class House:
 
     async def get(self, host: str, path: str = "/") -> str:
         reader, writer = await self.call()
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode(
+                errors="surrogateescape"
+            )
+        )
         answer = (await reader.read()).decode()
         writer.close()
         await writer.wait_closed()
@@ -52,9 +56,22 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
         inside.release()
         return found or web.Response()
 
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(65536))
+        finally:
+            inside.release()
+
+    async def token(request: web.Request) -> web.Response:
+        return web.Response(text=str(shows(request, "one")))
+
     door = Door(["Fleet.Example.ORG"])
     app = web.Application(middlewares=[door.middleware])
     app.add_routes([web.get("/", fine), web.get("/slow", slow), web.get("/stream", stream)])
+    app.add_routes([web.get("/endless", endless), web.get("/token", token)])
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
     assert runner.server is not None
@@ -70,6 +87,7 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has not said what they want within this is let go."""
     monkeypatch.setattr(door_module, "HEADERS_SECONDS", 2.0)
+    monkeypatch.setattr(door_module, "READING_SECONDS", 2.0)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -107,6 +125,15 @@ async def test_an_answer_may_take_its_time(house: House) -> None:
     assert not waiting.done()
     house.release.set()
     assert "at last" in await waiting
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_who_reads_no_answer_is_let_go(house: House) -> None:
+    _, writer = await house.call()  # it reads 64 KiB ahead, and no more
+    writer.write(b"GET /endless HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    async with asyncio.timeout(60):
+        await house.inside.acquire()
+    writer.close()
 
 
 async def test_a_stream_that_nobody_hears_any_more_is_over_at_once(house: House) -> None:
@@ -174,6 +201,16 @@ async def test_what_is_dear_is_made_once_for_all_who_wait_and_then_rests() -> No
 
 
 @pytest.mark.parametrize(
+    ("said", "right"), [("Bearer one", True), ("Bearer \udcff", False), ("", False)]
+)
+async def test_a_token_of_any_bytes_is_no_mistake_of_ours(
+    house: House, said: str, right: bool
+) -> None:
+    answer = await house.get(f"localhost\r\nAuthorization: {said}", "/token")
+    assert answer.endswith(str(right))
+
+
+@pytest.mark.parametrize(
     ("host", "let_in"),
     [
         ("127.0.0.1:9700", True),
@@ -189,6 +226,7 @@ async def test_what_is_dear_is_made_once_for_all_who_wait_and_then_rests() -> No
         ("local.attacker.example", False),
         ("attacker.example/.local", False),
         ("attacker.example#.local", False),
+        ("attacker.example\udcff", False),
     ],
 )
 async def test_a_name_that_an_attacker_can_have_point_here_is_not_answered(

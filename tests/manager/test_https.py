@@ -67,6 +67,9 @@ async def test_page_and_metrics_speak_https_and_metrics_want_their_token(
         }.items():
             async with client.get(f"{url}/metrics", headers={"Authorization": header}) as answer:
                 assert answer.status == status, header
+                assert answer.headers["Server"] == "fleet"
+                assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+                assert answer.headers["Cache-Control"] == "no-store"
         async with client.get(f"{url}/signin") as answer:
             assert answer.status == 200
 

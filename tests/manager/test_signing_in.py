@@ -419,6 +419,22 @@ async def test_who_signs_out_is_out_also_with_the_old_cookie(house: House) -> No
     assert (await house.get("/", Cookie=f"{COOKIE}={cookie}")).status == 401
 
 
+async def test_strangers_leave_room_for_those_who_are_signed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_STREAMS_OF_STRANGERS", 2)
+    house = await build(tmp_path, public=True)
+    await house.people.add("root", "ann", Rights.parse("viewer"), SAID)
+    streams = [await house.get("/events") for _ in range(3)]
+    assert [one.status for one in streams] == [200, 200, 503]
+    await house.sign_in()
+    streams.append(await house.get("/events"))
+    assert streams[-1].status == 200
+    for one in streams:
+        one.close()
+    await close(house)
+
+
 async def test_a_public_page_shows_rooms_and_nothing_more(tmp_path: Path) -> None:
     house = await build(tmp_path, public=True)
     await house.people.add("root", "ann", Rights.parse("viewer"), SAID)

@@ -20,7 +20,6 @@ _SECONDS: Final = 30.0
 """For an answer; after them nothing is done any more."""
 _STATUS: Final = {"Forbidden": 403, "UnknownCommand": 404, "InvalidArguments": 400}
 _FAILED: Final = 409
-_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 Answer = Callable[[str, str, bytes, float], Awaitable[bytes]]
 """(caller, operation, payload, deadline in monotonic seconds) -> the reply as it travels."""
@@ -58,11 +57,9 @@ class Doing:
             return _refused(408, "what is asked did not come in time")
         error = json.loads(body)["error"]
         status = _STATUS.get(error["type"], _FAILED) if error else 200
-        return web.Response(
-            body=body, status=status, content_type="application/json", headers=_HEADERS
-        )
+        return web.Response(body=body, status=status, content_type="application/json")
 
 
 def _refused(status: int, text: str) -> web.Response:
     error = {"type": "InvalidArguments", "message": text, "problems": []}
-    return web.json_response({"result": None, "error": error}, status=status, headers=_HEADERS)
+    return web.json_response({"result": None, "error": error}, status=status)

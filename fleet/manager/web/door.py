@@ -1,7 +1,7 @@
 """Lets requests in: how many from whom, how long they may take to be said, and to which name.
 
 A browser that an attacker's page sends here by a name of the attacker's gets nothing, a client that
-says half a request or none is let go, and no address takes all connections.
+says half a request, none, or reads no answer is let go, and no address takes all connections.
 """
 
 import asyncio
@@ -18,9 +18,12 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 
 from fleet.manager.web.certificate import PageCertificate
+from fleet.model import printable
 
 HEADERS_SECONDS: Final = 10.0
 """What a request may take to be said, and a connection to be idle."""
+READING_SECONDS: Final = 30.0
+"""What somebody who reads may take for the next 48 KiB."""
 MOST: Final = 800
 """Connections at once."""
 MOST_OF_ONE: Final = 200
@@ -50,8 +53,13 @@ def counted_as(address: str) -> str:
 
 def shows(request: web.Request, token: str) -> bool:
     """Whether a program shows this token, as a bearer does."""
-    said = request.headers.get("Authorization", "")
-    return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
+    return is_said(request, "Authorization", f"Bearer {token}")
+
+
+def is_said(request: web.Request, header: str, what: str) -> bool:
+    """Whether a header has exactly this, which is not found out by how long it takes to say."""
+    said = request.headers.get(header, "").encode("utf-8", "surrogateescape")  # any bytes may come
+    return hmac.compare_digest(said, what.encode())
 
 
 async def while_connected(work: Coroutine[Any, Any, T]) -> T | None:
@@ -95,7 +103,7 @@ class Door:
             if not self._is_ours(request.host):
                 return web.Response(
                     status=421,
-                    text=f"this manager is not called {request.host[:100]}; if it is: "
+                    text=f"this manager is not called {printable(request.host[:100])}; if it is: "
                     "fleet-manager run --http-name NAME\n",
                 )
             guest = self._guests.get(request.transport)
@@ -160,6 +168,8 @@ class _Guest(asyncio.Protocol):
         self.stream: asyncio.Task[Any] | None = None
         """What is said for as long as somebody listens."""
         self._since = 0.0
+        self._unread: float | None = None
+        """Since when no more can be said, for nobody reads what was."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
@@ -217,7 +227,8 @@ class _Guest(asyncio.Protocol):
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         late = loop.time() - self._since
-        if not self._answering and late >= HEADERS_SECONDS:
+        unread = 0.0 if self._unread is None else loop.time() - self._unread
+        if unread >= READING_SECONDS or (not self._answering and late >= HEADERS_SECONDS):
             self._transport.abort()
             return
         wait = HEADERS_SECONDS if self._answering else HEADERS_SECONDS - late
@@ -243,9 +254,11 @@ class _Guest(asyncio.Protocol):
         return self._inner.eof_received() if self._made else None
 
     def pause_writing(self) -> None:
+        self._unread = asyncio.get_running_loop().time()
         if self._made:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
+        self._unread = None
         if self._made:
             self._inner.resume_writing()

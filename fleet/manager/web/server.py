@@ -23,6 +23,13 @@ from fleet.manager.web.signing_in import SigningIn
 from fleet.model import plain
 
 _RESTS: Final = 3.0
+_STRICT: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""What an answer has where its page says nothing else: no browser frames, guesses or keeps it."""
 
 
 class CannotListen(Exception):
@@ -82,6 +89,12 @@ class _Collected(Collector):
         return self._families
 
 
+async def _be_strict(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _STRICT.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "fleet"  # which releases it is made of is nobody's business
+
+
 @asynccontextmanager
 async def serve(
     host: str,
@@ -127,6 +140,7 @@ async def serve(
 
     door = Door(names, certificate)
     app = web.Application(middlewares=[door.middleware, signing_in.middleware])
+    app.on_response_prepare.append(_be_strict)
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
     page.add_to(app)
     signing_in.add_to(app)

@@ -5,7 +5,6 @@ public; what changes something is asked with a proof that only a page of ours ha
 """
 
 import asyncio
-import hmac
 import html
 import ipaddress
 import logging
@@ -25,7 +24,7 @@ from fleet.manager.people.keeper import People
 from fleet.manager.people.passwords import TooBusy
 from fleet.manager.people.tries import Tries
 from fleet.manager.store import BadStore
-from fleet.manager.web.door import HEADERS_SECONDS, counted_as, while_connected
+from fleet.manager.web.door import HEADERS_SECONDS, counted_as, is_said, while_connected
 from fleet.manager.web.sessions import LASTS, Sessions, proof
 from fleet.model import is_name, printable
 
@@ -49,6 +48,8 @@ STREAMS: Final = frozenset({"/events", "/talks/events"})
 MOST_STREAMS: Final = 400
 MOST_STREAMS_OF_ONE: Final = 40
 """Of one person, or of one address without sign-in."""
+MOST_STREAMS_OF_STRANGERS: Final = 200
+"""Of all who are not signed in: on a public page they leave room for those who are."""
 NOBODY: Final = (
     "Nobody can sign in yet. fleet user passwd, typed where fleet is set up, gives you a password."
 )
@@ -121,10 +122,9 @@ class SigningIn:
             if sent and not _is_own(request):
                 return _no(403, "this was asked by a page of another site")
             if sent and path not in ASKING_THEMSELVES:
-                given = request.headers.get(PROOF, "")
                 if name is None:
                     return _no(401, self._why_not())
-                if not hmac.compare_digest(given.encode(), proof(_token(request)).encode()):
+                if not is_said(request, PROOF, proof(_token(request))):
                     return _no(403, "the page is older than your sign-in: load it again")
             elif not self._may_see(path, name):
                 if "text/html" in request.headers.get("Accept", ""):
@@ -156,7 +156,12 @@ class SigningIn:
         self, request: web.Request, name: str | None, handler: Handler
     ) -> web.StreamResponse:
         whose = f"person {name}" if name else f"address {address(request)}"
-        if self._streams.total() >= MOST_STREAMS or self._streams[whose] >= MOST_STREAMS_OF_ONE:
+        strangers = sum(many for of, many in self._streams.items() if of.startswith("address "))
+        if (
+            self._streams.total() >= MOST_STREAMS
+            or self._streams[whose] >= MOST_STREAMS_OF_ONE
+            or (name is None and strangers >= MOST_STREAMS_OF_STRANGERS)
+        ):
             return _no(503, "too many look at this page at once; close some of yours")
         self._streams[whose] += 1
         try:
@@ -210,7 +215,10 @@ class SigningIn:
                 form = await request.post()
         except (TimeoutError, ValueError):
             return _no(400, "expected a name and a password")
-        name, password, leads_to = (str(form.get(key, "")) for key in ("name", "password", "next"))
+        name, password, leads_to = (
+            said if isinstance(said := form.get(key), str) else ""
+            for key in ("name", "password", "next")
+        )
         name, leads_to = name.strip(), _next(leads_to)
         keys = (f"name {name.casefold()[:64]}", f"address {address(request)}")
         if wait := self._tries.wait(keys, self._now()):

@@ -13,6 +13,9 @@ HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
+FRESH: Final = HEADERS | {"Cache-Control": "no-store"}
+"""Of what is for those who may see it: no browser and no proxy keeps it."""
+
 
 class PageFile:
     """A file of a page, read once."""

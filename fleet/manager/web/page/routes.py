@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 from aiohttp import web
 
-from fleet.manager.web.page.files import HEADERS, PageFile
+from fleet.manager.web.page.files import FRESH, PageFile
 from fleet.manager.web.page.look import Look
 from fleet.manager.web.page.talks_page import TalksPage
 from fleet.wire import dumps
@@ -129,10 +129,10 @@ class Page:
 
     async def _rooms(self, _: web.Request) -> web.Response:
         body = await self._fresh()
-        return web.Response(body=body, content_type="application/json", headers=HEADERS)
+        return web.Response(body=body, content_type="application/json", headers=FRESH)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        headers = {**FRESH, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         self._watchers += 1
@@ -161,5 +161,5 @@ class Page:
         part = request.match_info
         jpeg = self._look.picture(part["station"], part["role"], part["instance"])
         if jpeg is None:
-            raise web.HTTPNotFound(text="no picture has come from there\n", headers=HEADERS)
-        return web.Response(body=jpeg, content_type="image/jpeg", headers=HEADERS)
+            raise web.HTTPNotFound(text="no picture has come from there\n", headers=FRESH)
+        return web.Response(body=jpeg, content_type="image/jpeg", headers=FRESH)

@@ -21,7 +21,7 @@ from attrs import AttrsInstance
 
 from fleet.manager.store import BadStore
 from fleet.manager.web.page.days import DayLook
-from fleet.manager.web.page.files import HEADERS, PageFile
+from fleet.manager.web.page.files import FRESH, PageFile
 from fleet.manager.web.page.receipt_view import ReceiptView, receipt_view
 from fleet.manager.web.page.talks import DayFacts, day_of, talks_day, zone_of
 from fleet.schedule import day_at
@@ -108,7 +108,7 @@ class TalksPage:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """The tag of the day as often as it changes, and a beat meanwhile."""
         self._asked(request)  # what is wrong with it is said before anything else
-        headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        headers = {**FRESH, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         with suppress(ConnectionResetError):  # the browser has gone
@@ -175,10 +175,10 @@ class TalksPage:
 
 
 def _json(body: bytes) -> web.Response:
-    response = web.Response(body=body, content_type="application/json", headers=HEADERS)
+    response = web.Response(body=body, content_type="application/json", headers=FRESH)
     response.enable_compression()
     return response
 
 
 def _refused(kind: type[web.HTTPError], why: str) -> web.HTTPError:
-    return kind(text=f"{why}\n", headers=HEADERS)
+    return kind(text=f"{why}\n", headers=FRESH)
