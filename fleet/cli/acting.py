@@ -1,13 +1,14 @@
 """What `stop`, `start` and `restart` share: which instance is meant, and what became of it."""
 
 import sys
+from collections.abc import Iterator
 
 import typer
 
 from fleet.cli.terminal import Exit, print_json, say, stop
 from fleet.cli.typed import again
 from fleet.cli.view import clean
-from fleet.model import NAME_RULE, is_name
+from fleet.model import NAME_RULE, State, is_name
 from fleet.operations.actions import ActionResult
 
 
@@ -43,3 +44,21 @@ def tell(done: ActionResult, json: bool) -> None:
             say(clean(done.waits))
     if done.waits:
         raise typer.Exit(Exit.NO)
+
+
+def not_running(done: ActionResult) -> Iterator[str]:
+    """A line for each instance that does not run again.
+
+    >>> from attrs import evolve
+    >>> from fleet.operations.actions import ActedInstance
+    >>> ill = ActedInstance("stream", "main", State.FAILED, "nothing listens there", True)
+    >>> well = evolve(ill, instance="b", state=State.RUNNING, message=None)
+    >>> list(not_running(ActionResult("cam", (ill, well))))
+    ['cam stream/main: failed: nothing listens there']
+    """
+    for one in done.instances:
+        if one.state not in (State.RUNNING, State.COMPLETED):
+            told = ": ".join(filter(None, (one.state.value, one.message)))
+            yield f"{done.station} {one.role}/{one.instance}: {told}"
+    if done.waits:
+        yield done.waits

@@ -3,6 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from fleet.cli.app import app
+from fleet.model import State
+from fleet.operations.actions import ActedInstance, ActionResult
 from tests.cli.conftest import Fleet
 from tests.manager.station import conference
 from tests.processes import Mosquitto, Program, Programs
@@ -80,3 +86,16 @@ async def test_a_recording_is_stopped_and_started_by_hand_and_everybody_is_told(
     assert did == [("stop", "ann"), ("start", "ben"), ("restart", "anonymous")]
     wrong = await fleet("stop", "hall1-cam", "record/")
     assert (wrong.code, "is not a ROLE[/INSTANCE], such as record/main" in wrong.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [(State.RUNNING, 0), (State.COMPLETED, 0), (State.FAILED, 1), (State.BACKOFF, 1)],
+)
+def test_a_script_learns_that_what_it_started_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, state: State, code: int
+) -> None:
+    became = ActionResult("hall1-cam", (ActedInstance("stream", "main", state, None, done=True),))
+    monkeypatch.setattr("fleet.cli.commands.start.ask", lambda *_: became)
+    found = CliRunner().invoke(app, ["start", "hall1-cam", "stream"])
+    assert (found.exit_code, found.stderr) == (code, f"hall1-cam stream/main: {state.value}\n")

@@ -139,9 +139,11 @@ class IndexKeeper:
         try:
             done = await work() if self._there() else False
         except (Failed, OSError, ValueError) as error:
-            if str(error) != self._trouble:  # said once, tried for as long as it takes
-                log.warning("the index of recordings waits: %s", error)
-            self._trouble = str(error)
+            where = error.filename if isinstance(error, OSError) else None
+            why = f"{where}: {plain(error)}" if where else plain(error)
+            if why != self._trouble:  # said once, tried for as long as it takes
+                log.warning("the index of recordings waits: %s", why)
+            self._trouble = why
             return False
         return done
 

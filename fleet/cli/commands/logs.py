@@ -145,6 +145,8 @@ class _Reader:
         if not result.instances:
             say(f"nothing runs on {station.name}")
         for one in result.instances:
+            if not one.lines:
+                say(clean(f"{one.role}/{one.instance} has written nothing so far"))
             for text, at in zip_longest(one.lines, one.at[: len(one.lines)]):
                 self._print(one.role, one.instance, text, at)
 

@@ -1,28 +1,28 @@
 """`fleet restart`: stop what runs on a station and start it again."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 import typer
 
-from fleet.cli.acting import instance_of
+from fleet.cli.acting import instance_of, not_running
 from fleet.cli.calling import ask, for_station, manager_near
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
 from fleet.cli.connection import Line, Manager, StationDenied, connect
 from fleet.cli.station import Station, find, runs
-from fleet.cli.terminal import print_json, progress, say, stop
+from fleet.cli.terminal import Exit, print_json, progress, say, stop
 from fleet.cli.view import clean
-from fleet.model import Error, State, natural
+from fleet.model import Error, natural
 from fleet.operations.actions import ActionResult, RestartByHand
 from fleet.station import STATION
 
 ABOUT: Final = COMMANDS["restart"]
 HELP: Final = with_examples(
     f"{ABOUT} All of it, unless you name a role or an instance; one after another. A recording "
-    f"goes on in a new file, a second or two later. Ends with 0 if the station did it, 1 if it "
-    f"refused, 2 if nothing of that name runs there, 4 if the station cannot be reached.",
+    f"goes on in a new file, a second or two later. Ends with 0 once all of it runs again, 1 if "
+    f"something does not, or the station refused, 2 if nothing of that name runs there, 4 if the "
+    f"station cannot be reached.",
     "fleet restart hall1-cam record/main",
     "fleet restart hall1-cam record         every instance of the role",
     "fleet restart hall1-cam                all that runs there",
@@ -72,9 +72,11 @@ def run(
         print_json({"restarting": restarted})
     else:
         say(clean(f"{station} restarts {', '.join(restarted)}"))
-    for result in results:
-        for text in not_running(result):
-            say(clean(text))
+    ill = [text for result in results for text in not_running(result)]
+    for text in ill:
+        say(clean(text))
+    if ill:
+        raise typer.Exit(Exit.NO)
 
 
 def _key(one: tuple[str, str]) -> tuple[object, ...]:
@@ -93,21 +95,3 @@ async def _restart(
     if reply.error is not None:
         raise StationDenied(Error(reply.error.type, f"{role}/{instance}: {reply.error.message}"))
     return None
-
-
-def not_running(done: ActionResult) -> Iterator[str]:
-    """A line for each instance that does not run again.
-
-    >>> from attrs import evolve
-    >>> from fleet.operations.actions import ActedInstance
-    >>> ill = ActedInstance("stream", "main", State.FAILED, "nothing listens there", True)
-    >>> well = evolve(ill, instance="b", state=State.RUNNING, message=None)
-    >>> list(not_running(ActionResult("cam", (ill, well))))
-    ['cam stream/main: failed: nothing listens there']
-    """
-    for one in done.instances:
-        if one.state not in (State.RUNNING, State.COMPLETED):
-            told = ": ".join(filter(None, (one.state.value, one.message)))
-            yield f"{done.station} {one.role}/{one.instance}: {told}"
-    if done.waits:
-        yield done.waits

@@ -4,16 +4,16 @@ from typing import Annotated, Final
 
 import typer
 
-from fleet.cli.acting import instance_of, tell
+from fleet.cli.acting import instance_of, not_running, tell
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import instances, stations
-from fleet.cli.terminal import ask
+from fleet.cli.terminal import Exit, ask
 from fleet.operations.actions import ActionResult, StartArguments
 
 ABOUT: Final = COMMANDS["start"]
 HELP: Final = with_examples(
-    f"{ABOUT} What nobody has stopped is begun anew by fleet restart. Ends with 0 once the "
-    f"station says what became of it, 1 if it does not yet, 2 if nothing of that name is stopped.",
+    f"{ABOUT} What nobody has stopped is begun anew by fleet restart. Ends with 0 once "
+    f"it runs, 1 if it does not, or not yet, 2 if nothing of that name is stopped.",
     "fleet start hall1-cam record/main",
     "fleet start hall1-cam stream           every instance of the role",
 )
@@ -33,4 +33,7 @@ def run(
     """Tell the manager, and say what the station says."""
     role, instance = instance_of(which)
     asked = StartArguments(station, role, instance)
-    tell(ask(ctx, lambda manager: manager.ask("start", asked, ActionResult)), json)
+    done = ask(ctx, lambda manager: manager.ask("start", asked, ActionResult))
+    tell(done, json)
+    if any(not_running(done)):
+        raise typer.Exit(Exit.NO)
