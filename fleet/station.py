@@ -27,7 +27,8 @@ AllowedHosts = Annotated[
         Annotated[
             str,
             Meta(
-                pattern=r"^(\*\.)?[A-Za-z0-9_:]([A-Za-z0-9._:-]{0,252})$",
+                pattern=r"^((\*\.)?[A-Za-z0-9_][A-Za-z0-9._-]{0,252}"  # or an address with colons
+                r"|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40})$",
                 title='a host such as "live.example.org" or "*.example.org"',
             ),
         ],

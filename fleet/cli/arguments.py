@@ -114,5 +114,5 @@ def seconds(text: str) -> float:
     if not match[2]:
         raise typer.BadParameter(f"{text} wants a unit: {text}s, {text}m, {text}h or {text}d")
     if (found := float(match[1]) * _UNITS[match[2]]) > _YEAR:
-        raise typer.BadParameter(f"{text} is more than a year: without --for it has no end")
+        raise typer.BadParameter(f"{text} is more than a year, which is the most")
     return found

@@ -57,7 +57,9 @@ def test_one_that_its_owner_binds_goes_to_those_hosts_alone(
     assert files.value("key") == "hunter2"
 
 
-@pytest.mark.parametrize("text", ["allow = 5", 'allow = ["a b"]', "allow =", 'to = ["x"]', "\0"])
+@pytest.mark.parametrize(
+    "text", ["allow = 5", 'allow = ["a b"]', 'allow = ["x.org:443"]', "allow =", 'to = ["x"]', "\0"]
+)
 def test_one_whose_hosts_cannot_be_read_goes_nowhere(
     files: SecretFiles, own: Callable[..., None], text: str
 ) -> None:

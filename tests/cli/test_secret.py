@@ -149,7 +149,7 @@ async def test_a_secret_reaches_its_box_and_is_seen_nowhere_else(
     ]
     assert "fleet secret set stream-key --station cam" in missing.err
 
-    wrong = await fleet("secret", "set", "stream-key", "--allow", "a b", stdin=CANARY)
+    wrong = await fleet("secret", "set", "stream-key", "--allow", "x.org:443", stdin=CANARY)
     assert wrong.code == 2
     assert "live.example.org" in wrong.err
     hosts = ("--allow", "live.example.org")
