@@ -56,7 +56,8 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with (tmp_path / "chronyd.log").open("w") as log:
         chronyd = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
-        until(lambda: 0.0 if (run / "source").exists() else None)
+        there = (run / "source", run / "command")
+        until(lambda: 0.0 if all(one.exists() for one in there) else None)
         yield run / "source"
     finally:
         chronyd.terminate()

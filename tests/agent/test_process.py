@@ -93,7 +93,8 @@ if os.fork() == 0:
             os._exit(0)
     os.execve("/bin/sleep", ["sleep", "1000", sys.argv[2]], {})
 if sys.argv[1] == "orphan":
-    time.sleep(0.2)
+    while not os.path.exists(sys.argv[3]):
+        time.sleep(0.02)
     sys.exit(1)
 print("ready", flush=True)
 time.sleep(1000)
@@ -120,9 +121,11 @@ async def test_what_hides_from_a_child_that_died_is_found_by_its_output(
     station: Station, tmp_path: Path
 ) -> None:
     mark = f"0.{os.getpid()}"  # sleep adds it up
-    child = CHILD.wanted(sys.executable, "-c", HIDES, "orphan", mark)
+    seen = tmp_path / "seen"
+    child = CHILD.wanted(sys.executable, "-c", HIDES, "orphan", mark, str(seen))
     await station.supervisor.apply({MAIN: child})
     (first,) = await until(lambda: hiding(mark))
+    seen.touch()
     await until(lambda: station.state(MAIN) is State.BACKOFF)
     assert first not in hiding(mark)
 

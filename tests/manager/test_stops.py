@@ -177,7 +177,8 @@ async def test_it_outlives_restarts_of_agent_manager_and_broker_and_ends_by_itse
     assert done["result"]["instances"][0]["state"] == "stopped"
     assert done["result"]["waits"] is None
     shown = (await status_of(stranger))["cam1"]
-    assert shown["well"]
+    # How much this machine has to do, nobody can say.
+    assert {one["kind"] for one in shown["findings"]} <= {"Load"}
     assert shown["roles"]["record"]["main"]["message"] == "stopped by ann: ?[2Jrain"
     figures = await metrics(manager)
     labels = 'role="record",role_instance="main",room="hall1",station="cam1"'
