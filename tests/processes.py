@@ -1,7 +1,6 @@
 """The real parts a test runs on: a broker and the programs, each ended with the test."""
 
 import asyncio
-import atexit
 import json
 import os
 import platform
@@ -155,17 +154,30 @@ class Started:
 
 
 class Warm:
-    """Starts programs from a process that has read their modules already (`tests.warm`)."""
+    """Starts programs from a process that has read their modules already (`tests.warm`).
+
+    All workers of a run have one together: the first that needs it starts it, and it ends once the
+    run is over.
+    """
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+        common = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+        run = os.getppid() if common else os.getpid()
+        name = f"\0fleet-tests-{common or run}"  # it is nowhere in the file system
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, suppress(OSError):
+            door.bind(name)
+            door.listen(128)
+            self._begun = subprocess.Popen(
+                [sys.executable, "-m", "tests.warm", str(door.fileno()), str(run)],
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[door.fileno()],
             )
+        deadline = time.monotonic() + PATIENCE
+        while self._socket.connect_ex(name):  # another has the name, and does not listen yet
+            assert time.monotonic() < deadline, "nobody starts programs"
+            time.sleep(0.01)
 
     def start(
         self,
@@ -186,17 +198,11 @@ class Warm:
         os.close(theirs)
         return Started(int(self._socket.recv(32)), ours)
 
-    def end(self) -> None:
-        self._socket.close()
-        self._process.wait()
-
 
 @cache
 def warm() -> Warm:
-    """The one of these tests' process."""
-    found = Warm()
-    atexit.register(found.end)
-    return found
+    """The one of this run."""
+    return Warm()
 
 
 def run(

@@ -1,13 +1,13 @@
 """Starts the programs of `fleet` from a process that has read their modules already.
 
-    python -m tests.warm FD
+    python -m tests.warm FD PID
 
 Each is a process of its own, with the environment, directory and files that it is given, and does
 what its console script does. Only reading the modules, most of a short command's time, is done
 once; and at its end it does not take apart piece by piece what it shares with the others. What a
-test does not want to wait for is put in the place of a module's constants. Over the socket FD comes
-a JSON object a program, with its standard files and a pipe for the exit status; its process id is
-the answer.
+test does not want to wait for is put in the place of a module's constants. Over each connection to
+the socket FD comes a JSON object a program, with its standard files and a pipe for the exit status;
+its process id is the answer. All is over with the process PID.
 """
 
 import atexit
@@ -20,10 +20,12 @@ import pkgutil
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ READ_AT_WORK = (
 )
 """What others read only when they are first used."""
 
+_WHO = (socket.SOL_SOCKET, socket.SO_PEERCRED)
 _reports: dict[int, int] = {}
 """Process id -> the pipe that waits for its exit status."""
 
@@ -78,45 +81,57 @@ def _reap() -> None:
         if pid == 0:
             return
         report = _reports.pop(pid)
-        os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
+        with suppress(OSError):  # who asked has died
+            os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
         os.close(report)
 
 
-def serve(connection: socket.socket) -> Callable[[], Any]:
-    """Start programs until nobody asks any more. In each of them: what it is to do."""
+def serve(door: socket.socket, until: int) -> Callable[[], Any]:
+    """Start programs until a process ends. In each of them: what it is to do."""
     ended, ending = socket.socketpair()
     for end in (ended, ending):
         end.setblocking(False)
     signal.set_wakeup_fd(ending.fileno())  # a handler alone is not run while this waits
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for this
+    over = os.pidfd_open(until)
+    asking: list[socket.socket] = []
     while True:
-        ready, _, _ = select.select([connection, ended], [], [])
+        looked_at: list[socket.socket | int] = [over, ended, door, *asking]
+        ready, _, _ = select.select(looked_at, [], [])
+        if over in ready:
+            return lambda: None
         if ended in ready:
             ended.recv(512)
             _reap()
-        if connection not in ready:
-            continue
-        message, files, _, _ = socket.recv_fds(connection, 1 << 18, 4)
-        if not message:
-            return lambda: None
-        asked = json.loads(message)
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for end in (ended, ending):
-                end.close()
-            return _become(asked, connection, files)
-        _reports[pid] = files.pop()
-        for file in files:
-            os.close(file)
-        connection.send(str(pid).encode())
+        if door in ready:
+            asks, _ = door.accept()
+            _, user, _ = struct.unpack("3i", asks.getsockopt(*_WHO, 12))
+            asking.append(asks) if user == os.getuid() else asks.close()
+        for asks in [one for one in asking if one in ready]:
+            message: bytes = b""
+            files: list[int] = []
+            with suppress(OSError):  # it has died before it had its answer
+                message, files, _, _ = socket.recv_fds(asks, 1 << 18, 4)
+            if not message:
+                asking.remove(asks)
+                asks.close()
+                continue
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                os.close(over)
+                for one in (ended, ending, door, *asking):
+                    one.close()
+                return _become(json.loads(message), files)
+            _reports[pid] = files.pop()
+            for file in files:
+                os.close(file)
+            with suppress(OSError):
+                asks.send(str(pid).encode())
 
 
-def _become(
-    asked: dict[str, Any], connection: socket.socket, files: list[int]
-) -> Callable[[], Any]:
-    connection.close()
+def _become(asked: dict[str, Any], files: list[int]) -> Callable[[], Any]:
     for report in _reports.values():
         os.close(report)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -189,4 +204,4 @@ if __name__ == "__main__":
     _work_out()
     gc.collect()
     gc.freeze()
-    sys.exit(serve(socket.socket(fileno=int(sys.argv[1])))())
+    sys.exit(serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))())
