@@ -1,5 +1,6 @@
 """What somebody stops by hand stays stopped, whatever becomes of the agent, and ends by itself."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -148,6 +149,33 @@ async def test_it_ends_by_the_clock_of_the_station_with_nobody_there(tmp_path: P
     late = Kept(tmp_path, clock)
     assert late.said == [(forever,)], "what was over meanwhile does not come back"
     late.killed()
+
+
+async def test_a_box_whose_clock_is_behind_stops_nothing_anew_or_for_longer(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    now = clock.now()
+    brief = stopped(at=now, until=now + timedelta(minutes=1))
+    longer = stopped("other", at=now, until=now + timedelta(minutes=45))
+    kept = Kept(tmp_path, clock)
+    await kept.keeper.received(encode(StopList(now, (brief, longer))))
+    await clock.pass_(60)
+    async with asyncio.timeout(60):
+        while True:
+            if kept.store.stops() == (longer,):
+                break
+            await asyncio.sleep(0.01)
+    kept.killed()
+
+    clock.wall -= timedelta(days=365)
+    behind = Kept(tmp_path, clock)
+    assert behind.said == [(longer,)]
+    await clock.pass_(45 * 60 - 1)
+    assert behind.said[-1:] == [(longer,)]
+    await clock.pass_(1)
+    assert behind.said[-1:] == [()]
+    behind.killed()
 
 
 async def test_a_clock_that_is_set_forward_ends_it_within_a_minute(tmp_path: Path) -> None:
