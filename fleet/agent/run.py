@@ -10,8 +10,9 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, TypeVar
 
 from attrs import frozen
@@ -37,8 +38,9 @@ from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.agent.session import StationSession
 from fleet.agent.settings import AgentSettings
 from fleet.guard import Guard
-from fleet.host import Command
+from fleet.host import Command, Failed
 from fleet.loop import LoopWatch
+from fleet.media.disk import DiskWork
 from fleet.model import CommandRequest, PresenceState
 from fleet.mqtt import Broker, keep
 from fleet.notify import Notifier
@@ -147,6 +149,7 @@ class Agent:
             lambda: self._session.abilities.tell_what_is_new(),
         )
         self._files = catalogue.RoleFiles(settings.roles)
+        self._has_own_roles = settings.roles is not None
         self._session = StationSession(
             Identity(
                 station,
@@ -198,7 +201,8 @@ class Agent:
         keep("the keeping of what was called", self._session.called.run)
         keep("the look at the clock", self._watch_clock)
         keep("the look at the disk", self._watch_disk)
-        keep("the look at what roles share", shared.keep)
+        if self._has_own_roles:  # what comes with fleet changes nothing of it
+            keep("the look at what roles share", shared.keep)
         keep("the look at the hardware", self._watch_hardware)
         keep("the look at the box", self._session.abilities.look_around)
         keep("the look for devices", self._session.abilities.look_for_devices)
@@ -249,14 +253,10 @@ class Agent:
             await asyncio.sleep(_CLOCK_GAP)
 
     async def _watch_hardware(self) -> None:
-        while True:
-            await asyncio.sleep(HARDWARE_SECONDS)
-            await asyncio.to_thread(self._hardware.look)
+        await _look_again(Path("/sys"), HARDWARE_SECONDS, self._hardware.look)
 
     async def _watch_disk(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self._look_at_disk)
+        await _look_again(self._place.recordings, LOOK_SECONDS, self._look_at_disk)
 
     def _look_at_disk(self) -> None:
         self._disk.look()
@@ -312,3 +312,15 @@ class Agent:
         self._note("stop")
         self.end(signal.SIGTERM)
         return _Stopping()
+
+
+async def _look_again(place: Path, seconds: float, look: Callable[[], object]) -> None:
+    """Look there for ever, each time in a short thread that the loop does not wait for.
+
+    Of threads that are kept, whatever wakes one wakes all the others too.
+    """
+    work = DiskWork(place)
+    while True:
+        await asyncio.sleep(seconds)
+        with suppress(Failed):  # it hangs, and nobody waits for it
+            work.look(look)
