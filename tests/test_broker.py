@@ -86,6 +86,15 @@ async def test_a_station_cannot_say_what_is_anothers(users: Users) -> None:
     box = await users.station(STATION)
     for kind in (*OWN, "thumbnail/record/main", "reply/ann", "config", "command/ann/record/split"):
         assert await box.publish(station(OTHER, kind), {}) == REFUSED, kind
+    manager = await users.operator(MANAGER, "fleet/v1/station/+/presence")
+    who = {"username": STATION, "password": STATION}
+    for id_ in (OTHER, STATION):  # nor does it leave behind what is not its own
+        will = (station(id_, "presence"), {"of": id_})
+        left = Stranger(users.ports["stations"], will=will, **who)
+        await left.__aenter__()
+        await left.vanish()
+    await manager.expect(station(STATION, "presence"))
+    assert [one.json["of"] for one in manager.heard] == [STATION]
 
 
 async def test_a_station_cannot_configure_itself_nor_ask_the_manager(users: Users) -> None:
