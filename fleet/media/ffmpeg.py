@@ -144,11 +144,7 @@ class FfmpegRole(ChildRole[S]):
             if self._not_due:
                 deadline = time.monotonic() + self.start_seconds
             if time.monotonic() > deadline:
-                raise Failed(
-                    "SourceUnreachable",
-                    f"nothing came from {self.source()} in {self.start_seconds:g} s: "
-                    "check that it sends",
-                )
+                raise self.nothing_came()
             await asyncio.sleep(0.05)
         if self._failure is not None:
             raise self._failure
@@ -169,6 +165,13 @@ class FfmpegRole(ChildRole[S]):
         if work > self._work or self._not_due:
             self._work = max(work, self._work)
             self.host.progress()
+
+    def nothing_came(self) -> Failed:
+        """What it means that nothing was written for so long."""
+        return Failed(
+            "SourceUnreachable",
+            f"nothing came from {self.source()} in {self.start_seconds:g} s: check that it sends",
+        )
 
     def waits(self) -> bool:
         """Whether it has told since the last time that the next of what it reads is not due yet."""

@@ -3,6 +3,7 @@
 What a person wrote never becomes part of a pipeline's text: it is set as a property.
 """
 
+from pathlib import PurePath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ _HELD = 1_000_000_000
 stands for most of a second loses nothing."""
 _EVEN = ("udp", "rtp", "rtsp", "rtsps")
 """Ways for which GStreamer does so by itself."""
+_STILL = "filesrc name=still ! gdkpixbufdec"
+_STILLS = (".gif", ".bmp", ".tif", ".tiff")
+"""What is not decoded by itself, or has no end so."""
 _SCHEMES = ("rtsp", "rtsps", "srt", "rtmp", "rtmps", "http", "https", "udp", "rtp")
 
 
@@ -110,12 +114,18 @@ class FileInput:
 
     type: Literal["file"]
     path: Annotated[str, Meta(description="below the station's recordings or its media_dirs"), file]
-    picture = sound = "uridecodebin name=decoder"
+    sound = "uridecodebin name=decoder"
     missing = "FileMissing"
+
+    @property
+    def picture(self) -> str:
+        """What reads its picture."""
+        return _STILL if PurePath(self.path).suffix.lower() in _STILLS else self.sound
 
     def properties(self, host: Host) -> Properties:
         """Where it is."""
-        return {"decoder": {"uri": host.readable(self.path).as_uri()}}
+        path = host.readable(self.path)
+        return {"decoder": {"uri": path.as_uri()}, "still": {"location": str(path)}}
 
     def __str__(self) -> str:
         return self.path

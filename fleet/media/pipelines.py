@@ -100,6 +100,7 @@ PACKAGES = {
     "v4l2src": "gstreamer1.0-plugins-good",
     "ximagesrc": "gstreamer1.0-plugins-good",
     "deinterlace": "gstreamer1.0-plugins-good",
+    "gdkpixbufdec": "gstreamer1.0-plugins-good",
     "aacparse": "gstreamer1.0-plugins-good",
     "mpegaudioparse": "gstreamer1.0-plugins-good",
     "bindings": "python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0",
@@ -309,7 +310,7 @@ def _source(one: Input, chains: Sequence[tuple[str, str]], host: Host) -> dict[s
     return {
         "pipeline": pipeline,
         "set": properties,
-        "stands": "name=decoder" in parts,
+        "stands": bool({"name=decoder", "name=still"} & {*parts}),
         "login": login(one, host) if isinstance(one, UrlInput) else {},
         "far": isinstance(one, UrlInput),
     }

@@ -24,6 +24,7 @@ _STILL: Final = (
     "jpeg_pipe",
     "webp_pipe",
     "bmp_pipe",
+    "tiff_pipe",
     "gif",
     "gif_pipe",
     "apng",

@@ -316,6 +316,16 @@ class SourceRole(FfmpegRole[S]):
         await super().spawned()
         self._jumps, self._others, self._waits, self._looked = 0, 0, 0, time.monotonic()
 
+    def nothing_came(self) -> Failed:
+        """A file does not send."""
+        if not isinstance(self.settings.source, FileSource):
+            return super().nothing_came()
+        return Failed(
+            "SourceUnreadable",
+            f"no picture or sound could be read of {self.source()} in {self.start_seconds:g} s: "
+            "turn it into another format, such as mkv",
+        )
+
     def waits(self) -> bool:
         """A file's next picture may be due in a minute."""
         before, values = self._waits, self._report.values if self._report else {}

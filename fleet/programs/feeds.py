@@ -112,6 +112,10 @@ class Pictures(Feed):
         """Pictures left out and pictures repeated."""
         return self._frames.dropped + self._spare, self._frames.repeated
 
+    def begins(self) -> None:
+        """Know that the times of what comes begin again."""
+        self._kept = -self._least
+
     def thin(self, pad: Any, information: Any) -> Any:
         """Leave out what no frame is there for, before it costs anything."""
         time = information.get_buffer().pts

@@ -66,6 +66,8 @@ _PATIENCE = 1.0
 _USUAL_STEP = SECOND // 25
 _LEAST, _USUAL_LOOK = "32", "5000000"
 """Bytes that the writer looks at before it begins: the least is a packet."""
+_STILLS = 9
+"""So often a still picture goes on again before its file is read again."""
 _FILES = 1_000_000
 """Files that one writer may count."""
 _CHANGES, _WITHIN = 3, 60.0
@@ -135,6 +137,8 @@ class Retimer:
         self._untold = False
         """Whether the reader was told what only a transport stream knows, and reads no such."""
         self._came = 0
+        self._latest = Block(0, 0, False, b"")
+        """The one that came last."""
         self._timeless = False
         """Whether what is read has no times, and those of its arrival are taken."""
         self._arrived = 0
@@ -306,6 +310,9 @@ class Retimer:
             return
         if not data and self._loop and self._came > self._seen:
             self._reader.wait()
+            for _ in range(_STILLS if self._came - self._seen == 1 else 0):
+                self._line.begins_again()
+                self._place(self._line.put(replace(self._latest)))
             self._line.begins_again()
             self._read()
             return
@@ -327,6 +334,7 @@ class Retimer:
             others = (head for track, head in self._heads.items() if track != block.track)
             if self._heads[block.track].strange(block) or any(it.swallowed(now) for it in others):
                 self._end(_ANOTHER)
+            self._latest = block
             for timed in self._timed(block):
                 self._place(self._line.put(timed))
 

@@ -27,6 +27,10 @@ Json = dict[str, Any]
 STALLED_SECONDS = 8.0
 """A source that gives nothing for so long is begun anew."""
 RETRY_SECONDS = 1.0
+_STILL_SECONDS = 4.0
+"""After so long a still picture is read again: by then it may be another."""
+_SLIDE_SECONDS = 600.0
+"""So long a picture of a file may stand that has no sound."""
 _CONNECT_SECONDS = 0.5
 DEVICES = {
     "v4l2src": "v4l2",
@@ -54,6 +58,10 @@ class Source:
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
         self._begun = 0.0
+        self._came = 0
+        """Samples since it was begun."""
+        self._still = False
+        """Whether there was but one picture in it the last time."""
         self._retry_at = 0.0
         self._protocols = "tcp"
         """By which RTSP is read: by UDP only what comes no other way, for there some is lost."""
@@ -96,6 +104,7 @@ class Source:
             sink = pipeline.get_by_name(feed.kind)
             sink.connect("new-sample", self._sample, feed, pipeline)
             if isinstance(feed, Pictures):
+                feed.begins()
                 thin = pipeline.get_by_name("thin").get_static_pad("src")
                 thin.add_probe(Gst.PadProbeType.BUFFER, feed.thin)
                 seen = pipeline.get_by_name("seen").get_static_pad("sink")
@@ -115,6 +124,7 @@ class Source:
         bus.connect("message::latency", _has_latency, pipeline)
         self._pipeline, self._timeline, self._arrivals = pipeline, None, Arrivals(Gst.SECOND)
         self._offsets = {}
+        self._came = 0
         self._begun = monotonic()
         pipeline.set_state(Gst.State.PLAYING)
 
@@ -123,22 +133,25 @@ class Source:
         now = monotonic()
         since = [now - feed.last for feed in self.feeds]
         lively = min(since) < SILENT_SECONDS
+        stands = self._stands(lively)
         for feed, seconds in zip(self.feeds, since, strict=True):
-            stands = feed.kind == "picture" and self._stands(lively)
-            feed.look(seconds < (STALLED_SECONDS if stands else SILENT_SECONDS))
+            feed.look(seconds < (stands if feed.kind == "picture" else SILENT_SECONDS))
         if self._pipeline is None:
             if now >= self._retry_at:
                 self.begin()
         elif any(feed.present for feed in self.feeds):
             self.error = ""
-        elif min(now - self._begun, *since) > STALLED_SECONDS:
+        elif min(now - self._begun, *since) > max(stands, STALLED_SECONDS):
             self.error = self.error or "nothing came"
             self.end()
 
-    def _stands(self, lively: bool) -> bool:
-        """Whether it may give no new picture for a while: a shared screen nobody touches."""
-        alone = len(self.feeds) == 1
-        return self._pipeline is not None and self._specification["stands"] and (alone or lively)
+    def _stands(self, lively: bool) -> float:
+        """For how many seconds it may give no new picture: a shared screen nobody touches."""
+        alone, there = len(self.feeds) == 1, self._pipeline is not None or self._still
+        if not (there and self._specification["stands"] and (alone or lively)):
+            return SILENT_SECONDS
+        slides = alone and self._came > 0 and not self._specification["far"]
+        return _SLIDE_SECONDS if slides else STALLED_SECONDS
 
     def end(self, retry_seconds: float = RETRY_SECONDS) -> None:
         """Let go of the device, in a thread: a driver may hang."""
@@ -166,16 +179,19 @@ class Source:
             return Gst.FlowReturn.EOS
         buffer = sample.get_buffer()
         running = sample.get_segment().to_running_time(Gst.Format.TIME, buffer.pts)
-        if running == Gst.CLOCK_TIME_NONE:
-            return Gst.FlowReturn.OK
         base = self._output.get_base_time()
         now = self._output.get_clock().get_time() - base
+        if buffer.pts == Gst.CLOCK_TIME_NONE:  # a picture that has no time is shown as it comes
+            running = now + base - pipeline.get_base_time()
+        if running == Gst.CLOCK_TIME_NONE:
+            return Gst.FlowReturn.OK
         with self._lock:
             if self._timeline is None:
                 self._timeline = Timeline(pipeline.get_base_time() - base)
             time = self._timeline.place(feed.kind, running, now)
             settled, offset = self._timeline.settled, self._timeline.offset
         if time is not None:
+            self._came += 1
             late = self._arrivals.late
             came = time if late is None else running + pipeline.get_base_time() - base + late
             wanted = self._specification.get("channels", {}).get(feed.kind)
@@ -221,13 +237,14 @@ class Source:
 
     def _failed(self, bus: Any, message: Any) -> None:
         error, _ = message.parse_error()
-        self.error = " ".join(error.message.split())
+        self.error, self._still = " ".join(error.message.split()), False
         if error.matches(Gst.CoreError.quark(), Gst.CoreError.MISSING_PLUGIN):
             self._protocols = "udp"  # what RTSP says where its camera does not take the way
         self.end()
 
     def _ended(self, bus: Any, message: Any) -> None:
-        self.end(0)
+        self._still = self._came == 1 and [feed.kind for feed in self.feeds] == ["picture"]
+        self.end(_STILL_SECONDS if self._still else 0)
 
 
 def connect(address: Sequence[Any]) -> socket.socket:

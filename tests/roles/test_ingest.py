@@ -140,6 +140,34 @@ async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
     assert (video["r_frame_rate"], video["avg_frame_rate"]) == (rate, rate)
 
 
+async def test_a_still_picture_of_any_kind_stays(
+    make_host: MakeHost, until: Until, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"still.{kind}" for kind in ("png", "gif")]
+    argv = [*QUIET, "-f", "lavfi", "-i", "testsrc2=size=160x90"]
+    argv += [part for file in files for part in ("-frames:v", "1", str(file))]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    hosts = [make_host(file.suffix[1:], role="ingest") for file in files]
+    roles = [
+        Ingest(host, settings(picture={"type": "file", "path": str(file)}, sound=NONE))
+        for host, file in zip(hosts, files, strict=True)
+    ]
+    told: set[str | None] = set()
+
+    def shown_for_long() -> bool:
+        told.update(host.noted[0] for host in hosts)
+        return all((metric(host, "fleet_ffmpeg_frames_total") or 0) > 125 for host in hosts)
+
+    try:
+        for role in roles:
+            await role.start()
+        await until(shown_for_long, *roles)
+    finally:
+        for role in roles:
+            await role.stop()
+    assert told == {None}, "five seconds, in which they were read again"
+
+
 @pytest.mark.parametrize("codec", ["aac", "mp2"])
 async def test_zeros_leave_as_zeros(
     make_host: MakeHost, until: Until, tmp_path: Path, codec: str
