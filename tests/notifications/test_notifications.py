@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import html
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -155,12 +156,16 @@ async def test_an_address_that_takes_nothing_for_a_minute_is_a_finding_until_it_
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
-async def test_what_a_station_says_is_no_html_where_people_read_html(receiver: Receiver) -> None:
+async def test_what_a_station_says_is_nothing_but_text_where_people_read_it(
+    receiver: Receiver,
+) -> None:
     carrier, guard = Carrier([f"{receiver.url}?format=html"]), Guard()
     carrier.begin(guard)
-    text = 'cam: <a href="https://evil.example">sign in</a>'
-    carrier.carry(Notification("hall1", NotificationKind.NEW, "hall1 needs somebody", text))
-    assert "<a" not in (await receiver.next())["message"]
+    text = 'cam: <a href="https://evil.example">sign in</a> @everyone &lt;!channel&gt; <!channel>'
+    carrier.carry(Notification("hall1", NotificationKind.NEW, "hall1 needs @here", text))
+    said = await receiver.next()
+    assert not any(one in html.unescape(said["message"]) for one in ("<a", "@everyone", "<!"))
+    assert "@here" not in said["title"]
     await guard.close()
     carrier.close()
 

@@ -6,6 +6,7 @@ cannot be delivered is tried again; a newer notification of a room takes the pla
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,9 @@ _MOST_AT_ONCE: Final = 100
 """Notifications that wait for one address, at most one of each room."""
 _GAP: Final = 1.0
 """Seconds between two notifications: most services take no more."""
+_NOTHING: Final = "\u200b"
+"""A space of no width."""
+_MEANS_MORE: Final = re.compile(r"@(?=\w)|<(?=\S)")
 _WORDS: Final = {
     NotificationKind.NEW: "failure",
     NotificationKind.STILL: "warning",
@@ -36,6 +40,16 @@ _WORDS: Final = {
     NotificationKind.TAKEN: "info",
 }
 """What they are to Apprise."""
+
+
+def calm(text: str) -> str:
+    """Text that is nothing but text: of `@everyone`, `<!channel>` and `<https://a|b>`, which a
+    station may say, services and Apprise make calls of everybody and links under another name.
+
+    >>> calm("@all <!here> @ 5 < 6").replace(_NOTHING, "_")
+    '@_all <_!here> @ 5 < 6'
+    """
+    return _MEANS_MORE.sub(rf"\g<0>{_NOTHING}", text)
 
 
 class Recipient:
@@ -95,8 +109,8 @@ class Recipient:
         send = asyncio.get_running_loop().run_in_executor(
             self._thread,
             lambda: self._apprise.notify(
-                body=notification.text,
-                title=notification.title,
+                body=calm(notification.text),
+                title=calm(notification.title),
                 notify_type=_WORDS[notification.kind],
                 body_format=self._text,  # else a mail would have a station's words as HTML
             ),
