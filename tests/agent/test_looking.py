@@ -209,6 +209,7 @@ def test_places_are_those_of_the_config_in_force() -> None:
 
 
 def test_another_instances_files_are_not_taken_for_its_own() -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
     names = [
         "hall1-cam-main-20260201T093000Z.ts",
         "hall1-cam-main-20260201T092700Z.mkv",
@@ -216,6 +217,15 @@ def test_another_instances_files_are_not_taken_for_its_own() -> None:
         "hall1-cam-main-20260401T093000Z.txt",
         ".hidden",
     ]
-    assert newest(names, "hall1-cam-main") == names[:2]
-    assert newest(names, "hall2-cam-main", "main") == names[:2], "it is called otherwise since"
-    assert newest(names, "hall2-cam-other", "other") == []
+    assert newest(names, "hall1-cam-main", "", now) == names[:2]
+    assert newest(names, "hall2-cam-main", "main", now) == names[:2], "it is called otherwise since"
+    assert newest(names, "hall2-cam-other", "other", now) == []
+
+
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(days=-365)])
+def test_a_clock_that_was_or_is_wrong_hides_nothing_that_is_written(later: timedelta) -> None:
+    now = datetime(2026, 2, 1, 9, 31, tzinfo=UTC) + later
+    written = [f"a-{now - timedelta(minutes=one):%Y%m%dT%H%M%SZ}.ts" for one in (0, 3)]
+    other = [f"a-2026{month}01T093000Z.ts" for month in ("03", "04")]
+    assert newest([*other, *written], "a", "", now) == written
+    assert newest(other, "a", "", now) == other[::-1]

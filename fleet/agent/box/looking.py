@@ -88,12 +88,15 @@ def _table(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def newest(names: Sequence[str], prefix: str, instance: str = "") -> list[str]:
+def newest(names: Sequence[str], prefix: str, instance: str, now: datetime) -> list[str]:
     """The last two segments of an instance, the newest first. Pure.
 
-    What runs keeps the names it began with, also where the station is called otherwise since.
+    What runs keeps the names it began with, also where the station is called otherwise since. A
+    name of the future is of a time when the clock was ahead, or is behind now: others are newer.
 
-    >>> newest(["a-20260201T093000Z.ts", "a-20260201T092700Z.ts", "ab-20270101T000000Z.ts"], "a")
+    >>> now = datetime(2026, 2, 1, 10, tzinfo=UTC)
+    >>> names = ["a-20260201T093000Z.ts", "a-20260201T092700Z.ts", "ab-20260201T094000Z.ts"]
+    >>> newest([*names, "a-20270201T000000Z.ts"], "a", "", now)
     ['a-20260201T093000Z.ts', 'a-20260201T092700Z.ts']
     """
     stems = {
@@ -104,11 +107,9 @@ def newest(names: Sequence[str], prefix: str, instance: str = "") -> list[str]:
     found = [name for name, stem in stems.items() if stem == prefix]
     if not found and instance:
         found = [name for name, stem in stems.items() if stem.endswith(f"-{instance}")]
-    return sorted(found, key=_opened, reverse=True)[:2]
-
-
-def _opened(name: str) -> str:
-    return name.rpartition(".")[0].rpartition("-")[2]
+    today = f"{now:%Y%m%dT%H%M%SZ}"
+    opened = {name: name.rpartition(".")[0].rpartition("-")[2] for name in found}
+    return sorted(found, key=lambda one: (opened[one] <= today, opened[one]), reverse=True)[:2]
 
 
 class Looker:
@@ -162,9 +163,7 @@ class Looker:
             return FileLook(one.role, one.instance, file, problem, **more)
 
         try:
-            names = await self._disk.do(
-                lambda: newest(_names(one.directory), one.prefix, one.instance)
-            )
+            names = await self._disk.do(lambda: _newest(one))
             if not names:
                 return said("no recording is there")
             file = names[-1]
@@ -234,7 +233,7 @@ class Looker:
 
 
 def _newest(one: Recorded) -> list[str]:
-    return newest(_names(one.directory), one.prefix, one.instance)
+    return newest(_names(one.directory), one.prefix, one.instance, datetime.now(UTC))
 
 
 def _names(directory: Path) -> list[str]:
