@@ -11,7 +11,7 @@ from attrs import evolve
 from fleet.manager.asking import NoAnswer
 from fleet.manager.conference.readers import Running, cut
 from fleet.manager.operations.desk import Desk
-from fleet.manager.stations.stops import StopKey, is_stopped
+from fleet.manager.stations.stops import StopKey, is_stopped, over_there
 from fleet.manager.store import Deed
 from fleet.model import (
     MAX_STOPS,
@@ -73,7 +73,12 @@ async def stop(desk: Desk, caller: str, asked: StopArguments) -> ActionResult:
     log.info("%s stopped %s on %s", caller, what, name)
     desk.tell_stops()
     shown = _shown(desk, station, keys, is_stopped)
-    return await _become(desk, station, keys, is_stopped, evolve(shown, until=until), "stopped")
+    told = evolve(shown, until=until)
+    result = await _become(desk, station, keys, is_stopped, told, "stopped")
+    heard = desk.inventory.get(station)
+    ahead = heard.clock_offset if heard is not None else None
+    why = over_there(ahead, asked.seconds) if result.waits else None
+    return evolve(result, waits="; ".join(filter(None, (result.waits, why))) or None)
 
 
 async def start(desk: Desk, caller: str, asked: StartArguments) -> ActionResult:

@@ -119,3 +119,17 @@ def to_run(wanted: Roles, said: Mapping[str, Mapping[str, InstanceStatus]]) -> R
         role: {name: it for name, it in named.items() if not is_stopped(said[role][name])}
         for role, named in wanted.items()
     }
+
+
+def over_there(ahead: float | None, seconds: float | None) -> str | None:
+    """Why a station stops nothing for `seconds` whose clock is `ahead` by so many.
+
+    >>> over_there(700.0, 300.0)
+    'its clock is 700 s ahead, by which that is over: set it (fleet doctor), or leave out --for'
+    """
+    if ahead is None or seconds is None or ahead < seconds:
+        return None
+    return (
+        f"its clock is {ahead:.0f} s ahead, by which that is over: set it (fleet doctor), or leave "
+        "out --for"
+    )
