@@ -12,15 +12,16 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from fleet.model import plain
-from fleet.programs.stamp import MARK, UUID_TEXT, written
+from fleet.programs.stamp import MARK, written
 
 _SECONDS = 20
 """Of so many the time is taken that is earliest: what came first came in a heap, and late."""
 _PATIENCE = 60.0
 _PICTURE = re.compile(r"n: *\d+ pts: *\S+ pts_time:(-?[\d.]+)")
-_MARK = re.compile(rf"UUID={UUID_TEXT}")
+_MARK = re.compile(f"UUID={UUID(bytes=MARK)}")
 _HALVES = (MARK[: len(MARK) // 2], MARK[len(MARK) // 2 :])
 _CHUNK = 1 << 20
 _EPOCH = datetime(2001, 1, 1, tzinfo=UTC)

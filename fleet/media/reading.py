@@ -86,6 +86,7 @@ class SourceRole(FfmpegRole[S]):
         self._waited = False
         self._turned: tuple[str, str] | None = None
         """What is said of pictures that lie on their side."""
+        self._seen_upright = False
         self.chosen: Chosen | None = None
         """What encodes pictures, where they are encoded."""
         self._known = host.state / "read-by-itself"
@@ -258,8 +259,10 @@ class SourceRole(FfmpegRole[S]):
                 "SourceEnded",
                 f"{self.source()} came to its end: it is read again when its list goes on",
             )
-        if isinstance(self.settings.source, FileSource) and _copies(self.arguments(), "-c:v"):
-            await self._see_turned(self.settings.source)
+        source = self.settings.source
+        to_see = not (self._seen_upright or self._turned)  # once for this running
+        if isinstance(source, FileSource) and to_see and _copies(self.arguments(), "-c:v"):
+            await self._see_turned(source)
         self._again.attempt(time.monotonic())
         if (form := (self._report.values if self._report else {}).get("format")) is not None:
             self._tabled = form == "mpegts"
@@ -278,6 +281,7 @@ class SourceRole(FfmpegRole[S]):
         await looking.wait()
         with contextlib.suppress(OSError):
             if not re.search(rb"[1-9]", looking.output.read_bytes()):
+                self._seen_upright = True
                 return
             if "video" in self.copied():
                 self.encoded |= {"video"}

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 SECOND = 1000
 """All times are in milliseconds, unless they say seconds."""
@@ -36,39 +35,46 @@ def _wrap(step: int) -> int | None:
     return next((wrap for wrap in WRAPS if abs(step + wrap) < REORDERED), None)
 
 
-@dataclass
 class Block:
     """One packet of a track; `raw` is its time as the source has it."""
 
-    track: int
-    raw: int
-    key: bool
-    data: bytes
-    at: float = 0.0
-    """When it came, in seconds of our clock."""
-    late: float = 0.0
-    """For how many seconds it had been on the station by then."""
-    timed: bool = True
-    """Whether `raw` is when it is shown; else it is when it is decoded."""
-    ours: bool = False
-    """Whether `raw` is by our own clock, which does not jump."""
-    decoded: int | None = None
-    """When it is decoded, as the source has it."""
-    private: bytes = b""
-    """What a decoder is to know from it on, where that is something else than before."""
+    def __init__(
+        self,
+        track: int,
+        raw: int,
+        key: bool,
+        data: bytes,
+        at: float = 0.0,
+        *,
+        timed: bool = True,
+        ours: bool = False,
+        private: bytes = b"",
+    ) -> None:
+        self.track, self.raw, self.key, self.data = track, raw, key, data
+        self.at = at
+        """When it came, in seconds of our clock."""
+        self.late = 0.0
+        """For how many seconds it had been on the station by then."""
+        self.timed = timed
+        """Whether `raw` is when it is shown; else it is when it is decoded."""
+        self.ours = ours
+        """Whether `raw` is by our own clock, which does not jump."""
+        self.decoded: int | None = None
+        """When it is decoded, as the source has it."""
+        self.private = private
+        """What a decoder is to know from it on, where that is something else than before."""
 
 
-@dataclass
 class _Track:
-    offset: int
-    """From the source's time to ours."""
-    top: int
-    """The highest time so far, the source's."""
-    raw: int
-    at: float
-    decoded: int | None = None
-    """When the last one was decoded, the source's."""
-    steps: deque[int] = field(default_factory=lambda: deque(maxlen=16))
+    def __init__(self, offset: int, raw: int, at: float) -> None:
+        self.offset = offset
+        """From the source's time to ours."""
+        self.top = self.raw = raw
+        """The highest time so far, the source's, and the last."""
+        self.at = at
+        self.decoded: int | None = None
+        """When the last one was decoded, the source's."""
+        self.steps: deque[int] = deque(maxlen=16)
 
     @property
     def due(self) -> int:
@@ -196,7 +202,7 @@ class Continuity:
             offset = nearest.offset
             if abs(block.raw - nearest.top) > NEAR:
                 offset = max(other.top + other.offset for other in others) - block.raw
-        self._tracks[block.track] = _Track(offset, block.raw, block.raw, block.at)
+        self._tracks[block.track] = _Track(offset, block.raw, block.at)
 
     def _begin_anew(self, waiting: Sequence[Block], paused: bool) -> None:
         """Find where the tracks that wait go on: none before its own end, all as far apart.

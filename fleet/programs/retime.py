@@ -32,13 +32,11 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from io import FileIO, IOBase
 from itertools import pairwise
-from pathlib import Path
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.append(__file__.rsplit("/", 3)[0])
 from fleet.programs.announced import Announced
 from fleet.programs.continuity import (
     AHEAD,
@@ -283,7 +281,7 @@ class Retimer:
                 self._end_writer()
         if block.key:
             came = (at + (self._arrivals.late or 0)) / SECOND + time.time() - now
-            block = replace(block, data=head.stamped(block.data, came))
+            block.data = head.stamped(block.data, came)
         if self._writer is None:
             self._begin_writer(at if self._written else BEGIN)
         if self._writer is not None and self._writer.stdin is not None:
@@ -351,7 +349,9 @@ class Retimer:
                 raise _End(UNTIMED)
             return
         while waiting:
-            yield replace(waiting.popleft(), raw=block.raw - (len(waiting) + 1) * _USUAL_STEP)
+            earlier = waiting.popleft()
+            earlier.raw = block.raw - (len(waiting) + 1) * _USUAL_STEP
+            yield earlier
         yield block
 
     def _begin(self, now: float) -> None:

@@ -6,10 +6,8 @@ and is there once the picture is.
 """
 
 from collections import deque
-from uuid import UUID
 
 MARK = b"MISPmicrosectime"
-UUID_TEXT = str(UUID(bytes=MARK))
 _LOCKED = 0x1F
 """The time is that of a clock which runs on."""
 WINDOW_SECONDS = 60

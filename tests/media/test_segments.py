@@ -20,7 +20,7 @@ from fleet.roles import Failed, OwnStation
 from fleet.roles.record import Record, RecordSettings
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
-from tests.roles.media import frames, hidden, joined, numbers, public
+from tests.roles.media import each, frames, hidden, joined, numbers, public
 
 MakeHost = Callable[..., RealHost]
 Settings = Callable[..., RecordSettings]
@@ -340,7 +340,7 @@ async def test_two_recordings_started_in_the_same_second_are_both_whole(
     await until(lambda: all(file.stat().st_size > 30_000 for file in files), *roles)
     for role in roles:
         await role.stop()
-    assert all(frames(file) > 10 for file in files)
+    assert min(each(files)) > 10
 
 
 async def test_a_restart_within_the_second_leaves_the_first_file_as_it_was(
@@ -352,7 +352,7 @@ async def test_a_restart_within_the_second_leaves_the_first_file_as_it_was(
         await role.stop()
     files = public(role.host.recordings)
     assert len(files) == 3
-    assert all(frames(file) for file in files)
+    assert min(each(files)) > 0
 
 
 async def test_adoption_leaves_the_recording_unbroken(

@@ -282,7 +282,7 @@ def test_packets_come_out_of_pieces_of_any_size_and_go_back_as_they_were(
     stream, whole, reader = streams[kind], Nut(), Nut()
     pieces = (stream[begin : begin + size] for begin in range(0, len(stream), size))
     blocks = [block for piece in pieces for block in reader.feed(piece)]
-    assert blocks == list(whole.feed(stream))
+    assert [*map(vars, blocks)] == [*map(vars, whole.feed(stream))]
     assert [one.timed for one in blocks if one.track == 0] == [kind != "avi"] * 5
     assert len([one for one in blocks if one.track == 1]) >= 9
     again = Nut()

@@ -35,6 +35,16 @@ def frames(file: Path) -> int:
     return sum(int(s["nb_read_frames"]) for s in streams if s["codec_type"] == "video")
 
 
+def each(files: list[Path]) -> list[int]:
+    """How many pictures of each decode; one ffmpeg looks at all, and an error fails the test."""
+    inputs = [part for file in files for part in ("-i", str(file))]
+    maps = [part for number in range(len(files)) for part in ("-map", f"{number}:v")]
+    argv = ["ffmpeg", "-v", "error", "-nostdin", *inputs, *maps, "-fps_mode", "passthrough"]
+    rows = _out(*argv, "-f", "framecrc", "-").splitlines()
+    shown = [int(row.partition(",")[0]) for row in rows if not row.startswith("#")]
+    return [shown.count(number) for number in range(len(files))]
+
+
 def _times(stream: bytes) -> Iterator[float]:
     """When each picture of a transport stream is shown, in seconds, in the order of their coming.
 

@@ -15,6 +15,7 @@ from tests.roles.network import QUIET, Looping
 MakeHost = Callable[..., RealHost]
 Settings = Callable[..., RecordSettings]
 Until = Callable[..., Awaitable[None]]
+Films = Callable[[str], list[Path]]
 
 SECONDS = 2
 _H264 = "-c:v libx264 -preset ultrafast -bf 0 -g 25 -pix_fmt yuv420p"
@@ -22,17 +23,41 @@ SMALL, LARGE = f"{_H264} -s 160x90", f"{_H264} -s 320x180"
 MPEG2 = "-c:v mpeg2video -g 25 -bf 0 -s 320x180"
 
 
-def made(directory: Path, kind: str, *codecs: str) -> list[Path]:
-    """Films of two seconds, each beginning where the one before ends; by one ffmpeg."""
-    files = [directory / f"{number}.{kind}" for number in range(len(codecs))]
+CASES = {
+    "size": ("flv", f"{SMALL} -c:a aac", f"{LARGE} -c:a aac"),
+    "sound-rate": ("flv", f"{SMALL} -c:a aac", f"{SMALL} -c:a aac -ar 44100"),
+    "sound-late": ("flv", f"{SMALL} -an", f"{SMALL} -c:a aac"),
+    "picture-late": ("flv", "-vn -c:a aac", f"{SMALL} -c:a aac"),
+    "codec": ("ts", f"{SMALL} -c:a aac", f"{MPEG2} -c:a aac"),
+    "codec-and-back": ("ts", f"{MPEG2} -c:a aac", f"{SMALL} -c:a aac"),
+    "size-on": ("ts", f"{SMALL} -c:a aac", f"{LARGE} -c:a aac"),
+    "again": ("ts", f"{SMALL} -c:a aac", f"{SMALL} -c:a aac"),
+}
+"""Container, and what is sent first and then."""
+
+
+def made(directory: Path) -> None:
+    """Two films of two seconds of each case, the second beginning where the first ends.
+
+    One ffmpeg makes them all: to start one takes longer.
+    """
+    directory.mkdir()
     picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25")
     sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000")
     outputs: list[str] = []
-    for number, (file, one) in enumerate(zip(files, codecs, strict=True)):
-        offset = ("-output_ts_offset", str(number * SECONDS))
-        outputs += ["-t", str(SECONDS), *one.split(), *offset, str(file)]
+    for case, (kind, *codecs) in CASES.items():
+        for number, one in enumerate(codecs):
+            offset = ("-output_ts_offset", str(number * SECONDS))
+            file = directory / f"{case}-{number}.{kind}"
+            outputs += ["-t", str(SECONDS), *one.split(), *offset, str(file)]
     subprocess.run([*QUIET, *picture, *sound, *outputs], check=True)
-    return files
+
+
+@pytest.fixture(scope="session")
+def films(once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], list[Path]]:
+    """`films(case)`: both of it."""
+    directory = once("changing", made)
+    return lambda case: sorted(directory.glob(f"{case}-[01].*"))
 
 
 def shown(file: Path) -> tuple[set[str], int]:
@@ -47,31 +72,26 @@ def shown(file: Path) -> tuple[set[str], int]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "header", "before", "after", "last"),
+    ("case", "last"),
     [
-        ("flv", 13, f"{SMALL} -c:a aac", f"{LARGE} -c:a aac", {"h264-320", "aac-48000"}),
-        ("flv", 13, f"{SMALL} -c:a aac", f"{SMALL} -c:a aac -ar 44100", {"h264-160", "aac-44100"}),
-        ("flv", 13, f"{SMALL} -an", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
-        ("flv", 13, "-vn -c:a aac", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
-        ("ts", 0, f"{SMALL} -c:a aac", f"{MPEG2} -c:a aac", {"mpeg2video-320", "aac-48000"}),
-        ("ts", 0, f"{MPEG2} -c:a aac", f"{SMALL} -c:a aac", {"h264-160", "aac-48000"}),
+        ("size", {"h264-320", "aac-48000"}),
+        ("sound-rate", {"h264-160", "aac-44100"}),
+        ("sound-late", {"h264-160", "aac-48000"}),
+        ("picture-late", {"h264-160", "aac-48000"}),
+        ("codec", {"mpeg2video-320", "aac-48000"}),
+        ("codec-and-back", {"h264-160", "aac-48000"}),
     ],
-    ids=["size", "sound-rate", "sound-late", "picture-late", "codec", "codec-and-back"],
 )
 async def test_what_changes_is_recorded_from_then_on_and_said(
     make_host: MakeHost,
     record_settings: Settings,
     until: Until,
-    tmp_path: Path,
-    kind: str,
-    header: int,
-    before: str,
-    after: str,
+    films: Films,
+    case: str,
     last: set[str],
 ) -> None:
-    host = make_host()
-    files = made(tmp_path, kind, before, after)
-    with Looping(files, SECONDS, header) as sender:
+    host, files = make_host(), films(case)
+    with Looping(files, SECONDS, header=13 if files[0].suffix == ".flv" else 0) as sender:
         source = {"type": "url", "url": sender.url}
         role = Record(host, record_settings(source=source))
         await role.start()
@@ -86,12 +106,11 @@ async def test_pictures_of_another_size_go_on_in_a_new_file_without_a_new_connec
     make_host: MakeHost,
     record_settings: Settings,
     until: Until,
-    tmp_path: Path,
+    films: Films,
     container: str,
 ) -> None:
     host = make_host()
-    files = made(tmp_path, "ts", f"{SMALL} -c:a aac", f"{LARGE} -c:a aac")
-    with Looping(files, SECONDS) as sender:
+    with Looping(films("size-on"), SECONDS) as sender:
         source = {"type": "url", "url": sender.url}
         role = Record(host, record_settings(source=source, container=container))
         await role.start()
@@ -109,11 +128,10 @@ async def test_pictures_of_another_size_go_on_in_a_new_file_without_a_new_connec
 
 
 async def test_a_sender_that_ends_and_is_there_again_is_read_on_at_once_and_that_is_said(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+    make_host: MakeHost, record_settings: Settings, until: Until, films: Films
 ) -> None:
     host = make_host()
-    files = made(tmp_path, "ts", *2 * (f"{SMALL} -c:a aac",))
-    with Looping(files, SECONDS, ends=True) as sender:
+    with Looping(films("again"), SECONDS, ends=True) as sender:
         role = Record(host, record_settings(source={"type": "url", "url": sender.url}))
         await role.start()
         await until(lambda: host.noted[0], role)
@@ -124,10 +142,9 @@ async def test_a_sender_that_ends_and_is_there_again_is_read_on_at_once_and_that
 
 
 async def test_sound_that_is_announced_and_never_comes_is_not_waited_for(
-    make_host: MakeHost, record_settings: Settings, tmp_path: Path
+    make_host: MakeHost, record_settings: Settings, films: Films, tmp_path: Path
 ) -> None:
-    (file,) = made(tmp_path, "flv", f"{SMALL} -an")
-    data = bytearray(file.read_bytes())
+    file, data = tmp_path / "silent.flv", bytearray(films("sound-late")[0].read_bytes())
     data[4] = 5  # sound and picture, says the header
     file.write_bytes(data)
     with Looping([file], SECONDS, header=13) as sender:
