@@ -77,7 +77,7 @@ async def captured(
     role = Ingest(host, structure(wanted, IngestSettings))
     await role.start()
     frames = "fleet_ffmpeg_frames_total"
-    await until(lambda: (host.registry.get_sample_value(frames) or 0) > 70, role)
+    await until(lambda: (host.registry.get_sample_value(frames) or 0) > 50, role)
     with reader(f"tcp://127.0.0.1:{role.settings.port}", file, 1) as one:
         await until(lambda: not one.running, role)
     await role.stop()

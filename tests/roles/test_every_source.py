@@ -34,6 +34,14 @@ KINDS = {
     "open-gop-mpeg2.ts": "-c:v mpeg2video -bf 2 -g 25 -strict -2 -c:a s302m -ac 2",
 }
 
+OTHERS = {
+    "cut.ts": "-t 2 -c:a ac3",  # but for the end
+    "cut.ac3": "-t 2 -vn -c:a ac3",
+    "two.ts": "-t 0.08 -an -c:v libx264",
+    "slow.ts": "-t 4 -r 1/2 -an -c:v libx264",
+    "short.gif": "-t 0.5 -r 10",
+    "still.png": "-t 0.04 -frames:v 1",
+}
 OUT_OF_ORDER = ("mpeg4-b-frames.avi", "theora.ogv", "bare.h264", "open-gop-h265.mov")
 """Those whose pictures come in another order, with other times or without any."""
 
@@ -47,12 +55,14 @@ def all_kinds(directory: Path) -> None:
     directory.mkdir()
     picture = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={RATE}")
     sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000")
+    films = {kind: f"-t {SECONDS} {codecs}" for kind, codecs in KINDS.items()} | OTHERS
     outputs = [
-        part
-        for kind, codecs in KINDS.items()
-        for part in ("-t", str(SECONDS), *codecs.split(), str(directory / kind))
+        part for name, how in films.items() for part in (*how.split(), str(directory / name))
     ]
     made(*picture, *sound, *outputs)
+    for kind in ("ts", "ac3"):
+        file = directory / f"cut.{kind}"
+        file.write_bytes(file.read_bytes()[:-300])
 
 
 @pytest.fixture(scope="session")
@@ -137,64 +147,36 @@ async def test_every_picture_of_a_source_is_recorded_in_segments_that_decode(
         assert min(seen[:-1]) >= RATE - 3, recorded
 
 
-def cut_short(file: Path) -> Path:
-    """Two seconds of AC-3, and of a picture beside it in a transport stream, but for the end."""
-    pictures = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
-    sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "2", "-c:a", "ac3")
-    made(*(pictures if file.suffix == ".ts" else ()), *sound, str(file))
-    file.write_bytes(file.read_bytes()[:-300])
-    return file
-
-
-@pytest.mark.parametrize("kind", ["ts", "ac3"])
 async def test_sound_whose_last_packet_is_cut_short_ends_as_a_source_that_ended(
-    make_host: MakeHost,
-    record_settings: Settings,
-    until: Until,
-    tmp_path: Path,
-    kind: str,
+    make_host: MakeHost, record_settings: Settings, until: Until, sources: Path
 ) -> None:
-    file = cut_short(tmp_path / f"cut.{kind}")
-    source = {"type": "file", "path": str(file), "loop": False}
-    containers = ("mpegts", "matroska")
-    hosts = await played(
-        until,
-        *(
-            Record(make_host(one), record_settings(source=source, container=one))
-            for one in containers
-        ),
-    )
-    recorded = public(hosts[0].recordings)
-    assert {file.suffix for file in recorded} == {".ts", ".mkv"}
-    assert len(recorded) == 2
-    assert min(packets for _, packets in decoded(recorded)) >= 60, "32 ms each"
+    wanted = [(f"cut.{kind}", one) for kind in ("ts", "ac3") for one in ("mpegts", "matroska")]
+    roles = []
+    for number, (file, container) in enumerate(wanted):
+        source = {"type": "file", "path": str(sources / file), "loop": False}
+        settings = record_settings(source=source, container=container, directory=str(number))
+        roles.append(Record(make_host(f"main{number}"), settings))
+    hosts = await played(until, *roles)
+    recorded = [public(host.recordings / str(number)) for number, host in enumerate(hosts)]
+    assert [[it.suffix for it in files] for files in recorded] == [[".ts"], [".mkv"]] * 2
+    heard = [packets for _, packets in decoded([file for (file,) in recorded])]
+    assert min(heard) >= 60, "32 ms each"
 
 
-def of_two_pictures(file: Path, rate: str) -> Path:
-    picture = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={rate}", "-frames:v", "2")
-    subprocess.run([*QUIET, *picture, "-c:v", "libx264", str(file)], check=True)
-    return file
-
-
-@pytest.mark.parametrize(("rate", "seconds"), [("25", 0.08), ("1/2", 4.0)])
 async def test_a_source_of_two_pictures_plays_as_long_as_those(
-    make_host: MakeHost,
-    record_settings: Settings,
-    until: Until,
-    tmp_path: Path,
-    rate: str,
-    seconds: float,
+    make_host: MakeHost, record_settings: Settings, until: Until, sources: Path
 ) -> None:
-    host, file = make_host(), of_two_pictures(tmp_path / "two.ts", rate)
-    source = {"type": "file", "path": str(file), "loop": False}
-    role = Record(host, record_settings(source=source, container="matroska"))
-    await role.start()
-    await until(lambda: host.completed or host.failed, role)
-    await role.stop()
-    (recorded,) = public(host.recordings)
-    assert frames(recorded) == 2
-    assert float(probe(recorded)["format"]["duration"]) == pytest.approx(seconds, abs=0.05)
-    assert host.noted == (None, None)
+    lasts = {"two": 0.08, "slow": 4.0}
+    roles = []
+    for name in lasts:
+        source = {"type": "file", "path": str(sources / f"{name}.ts"), "loop": False}
+        settings = record_settings(source=source, container="matroska", directory=name)
+        roles.append(Record(make_host(name), settings))
+    for host, (name, seconds) in zip(await played(until, *roles), lasts.items(), strict=True):
+        (recorded,) = public(host.recordings / name)
+        assert frames(recorded) == 2
+        assert float(probe(recorded)["format"]["duration"]) == pytest.approx(seconds, abs=0.05)
+        assert host.noted == (None, None)
 
 
 async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
@@ -215,11 +197,10 @@ async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
 
 
 async def test_a_picture_that_moves_and_no_container_takes_is_there_from_the_begin(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+    make_host: MakeHost, record_settings: Settings, until: Until, sources: Path
 ) -> None:
-    host, file = make_host(), tmp_path / "short.gif"
-    made("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10", "-t", "0.5", str(file))
-    settings = record_settings(source={"type": "file", "path": str(file)}, container="matroska")
+    host, source = make_host(), {"type": "file", "path": str(sources / "short.gif")}
+    settings = record_settings(source=source, container="matroska")
     role = Record(host, settings)
     await role.start()
     await until(lambda: role._report is not None and role._report.frames > 10, role)
@@ -229,10 +210,9 @@ async def test_a_picture_that_moves_and_no_container_takes_is_there_from_the_beg
 
 
 async def test_a_still_picture_is_shown_on_and_the_cover_of_a_piece_of_music_is_none(
-    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+    make_host: MakeHost, record_settings: Settings, until: Until, sources: Path, tmp_path: Path
 ) -> None:
-    still, song = tmp_path / "still.png", tmp_path / "song.mp3"
-    made("-f", "lavfi", "-i", "testsrc2=size=160x90", "-frames:v", "1", str(still))
+    still, song = sources / "still.png", tmp_path / "song.mp3"
     sound = ("-f", "lavfi", "-i", "sine", "-t", "1")
     made("-i", str(still), *sound, "-disposition:v", "attached_pic", str(song))
     host = make_host()

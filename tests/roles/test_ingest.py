@@ -110,15 +110,38 @@ async def test_picture_and_sound_leave_in_the_size_and_rate_asked_for(
     assert host.failed is None
 
 
-@pytest.mark.parametrize("rate", ["30000/1001", "24000/1001"])
+RATES = ("30000/1001", "24000/1001")
+
+
+def all_films(directory: Path) -> None:
+    """What is captured here; by one ffmpeg, which takes longer to start than to make a film."""
+    directory.mkdir()
+    h264 = ("-c:v", "libx264", "-preset", "ultrafast")
+    inputs, outputs = [], []
+    for number, rate in enumerate(RATES):
+        inputs += ["-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={rate}"]
+        film = str(directory / f"{number}.mkv")
+        outputs += ["-map", str(number), "-t", "20", *h264, film]
+    inputs += ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]
+    gaps = ("-vf", r"select=mod(n\,10)", "-fps_mode", "passthrough", "-enc_time_base", "1:25")
+    outputs += ["-map", "2", "-t", "30", *gaps, *h264, str(directory / "gaps.mkv")]
+    inputs += ["-f", "lavfi", "-i", "anullsrc=channel_layout=stereo:sample_rate=44100"]
+    for encoding in ("pcm_s24le", "aac"):
+        zeros = str(directory / f"{encoding}.mov")
+        outputs += ["-map", "3", "-t", "20", "-c:a", encoding, zeros]
+    subprocess.run([*QUIET, *inputs, *outputs], check=True)
+
+
+@pytest.fixture(scope="session")
+def films(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    return once("captured", all_films)
+
+
+@pytest.mark.parametrize("number", range(len(RATES)), ids=RATES)
 async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
-    make_host: MakeHost, until: Until, tmp_path: Path, rate: str
+    make_host: MakeHost, until: Until, tmp_path: Path, films: Path, number: int
 ) -> None:
-    film = tmp_path / "film.mkv"
-    picture = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={rate}", "-t", "20")
-    argv = [*QUIET, *picture, "-c:v", "libx264", "-preset", "ultrafast", str(film)]
-    await asyncio.to_thread(subprocess.run, argv, check=True)
-    source = {"type": "file", "path": str(film)}
+    rate, source = RATES[number], {"type": "file", "path": str(films / f"{number}.mkv")}
     host = make_host(role="ingest")
     wanted = settings(picture=source, sound=NONE, rate=rate, size="160x90")
     what = ("fleet_ffmpeg_duplicated_frames_total", "fleet_ffmpeg_dropped_frames_total")
@@ -127,7 +150,7 @@ async def test_a_film_or_television_rate_leaves_as_it_came_without_a_repeat(
 
         async def read_on() -> str:
             before = [metric(host, one) for one in what]
-            with reader(url(wanted), tmp_path / "a.ts", 4) as one:
+            with reader(url(wanted), tmp_path / "a.ts", 3) as one:
                 await until(lambda: not one.running, role)
             counted = [metric(host, one) for one in what]
             repeats = said(tmp_path / "a.ts", "-vf", "mpdecimate=hi=64:lo=64:frac=1,showinfo")
@@ -170,14 +193,12 @@ async def test_a_still_picture_of_any_kind_stays(
 
 @pytest.mark.parametrize("codec", ["aac", "mp2"])
 async def test_zeros_leave_as_zeros(
-    make_host: MakeHost, until: Until, tmp_path: Path, codec: str
+    make_host: MakeHost, until: Until, tmp_path: Path, films: Path, codec: str
 ) -> None:
-    files = {encoding: tmp_path / f"{encoding}.mov" for encoding in ("pcm_s24le", "aac")}
-    zeros = ("-f", "lavfi", "-i", "anullsrc=channel_layout=stereo:sample_rate=44100")
-    outputs = [("-t", "20", "-c:a", encoding, str(file)) for encoding, file in files.items()]
-    argv = [*QUIET, *zeros, *(part for output in outputs for part in output)]
-    await asyncio.to_thread(subprocess.run, argv, check=True)
-    tracks = [{"name": it, "type": "file", "path": str(file)} for it, file in files.items()]
+    tracks = [
+        {"name": it, "type": "file", "path": str(films / f"{it}.mov")}
+        for it in ("pcm_s24le", "aac")
+    ]
     wanted = settings(picture=NONE, sound=tracks, audio_codec=codec)
     async with running(make_host(role="ingest"), wanted) as role:
         with reader(url(wanted), tmp_path / "a.ts", 2) as one:
@@ -190,14 +211,9 @@ async def test_zeros_leave_as_zeros(
 
 
 async def test_pictures_that_are_repeated_because_none_came_are_said_and_counted(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, films: Path
 ) -> None:
-    film = tmp_path / "film.mkv"
-    gaps = ("-vf", r"select=mod(n\,10)", "-fps_mode", "passthrough", "-enc_time_base", "1:25")
-    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25", "-t", "30", *gaps)
-    argv = [*QUIET, *picture, "-c:v", "libx264", "-preset", "ultrafast", str(film)]
-    await asyncio.to_thread(subprocess.run, argv, check=True)
-    source = {"type": "file", "path": str(film)}
+    source = {"type": "file", "path": str(films / "gaps.mkv")}
     host, wanted = make_host(role="ingest"), settings(picture=source, sound=NONE)
     async with running(host, wanted) as role:
         tenth = r" ([789]|10)% of the pictures shown are repeated"
@@ -208,7 +224,7 @@ async def test_pictures_that_are_repeated_because_none_came_are_said_and_counted
     assert host.failed is None
 
 
-async def test_a_slow_reader_never_hurts_another(
+async def test_a_slow_reader_never_hurts_another_and_the_end_of_the_program_is_a_failure(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
     host, wanted = make_host(role="ingest"), settings(video_bitrate=8_000_000)
@@ -219,6 +235,10 @@ async def test_a_slow_reader_never_hurts_another(
             with reader(url(wanted), tmp_path / "a.ts", 5) as fast:
                 await until(lambda: not fast.running, role)
                 assert fast.end() == ""
+        assert host.failed is None
+        os.kill(role.child.pid, signal.SIGKILL)
+        await until(lambda: host.failed, role)
+    assert "SIGKILL" in str(host.failed)
     assert frames(tmp_path / "a.ts") == pytest.approx(125, abs=2)
     assert unbroken(tmp_path / "a.ts")
 
@@ -411,15 +431,6 @@ async def forget(role: Ingest) -> None:
     for task in (role._watch, role._copy._task):
         assert task is not None
         task.cancel()
-
-
-async def test_an_end_of_the_program_is_a_failure(make_host: MakeHost, until: Until) -> None:
-    host = make_host(role="ingest")
-    async with running(host, settings()) as role:
-        os.kill(role.child.pid, signal.SIGKILL)
-        await until(lambda: host.failed, role)
-    assert host.failed is not None
-    assert "SIGKILL" in host.failed.message
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,8 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
 async def test_what_was_cut_to_outlives_agent_and_reboot_until_the_file_says_otherwise(
     make_host: MakeHost, until: Until
 ) -> None:
-    host, wanted = make_host(role="mix"), settings()
+    one = {"port": two_ports(), "outputs": ["blankable"]}
+    host, wanted = make_host(role="mix"), settings(**one)
     first = Mix(host, wanted)
     await first.start()
     await first.cut(CutTo("picture_in_picture", "cam"))
@@ -224,25 +225,24 @@ async def test_what_was_cut_to_outlives_agent_and_reboot_until_the_file_says_oth
     await second.audio(Heard("slides"))
     await second.stop()  # as a reboot does
 
-    port = {"port": wanted.port}
-    async with running(make_host(role="mix"), settings(**port, live=False)) as third:
+    async with running(make_host(role="mix"), settings(**one, live=False)) as third:
         shown = await third.get(Nothing())
         assert (shown.composite, shown.a, shown.audio) == ("picture_in_picture", "cam", "slides")
     (host.state / "scene").write_bytes(b"\0" * 64)  # a power cut
-    async with running(make_host(role="mix"), settings(**port, composite="fullscreen")) as fourth:
+    async with running(make_host(role="mix"), settings(**one, composite="fullscreen")) as fourth:
         shown = await fourth.get(Nothing())
         assert (shown.composite, shown.a, shown.live) == ("fullscreen", "slides", True)
-        assert await fourth.update(settings(**port, audio="slides", composite="fullscreen"))
+        assert await fourth.update(settings(**one, audio="slides", composite="fullscreen"))
         shown = await fourth.get(Nothing())
         assert (shown.composite, shown.audio) == ("fullscreen", "slides")
         names = {"sources": {"cam": NOWHERE, "screen": NOWHERE}, "a": "screen"}
-        assert not await fourth.update(settings(**port, **names)), "another mixer"
+        assert not await fourth.update(settings(**one, **names)), "another mixer"
 
 
 async def test_the_mixer_listens_nowhere_but_where_it_is_told(
     make_host: MakeHost, until: Until
 ) -> None:
-    host, wanted = make_host(role="mix"), settings()
+    host, wanted = make_host(role="mix"), settings(outputs=["blankable"])
     async with running(host, wanted) as role:
         mixer = child(host, "mixer")
         sockets = [one for one in mixer.net_connections("inet") if not one.raddr]
@@ -264,7 +264,7 @@ async def test_the_mixer_listens_nowhere_but_where_it_is_told(
         with pytest.raises(InvalidArguments, match="expected two sources"):
             await role.cut(CutTo(a="cam", b="cam"))
 
-        second = Mix(make_host("second", role="mix"), settings())
+        second = Mix(make_host("second", role="mix"), settings(outputs=["blankable"]))
         with pytest.raises(Failed, match="PortInUse: another program has the mixer's ports"):
             await second.start()
         await second.stop()

@@ -20,20 +20,59 @@ from tests.roles.network import QUIET, sender
 
 MakeHost = Callable[..., RealHost]
 Until = Callable[..., Awaitable[None]]
+Film = Callable[[str], dict[str, Any]]
 
 
 def settings(source: dict[str, Any], **values: Any) -> MonitorSettings:
     return structure({"source": source, "thumbnail_seconds": 1, **values}, MonitorSettings)
 
 
-def clip(path: Path, picture: str, sound: str, seconds: int = 8) -> dict[str, Any]:
-    """A source of its own pictures and sound, as the filters of ffmpeg make them."""
+TONE = "aevalsrc=0.25*sin(2*PI*1000*t)|0.25*sin(2*PI*1000*t):s=48000"
+ZEROS = "anullsrc=channel_layout=stereo:sample_rate=48000"
+MOVING = "testsrc2=size=64x36:rate=5"
+FILMS = {
+    "tones": (MOVING, "aevalsrc=0.25*sin(2*PI*1000*t)|0.125*sin(2*PI*1000*t):s=48000"),
+    "dead channel": (MOVING, "aevalsrc=0.25*sin(2*PI*1000*t)|0:s=48000"),
+    "dead track": (MOVING, TONE, ZEROS),
+    "two tracks": (
+        *(MOVING, TONE),
+        "aevalsrc=0.025*sin(2*PI*1000*t)|0.0125*sin(2*PI*1000*t):s=48000",
+    ),
+    "centre": (MOVING, "aevalsrc=0|0|0.1*sin(2*PI*1000*t)|0|0|0:s=48000:c=5.1"),
+    "loud": (MOVING, "aevalsrc=1.41*sin(2*PI*1000*t)|0.1*sin(2*PI*1000*t):s=48000"),
+    "silent": (MOVING,),
+    "noise": (
+        "nullsrc=size=320x320:rate=5,geq=lum=random(1)*255:cb=random(2)*255:cr=random(3)*255",
+    ),
+    "anamorphic": ("testsrc2=size=720x576:rate=5,setsar=64/45",),
+    "upright": ("testsrc2=size=360x640:rate=5",),
+    "black": ("color=black:size=320x180:rate=25", ZEROS),
+    "low": ("", "sine=sample_rate=48000,volume=-35dB"),
+}
+"""Picture and tracks of sound, as the filters of ffmpeg make them."""
+
+
+def all_films(directory: Path) -> None:
+    """Eight seconds of each, two where nobody listens; by one ffmpeg: that starts but once."""
+    directory.mkdir()
     inputs: list[str] = []
-    for description in filter(None, (picture, sound)):
-        inputs += ["-f", "lavfi", "-i", description]
-    codecs = [*("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"), "-c:a", "aac"]
-    subprocess.run([*QUIET, *inputs, "-t", str(seconds), *codecs, str(path)], check=True)
-    return {"type": "file", "path": str(path)}
+    outputs: list[str] = []
+    for name, (picture, *tracks) in FILMS.items():
+        for description in filter(None, (picture, *tracks)):
+            outputs += ["-map", str(len(inputs) // 4)]
+            inputs += ["-f", "lavfi", "-i", description]
+        codecs = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+        sound = "pcm_f32le" if name == "loud" else "aac"
+        seconds = "8" if tracks or name == "silent" else "2"
+        outputs += ["-t", seconds, *codecs, "-c:a", sound, str(directory / f"{name}.mov")]
+    subprocess.run([*QUIET, *inputs, *outputs], check=True)
+
+
+@pytest.fixture(scope="session")
+def film(once: Callable[[str, Callable[[Path], object]], Path]) -> Film:
+    """`film(name)`: a source that shows it again and again."""
+    directory = once("monitored", all_films)
+    return lambda name: {"type": "file", "path": str(directory / f"{name}.mov")}
 
 
 @asynccontextmanager
@@ -51,12 +90,10 @@ def metric(host: RealHost, name: str, **labels: str) -> float | None:
 
 
 async def test_loudness_and_true_peaks_are_what_they_are(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    tones = "aevalsrc=0.25*sin(2*PI*1000*t)|0.125*sin(2*PI*1000*t):s=48000"
-    source = clip(tmp_path / "a.mov", "testsrc2=size=320x180:rate=25", tones)
-    async with running(host, settings(source)) as role:
+    async with running(host, settings(film("tones"))) as role:
         await until(lambda: (metric(host, "loudness_short_term_lufs") or -99) > -30, role)
         assert metric(host, "loudness_momentary_lufs") == pytest.approx(-14.1, abs=0.5)
         assert metric(host, "loudness_short_term_lufs") == pytest.approx(-14.1, abs=0.5)
@@ -74,50 +111,30 @@ async def test_loudness_and_true_peaks_are_what_they_are(
         assert host.noted == (None, None)
 
 
-def sounds(path: Path, *tracks: str, codec: tuple[str, ...] = ("aac",)) -> dict[str, Any]:
-    """Eight seconds of a still picture with tracks of sound."""
-    inputs = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]
-    for track in tracks:
-        inputs += ["-f", "lavfi", "-i", track]
-    maps = [part for number in range(len(tracks) + 1) for part in ("-map", str(number))]
-    codecs = [*("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"), "-c:a", *codec]
-    subprocess.run([*QUIET, *inputs, *maps, "-t", "8", *codecs, str(path)], check=True)
-    return {"type": "file", "path": str(path)}
-
-
-TONE = "aevalsrc=0.25*sin(2*PI*1000*t)|0.25*sin(2*PI*1000*t):s=48000"
-ZEROS = "anullsrc=channel_layout=stereo:sample_rate=48000"
-
-
 @pytest.mark.parametrize(
-    ("tracks", "words"),
+    ("name", "words"),
     [
-        (["aevalsrc=0.25*sin(2*PI*1000*t)|0:s=48000"], "the right channel is digital zero"),
-        ([TONE, ZEROS], "track 2 is digital zero"),
+        ("dead channel", "the right channel is digital zero"),
+        ("dead track", "track 2 is digital zero"),
     ],
-    ids=["channel", "track"],
 )
 async def test_a_dead_channel_or_track_is_named_while_another_is_heard(
-    make_host: MakeHost, until: Until, tmp_path: Path, tracks: list[str], words: str
+    make_host: MakeHost, until: Until, film: Film, name: str, words: str
 ) -> None:
     host = make_host(role="monitor")
-    source = sounds(tmp_path / "a.mov", *tracks)
-    async with running(host, settings(source, sound_seconds=1)) as role:
+    async with running(host, settings(film(name), sound_seconds=1)) as role:
         await until(lambda: host.noted[0] == "ChannelSilent", role)
         assert words in str(host.noted[1])
         assert metric(host, "digital_silence") == 0
-        track = str(len(tracks))
+        track = "2" if name == "dead track" else "1"
         assert metric(host, "channel_silent", track=track, channel="right") == 1
         assert metric(host, "digital_silence", track=track, channel="right") == 1
         assert metric(host, "channel_silent", track="1", channel="left") == 0
 
 
-async def test_two_tracks_are_metered_apart(
-    make_host: MakeHost, until: Until, tmp_path: Path
-) -> None:
+async def test_two_tracks_are_metered_apart(make_host: MakeHost, until: Until, film: Film) -> None:
     host = make_host(role="monitor")
-    quiet = "aevalsrc=0.025*sin(2*PI*1000*t)|0.0125*sin(2*PI*1000*t):s=48000"
-    async with running(host, settings(sounds(tmp_path / "a.mov", TONE, quiet))) as role:
+    async with running(host, settings(film("two tracks"))) as role:
         await until(
             lambda: (metric(host, "loudness_short_term_lufs", track="2") or -99) > -50, role
         )
@@ -135,12 +152,10 @@ async def test_two_tracks_are_metered_apart(
 
 
 async def test_sound_in_the_centre_alone_is_heard(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    centre = "aevalsrc=0|0|0.1*sin(2*PI*1000*t)|0|0|0:s=48000:c=5.1"
-    source = sounds(tmp_path / "a.mov", centre)
-    async with running(host, settings(source, sound_seconds=1)) as role:
+    async with running(host, settings(film("centre"), sound_seconds=1)) as role:
         await until(lambda: (metric(host, "loudness_short_term_lufs") or -99) > -30, role)
         assert metric(host, "loudness_short_term_lufs") == pytest.approx(-23, abs=0.5)
         assert metric(host, "digital_silence") == 0
@@ -149,12 +164,10 @@ async def test_sound_in_the_centre_alone_is_heard(
 
 
 async def test_peaks_above_full_scale_are_measured(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    loud = "aevalsrc=1.41*sin(2*PI*1000*t)|0.1*sin(2*PI*1000*t):s=48000"
-    source = sounds(tmp_path / "a.mov", loud, codec=("pcm_f32le",))
-    async with running(host, settings(source)) as role:
+    async with running(host, settings(film("loud"))) as role:
         await until(
             lambda: metric(host, "true_peak_dbtp", track="1", channel="left") is not None, role
         )
@@ -164,41 +177,31 @@ async def test_peaks_above_full_scale_are_measured(
 
 
 async def test_a_camera_without_any_sound_is_said(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    source = sounds(tmp_path / "a.mov")
-    async with running(host, settings(source, frozen_seconds=0)) as role:
+    async with running(host, settings(film("silent"), frozen_seconds=0)) as role:
         await until(lambda: host.noted[0] == "NoSound", role)
         assert "no sound at all" in str(host.noted[1])
 
 
 async def test_a_thumbnail_of_noise_is_made_coarser_until_it_fits(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    noise = "nullsrc=size=320x320:rate=5,geq=lum=random(1)*255:cb=random(2)*255:cr=random(3)*255"
-    source = clip(tmp_path / "noise.mov", noise, "")
-    async with running(host, settings(source)) as role:
+    async with running(host, settings(film("noise"))) as role:
         await until(lambda: host.thumbnails, role)
     assert len(host.children) > 1, "the first did not fit"
     assert host.failed is None
     assert len(host.thumbnails[0]) <= THUMBNAIL_BYTES
 
 
-@pytest.mark.parametrize(
-    ("picture", "size"),
-    [
-        ("testsrc2=size=720x576:rate=5,setsar=64/45", (320, 180)),
-        ("testsrc2=size=360x640:rate=5", (180, 320)),
-    ],
-    ids=["anamorphic", "upright"],
-)
+@pytest.mark.parametrize(("name", "size"), [("anamorphic", (320, 180)), ("upright", (180, 320))])
 async def test_a_thumbnail_has_the_shape_that_is_seen(
-    make_host: MakeHost, until: Until, tmp_path: Path, picture: str, size: tuple[int, int]
+    make_host: MakeHost, until: Until, film: Film, tmp_path: Path, name: str, size: tuple[int, int]
 ) -> None:
     host = make_host(role="monitor")
-    async with running(host, settings(clip(tmp_path / "a.mov", picture, ""))) as role:
+    async with running(host, settings(film(name))) as role:
         await until(lambda: host.thumbnails, role)
     file = tmp_path / "thumbnail.jpg"
     file.write_bytes(host.thumbnails[0])
@@ -224,13 +227,11 @@ async def test_a_thumbnail_shows_what_is_seen(
 
 
 async def test_black_still_and_zero_are_told_from_one_another(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    silence = "anullsrc=channel_layout=stereo:sample_rate=48000"
-    source = clip(tmp_path / "black.mov", "color=black:size=320x180:rate=25", silence)
     strict = {"black_seconds": 1, "frozen_seconds": 2, "sound_seconds": 1}
-    async with running(host, settings(source, **strict)) as role:
+    async with running(host, settings(film("black"), **strict)) as role:
         await until(lambda: metric(host, "picture_black") == 1, role)
         await until(lambda: host.noted[0] == "DigitalSilence", role)
         assert "black" in str(host.noted[1])
@@ -244,11 +245,10 @@ async def test_black_still_and_zero_are_told_from_one_another(
 
 
 async def test_sound_too_low_is_apart_from_zero(
-    make_host: MakeHost, until: Until, tmp_path: Path
+    make_host: MakeHost, until: Until, film: Film
 ) -> None:
     host = make_host(role="monitor")
-    source = clip(tmp_path / "low.mov", "", "sine=sample_rate=48000,volume=-35dB")
-    async with running(host, settings(source, sound_seconds=1)) as role:
+    async with running(host, settings(film("low"), sound_seconds=1)) as role:
         await until(lambda: host.noted[0] == "SoundLow", role)
         assert metric(host, "digital_silence") == 0
         assert metric(host, "signal") == 1
