@@ -32,6 +32,7 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from copy import copy
 from io import FileIO, IOBase
 from itertools import pairwise
 
@@ -310,7 +311,7 @@ class Retimer:
             self._reader.wait()
             for _ in range(_STILLS if self._came - self._seen == 1 else 0):
                 self._line.begins_again()
-                self._place(self._line.put(replace(self._latest)))
+                self._place(self._line.put(copy(self._latest)))
             self._line.begins_again()
             self._read()
             return
