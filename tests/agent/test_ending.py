@@ -30,9 +30,10 @@ class Sleeper(ChildRole[Settings]):
         return ["sleep", "1000"]
 
 class Stubborn(Sleeper):
-    async def never(self):
+    async def never(self, said):
         await asyncio.get_running_loop().run_in_executor(None, lambda: None)
         self.thread = asyncio.get_running_loop().run_in_executor(None, time.sleep, 1000)
+        print(said, flush=True)
         while True:
             try:
                 await asyncio.sleep(1000)
@@ -40,12 +41,10 @@ class Stubborn(Sleeper):
                 print("stays", flush=True)
 
     async def update(self, settings):
-        print("updates", flush=True)
-        await self.never()
+        await self.never("updates")
 
     async def stop(self):
-        print("stops", flush=True)
-        await self.never()
+        await self.never("stops")
 
 class Of(RoleFactory[Settings]):
     settings = Settings
