@@ -27,7 +27,7 @@ demo: setup ## a broker, a manager and three stations at work; DURATION=20 ends 
 	@$(BIN)/python -m scripts.demo $(if $(DURATION),--duration $(DURATION))
 
 test: parts ## everything that is promised, with real parts
-	$(BIN)/pytest --numprocesses $(WORKERS) --maxschedchunk 2 --durations 20
+	$(BIN)/pytest --numprocesses $(WORKERS) --durations 20
 
 long: parts ## the tests that kill at random, for as long as it takes to trust them
 	$(BIN)/pytest --numprocesses $(WORKERS) --durations 20 -m long --long --rounds $(ROUNDS)

@@ -8,10 +8,12 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.manager.postgres import binaries
 from tests.processes import Mosquitto, Programs, acquaint
@@ -39,6 +41,7 @@ _NEEDED = {
 }
 _WAITED_FOR = ("agent", "broker", "brokers", "browser", "postgres", "programs", "run", "server")
 """Fixtures of tests that wait for programs more than they compute."""
+_PAGE = "tests/page/"
 _programs = pytest.StashKey[Programs]()
 
 # The machine is shared: time is no promise. Only who runs for long tries his luck with examples.
@@ -62,14 +65,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long ones begin first, and the quickest come last, so that all workers end together.
 
-    Those that compute (media) go beside those that wait (for a broker and programs).
+    Those that compute (media) go beside those that wait (for a broker and programs). Those that
+    need the browser are one after the other (see `OneBrowser`), so the first begins soon.
     """
     kinds: dict[str, list[pytest.Item]] = {"media": [], "waits": [], "quick": []}
-    for item in sorted(items, key=lambda one: one.get_closest_marker("long") is None):
+    for item in sorted(items, key=_begins_late):
         used = set(getattr(item, "fixturenames", ()))
         waits = item.get_closest_marker("long") or not used.isdisjoint(_WAITED_FOR)
         kinds["media" if "make_host" in used else "waits" if waits else "quick"].append(item)
     items[:] = _mixed(kinds["media"], kinds["waits"]) + kinds["quick"]
+
+
+def _begins_late(item: pytest.Item) -> tuple[bool, bool]:
+    used = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("long") is None, "browser" not in used
 
 
 def _mixed(some: list[pytest.Item], others: list[pytest.Item]) -> list[pytest.Item]:
@@ -78,6 +87,18 @@ def _mixed(some: list[pytest.Item], others: list[pytest.Item]) -> list[pytest.It
         ((at + 0.5) / len(one), item) for one in (some, others) for at, item in enumerate(one)
     ]
     return [item for _, item in sorted(placed, key=lambda one: one[0])]
+
+
+class OneBrowser(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives out test by test, but those of the page to one worker: each Chromium is dear."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _PAGE if nodeid.startswith(_PAGE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBrowser:
+    config.option.loadscopereorder = False  # the order is ours
+    return OneBrowser(config, log)
 
 
 def pytest_collection_finish() -> None:

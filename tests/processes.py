@@ -110,6 +110,8 @@ longer than three.
 
 WARM = ("fleet", "fleet-agent", "fleet-manager")
 """What `tests.warm` can start."""
+_CHILDLESS = {"fleet", "fleet-manager"}
+"""What never begins a process: nothing outlives it."""
 
 
 class Started:
@@ -448,13 +450,14 @@ class Programs:
         for program in self.started:
             if program.running:
                 program.terminate()
+        begun = {Path(program.argv[0]).name for program in self.started}
         deadline = time.monotonic() + 10  # it is killed then
         for program in self.started:
             try:
                 program.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 program.kill()
-        for process in self.leftovers() if self.started else []:
+        for process in self.leftovers() if begun - _CHILDLESS else []:
             with suppress(psutil.Error):
                 process.kill()
                 process.wait(5)
