@@ -65,6 +65,19 @@ def named_secrets(settings: Any) -> set[str]:
     return set()
 
 
+def check_thumbnail(jpeg: object) -> None:
+    """See that it can be shown.
+
+    Raises:
+        TypeError: it is no bytes.
+        ValueError: it is too large.
+    """
+    if not isinstance(jpeg, bytes | bytearray):
+        raise TypeError(f"a thumbnail is bytes, not {type(jpeg).__name__}")
+    if len(jpeg) > THUMBNAIL_BYTES:
+        raise ValueError(f"a thumbnail of {len(jpeg)} bytes: at most {THUMBNAIL_BYTES}")
+
+
 @frozen
 class Command:
     """Something that can be asked of a running role.

@@ -21,7 +21,7 @@ from attrs import define, evolve
 from fleet.agent.box import machine
 from fleet.agent.box.figures import clock_offset
 from fleet.agent.box.looking import Looker
-from fleet.agent.config.validate import clip
+from fleet.agent.config.validate import brief
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.engine.supervisor import Supervisor
 from fleet.agent.hidden import Hidden
@@ -168,7 +168,7 @@ class Commands:
                 refused = CommandFailed(str(error))
             else:
                 log.exception("the command %s/%s failed", role, name)
-                refused = CommandFailed(clip(self._hidden.without(describe(error))))
+                refused = CommandFailed(brief(self._hidden.without(describe(error))))
             reply = self._refused(refused)
         if key in self._asked:
             self._asked[key].reply = reply
@@ -180,7 +180,7 @@ class Commands:
         except Undecodable as error:
             raise InvalidArguments(
                 f"the command cannot be read: {error}",
-                (Problem(InvalidArguments.__name__, role, None, None, clip(str(error))),),
+                (Problem(InvalidArguments.__name__, role, None, None, brief(str(error))),),
             ) from None
         if role == STATION:
             command = self._stations_own(name)
@@ -197,7 +197,7 @@ class Commands:
         except Mistakes as mistakes:
             log.error("the result of the command %s/%s: %s", role, name, mistakes)
             raise CommandFailed(
-                clip(f"it was done, but its result is not what the role says: {mistakes}")
+                brief(f"it was done, but its result is not what the role says: {mistakes}")
             ) from None
 
     def _refused(self, refusal: Refusal) -> bytes:
@@ -226,10 +226,10 @@ def arguments(role: str, request: CommandRequest, command: Command) -> Any:
     except Mistakes as mistakes:
         kind = InvalidArguments.__name__
         problems = tuple(
-            Problem(kind, role, request.instance, m.pointer or None, clip(m.message))
+            Problem(kind, role, request.instance, m.pointer or None, brief(m.message))
             for m in mistakes.mistakes
         )
-        raise InvalidArguments(clip(str(mistakes)), problems) from None
+        raise InvalidArguments(brief(str(mistakes)), problems) from None
 
 
 def _encoded(result: Any) -> bytes:
@@ -317,7 +317,7 @@ class StationCommands:
             return await self._index.after(asked.after)
         except (OSError, ValueError) as error:
             raise CommandFailed(
-                clip(f"the index of recordings cannot be read: {plain(error)}")
+                brief(f"the index of recordings cannot be read: {plain(error)}")
             ) from None
 
     async def credential(self, asked: CredentialArguments) -> CredentialResult:
@@ -326,9 +326,9 @@ class StationCommands:
             async with self._taking:
                 return CredentialResult(await asyncio.to_thread(self._keep, asked.sealed))
         except ValueError as error:
-            raise InvalidArguments(clip(f"it is no credential for this box: {error}")) from None
+            raise InvalidArguments(brief(f"it is no credential for this box: {error}")) from None
         except OSError as error:
-            raise CommandFailed(clip(f"it cannot be kept: {plain(error)}")) from None
+            raise CommandFailed(brief(f"it cannot be kept: {plain(error)}")) from None
 
     async def secret(self, asked: SecretArguments) -> SecretResult:
         """Keep a secret, or forget it, and begin anew what names it."""
@@ -338,9 +338,9 @@ class StationCommands:
                 sealed = self._unseal(asked.sealed)
                 sent = await asyncio.to_thread(files.take, sealed, datetime.now(UTC))
         except (ValueError, Failed) as error:
-            raise InvalidArguments(clip(f"this secret is not taken: {error}")) from None
+            raise InvalidArguments(brief(f"this secret is not taken: {error}")) from None
         except OSError as error:
-            raise CommandFailed(clip(f"it cannot be kept: {plain(error)}")) from None
+            raise CommandFailed(brief(f"it cannot be kept: {plain(error)}")) from None
         log.info("the secret %s was %s from afar", sent.name, "set" if sent.value else "removed")
         config = self._in_force()
         named = to_json(config.roles) if config else {}

@@ -11,7 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from fleet.cli.examine import BURST, BrokerFacts, RetainedStation
-from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState
+from fleet.model import MAX_PAYLOAD, MAX_REQUEST, PresenceState, ahead_or_behind
 from fleet.mqtt import Broker
 from fleet.operations.doctor import DoctorFinding, DoctorResult
 from fleet.topics import KEPT, KEPT_OF_MANAGER, Topics
@@ -136,7 +136,7 @@ def _manager(seen: Examination) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             "ClockOffset",
             "manager",
-            f"its clock is {_off(offset)} this machine's",
+            f"its clock is {ahead_or_behind(offset)} this machine's",
             "on both: apt install chrony, then chronyc makestep",
         )
 
@@ -162,10 +162,6 @@ def _is_here(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.rstrip(".").lower() == "localhost"
-
-
-def _off(seconds: float) -> str:
-    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def _leftovers(seen: Examination) -> Iterator[DoctorFinding]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from fleet.cli.view import clean, clock, zoned
 from fleet.operations.schedule import RoomTalk
 from fleet.operations.stations import StatusResult
 from fleet.schedule import ScheduledTalk
+
+NONE_OVER: Final = "no talk that is to be recorded is over yet: fleet schedule shows them"
 
 
 def talk_lines(found: StatusResult) -> Iterator[str]:

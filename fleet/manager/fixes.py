@@ -11,7 +11,7 @@ from typing import Final
 
 from fleet.manager.findings import ENDS_SECONDS
 from fleet.manager.stations.inventory import MOST_STRANGERS
-from fleet.model import PresenceState, counted
+from fleet.model import PresenceState, ahead_or_behind, counted
 from fleet.operations.doctor import DoctorFinding, StationFacts
 from fleet.operations.health import HealthFinding
 
@@ -104,7 +104,7 @@ def fixes(
         yield DoctorFinding(
             "ClockOffset",
             one.name,
-            f"its clock is {_off(one.clock_offset)} the manager's",
+            f"its clock is {ahead_or_behind(one.clock_offset)} the manager's",
             "on the box: apt install chrony, then chronyc makestep",
         )
     if one.agent not in (None, version):
@@ -125,10 +125,6 @@ def fixes(
                 f"switch it on, or forget it: fleet retire {shlex.quote(one.name)}",
             )
     yield from _address(one, resolved)
-
-
-def _off(seconds: float) -> str:
-    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def is_ip(text: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from attrs import define, evolve, fields, frozen
 
@@ -145,7 +144,7 @@ class FleetReport:
 
     def now(self) -> datetime:
         """The moment, in the conference's time zone and in step with the monotonic clock."""
-        zone = ZoneInfo(self._ledger.rooms.header.timezone or "UTC")
+        zone = self._ledger.rooms.zone
         return datetime.fromtimestamp(time.monotonic() + self.offset, zone)
 
     async def keep(self) -> None:

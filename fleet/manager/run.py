@@ -31,7 +31,7 @@ from fleet.manager.people.keeper import People
 from fleet.manager.report import FleetReport
 from fleet.manager.schedule import ScheduleWatch
 from fleet.manager.session import ManagerSession
-from fleet.manager.settings import ManagerSettings
+from fleet.manager.settings import ManagerSettings, first_line
 from fleet.manager.stations.inventory import Inventory
 from fleet.manager.stations.telemetry import Figures
 from fleet.manager.stations.thumbnails import Thumbnails
@@ -51,7 +51,7 @@ from fleet.manager.web.sessions import Sessions
 from fleet.manager.web.signing_in import SigningIn
 from fleet.model import PresenceState, counted
 from fleet.notify import Notifier
-from fleet.settings import BadSettings, read_password
+from fleet.settings import BadSettings
 from fleet.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class ManagerRun:
         """`directory`: what `fleet-manager init` made."""
         self._broker = broker
         self._settings = settings
-        self._alerts_token = _token(settings.alerts_token_file)
+        self._alerts_token = first_line(settings.alerts_token_file)
         self._open_store = open_store
         self._ledger = Ledger()
         self._inventory, self._figures = Inventory(), Figures(RESERVED)
@@ -140,7 +140,7 @@ class ManagerRun:
             TaskDied: a part that the manager relies on has died.
         """
         certificate = _certificate(self._settings)
-        token = _token(self._settings.metrics_token_file)
+        token = first_line(self._settings.metrics_token_file)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -298,10 +298,6 @@ def _certificate(settings: ManagerSettings) -> PageCertificate | None:
         raise BadSettings("the page's certificate needs its key, and the key its certificate")
     certificate, key = (Path(one or "").expanduser() for one in files)
     return PageCertificate(certificate, key)
-
-
-def _token(file: str | None) -> str | None:
-    return read_password(Path(file).expanduser() if file else None)
 
 
 def _login(settings: ManagerSettings) -> str | None:

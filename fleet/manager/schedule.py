@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from fleet.manager.conference.wanted import ScheduleSource
 from fleet.manager.findings.whole import schedule_finding
@@ -100,7 +99,7 @@ class ScheduleWatch:
         published = self._ledger.published
         if published is None or published.content != content or published.place != known.place:
             old = self._ledger.rooms.schedule
-            zone = ZoneInfo(self._ledger.rooms.header.timezone or "UTC")
+            zone = self._ledger.rooms.zone
             change = _told(old, schedule, zone) if old != schedule else None
             new = PublishedSchedule(
                 known.place, known.etag, known.modified, datetime.now(UTC), content

@@ -94,9 +94,17 @@ def manager_broker(settings: ManagerSettings) -> Broker:
     Raises:
         BadBroker, BadSettings: the address, the password file or the CA file is wrong.
     """
-    file = settings.password_file
-    password = read_password(Path(file).expanduser() if file else None)
+    password = first_line(settings.password_file)
     return Broker.parse(settings.broker, settings.username, password, settings.ca_file)
+
+
+def first_line(file: str | None) -> str | None:
+    """The password, or token, in a file that the settings name; None where they name none.
+
+    Raises:
+        BadSettings: it cannot be read, or has none.
+    """
+    return read_password(Path(file).expanduser() if file else None)
 
 
 def _beside(settings: ManagerSettings, file: Path) -> ManagerSettings:

@@ -9,14 +9,13 @@ from fleet.manager.conference.hours import Override
 from fleet.manager.health import is_well, rejections, running_revision, stand
 from fleet.manager.stations.instances import InstanceMemory
 from fleet.manager.stations.inventory import HeardStation
-from fleet.manager.stations.state import Readings, ReportedState, is_live
+from fleet.manager.stations.state import AT_WORK, Readings, ReportedState, is_live
 from fleet.manager.stations.stops import is_stopped, to_run
 from fleet.manager.store.ledger import Entry
 from fleet.model import Config, InstanceStatus, PresenceState, Roles, State, StopByHand, clock
 from fleet.operations.health import Standing
 from fleet.operations.stations import InstanceReport, StationStatus
 
-_AT_WORK: Final = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
 _CLOCK_OFF: Final = 1.0
 """Seconds a station's clock may differ before the moments it names are corrected."""
 _NOT_OFF: Final = timedelta(0)
@@ -179,7 +178,7 @@ def _believed(said: InstanceReport, presence: PresenceState) -> InstanceReport:
     """What an instance does, given whether its station can be reached."""
     if presence in (PresenceState.LOST, PresenceState.UNKNOWN):
         return evolve(said, state=State.UNKNOWN)
-    if presence is PresenceState.OFFLINE and said.state in _AT_WORK:
+    if presence is PresenceState.OFFLINE and said.state in AT_WORK:
         return evolve(said, state=State.STOPPED)  # a station stops everything before it leaves
     return said
 

@@ -22,6 +22,7 @@ from fleet.media import login
 from fleet.media.devices import QUEUE, AlsaInput, ScreenInput, V4l2Input
 from fleet.media.formats import Rate, Size
 from fleet.media.reach import OFFERED, undiverted, within
+from fleet.model import in_address
 
 _DISCREET = (sys.executable, "-IS", str(Path(programs.__file__).with_name("discreet.py")))
 TIMEOUT = 3_000_000
@@ -290,8 +291,7 @@ class Reference:
     @property
     def url(self) -> str:
         """Where it is offered."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp://{host}:{self.port}"
+        return f"tcp://{in_address(self.host)}:{self.port}"
 
     def inputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg reads it."""

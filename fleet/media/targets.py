@@ -14,6 +14,7 @@ from msgspec import Meta
 from fleet.bound import SendsSecrets
 from fleet.host import Host, Secret
 from fleet.media.sources import address, below
+from fleet.model import in_address
 
 _PATIENCE = ("-rw_timeout", "10000000")
 """Microseconds a target may take nothing before it counts as gone."""
@@ -53,9 +54,8 @@ class IcecastTarget(SendsSecrets):
     @property
     def url(self) -> str:
         """As ffmpeg and its messages name it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         user = "" if self.user == "source" else f"{self.user}@"
-        return f"icecast://{user}{host}:{self.port}{self.mount}"
+        return f"icecast://{user}{in_address(self.host)}:{self.port}{self.mount}"
 
     def outputs(self, host: Host) -> list[str]:  # noqa: ARG002 (as its siblings)
         """How ffmpeg gets there."""

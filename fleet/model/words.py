@@ -124,6 +124,33 @@ def printable(text: str, besides: str = "") -> str:
     return "".join(one if one.isprintable() or one in besides else "?" for one in text)
 
 
+def clip(text: str, longest: int) -> str:
+    """`text`, with `…` in place of what is longer than so many characters.
+
+    >>> clip("a disk", 6), clip("a disk", 5)
+    ('a disk', 'a di…')
+    """
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def ahead_or_behind(seconds: float) -> str:
+    """How far a clock is off, as it stands before whose it is compared with.
+
+    >>> ahead_or_behind(1.5), ahead_or_behind(-60)
+    ('1.5 s ahead of', '60.0 s behind')
+    """
+    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
+
+
+def in_address(host: str) -> str:
+    """A host as addresses have it.
+
+    >>> in_address("av.example.org"), in_address("::1")
+    ('av.example.org', '[::1]')
+    """
+    return f"[{host}]" if ":" in host else host
+
+
 def plain(error: BaseException) -> str:
     """What went wrong, without the system's number of it: `No such file or directory`."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from fleet.model import in_address
+
 _CA_FILE: Final = "SSL_CERT_FILE"
 _OTHER_NAME: Final = (62, 64)
 """OpenSSL's codes of a certificate made for another host name or address."""
@@ -102,8 +104,7 @@ class Broker:
         return found
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
+        return f"mqtt{'s' if self.tls else ''}://{in_address(self.host)}:{self.port}"
 
     def tls_context(self) -> ssl.SSLContext | None:
         """What checks the broker's certificate; None without TLS.

@@ -11,6 +11,7 @@ from fleet.model import ShortText, State
 from fleet.operations.stations import Seconds
 
 ActionName = Annotated[str, Meta(min_length=1, max_length=64)]
+Composite = Literal["fullscreen", "side_by_side", "picture_in_picture"]
 
 
 @frozen
@@ -105,7 +106,7 @@ class CutArguments:
     """Operation `cut`: what is not given stays as it is."""
 
     room: ActionName
-    composite: Literal["fullscreen", "side_by_side", "picture_in_picture"] | None = None
+    composite: Composite | None = None
     a: ActionName | None = None
     b: ActionName | None = None
 

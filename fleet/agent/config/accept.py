@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import Factory, asdict, evolve, field, frozen
 
 from fleet.agent.config.catalogue import Catalogue
-from fleet.agent.config.validate import Examined, clip, examine, invalid
+from fleet.agent.config.validate import Examined, brief, examine, invalid
 from fleet.agent.engine.reconcile import Key, Unrunnable, Wanted
 from fleet.bound import misled
 from fleet.model import (
@@ -204,7 +204,7 @@ def _error(problems: Sequence[Problem], shown: Sequence[Problem] | None = None) 
     types = {problem.type for problem in problems}
     kind = next(error.__name__ for error in CONFIG_ERRORS if error.__name__ in types)
     first = next(problem for problem in problems if problem.type == kind)
-    message = clip(_sentence(first))
+    message = brief(_sentence(first))
     if len(problems) > 1:
         message = f"{len(problems)} problems, such as: {message}"
     if shown is None:

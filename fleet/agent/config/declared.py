@@ -14,7 +14,7 @@ import cattrs
 
 import fleet.role
 from fleet import guard
-from fleet.model import CommandSchema, Factory
+from fleet.model import CommandSchema, Factory, clip
 from fleet.role import Role, RoleFactory
 from fleet.schema import BadDeclaration, json_schema
 from fleet.strict import structure
@@ -170,7 +170,7 @@ def reason(error: BaseException) -> str:
     at = _declared(error) if isinstance(error, BadDeclaration) else _raised(error)
     where = f" ({at[0]}, line {at[1]})" if at is not None else ""
     longest = _LONGEST - len(where)
-    return (text if len(text) <= longest else text[: longest - 1] + "…") + where
+    return clip(text, longest) + where
 
 
 def _raised(error: BaseException) -> tuple[str, int] | None:

@@ -24,6 +24,7 @@ from fleet.model import (
     InvalidConfiguration,
     MissingRoleFactory,
     Problem,
+    clip,
     is_name,
 )
 from fleet.role import RoleFactory
@@ -63,7 +64,7 @@ def examine(roles: Mapping[str, Any], catalogue: Catalogue) -> Examined:
                 continue
             problems.extend(found)
             text = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in found)
-            instances[Key(role, instance)] = Unrunnable(found[0].type, clip(text))
+            instances[Key(role, instance)] = Unrunnable(found[0].type, brief(text))
         problems.extend(_limit(role, named, catalogue.factories[role], instances))
     if len(instances) > MAX_INSTANCES:
         message = f"{len(instances)} instances are wanted, a station runs at most {MAX_INSTANCES}"
@@ -79,14 +80,14 @@ def invalid(
         InvalidConfiguration.__name__,
         None if role is None else clip(role, _LONGEST_NAME),
         None if instance is None else clip(instance, _LONGEST_NAME),
-        None if path is None else clip(path),
-        clip(message),
+        None if path is None else brief(path),
+        brief(message),
     )
 
 
-def clip(text: str, longest: int = _LONGEST_MESSAGE) -> str:
+def brief(text: str) -> str:
     """`text`, cut where it is longer than a person would read."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return clip(text, _LONGEST_MESSAGE)
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -106,7 +107,7 @@ def _role_problem(role: str, named: Any, catalogue: Catalogue) -> Problem | None
         )
         return Problem(BlockedRole.__name__, name, None, None, message)
     if role not in catalogue.factories:
-        message = clip(f"there is no factory for the role {name!r} here{_hint(role, catalogue)}")
+        message = brief(f"there is no factory for the role {name!r} here{_hint(role, catalogue)}")
         return Problem(MissingRoleFactory.__name__, name, None, None, message)
     if not isinstance(named, dict):
         return invalid(f"expected a table of instances, got {show(named)}", role)
@@ -157,7 +158,7 @@ def _wanted(
     except Mistakes as mistakes:
         return [invalid(m.message, role, instance, m.pointer or None) for m in mistakes.mistakes]
     except Exception as error:  # the role author's own checks
-        message = clip(f"the role cannot take these settings: {describe(error)}")
+        message = brief(f"the role cannot take these settings: {describe(error)}")
         return [invalid(message, role, instance)]
 
 

@@ -21,7 +21,7 @@ from fleet.agent.processes.left_behind import Mark
 from fleet.agent.processes.output import Logs
 from fleet.agent.processes.process import Process
 from fleet.guard import Guard, HeldUp, contained, describe
-from fleet.host import THUMBNAIL_BYTES, Child, Failed, Host, Secret
+from fleet.host import Child, Failed, Host, Secret, check_thumbnail
 from fleet.loop import LoopWatch, theirs
 from fleet.model import LogLine, is_name
 
@@ -249,10 +249,7 @@ class InstanceHost(Host):
 
     def thumbnail(self, jpeg: bytes) -> None:
         """Given to whoever publishes it."""
-        if not isinstance(jpeg, bytes | bytearray):
-            raise TypeError(f"a thumbnail is bytes, not {type(jpeg).__name__}")
-        if len(jpeg) > THUMBNAIL_BYTES:
-            raise ValueError(f"a thumbnail of {len(jpeg)} bytes: at most {THUMBNAIL_BYTES}")
+        check_thumbnail(jpeg)
         if not self._closed:
             self._picture(self.key, jpeg)
 

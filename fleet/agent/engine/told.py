@@ -7,7 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from fleet.agent.engine.clock import Clock
-from fleet.model import InstanceStatus, State
+from fleet.model import InstanceStatus, State, clip
 
 _HOUR: Final = 3600.0
 _MESSAGE: Final = 2000
@@ -48,10 +48,8 @@ class ToldStatus:
         if since is None:
             same_state = state is self.status.state
             since = self.status.since if same_state else self._clock.now()
-        if reason is not None and len(reason) > _REASON:
-            reason = reason[: _REASON - 1] + "…"
-        if message is not None and len(message) > _MESSAGE:
-            message = message[: _MESSAGE - 1] + "…"
+        reason = reason and clip(reason, _REASON)
+        message = message and clip(message, _MESSAGE)
         status = InstanceStatus(state, since, self.status.restarts, reason, message)
         if status != self.status:
             self.status = status

@@ -21,7 +21,7 @@ from fleet import kept
 from fleet.agent.engine.clock import Clock
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.hidden import Hidden
-from fleet.model import LogLine
+from fleet.model import LogLine, clip
 
 LINES_PER_SECOND: Final = 50
 LINE_LENGTH: Final = 1000
@@ -283,7 +283,7 @@ def text(line: bytes) -> str:
 
 def clipped(line: str) -> str:
     """A line as it is shown: not longer than `LINE_LENGTH`."""
-    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
+    return clip(line, LINE_LENGTH)
 
 
 def size(path: Path) -> int:

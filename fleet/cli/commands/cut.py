@@ -1,12 +1,13 @@
 """`fleet cut`: show a room's sources otherwise."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import typer
 
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
 from fleet.cli.mixer import tell
+from fleet.operations.actions import Composite
 
 ABOUT: Final = COMMANDS["cut"]
 HELP: Final = with_examples(
@@ -23,7 +24,7 @@ def run(
     ctx: typer.Context,
     room: Annotated[str, typer.Argument(metavar="ROOM", help="The room.", autocompletion=rooms)],
     composite: Annotated[
-        Literal["fullscreen", "side_by_side", "picture_in_picture"] | None,
+        Composite | None,
         typer.Option(metavar="C", help="fullscreen, side_by_side or picture_in_picture."),
     ] = None,
     a: Annotated[str | None, typer.Option(metavar="S", help="The source shown first.")] = None,

@@ -10,6 +10,7 @@ import typer
 from fleet import kept
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.cutlists import edl, ffconcat
+from fleet.cli.talks import NONE_OVER
 from fleet.cli.terminal import Exit, ask, print_json, put, say, stop
 from fleet.cli.view import clean, zoned
 from fleet.model import counted, plain
@@ -61,7 +62,7 @@ def run(
             for line in _lines(one, form, found):
                 put(line)
     if not found.lists:
-        say("no talk that is to be recorded is over yet: fleet schedule shows them")
+        say(NONE_OVER)
     for one in found.lists:
         for text in _missing(one, found.timezone):
             say(text)

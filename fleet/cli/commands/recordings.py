@@ -7,6 +7,7 @@ import typer
 from fleet.cli.commands import COMMANDS, with_examples
 from fleet.cli.completion import rooms
 from fleet.cli.receipts import receipt_lines, receipt_rows
+from fleet.cli.talks import NONE_OVER
 from fleet.cli.terminal import Exit, ask, data, print_json, say
 from fleet.cli.view import show, zoned
 from fleet.model import counted
@@ -49,7 +50,7 @@ def run(
     elif missing and found.over != 0:
         say("every talk that is over is covered")
     elif missing:
-        say("no talk that is to be recorded is over yet: fleet schedule shows them")
+        say(NONE_OVER)
     else:
         say("the schedule knows no talk here: fleet schedule says which it knows")
     if missing and found.receipts:

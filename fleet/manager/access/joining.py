@@ -31,7 +31,7 @@ from fleet.manager.access.waiting import WaitingBoxes, shown
 from fleet.manager.asking import StationAsker
 from fleet.manager.findings.whole import waiting_finding
 from fleet.manager.people.keeper import CannotAccount
-from fleet.manager.settings import ManagerSettings
+from fleet.manager.settings import ManagerSettings, first_line
 from fleet.manager.stations.allowances import Allowances
 from fleet.manager.store import AccessChange, BadStore, Deed, KeptCredential, KeptToken
 from fleet.manager.store.ledger import Ledger
@@ -40,7 +40,6 @@ from fleet.mqtt import Disconnected, Filter, Link, Message, Refused
 from fleet.operations.health import HealthFinding
 from fleet.operations.joining import WaitingBox
 from fleet.sealed import BadKey, seal
-from fleet.settings import read_password
 from fleet.topics import Address, Topics
 from fleet.wire import Undecodable, decode, encode
 
@@ -370,7 +369,6 @@ def _secret_of(settings: ManagerSettings) -> bytes:
 
     Raises: BadSettings.
     """
-    file = settings.password_file
-    password = read_password(Path(file).expanduser() if file else None)
+    password = first_line(settings.password_file)
     given = secrets.token_bytes(32) if password is None else password.encode()
     return hmac.digest(given, b"codes of boxes that wait", "sha256")

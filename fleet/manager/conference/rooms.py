@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from attrs import define, field
 
@@ -55,6 +56,16 @@ class Rooms:
             ours: RoomTalks.of((one for one in schedule.talks if one.room in theirs), before, after)
             for ours, theirs in self.matched.rooms.items()
         }
+
+    @property
+    def timezone(self) -> str:
+        """The conference's, in which people are told the time."""
+        return self.header.timezone or "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The same, to reckon with."""
+        return ZoneInfo(self.timezone)
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:

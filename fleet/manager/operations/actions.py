@@ -11,6 +11,7 @@ from attrs import evolve
 from fleet.manager.asking import NoAnswer
 from fleet.manager.conference.readers import Running, cut
 from fleet.manager.operations.desk import Desk
+from fleet.manager.stations.state import AT_WORK
 from fleet.manager.stations.stops import StopKey, is_stopped, over_there
 from fleet.manager.store import Deed
 from fleet.model import (
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 8.0
 """Seconds that are waited for a station to say that it is done."""
-_AT_WORK: Final = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
 _SETTLED: Final = (State.RUNNING, State.COMPLETED, State.BACKOFF, State.FAILED)
 
 
@@ -151,7 +151,7 @@ def recordings_ended(desk: Desk, station: str, keys: Sequence[StopKey]) -> Itera
     ends = [Running(station, *key) for key in keys]
     for one in sorted({*ends, *cut(configs, ends)}):
         said = _said(desk, one.id, (one.role, one.instance))
-        at_work = said is None or said.state in _AT_WORK  # what was not looked at may record
+        at_work = said is None or said.state in AT_WORK  # what was not looked at may record
         if at_work and desk.records(one.id, one.role, one.instance):
             yield f"{desk.name(one.id)} {one.role}/{one.instance}"
 

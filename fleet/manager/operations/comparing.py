@@ -131,11 +131,7 @@ def cuts(
     """
     changes = list(changes)
     named = {Running(one.id, one.role, one.instance): one for one in changes}
-    configs = {
-        id_: (entry.facts, entry.config.roles)
-        for id_ in desk.ledger
-        if (entry := desk.ledger[id_]).config is not None
-    }
+    configs = desk.wanted
     ended = [key for key, one in named.items() if one.action != "+" and not one.live]
     found = cut(configs, ended)
     return tuple(

@@ -10,6 +10,7 @@ from attrs import frozen
 from fleet.manager.access.joining import Joining
 from fleet.manager.asking import StationAsker
 from fleet.manager.conference.readers import records
+from fleet.manager.conference.wanted import Facts
 from fleet.manager.mixers import Mixers
 from fleet.manager.notifications.keeper import Notifications
 from fleet.manager.people.keeper import People
@@ -21,6 +22,7 @@ from fleet.manager.store.ledger import Entry, Ledger
 from fleet.model import (
     InvalidArguments,
     PresenceState,
+    Roles,
     State,
     StopByHand,
     meant_station_id,
@@ -59,7 +61,16 @@ class Desk:
     @property
     def timezone(self) -> str:
         """The conference's, in which people are told the time."""
-        return self.ledger.rooms.header.timezone or "UTC"
+        return self.ledger.rooms.timezone
+
+    @property
+    def wanted(self) -> dict[str, tuple[Facts, Roles]]:
+        """Of each station of which anything is wanted (by id), what it is called and what it is."""
+        return {
+            id_: (entry.facts, entry.config.roles)
+            for id_ in self.ledger
+            if (entry := self.ledger[id_]).config is not None
+        }
 
     def name(self, station: str) -> str:
         """What people call a station."""

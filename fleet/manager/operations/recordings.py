@@ -98,11 +98,7 @@ async def cutlist(desk: Desk, caller: str, asked: CutListArguments) -> CutListRe
     of_time = await desk.recordings.of_time(
         min(talk.begin for talk in wanted), max(talk.end for talk in wanted) + _LATE
     )
-    configs = {
-        id_: (entry.facts, entry.config.roles)
-        for id_ in desk.ledger
-        if (entry := desk.ledger[id_]).config is not None
-    }
+    configs = desk.wanted
     programs = {
         (desk.name(one.id), f"{one.role}/{one.instance}") for one in readers.programs(configs)
     }

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from fleet.manager.asking import StationAsker
 from fleet.manager.recordings.gathering import WRONG, Gathering
@@ -153,7 +152,7 @@ class Recordings:
 
     def _now(self) -> datetime:
         """In the conference's time zone, in which receipts speak."""
-        return datetime.now(ZoneInfo(self._ledger.rooms.header.timezone or "UTC"))
+        return datetime.now(self._ledger.rooms.zone)
 
     async def _look_at_today(self) -> None:
         """Make the receipts of the talks around now, where something may have changed.

@@ -28,6 +28,9 @@ SLIDES: Final = "slides"
 BLANK: Final = "StreamBlank"
 """The reason of a mixer that shows nothing on its blankable output."""
 
+AT_WORK: Final = (State.STARTING, State.RUNNING, State.BACKOFF, State.STOPPING)
+"""What an instance does that may have something in hand."""
+
 
 def is_live(role: str, settings: Settings, one: InstanceStatus) -> bool | None:
     """Whether what a room sends out is live or blank; None where there is no saying."""

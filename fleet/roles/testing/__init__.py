@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from fleet.host import THUMBNAIL_BYTES, Child, Failed, Host, Secret, startable
+from fleet.host import Child, Failed, Host, Secret, check_thumbnail, startable
 from fleet.model import is_name
 from fleet.role import Role, RoleFactory
 from fleet.schema import json_schema
@@ -186,10 +186,7 @@ class KitHost(Host):
 
     def thumbnail(self, jpeg: bytes) -> None:
         """Kept in `thumbnails`."""
-        if not isinstance(jpeg, bytes | bytearray):
-            raise TypeError(f"a thumbnail is bytes, not {type(jpeg).__name__}")
-        if len(jpeg) > THUMBNAIL_BYTES:
-            raise ValueError(f"a thumbnail of {len(jpeg)} bytes: at most {THUMBNAIL_BYTES}")
+        check_thumbnail(jpeg)
         self.thumbnails.append(jpeg)
 
     def fail(self, reason: str, message: str) -> None:
