@@ -36,6 +36,8 @@ async def test_talks_are_shown_and_a_schedule_is_checked_before_it_is_used(
     assert said.lines[2].endswith("hall1  Talk 2 (not to be recorded)")
     assert f"DemoCon, version 1, from {used}, good at " in said.err
     assert len((await fleet("schedule", "--day", "1")).lines) == 3
+    said = await fleet("schedule", "--day", f"{now:%Y-%m-%d}")
+    assert said.lines[1].endswith("hall1  Opening"), "a day as the table has it"
     said = await fleet("schedule", "--day", "7")
     assert (said.code, said.out) == (2, "")
     assert "the days with talks are: 1 (2026-02-01)" in said.err

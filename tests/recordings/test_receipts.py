@@ -135,6 +135,22 @@ def test_nothing_is_decided_before_it_can_be() -> None:
     assert told([], at(31)) == ("red", "nothing of it was recorded")
 
 
+@pytest.mark.parametrize(
+    ("minutes", "records", "why"),
+    [
+        (20, True, "no file of it is closed yet"),
+        (31, None, "no file of it is closed yet"),
+        (20, False, "the next file is missing"),
+        (70, True, "the next file is missing"),
+    ],
+)
+def test_what_is_in_the_open_file_is_not_missing(
+    minutes: float, records: bool | None, why: str
+) -> None:
+    found = receipt("hall1", TALK, WHOLE[:2], (), at(minutes), RoomNow((), records))
+    assert [gap.why for gap in found.coverage[0].gaps] == [why]
+
+
 def test_where_nothing_records_nobody_waits_for_a_file() -> None:
     def told_(several: list[Kept], minutes: float, records: bool | None) -> str | None:
         return receipt("hall1", TALK, several, (), at(minutes), RoomNow((), records)).verdict

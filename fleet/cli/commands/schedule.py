@@ -66,7 +66,11 @@ def _of_day(found: ScheduleResult, day: str | None) -> tuple[ScheduledTalk, ...]
     if day is None:
         return talks
     wanted = str(day_at(_today(found))) if day == "today" else day
-    chosen = tuple(one for one in talks if wanted in (str(one.day), one.date))
+    chosen = tuple(
+        one
+        for one in talks
+        if wanted in (str(one.day), one.date, str(zoned(one.begin, found.timezone).date()))
+    )
     if not chosen and day != "today":
         days = sorted({(one.day, one.date) for one in talks})
         there = ", ".join(f"{number} ({date})" for number, date in days) or "none"

@@ -21,11 +21,13 @@ _APART: Final = 0.1
 _MOST: Final = 20
 """Findings or gaps of one talk that are told."""
 _GONE: Final = "its file was deleted, and no copy is verified"
+NEXT_MISSING: Final = "the next file is missing"
+"""Why there is a gap behind a file that was full."""
 _WHY: Final[Mapping[str, str]] = {
     "stopped": "it was stopped",
     "source lost": "its source was lost",
     "crash": "it crashed",
-    "full": "the next file is missing",
+    "full": NEXT_MISSING,
 }
 
 
@@ -161,7 +163,8 @@ def _said(of: Kept, fault: Fault, begin: datetime, end: datetime, zone: tzinfo |
         return f"{of.segment.file} {fault.told}"
     at = max(fault.begin, begin)
     seconds = (min(fault.end, end) - at).total_seconds()
-    return f"{fault.what} for {seconds:.1f} s at {at.astimezone(zone):%H:%M:%S %Z}"
+    length = f"{seconds:.1f}" if seconds >= 1 else f"{max(0.01, seconds):.2f}"
+    return f"{fault.what} for {length} s at {at.astimezone(zone):%H:%M:%S %Z}"
 
 
 def faults(of: Kept) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from fleet.manager.recordings.coverage import TOLERANCE, Kept, coverage
+from fleet.manager.recordings.coverage import NEXT_MISSING, TOLERANCE, Kept, coverage
 from fleet.model import StopByHand, counted, printable
 from fleet.operations.recordings import Coverage, CutMark, Gap, Receipt, Verdict
 from fleet.schedule import ScheduledTalk
@@ -17,6 +17,7 @@ _CLOSING: Final = timedelta(seconds=15)
 """What the end of a file may be before the stop that ended it."""
 _MARKED: Final = timedelta(minutes=30)
 """What before and after a talk its marks may lie."""
+_OPEN: Final = "no file of it is closed yet"
 _SAME_CLOCK: Final = timedelta(hours=12)
 """After a talk, for which a clock that is wrong now is taken to have been so."""
 _TOLD: Final = timedelta(seconds=30)
@@ -67,6 +68,8 @@ def receipt(
     ]
     if verdict == "red" and not found and held:
         why = f"{why}; {', '.join(held)}"
+    if verdict is None and stands.records is not False and now < talk.end + _WAIT:
+        found = tuple(_with_open_file(one, talk.end) for one in found)
     return Receipt(talk, room, verdict, why, found, own)
 
 
@@ -93,6 +96,15 @@ def wrong_clock(station: str, stands: RoomNow, talk: ScheduledTalk, now: datetim
         return None
     how = "ahead" if wrong > 0 else "behind"
     return f"the clock of {station} is {abs(wrong):.0f} s {how}, and so may be its times"
+
+
+def _with_open_file(one: Coverage, end: datetime) -> Coverage:
+    """What is in the file that is being written is not missing: it is not known yet."""
+    gaps = tuple(
+        evolve(gap, why=_OPEN) if gap.end == end and gap.why == NEXT_MISSING else gap
+        for gap in one.gaps
+    )
+    return evolve(one, gaps=gaps)
 
 
 def _by_clock(one: Coverage, wrong: str | None) -> Coverage:
