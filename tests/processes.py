@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -103,7 +104,11 @@ async def until(
 
 
 SILENT = "fleet.manager.stations.inventory.SILENT_INTERVALS"
-_PATIENT = {SILENT: 30.0, "fleet.manager.echo._ECHO": 20.0}
+_PATIENT = {
+    SILENT: 30.0,
+    "fleet.manager.echo._ECHO": 20.0,
+    "fleet.manager.operations.actions.PATIENCE": 20.0,
+}
 """What a busy machine must not end: a box that says each second that it is there may be halted for
 longer than three.
 """
@@ -167,6 +172,8 @@ class Warm:
         run = os.getppid() if common else os.getpid()
         name = f"\0fleet-tests-{common or run}"  # it is nowhere in the file system
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._turn = threading.Lock()
+        """Whoever asks gets the answer to that, also where threads of a test ask at once."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, suppress(OSError):
             door.bind(name)
             door.listen(128)
@@ -196,9 +203,11 @@ class Warm:
         asked = {"program": Path(argv[0]).name, "argv": argv, "env": dict(env), "cwd": str(cwd)}
         asked["instead"] = dict(instead)
         ours, theirs = os.pipe()
-        socket.send_fds(self._socket, [json.dumps(asked).encode()], [*files, theirs])
+        with self._turn:
+            socket.send_fds(self._socket, [json.dumps(asked).encode()], [*files, theirs])
+            pid = int(self._socket.recv(32))
         os.close(theirs)
-        return Started(int(self._socket.recv(32)), ours)
+        return Started(pid, ours)
 
 
 @cache

@@ -1,14 +1,17 @@
 """What a station sees of its own recordings: files that ffmpeg made, whole and broken ones."""
 
 import asyncio
+import os
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from fleet.agent.box.decoding import idle
 from fleet.agent.box.looking import Looker, listed, newest, recorded
 from fleet.model import Config
 from fleet.station import FileLook, LookResult
@@ -184,6 +187,7 @@ async def test_a_list_that_stands_still_is_said(
     tmp_path: Path, playlist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
+    os.utime(playlist, (now, now))
     monkeypatch.setattr(time, "time", lambda: now + 60)
     (found,) = (await look(tmp_path, stream={"target": {"type": "hls"}})).lists
     assert found.problem == "main.m3u8 has not changed for 60 s"
@@ -229,3 +233,11 @@ def test_a_clock_that_was_or_is_wrong_hides_nothing_that_is_written(later: timed
     other = [f"a-2026{month}01T093000Z.ts" for month in ("03", "04")]
     assert newest([*other, *written], "a", "", now) == written
     assert newest(other, "a", "", now) == other[::-1]
+
+
+def test_what_is_only_looked_at_gets_what_nobody_else_wants() -> None:
+    with psutil.Popen(["sleep", "1000"]) as process:
+        idle(process.pid)
+        assert (os.sched_getscheduler(process.pid), process.nice()) == (os.SCHED_IDLE, 19)
+        assert process.ionice().ioclass is psutil.IOPRIO_CLASS_IDLE
+        process.kill()

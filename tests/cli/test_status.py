@@ -79,8 +79,9 @@ async def test_a_real_agent_that_records_is_shown_as_it_is(
     await fleet("apply", "--yes", path)
     assert (await fleet("wait")).code == 0
     found = await fleet("status", "--json")
-    assert found.code == 0
     (station,) = json.loads(found.out)["stations"]
+    busy = ["Load"] if found.code else []  # which this machine may be
+    assert [one["kind"] for one in station["findings"]] == busy
     assert station["roles"]["record"]["main"]["state"] == "running"
     assert list((tmp_path / "cam1/recordings").rglob("hall1-hall1-cam-main-*.ts"))
 
@@ -171,7 +172,7 @@ async def test_all_times_are_in_the_conferences_zone_and_say_so(
     told = await fleet("maintenance", "hall1-cam", "on", "--for", "30m")
     assert " +0545" in told.out + told.err
     (station,) = json.loads((await fleet("status", "--json")).out)["stations"]
-    assert re.search(r"until \d\d:\d\d \+0545", station["note"])
+    assert re.search(r"until (\w{3} )?\d\d:\d\d \+0545", station["note"])
 
 
 async def test_one_room_or_one_station_can_be_asked_for(

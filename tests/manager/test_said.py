@@ -148,7 +148,7 @@ async def test_it_outlives_the_manager_and_is_over_by_itself(
     assert "fleet_rollout_running 0.0" in shown
     assert 'fleet_rollout_targets{outcome="pending"} 1.0' in shown
     note = (await status_of(stranger))["cam1"]["note"]
-    assert re.search(r"maintenance until \d\d:\d\d UTC, says tester", note), note
+    assert re.search(r"maintenance until (\w{3} )?\d\d:\d\d UTC, says tester", note), note
 
     await ask(stranger, "maintenance", target="hall1-cam", on=True, seconds=0.2)
     await ask(stranger, "talk", room="hall1", talk="auto")
