@@ -186,11 +186,14 @@ def show(browser: Browser, url: str) -> None:
 
 def wait(browser: Browser, ready: str) -> None:
     """Until a script says so."""
-    until = time.monotonic() + 60
+    began = time.monotonic()
+    until = began + 60
     while not browser.run(ready):
-        if time.monotonic() > until:
+        now = time.monotonic()
+        if now > until:
             raise TimeoutError("the page is not complete")
-        time.sleep(0.05)
+        time.sleep(max(0.05, 5 * (now - began)))  # a look costs the browser that is waited for
+        began = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,24 @@ return Object.fromEntries([...document.querySelectorAll('.view')].map((one) => [
 """
 
 
+SLOWLY = """
+const image = document.querySelector('.view img').cloneNode(), held = [], shown = [];
+const decode = Image.prototype.decode, from = image.dataset.from.split('?')[0];
+Image.prototype.decode = () => new Promise((done) => held.push(done));
+for (const number of [1, 2, 3]) load(image, `${from}?${number}`);
+return (async () => {
+  for (const number of [0, 1]) {
+    held[number]();
+    await new Promise((done) => setTimeout(done));
+    shown.push([image.src.split('?')[1], held.length]);
+  }
+  Image.prototype.decode = decode;
+  return shown;
+})();
+"""
+"""Three pictures that come faster than the line takes them: the first is shown, then the last."""
+
+
 async def test_all_rooms_are_on_a_wall_uncut_and_pictures_stay_as_large_whatever_happens(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -86,5 +104,6 @@ async def test_forty_rooms_scroll_and_names_of_all_kinds_are_text_on_one_line(
         assert set(await asyncio.to_thread(browser.run, many)) == {"1/2", "4/5"}
         dead = "return document.querySelector('.view:has([data-state=dead]) .loudness').textContent"
         assert (await asyncio.to_thread(browser.run, dead)).endswith("R silent")
+        assert await asyncio.to_thread(browser.run, SLOWLY) == [["1", 2], ["3", 2]]
         scale = "return [-70, -60, -40, -20, -10, 0, 3].map(height)"
         assert await asyncio.to_thread(browser.run, scale) == [0, 0, 0.15, 0.5, 0.75, 1, 1]

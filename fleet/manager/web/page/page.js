@@ -3,7 +3,7 @@
 "use strict";
 
 const SILENT = 6; // seconds without a word from the manager: what is shown is old
-const GIVE_UP = 12; // seconds until a connection that says nothing is made anew
+const GIVE_UP = 12; // seconds until a connection or a picture that does not come is asked for anew
 const WORDS = { go: "go there", look: "look", unknown: "unknown", fine: "fine" };
 const BANDS = { low: "too low", loud: "too loud", silent: "silent" }; // those that can alarm
 
@@ -17,6 +17,7 @@ const SHAPE = 1.3; // a card is so many times as wide as high
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // room -> its element
+const coming = new WeakMap(); // a picture's element -> when the one began that is on its way
 let board = null;
 let heard = -Infinity; // performance.now() of the last word
 let ahead = 0; // seconds the manager's clock is ahead of ours
@@ -313,18 +314,29 @@ function look(element, view) {
   image.hidden = !picture;
   image.alt = `What ${view.station} sees`;
   const from = picture && `${picture}?${view.seen}`;
-  if (from && image.dataset.from !== from) {
-    image.dataset.from = from;
-    const next = new Image(); // loaded aside, so that nothing flickers
-    next.src = from;
-    next.decode().then(() => {
-      if (image.dataset.from === from) image.src = from;
-    }, () => {});
-  }
+  if (from && image.dataset.from !== from) load(image, from);
   put(element.querySelector(".name"), view.name);
   element.dataset.alarm = view.alarm;
   loudness(element.querySelector(".loudness"), view);
   meters(element, view);
+}
+
+// One comes in at a time: on a slow line the next would be there before any is ever shown.
+function load(image, from) {
+  image.dataset.from = from;
+  const begun = seconds();
+  if (begun - (coming.get(image) ?? -Infinity) < GIVE_UP) return;
+  coming.set(image, begun);
+  const next = new Image(); // loaded aside, so that nothing flickers
+  next.src = from;
+  const mine = () => coming.get(image) === begun;
+  next.decode().then(() => {
+    if (mine()) image.src = from;
+  }, () => {}).then(() => {
+    if (!mine()) return;
+    coming.delete(image);
+    if (image.dataset.from !== from) load(image, image.dataset.from);
+  });
 }
 
 function sounds(lufs) {
