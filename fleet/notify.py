@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from typing import Final
 
 from fleet.model import printable
 
@@ -57,8 +58,48 @@ class Notifier:
             sock.sendto(message.encode(), self._address)
 
 
+_SHOWN: Final = 300
+"""Characters of a topic, or of what is wrong with a message, in one line."""
+_A_SECOND: Final = 5
+_LONGEST: Final = 8192
+"""Characters of what is logged at once: a refused config may be megabytes."""
+
+
+class Complaints:
+    """Logs what is wrong with what others send, five times a second at most: one broken sender must
+    not fill the log, and with it push out what it did before.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._since = 0.0
+        self._said = 0
+        self._unsaid = 0
+
+    def say(self, text: str, *of: str) -> None:
+        """`text` with `of` in it, each cut short; else count it."""
+        now = time.monotonic()
+        if now - self._since >= 1:
+            self._since, self._said = now, 0
+        if self._said >= _A_SECOND:
+            self._unsaid += 1
+            return
+        self._said += 1
+        more = f" ({self._unsaid} more were not logged)" if self._unsaid else ""
+        self._unsaid = 0
+        self._log.warning(text + "%s", *(one[:_SHOWN] for one in of), more)
+
+
 class _Honest(logging.Formatter):
-    """No line begins in a message but its own: those that follow are indented."""
+    """No line begins in a message but its own: those that follow are indented. Of very much, the
+    beginning and the end are told.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if len(text) <= _LONGEST:
+            return text
+        return f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (of the library)
         record.message = "\n    ".join(map(printable, record.message.splitlines()))

@@ -31,6 +31,7 @@ from fleet.guard import Guard
 from fleet.host import Command
 from fleet.model import MAX_PAYLOAD, Presence, PresenceState, Status
 from fleet.mqtt import Disconnected, Filter, Link, Message, Refused, Will
+from fleet.notify import Complaints
 from fleet.wire import Undecodable, encode
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class StationSession:
         self._overwritten = Overwritten(identity.boot)
         self._closing = False
         self._farewell: asyncio.Future[PresenceState | None] = asyncio.Future()
+        self._complaints = Complaints(log)
         self._ignored = Counter(
             "fleet_agent_messages_ignored", "Messages not acted on.", ["kind"], registry=own
         )
@@ -244,7 +246,7 @@ class StationSession:
 
     def _ignore(self, kind: str, message: Message, why: str) -> None:
         self._ignored.labels(kind).inc()
-        log.warning("a message on %s is ignored: %s", message.topic, why)
+        self._complaints.say("a message on %s is ignored: %s", message.topic, why)
 
     # What goes out.
 

@@ -24,6 +24,7 @@ from fleet.model import (
     Telemetry,
 )
 from fleet.mqtt import Message
+from fleet.notify import Complaints
 from fleet.wire import Undecodable, decode
 
 log = logging.getLogger(__name__)
@@ -35,10 +36,6 @@ SAID: Final[dict[str, type[StationWord]]] = {
     "ack": Ack,
     "telemetry": Telemetry,
 }
-_SHOWN: Final = 300
-"""Characters of a topic, or of what is wrong with a message, in one line."""
-_COMPLAINTS: Final = 5
-"""Lines a second about what cannot be read: one broken sender must not fill the log."""
 
 
 class Hearing:
@@ -67,9 +64,7 @@ class Hearing:
         self._pusher = pusher
         self._measured = measured
         self._forget = forget
-        self._since = 0.0
-        self._said = 0
-        self._unsaid = 0
+        self._complaints = Complaints(log)
 
     def said(self, station: str, kind: str, message: Message) -> None:
         """A station said something of a kind in `SAID`."""
@@ -156,7 +151,7 @@ class Hearing:
     def sent(self, station: str, message: Message) -> None:
         """Somebody else sent a config to a station."""
         if self._pusher.foreign(station, message.payload):
-            self._complain(
+            self._complaints.say(
                 "somebody else sent a config to %s: what is wanted stays, and is sent again",
                 station,
             )
@@ -176,23 +171,11 @@ class Hearing:
         self._thumbnails.forget(station)
 
     def ignore(self, kind: str, message: Message, why: str) -> None:
-        """Count a message that changed nothing, and say why: a few times a second at most."""
+        """Count a message that changed nothing, and say why."""
         self._counts.undecodable[kind] += 1
-        self._complain("ignored a message on %s: %s", message.topic, why)
+        self._complaints.say("ignored a message on %s: %s", message.topic, why)
 
     def _clear(self, kind: str, message: Message, why: str) -> None:
         """Ignore what the broker shall not keep, and have it forget that."""
         self.ignore(kind, message, why)
         self._forget(message.topic)
-
-    def _complain(self, text: str, *of: str) -> None:
-        now = time.monotonic()
-        if now - self._since >= 1:
-            self._since, self._said = now, 0
-        if self._said >= _COMPLAINTS:
-            self._unsaid += 1
-            return
-        self._said += 1
-        more = f" ({self._unsaid} more were not logged)" if self._unsaid else ""
-        self._unsaid = 0
-        log.warning(text + "%s", *(one[:_SHOWN] for one in of), more)

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,14 +59,31 @@ def test_no_message_forges_a_line_of_the_log(monkeypatch: pytest.MonkeyPatch) ->
     notify.start_logging()
     try:
         logging.getLogger("fleet").warning("said: %s", f"a\n2026-01-01 ERROR all is lost{STEERS}")
+        logging.getLogger("fleet").warning("%s, they said", "z" * 1_000_000)
     finally:
         root.handlers.clear()
         root.setLevel(level)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
+    assert len(lines[2]) < 10_000
+    assert lines[2].endswith("zz, they said")
     assert lines[0].endswith("said: a")
     assert lines[1].startswith("    2026-01-01 ERROR")
     assert harmless(stream.getvalue())
+
+
+def test_no_messages_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        notify, "time", SimpleNamespace(monotonic=iter([5.0] * 50 + [6.0]).__next__)
+    )
+    complaints = notify.Complaints(logging.getLogger("fleet.test"))
+    for _ in range(51):
+        complaints.say("ignored a message on %s: %s", "x" * 65_000, "y" * 65_000)
+    assert len(caplog.records) == 6
+    assert "(45 more were not logged)" in caplog.records[5].message
+    assert all(len(one.message) < 700 for one in caplog.records)
 
 
 async def test_every_command_shows_them_as_text(
