@@ -12,16 +12,16 @@ from attrs import define, field
 
 from fleet.manager.store import ManagerStore
 from tests.manager.boxes import Boxes
-from tests.manager.postgres import Postgres, serve
+from tests.manager.postgres import Postgres, initialise, serve
 from tests.stranger import Stranger
 
 STORES = Path(__file__).parent / "stores"
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres(once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[Postgres]:
     """A PostgreSQL for all tests of this process."""
-    with serve() as server:
+    with serve(once("cluster", initialise)) as server:
         yield server
 
 
