@@ -62,7 +62,7 @@ async def test_a_talk_that_was_just_recorded_has_its_files_read_back(
     assert best["findings"] == []
     assert [gap["why"] for gap in best["gaps"]] == [
         "nothing was recorded yet",
-        "the next file is missing",
+        "no file of it is closed yet",
     ]
 
     said = await fleet("cutlist", "guid-1", "--format", "ffconcat", "--directory", copies)
