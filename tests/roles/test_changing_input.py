@@ -128,7 +128,7 @@ def contains(long: list[list[str]], short: list[list[str]]) -> bool:
 async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound(
     make_host: MakeHost, until: Until, tmp_path: Path
 ) -> None:
-    await asyncio.to_thread(film, tmp_path / "film.ts", 20, noise=0.03)
+    await asyncio.to_thread(film, tmp_path / "film.ts", 16, noise=0.03)
     names = ("fleet_ffmpeg_duplicated_frames_total", "fleet_ingest_sound_missing_seconds_total")
 
     async def watched() -> str:
@@ -143,14 +143,14 @@ async def test_full_sound_over_udp_neither_repeats_a_picture_nor_moves_the_sound
 
         with sending(tmp_path / "film.ts", f"{feed}?pkt_size=1316"):
             await capture.start()
-            with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 11) as one:
+            with reader(f"tcp://127.0.0.1:{capture.settings.port}", tmp_path / "a.ts", 9) as one:
                 await until(lambda: ended(one), capture)
         await capture.stop()
         settled = held[len(held) // 3 :]
         assert min(settled) > 0.5
         found = await asyncio.to_thread(shown, tmp_path / "a.ts", 2.0)
-        assert found.pictures > 200
-        assert len(found.apart) >= 4
+        assert found.pictures > 150
+        assert len(found.apart) >= 3
         well = (
             max(settled) < 2.0
             and max(settled) - min(settled) < 0.2  # always as long

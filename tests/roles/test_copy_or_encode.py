@@ -195,7 +195,7 @@ async def test_a_stream_encodes_what_its_target_does_not_take(
         source = {"type": "url", "url": url}
         wanted = structure({"source": source, "target": targets[kind]}, StreamSettings)
         role = await started(lambda n: Stream(make_host(n, role="stream"), wanted))
-        await until(lambda: pictures(role) > 50, role)
+        await until(lambda: pictures(role) > 30, role)
         await role.stop()
     if kind == "hls":  # what was copied first is gone, from the list too
         hls = tmp_path / "recordings/hls"

@@ -152,19 +152,35 @@ async def test_a_device_that_is_not_there_is_named_by_a_recording(
     assert failed.value.reason == "DeviceMissing"
 
 
-CARD = {"sound": {"type": "decklink", "device": "any"}}
+CARD = {"no decklink input is plugged in": {"sound": {"type": "decklink", "device": "any"}}}
 
 
-@pytest.mark.parametrize("device", [*MISSING, *ANY, "no decklink input is plugged in"])
-async def test_a_device_that_is_not_there_is_named_by_an_ingest(
-    make_host: MakeHost, device: str
+@pytest.mark.parametrize(
+    ("picture", "sound"),
+    [
+        ("/dev/video97", "hw:CARD=Gone"),
+        ("no video device is plugged in", "no sound card is plugged in"),
+        (":97", "no decklink input is plugged in"),
+        ("usb-Gone-index0", None),
+        (None, "hw:CARD=Gone"),
+    ],
+)
+async def test_devices_that_are_not_there_are_named_by_an_ingest(
+    make_host: MakeHost, picture: str | None, sound: str | None
 ) -> None:
-    settings = {"picture": {"type": "none"}, "local_copy": {"enabled": False}}
-    settings |= (MISSING | ANY).get(device, CARD)
+    known = MISSING | ANY | CARD
+    named = [one for one in (picture, sound) if one]
+    settings: dict[str, Any] = {"picture": {"type": "none"}, "local_copy": {"enabled": False}}
+    for one in named:
+        settings |= known[one]
     wanted = structure({"listen": "127.0.0.1", "port": free_port(), **settings}, IngestSettings)
     role = Ingest(make_host(role="ingest"), wanted)
     role.start_seconds = 2.0
-    advice = "check that it runs" if device == ":97" else "check cable and device"
-    with pytest.raises(Failed, match=f"{device}.*{advice}") as failed:
+    with pytest.raises(Failed) as failed:
         await role.start()
+    said = failed.value.message
     assert failed.value.reason == "DeviceMissing"
+    assert all(one in said for one in named), said
+    assert "nothing came" not in said, "why there is nothing is known of each"
+    advice = {"check that it runs" if one == ":97" else "check cable and device" for one in named}
+    assert all(one in said for one in advice), said

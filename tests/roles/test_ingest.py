@@ -280,22 +280,35 @@ async def test_a_lost_device_leaves_the_other_running(
     assert host.failed is None
 
 
+async def test_a_file_that_is_none_is_named_for_what_it_is(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.mkv"
+    words.write_text("no film at all")
+    source = {"type": "file", "path": str(words)}
+    role = Ingest(make_host(role="ingest"), settings(picture=source, sound=NONE))
+    role.start_seconds = 2.0
+    with pytest.raises(Failed, match=f"no picture from .*{words.name}") as failed:
+        await role.start()
+    assert failed.value.reason == "SourceUnreadable"
+
+
 @pytest.mark.parametrize(
-    ("file", "reason"),
-    [("gone.mkv", "FileMissing"), ("words.mkv", "SourceUnreadable"), ("in.d", "SourceUnreadable")],
+    ("file", "reason"), [("gone.mkv", "FileMissing"), ("in.d", "SourceUnreadable")]
 )
-async def test_a_file_that_gives_nothing_is_named_for_what_it_is(
+def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_not_there(
     make_host: MakeHost, tmp_path: Path, file: str, reason: str
 ) -> None:
     host = make_host(role="ingest")
     (tmp_path / "in.d").mkdir()
-    (tmp_path / "words.mkv").write_text("no film at all")
     source = {"type": "file", "path": str(tmp_path / file)}
     role = Ingest(host, settings(picture=source, sound=NONE))
-    role.start_seconds = 2.0
-    with pytest.raises(Failed, match=f"no picture from .*{file}") as failed:
-        await role.start()
-    assert failed.value.reason == reason
+    error = "picture_error=Resource not found."
+    (tmp_path / "report").write_text(f"picture=missing\n{error}\nprogress=continue\n")
+    role._report = Report(tmp_path / "report")
+    role.tick()
+    assert host.noted[0] == reason
+    assert re.search(f"no picture from .*{file}", str(host.noted[1]))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def settings(**values: Any) -> MixSettings:
         "a": "slides",
         "b": "cam",
         "size": "160x90",
+        "rate": 5,
         "video_bitrate": 300_000,
         "port": two_ports(),
         "listen": "127.0.0.1",
@@ -94,7 +95,8 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
         sources={
             "cam": {"host": "127.0.0.1", "port": ports[0]},
             "slides": {"host": "127.0.0.1", "port": ports[1]},
-        }
+        },
+        rate=25,
     )
     async with (
         ingest(make_host, "cam", files[0], ports[0]),
@@ -182,7 +184,7 @@ async def test_what_is_cut_to_is_seen_and_heard_at_once_and_is_back_after_the_mi
             assert metric(host, "source_present", source="slides") == 0
             async with ingest(make_host, "slides", files[0], free_port()) as elsewhere:
                 moved = settings(
-                    **{one: getattr(wanted, one) for one in ("port", "control_listen")},
+                    **{one: getattr(wanted, one) for one in ("port", "control_listen", "rate")},
                     sources={
                         "cam": {"host": "127.0.0.1", "port": ports[0]},
                         "slides": {"host": "127.0.0.1", "port": elsewhere.settings.port},
