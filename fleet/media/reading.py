@@ -8,20 +8,17 @@ are begun anew with what comes now.
 import asyncio
 import contextlib
 import re
-import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from prometheus_client import Counter
 
-from fleet import kept, programs
 from fleet.host import Failed, Host
 from fleet.media.again import Again
 from fleet.media.encoders import Chosen, choose
-from fleet.media.ffmpeg import QUIET, REPORTING, UNKNOWN_TAG, FfmpegRole
+from fleet.media.ffmpeg import UNKNOWN_TAG, FfmpegRole
+from fleet.media.passing import Passing, copies
 from fleet.media.playlist import EndedList
 from fleet.media.progress import whole
 from fleet.media.reach import webward, within
@@ -31,33 +28,17 @@ from fleet.media.sources import (
     Reference,
     Source,
     UrlSource,
-    discreetly,
     guarded,
     private,
 )
 from fleet.programs.retime import UNCARRIED, UNTIMED
 
-_RETIME = (sys.executable, "-IS", str(Path(programs.__file__).with_name("retime.py")))
-EVERY_PICTURE = ("-fps_mode", "vfr", "-enc_time_base", "-1")
-"""Encode each picture at its own time: what ffmpeg takes for the rate is a guess with many."""
-_NO_RATE = ("-fpsprobesize", "0")
-_ENOUGH = ("-probesize", "{enough}")
-_TELLING = (*QUIET, "-nostats", "-loglevel", "level+info")
-"""How a reader says also what format it reads."""
-_FIRST_TABLES = ("-scan_all_pmts", "0")
-"""A transport stream is known once its tables are and what they name is: else ffmpeg looks on, for
-as long as it may."""
-_TABLED = (".ts", ".m2ts", ".mts")
-_BY_ARRIVAL = ("-use_wallclock_as_timestamps", "1")
 _NOTED_SECONDS = 60.0
 """How long it is said that a clock jumped or something changed."""
 _NEW_TRACK = re.compile(r"New (?:audio|video) stream \d")
 _PARSER = "[NULL @ "
 """How ffmpeg begins what it says of packets that it only passes on."""
 _COMPLAINTS = 3
-_SOUND, _ALL = "sound", "all"
-"""What of a source cannot be passed on."""
-_MOST_KNOWN = 8192
 _LOOK_SECONDS = 3.0
 _CHANGES = 3
 """After so many changes in that time what is left out is left out."""
@@ -89,17 +70,8 @@ class SourceRole(FfmpegRole[S]):
         self._seen_upright = False
         self.chosen: Chosen | None = None
         """What encodes pictures, where they are encoded."""
-        self._known = host.state / "read-by-itself"
-        known = self._read_known()
-        self._decoded = known == _SOUND
-        """Whether its sound is decoded before it is passed on, for as it is it cannot be."""
-        self.encoded = frozenset({"audio"}) if self._decoded else self.encoded
-        self._by_itself = known == _ALL
-        """Whether ffmpeg reads the source itself, for its packets cannot be passed on to it."""
-        self._untimed = False
-        """Whether that is so because its pictures have no times."""
-        self._tabled = _may_have_tables(settings.source)
-        """Whether what is read is a transport stream, as far as is known."""
+        self._passing = Passing(host, settings.source, self.source())
+        self.encoded = frozenset({"audio"}) if self._passing.decoded else self.encoded
         self._again = Again()
         self._jumps = self._others = self._waits = 0
         """How often its clock jumped, its pictures became others, and it waited for what is due, in
@@ -125,7 +97,7 @@ class SourceRole(FfmpegRole[S]):
     @property
     def retimed(self) -> bool:
         """Whether a program stands between two ffmpegs."""
-        return not (self.settings.source.own_clock or self._by_itself)
+        return self._passing.retimed
 
     def source(self) -> str:
         """What it reads, as messages name it; a file by its whole path."""
@@ -139,38 +111,14 @@ class SourceRole(FfmpegRole[S]):
 
     def argv(self) -> list[str]:
         """The whole command line."""
-        before = [*webward(*self.reached()), *guarded(self.settings.source)]
-        return [*before, *self._argv()]
-
-    def _argv(self) -> list[str]:
-        source = self.settings.source
         since = time.monotonic() - _NOTED_SECONDS
         self._whatever_comes = len([at for at in self._changes if at > since]) == _CHANGES
-        if not self.retimed:
-            maps = [] if source.raw else self.streams()
-            sent = isinstance(source, UrlSource) and not source.has_login
-            times = _BY_ARRIVAL if self._untimed and sent else ()
-            inputs = [*times, *source.inputs(self.host)]
-            reading = [*QUIET, *REPORTING, *inputs, *maps, *self.arguments()]
-            return [*discreetly(source), *reading]
-        inputs, how = [*source.inputs(self.host), *self.streams()], []
-        if isinstance(source, FileSource):
-            inputs = [*source.unpaced(self.host), *self.streams()]
-            how = ["--paced", *(["--loop"] if source.loop else [])]
-        if self._decoded:
-            how.append("--sound-decoded")
-        if self._whatever_comes:
-            how.append("--whatever-comes")
-        tables = _FIRST_TABLES if self._tabled else ()
-        arguments = self.arguments()
-        # Only an encoder that has one rate asks for it, and to guess it takes twenty pictures.
-        unasked = _copies(arguments, "-c:v") or set(EVERY_PICTURE) <= set(arguments)
-        guess = (*_NO_RATE, *_ENOUGH) if unasked else ()
-        given = ("-copyts", "-itsoffset", "{offset}", "-f", "nut", "-i", "pipe:0")
-        writer = [*QUIET, *REPORTING, *guess, *given, *EVERY_STREAM]
         return [
-            *(*_RETIME, *how, *_TELLING, "-copyts", *_NO_RATE, *tables, *inputs, "--"),
-            *(*writer, *arguments),
+            *webward(*self.reached()),
+            *guarded(self.settings.source),
+            *self._passing.argv(
+                self.streams(), self.arguments(), whatever_comes=self._whatever_comes
+            ),
         ]
 
     async def choose_encoder(self, wanted: str, codec: str) -> None:
@@ -261,11 +209,11 @@ class SourceRole(FfmpegRole[S]):
             )
         source = self.settings.source
         to_see = not (self._seen_upright or self._turned)  # once for this running
-        if isinstance(source, FileSource) and to_see and _copies(self.arguments(), "-c:v"):
+        if isinstance(source, FileSource) and to_see and copies(self.arguments(), "-c:v"):
             await self._see_turned(source)
         self._again.attempt(time.monotonic())
         if (form := (self._report.values if self._report else {}).get("format")) is not None:
-            self._tabled = form == "mpegts"
+            self._passing.tabled = form == "mpegts"
         await super().begin()
         unknown = re.search(UNKNOWN_TAG, self.child.last_words(20))
         if self.retimed and unknown:  # it goes on all the same, without that track
@@ -285,7 +233,7 @@ class SourceRole(FfmpegRole[S]):
                 return
             if "video" in self.copied():
                 self.encoded |= {"video"}
-                self._by_itself = True
+                self._passing.by_itself = True
             else:
                 self._turned = (
                     "PictureTurned",
@@ -302,17 +250,15 @@ class SourceRole(FfmpegRole[S]):
         if failure.reason == "SourceChanged":
             self._change(failure)
             return frozenset()
-        if failure.reason == "CodecUnsuitable" and not self._by_itself:
+        if failure.reason == "CodecUnsuitable" and not self._passing.by_itself:
             words = self.child.last_words(20)
             if UNTIMED in words:
-                self._by_itself = self._untimed = True
+                self._passing.by_itself = self._passing.untimed = True
                 return self.copied()
             if UNCARRIED in words or re.search(UNKNOWN_TAG, words):
-                copied = "audio" not in self.copied() and _copies(self.arguments(), "-c:a")
-                self._decoded = not (self._decoded or copied)
-                self._by_itself = not self._decoded
-                self._know()
-                return self.copied() & {"audio"} if self._decoded else frozenset()
+                copied = "audio" not in self.copied() and copies(self.arguments(), "-c:a")
+                self._passing.unpassable(decodes=not copied)
+                return self.copied() & {"audio"} if self._passing.decoded else frozenset()
         return super().otherwise(failure)
 
     async def spawned(self) -> None:
@@ -437,38 +383,10 @@ class SourceRole(FfmpegRole[S]):
     def _change(self, changed: Failed) -> None:
         self._changed.inc()
         self._changes.append(time.monotonic())
-        self.encoded, self._by_itself, self._decoded = frozenset(), False, False
-        self._untimed = False
-        with contextlib.suppress(OSError):
-            kept.remove(self._known)
+        self.encoded = frozenset()
+        self._passing.forget()
         self._note(changed.reason, changed.message)
-
-    def _read_known(self) -> str:
-        """What of this source an earlier running found that it cannot be passed on."""
-        with contextlib.suppress(OSError, ValueError):
-            known = kept.read(self._known, bytes.decode, _MOST_KNOWN) or ""
-            what, _, source = known.partition(" ")
-            return what if source == self.source() else ""
-        return ""
-
-    def _know(self) -> None:
-        with contextlib.suppress(OSError):  # else the next running finds out again
-            known = f"{_SOUND if self._decoded else _ALL} {self.source()}"
-            kept.replace(self._known, known.encode(), sync=False)
 
     def _note(self, reason: str, message: str) -> None:
         self._noted = time.monotonic()
         self.host.note(reason, message)
-
-
-def _may_have_tables(source: Source) -> bool:
-    """Whether an address probably gives a transport stream; one with a login is in a list."""
-    if not isinstance(source, UrlSource) or source.has_login:
-        return False
-    parts = urlsplit(source.url)
-    return parts.scheme in ("udp", "srt") or parts.path.endswith(_TABLED)
-
-
-def _copies(arguments: list[str], codec: str) -> bool:
-    """Whether ffmpeg is told to copy pictures (`-c:v`) or sound (`-c:a`)."""
-    return codec in arguments and arguments[arguments.index(codec) + 1] == "copy"

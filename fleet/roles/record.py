@@ -20,7 +20,8 @@ from fleet.media.disk import DiskWork
 from fleet.media.encoders import Encoder
 from fleet.media.ffmpeg import FILTERS, PICTURE
 from fleet.media.formats import AudioBitrate, VideoBitrate
-from fleet.media.reading import EVERY_PICTURE, SourceRole
+from fleet.media.passing import EVERY_PICTURE
+from fleet.media.reading import SourceRole
 from fleet.media.segments import FLUSHED, Segments, publish_left, short_of
 from fleet.media.sources import FileSource, Reference, Source, below
 from fleet.roles import Failed, Host, Meta, OwnStation, RoleFactory, register_factory

@@ -18,7 +18,8 @@ from fleet.media.disk import DiskWork
 from fleet.media.encoders import Encoder
 from fleet.media.ffmpeg import FILTERS, PICTURE
 from fleet.media.formats import AudioBitrate, VideoBitrate
-from fleet.media.reading import EVERY_PICTURE, SourceRole
+from fleet.media.passing import EVERY_PICTURE
+from fleet.media.reading import SourceRole
 from fleet.media.segments import refused
 from fleet.media.sources import FileSource, Source, one_track
 from fleet.media.targets import HlsTarget, IcecastTarget, RtmpTarget, SrtTarget, Target
