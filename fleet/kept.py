@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _MOST_ASIDE: Final = 9
 """Damaged ones of one name that are kept."""
+_NO_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 def replace(
@@ -128,8 +129,14 @@ def make_directory(path: Path, mode: int = 0o777) -> None:
 
 
 def set_aside(path: Path, why: object) -> None:
-    """Move what is damaged out of the way, and say so; the oldest of many goes."""
+    """Move what is damaged out of the way, and say so; the oldest of many goes.
+
+    Raises:
+        OSError: `why`, where this process had no means to look: what is there may be whole.
+    """
     if isinstance(why, OSError):
+        if why.errno in _NO_MEANS:
+            raise why
         why = why.strerror or why
     asides = [path.with_name(f"{path.name}.damaged")]
     asides += [path.with_name(f"{path.name}.damaged.{n}") for n in range(2, _MOST_ASIDE + 1)]

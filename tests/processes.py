@@ -345,6 +345,12 @@ class Mosquitto:
     def log(self) -> Path:
         return self._directory / "mosquitto.log"
 
+    @property
+    def pid(self) -> int:
+        """While it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Returns when it takes connections."""
         if self._config is None:

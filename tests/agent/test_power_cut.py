@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fleet.agent.config.accept import Memory
 from fleet.agent.config.store import StateDirectory, kept_id, saved
 from fleet.agent.engine.reconcile import Key
 from fleet.agent.local.socket import LocalServer
+from fleet.agent.recordings.index import RecordingIndex
 from fleet.media.playlist import EndedList
 from fleet.model import Config, State
 from fleet.roles.monitor import Monitor, MonitorSettings
@@ -110,6 +112,25 @@ async def test_the_station_is_who_it_was_and_knows_what_it_decided(
     if file in ("decision.json", "station"):
         assert any(f"{tmp_path / file} is damaged" in one for one in said)
         assert is_aside(tmp_path / file)
+
+
+def test_what_cannot_be_read_for_want_of_files_is_not_damaged_and_stays(tmp_path: Path) -> None:
+    store = StateDirectory(tmp_path)
+    store.save(MEMORY)
+    index = RecordingIndex(tmp_path, "b1")
+    index.open()
+    before = index.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        for look in (store.load, RecordingIndex(tmp_path, "b1").open):
+            with pytest.raises(OSError, match="Too many open files"):
+                look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert store.load() == MEMORY
+    assert index.path.read_bytes() == before
+    assert list(tmp_path.glob("*.damaged")) == []
 
 
 @damaged
