@@ -31,10 +31,11 @@ import subprocess
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from io import FileIO, IOBase
 from itertools import pairwise
+from typing import IO
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(__file__.rsplit("/", 3)[0])
@@ -133,8 +134,10 @@ class Retimer:
         self._selector = selectors.DefaultSelector()
         self._reader_argv = reader
         self._loop, self._asked = "--loop" in how, False
-        self._untold = False
-        """Whether the reader was told what only a transport stream knows, and reads no such."""
+        self._otherwise = False
+        """Whether the reader is to begin once more, told otherwise."""
+        self._awaited: list[str] = []
+        """How the reader is told to listen for sound that is announced and has not come."""
         self._came = 0
         self._latest = Block(0, 0, False, b"")
         """The one that came last."""
@@ -157,22 +160,28 @@ class Retimer:
         announced, far_end = os.pipe()
         maps = list(reader[reader.index("-map") :]) if "-map" in reader else []
         told, passed_on = _outputs(far_end, since, decoded=self._decoded)
-        argv = [*reader, *told, *maps, *passed_on]
+        heard, sounds_end = os.pipe() if self._awaited else (-1, -1)
+        awaited = [*self._awaited, f"pipe:{sounds_end}"] if self._awaited else []
+        far_ends = {far_end, sounds_end} - {-1}
         self._reader = subprocess.Popen(
-            argv,
+            [*reader, *told, *maps, *passed_on, *awaited],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(far_end,),
+            pass_fds=far_ends,
         )
-        os.close(far_end)
+        for end in far_ends:
+            os.close(end)
         if self._reader.stdout is None or self._reader.stderr is None:
             raise RuntimeError("pipes were asked for")
         self._packets, self._telling = self._reader.stdout.fileno(), FileIO(announced)
-        for file, handle in (
+        handles: list[tuple[IO[bytes], Callable[[bytes], None]]] = [
             (self._reader.stdout, self._read_packets),
             (self._reader.stderr, self._read_words),
             (self._telling, self._announced.feed),
-        ):
+        ]
+        if self._awaited:
+            handles.append((FileIO(heard), self._hear))
+        for file, handle in handles:
             os.set_blocking(file.fileno(), False)
             self._selector.register(file, selectors.EVENT_READ, handle)
 
@@ -202,7 +211,8 @@ class Retimer:
             self._reader.kill()
             return self._finish() or 1
         written = self._finish()
-        return written or self._reader.wait()
+        # A reader that never heard what it listens for ends as if it had failed.
+        return written or (0 if self._awaited else self._reader.wait())
 
     def _finish(self) -> int:
         status = 0
@@ -302,8 +312,8 @@ class Retimer:
 
     def _read_packets(self, data: bytes) -> None:
         now = time.monotonic()
-        if not data and self._untold:
-            self._untold = False
+        if not data and self._otherwise:
+            self._otherwise = False
             self._reader.wait()
             self._read()
             return
@@ -409,6 +419,29 @@ class Retimer:
             if writer.wait():
                 raise BrokenPipeError
 
+    def _await_sound(self) -> None:
+        """Have the reader pass on what is there, and listen for the rest: it looked long enough."""
+        argv = self._reader_argv
+        at = argv.index("-map") if "-map" in argv else len(argv)
+        inputs, maps = list(argv[:at]), argv[at + 1 :: 2]
+        sounds = [one for one in maps if one.startswith(_SOUNDS)]
+        if _LOOK in inputs:
+            inputs[inputs.index(_LOOK) + 1] = _SHORT_LOOK
+        passed = [one for one in maps if one not in sounds]
+        passed += [f"{_SOUNDS}:u?" for one in sounds if one == f"{_SOUNDS}?"]
+        self._reader_argv = [*inputs, *(part for one in passed for part in ("-map", one))]
+        listened = [part for one in (*sounds, f"-{_SOUNDS}:u") for part in ("-map", one)]
+        self._awaited = [*listened, "-c:a", "pcm_s16le", "-flush_packets", "1", "-f", "s16le"]
+
+    def _hear(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._reader.stdout is not None and not self._reader.stdout.closed:
+            with contextlib.suppress(BlockingIOError):
+                if before := os.read(self._packets, 1 << 18):
+                    self._read_packets(before)
+        self._end(f"a track came: the recording {CHANGED}")
+
     def _read_words(self, data: bytes) -> None:
         *lines, self._words = (self._words + data).split(b"\n")
         for line in lines:
@@ -418,7 +451,11 @@ class Retimer:
             if _TABLES in line:
                 at = self._reader_argv.index(f"-{_TABLES.decode()}")
                 self._reader_argv = [*self._reader_argv[:at], *self._reader_argv[at + 2 :]]
-                self._untold = True
+                self._otherwise = True
+            elif _NEVER_CAME in line and not self._heads and not self._awaited:
+                self._await_sound()
+                self._otherwise = True
+            if self._otherwise:
                 continue
             if not _USUAL.search(line):
                 os.write(2, without_login(line) + b"\n")
@@ -433,10 +470,16 @@ class Retimer:
 _FORMAT = re.compile(rb"\[info\] Input #0, ([\w,]+), from")
 _TABLES = b"scan_all_pmts"
 """What only a transport stream can be told; of others it is said that there is no such option."""
+_NEVER_CAME = b"sample rate not set"
+"""What ffmpeg says of sound that a transport stream announces, and of which nothing came."""
+_SOUNDS = "0:a"
+"""How sound is named to ffmpeg."""
+_LOOK, _SHORT_LOOK = "-analyzeduration", "1000000"
 _TIMELESS = (b"mpjpeg", b"mjpeg", b"jpeg_pipe")
 """Pictures as web cameras send them; ffmpeg takes them for 25 a second."""
 _USUAL = re.compile(
-    rb"^\[info\]|Starting new cluster due to timestamp|on-monotonous DTS"
+    rb"^\[info\]|Cannot determine format of input stream|Error marking filters as finished"
+    rb"|Starting new cluster due to timestamp|on-monotonous DTS"
     rb"|non monotonically increasing dts|Timestamps are unset in a packet|DTS .* out of order"
 )
 _NOT_CARRIED = re.compile(

@@ -362,3 +362,23 @@ def test_a_list_that_is_numbered_anew_is_begun_anew_not_waited_for(tmp_path: Pat
         program.kill()
         program.wait()
     assert said.splitlines()[-1].endswith(b"its list went back: the recording begins anew")
+
+
+def test_sound_that_is_announced_and_late_keeps_no_picture_back_and_is_heard_of(
+    tmp_path: Path,
+) -> None:
+    film, out = tmp_path / "film.ts", tmp_path / "out.ts"
+    pictures = ("-f", "lavfi", "-t", "8", "-i", "testsrc2=size=160x90:rate=5")
+    late = ("-itsoffset", "7", "-f", "lavfi", "-t", "1", "-i", "sine=sample_rate=48000")
+    coded = ("-max_interleave_delta", "0", "-c:v", "libx264", "-g", "5", "-c:a", "aac")
+    subprocess.run([*_QUIET, *pictures, *late, *coded, str(film)], check=True)
+    retime = str(Path(programs.__file__).with_name("retime.py"))
+    looking = ("-copyts", "-fpsprobesize", "0", "-analyzeduration", "2000000")
+    reader = [*_QUIET, *looking, "-i", str(film), "-map", "0:V:0?", "-map", "0:a?"]
+    writer = [*_QUIET, "-f", "nut", "-i", "pipe:0", "-c", "copy", str(out)]
+    argv = [sys.executable, retime, *reader, "--", *writer]
+    ended = subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60)
+    assert ended.stderr.splitlines()[-1].endswith(b"a track came: the recording begins anew")
+    show = ("-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0")
+    counted = subprocess.run(["ffprobe", "-v", "error", *show, str(out)], capture_output=True)
+    assert int(counted.stdout.split()[0].strip(b",")) >= 30, "what came before it"
