@@ -86,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
     for command in (roles, status):
         command.add_argument("--json", action="store_true", help="as JSON")
     restart = add(typed.restart, STATE_DIR, SETTINGS)
-    restart.add_argument("instance", metavar="ROLE/INSTANCE", type=_instance)
+    restart.add_argument(
+        "instance", metavar="ROLE/INSTANCE", type=_instance, help="such as record/main"
+    )
     join = add(typed.join, STATION, STATE_DIR, SETTINGS, PREFIX)
     join.add_argument("url", metavar="URL", help="where the broker is: mqtts://HOST:PORT")
     join.add_argument("token", metavar="TOKEN", help="the word that fleet token printed")

@@ -62,16 +62,25 @@ def run(
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(envvar="FLEET_SETTINGS", metavar="FILE", help="The settings; none by itself."),
+        typer.Option(
+            envvar="FLEET_SETTINGS",
+            metavar="FILE",
+            help="The settings; without it those given here and in the environment.",
+        ),
     ] = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option(envvar=["FLEET_STATE_DIR", "STATE_DIRECTORY"], help="Where the store lies."),
+        typer.Option(
+            envvar=["FLEET_STATE_DIR", "STATE_DIRECTORY"],
+            metavar="DIR",
+            help="Where the store lies.",
+        ),
     ] = None,
     broker: Annotated[
         str | None,
         typer.Option(
             envvar="FLEET_BROKER",
+            metavar="URL",
             help="mqtt://HOST:PORT, or mqtts:// for TLS; mqtt://127.0.0.1:1883 unless given.",
         ),
     ] = None,
@@ -79,7 +88,8 @@ def run(
         str | None,
         typer.Option(
             envvar="FLEET_HTTP",
-            help="HOST:PORT of the page, /metrics, /healthz; 127.0.0.1:9700 unless given.",
+            metavar="HOST:PORT",
+            help="Where the page, /metrics and /healthz are; 127.0.0.1:9700 unless given.",
         ),
     ] = None,
     http_name: Annotated[
@@ -120,11 +130,16 @@ def run(
         ),
     ] = False,
     username: Annotated[
-        str | None, typer.Option(envvar="FLEET_USERNAME", help="The broker user.")
+        str | None,
+        typer.Option(envvar="FLEET_USERNAME", metavar="NAME", help="Its user at the broker."),
     ] = None,
     password_file: Annotated[
         Path | None,
-        typer.Option(envvar="FLEET_PASSWORD_FILE", help="A file with that user's password."),
+        typer.Option(
+            envvar="FLEET_PASSWORD_FILE",
+            metavar="FILE",
+            help="The file whose first line is that user's password.",
+        ),
     ] = None,
     store: Annotated[
         str | None,
@@ -137,7 +152,11 @@ def run(
     ] = None,
     prefix: Annotated[
         str | None,
-        typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with; fleet."),
+        typer.Option(
+            envvar="FLEET_PREFIX",
+            metavar="TEXT",
+            help="What every topic starts with; fleet unless given.",
+        ),
     ] = None,
     version: _Version = False,  # noqa: ARG001 (its callback does the work)
 ) -> None:
@@ -232,9 +251,10 @@ def init(
         ),
     ],
     directory: _Dir = Path("/etc/fleet"),
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the broker.")] = 8883,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Of the broker.")] = 8883,
     prefix: Annotated[
-        str, typer.Option(envvar="FLEET_PREFIX", help="What every topic starts with.")
+        str,
+        typer.Option(envvar="FLEET_PREFIX", metavar="TEXT", help="What every topic starts with."),
     ] = "fleet",
     version: _Version = False,  # noqa: ARG001 (its callback does the work)
 ) -> None:

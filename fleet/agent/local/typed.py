@@ -167,7 +167,7 @@ def _as_service(command: str, given: argparse.Namespace) -> argparse.Namespace:
 def stop(given: argparse.Namespace) -> int:
     """Stop the agent of this box and all it runs; files are finished first.
 
-    So is what an agent that has died left running.
+    What an agent that has died left running is ended too.
     """
     settings = read_settings(_as_service("stop", given))
     from fleet.agent.config.store import BadState

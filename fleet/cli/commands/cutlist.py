@@ -20,7 +20,7 @@ ABOUT: Final = COMMANDS["cutlist"]
 HELP: Final = with_examples(
     f"{ABOUT} By marks (fleet mark), else by the schedule. Without TALK, all talks that are over, "
     f"except those that must not be recorded. Paths begin at the directory that has one for each "
-    f"room. Ends with 3 if a talk is not covered.",
+    f"room. Ends with 3 if more than five seconds of a talk are missing.",
     "fleet cutlist",
     "fleet cutlist NCWSAJ --format ffconcat > opening.ffconcat",
     "fleet cutlist --format edl --directory /srv/recordings",

@@ -15,7 +15,7 @@ from fleet.operations.recordings import RecordingsArguments, RecordingsResult
 
 ABOUT: Final = COMMANDS["recordings"]
 HELP: Final = with_examples(
-    f"{ABOUT} With --missing only talks that are over and not covered to five seconds; it then "
+    f"{ABOUT} With --missing only talks that are over and lack more than five seconds; it then "
     f"ends with 3 if there is one.",
     "fleet recordings",
     "fleet recordings hall1",
@@ -29,7 +29,10 @@ def run(
     room: Annotated[
         str | None, typer.Argument(metavar="ROOM", help="Only this room.", autocompletion=rooms)
     ] = None,
-    missing: Annotated[bool, typer.Option("--missing", help="Only what is not there.")] = False,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="Only talks of which more than five seconds are missing."),
+    ] = False,
     talk: Annotated[
         str | None, typer.Option("--talk", metavar="GUID", help="Only this: its guid, id or code.")
     ] = None,

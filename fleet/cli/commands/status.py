@@ -36,7 +36,7 @@ ABOUT: Final = COMMANDS["status"]
 HELP: Final = with_examples(
     f"{ABOUT} Ends with 0 if all is well, 3 if not, 4 if nothing is known because there is no "
     f"manager or no broker. A room whose sound nobody watches is shown, and changes none of these. "
-    f"A terminal gets many stations of one kind in one line; a pipe gets all.",
+    f"On a terminal many stations of one kind share a line; a pipe gets a line for each.",
     "fleet status",
     "fleet status hall1              one room, or one station",
     "fleet status --unwell           only stations that need somebody",

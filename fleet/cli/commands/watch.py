@@ -64,7 +64,7 @@ def run(
             autocompletion=rooms_and_stations,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Look once, then tell every difference."""
     options: Options = ctx.obj
