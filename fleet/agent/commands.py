@@ -78,6 +78,8 @@ log = logging.getLogger(__name__)
 
 DEADLINE: Final = 30.0
 """Seconds a command has whose message does not expire."""
+MOST_AT_ONCE: Final = 2000
+"""Commands that wait for their answer: whoever may command must not fill the box's memory."""
 _MOST_REMEMBERED: Final = 1000
 _LOGS_BYTES: Final = MAX_PAYLOAD * 3 // 4
 _TIME_BYTES: Final = 28
@@ -130,6 +132,8 @@ class Commands:
         key = caller, correlation
         asked = self._asked.get(key)
         if asked is None:
+            if len(self._tasks) >= MOST_AT_ONCE:
+                return False
             seconds = DEADLINE if message.expiry is None else float(message.expiry)
             self._asked[key] = _Asked(now + seconds)
             answering = self._answer(key, role, name, message.payload, seconds)

@@ -239,7 +239,9 @@ class StationSession:
         elif address is not None and address.kind == "command":
             if not self._commands.received(address, message):
                 self._ignore(
-                    "command", message, "it is retained, or has no correlation data or too much"
+                    "command",
+                    message,
+                    "it is retained, has no correlation data or too much, or too many wait",
                 )
         elif address is None or not self._overwritten.hear(address.kind, message):
             self._ignore("other", message, "no such topic is listened to")

@@ -43,7 +43,7 @@ from fleet.station import LogsArguments
 from fleet.strict import Mistakes, structure
 from fleet.topics import Address
 from fleet.wire import Undecodable, decode, encode, loads
-from tests.processes import ROOT, Mosquitto, Programs
+from tests.processes import ROOT, Mosquitto, Programs, until
 from tests.stranger import Stranger
 
 AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
@@ -374,6 +374,26 @@ async def test_a_command_without_an_expiry_has_30_seconds(monkeypatch: pytest.Mo
     await never.ask(b"1")
     assert b'"DeadlineExceeded"' in never.replies[0][1]
     assert b"not done within 0.02 s" in never.replies[0][1]
+
+
+async def test_no_more_commands_wait_than_a_box_has_memory_for() -> None:
+    said("comes while 2,000 wait for their replies")
+    assert commands.MOST_AT_ONCE == 2000
+    over = asyncio.Event()
+    asked = Asked(over.wait)  # type: ignore[arg-type]
+    address = Address("b1", "command", ("ann", "x", "count"))
+
+    def ask(number: int) -> bool:
+        payload = b'{"instance": null, "arguments": {}}'
+        message = Message("t", payload, False, correlation=b"%d" % number)
+        return asked.commands.received(address, message)
+
+    assert all(ask(number) for number in range(2000))
+    assert not ask(2000)
+    over.set()
+    await until(lambda: len(asked.replies) == 2000, what="the replies")
+    await asyncio.sleep(0)  # the last one's task is over then
+    assert ask(2001)
 
 
 async def test_a_repeat_runs_nothing_anew_unless_a_thousand_others_came_in_between() -> None:
