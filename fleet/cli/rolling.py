@@ -6,6 +6,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
 from typing import Final
 
 import typer
@@ -17,8 +18,8 @@ from fleet.cli.folding import MANY, named
 from fleet.cli.sync import matching, standing_text, wanted
 from fleet.cli.terminal import Exit, Telling, ask, messages, print_json, progress, say, stop
 from fleet.cli.typed import again, instead
-from fleet.cli.view import clean
-from fleet.model import STOPPED_BY_HAND, counted
+from fleet.cli.view import clean, zoned
+from fleet.model import counted
 from fleet.operations.health import Standing
 from fleet.operations.plans import PlanResult
 from fleet.operations.rollouts import (
@@ -116,7 +117,8 @@ def see_through(
     if json:
         more = {"rollout": to_json(outcome.rollout)}
         print_json({**to_json(outcome.applied), **to_json(outcome.found), **more})
-    _conclude(wanted(_concerned(outcome.found.stations, only)), outcome.rollout)
+    found = outcome.found
+    _conclude(wanted(_concerned(found.stations, only)), outcome.rollout, found.timezone)
 
 
 def say_lagging(stations: Stations) -> None:
@@ -132,14 +134,14 @@ def say_lagging(stations: Stations) -> None:
         say(f"{len(pending)} stations are away: {named([one.name for one in pending])}")
 
 
-def say_stops(stations: Stations) -> None:
+def say_stops(stations: Stations, timezone: str) -> None:
     """Say what does not run because somebody stopped it: nobody waits for that."""
     for station in stations:
         for one in station.stops:
-            said = station.roles.get(one.role, {}).get(one.instance)
-            is_so = said is not None and said.reason == STOPPED_BY_HAND
-            text = f"stays {said.text}" if said and is_so else f"is not yet {one.text()}"
-            say(clean(f"{station.name} {one.role}/{one.instance} {text}"))
+            why = station.unstopped(one)
+            text = one.text(zoned(one.at, timezone).tzinfo or UTC)
+            how = "stays" if why is None else f"is {why}:"
+            say(clean(f"{station.name} {one.role}/{one.instance} {how} {text}"))
 
 
 def _concerned(stations: Sequence[StationStatus], only: str | None) -> Sequence[StationStatus]:
@@ -226,7 +228,7 @@ def _nobody_works(stations: Stations) -> bool:
     return all(one.standing is not Standing.WORKING for one in stations)
 
 
-def _conclude(stations: Stations, rollout: RolloutStatus | None) -> None:
+def _conclude(stations: Stations, rollout: RolloutStatus | None, timezone: str) -> None:
     """Say who stands where and end with the exit code that follows."""
     pending = [one for one in stations if one.standing is Standing.PENDING]
     for one in stations:
@@ -250,7 +252,7 @@ def _conclude(stations: Stations, rollout: RolloutStatus | None) -> None:
         waiting = [one.station for one in rollout.targets if one.outcome == "waiting"]
         if waiting:
             say(f"not begun: {names(waiting)}")
-    say_stops(stations)
+    say_stops(stations, timezone)
     ready = sum(one.standing is Standing.IN_SYNC for one in stations)
     say(f"{ready} of {counted(len(stations), 'station')} in sync")
     if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in stations):

@@ -90,10 +90,9 @@ def _station(station: StationStatus, now: datetime) -> Iterator[TableRow]:
         beneath += (station.note,)
     beneath += tuple(_unseen(station, now))
     beneath += tuple(
-        f"not yet: {one.role}/{one.instance} {one.text(now.tzinfo or UTC)}"
+        f"{why}: {one.role}/{one.instance} {one.text(now.tzinfo or UTC)}"
         for one in station.stops
-        if (said := station.roles.get(one.role, {}).get(one.instance)) is None
-        or said.reason != STOPPED_BY_HAND
+        if (why := station.unstopped(one)) is not None
     )
     rows: list[tuple[tuple[str, ...], str]] = [
         ((*start, role, instance, *_instance(one, now), revision, _why(one)), recorded(one, now))

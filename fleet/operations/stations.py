@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 from attrs import frozen
 from msgspec import Meta
 
-from fleet.model import InstanceStatus, PresenceState, Problem, StopByHand
+from fleet.model import (
+    STOPPED_BY_HAND,
+    InstanceStatus,
+    PresenceState,
+    Problem,
+    State,
+    StopByHand,
+)
 from fleet.operations.health import HealthFinding, Standing
 from fleet.operations.notifications import RoomAck
 from fleet.operations.recordings import TalkReceipt
@@ -60,6 +67,14 @@ class StationStatus:
     """What is wrong with it, the worst first."""
     stops: tuple[StopByHand, ...] = ()
     """What people have stopped there, also where it has not come about yet."""
+
+    def unstopped(self, stop: StopByHand) -> str | None:
+        """`not yet` or `not wanted any more`; None where it stands still as somebody said."""
+        said = self.roles.get(stop.role, {}).get(stop.instance)
+        if said is None:
+            return "not wanted any more"
+        is_so = said.state is State.STOPPED and said.reason == STOPPED_BY_HAND
+        return None if is_so else "not yet"
 
 
 @frozen

@@ -292,11 +292,14 @@ def test_what_somebody_stopped_is_no_alarm_and_stands_on_the_card_and_the_desk()
         main, copy = shown["record", "main"], shown["record", "copy"]
         assert (main.stopped, main.asked is None) == (is_so, is_so)
         assert (copy.stopped, copy.asked) == (False, None)
-        yet = "" if is_so else "not yet "
+        yet = "" if is_so else "not yet: "
         assert said.stopped == (
             f"hall1-cam record/main {yet}stopped by ann until Sun 10:57 CET: lunch",
         )
         (card,) = made([seen]).cards
         assert (card.level, card.record.state) == ("fine", "good")
+    gone = evolve(one, status=evolve(one.status, stops=(evolve(by_hand, instance="old"),)))
+    (text,) = controls([gone], {}, {}, {}, NOW).stopped
+    assert text.startswith("hall1-cam record/old not wanted any more: stopped by ann")
     both = evolve(one, wanted={**wanted, "record": {}})
     assert made([both]).cards[0].record.state == "stopped"

@@ -37,7 +37,7 @@ def run(
     stations = wanted(found.stations)
     lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
     say_lagging(stations)
-    say_stops(stations)
+    say_stops(stations, found.timezone)
     if not lagging:
         say(f"all in sync: {counted(len(stations), 'station')}")
         return

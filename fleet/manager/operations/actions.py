@@ -102,9 +102,17 @@ async def start(desk: Desk, caller: str, asked: StartArguments) -> ActionResult:
         await desk.ledger.stop(station, list({**others, **ended}.values()), deed)
     log.info("%s started %s on %s", caller, what, name)
     desk.tell_stops()
-    keys = [one.key for one in stopped]
+    config = desk.ledger[station].config
+    wanted = config.roles if config is not None else {}
+    keys = [one.key for one in stopped if one.instance in wanted.get(one.role, {})]
+    gone = tuple(
+        ActedInstance(*one.key, State.STOPPED, "not wanted any more", True)
+        for one in stopped
+        if one.key not in keys
+    )
     result = _shown(desk, station, keys, _runs)
-    return await _become(desk, station, keys, _runs, result, "started")
+    result = await _become(desk, station, keys, _runs, result, "started") if keys else result
+    return evolve(result, instances=(*result.instances, *gone))
 
 
 async def restart(desk: Desk, caller: str, asked: RestartByHand) -> ActionResult:

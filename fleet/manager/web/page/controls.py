@@ -119,9 +119,9 @@ def controls(
 
 def _stopped(one: StationState, zone: tzinfo) -> Iterator[str]:
     for stop in one.status.stops:
-        said = one.status.roles.get(stop.role, {}).get(stop.instance)
-        yet = "" if said is not None and is_stopped(said) else "not yet "
-        yield f"{one.name} {stop.role}/{stop.instance} {yet}{stop.text(zone)}"
+        why = one.status.unstopped(stop)
+        how = f"{why}: " if why else ""
+        yield f"{one.name} {stop.role}/{stop.instance} {how}{stop.text(zone)}"
 
 
 def _said(said: Override | None, zone: tzinfo) -> str | None:
