@@ -177,10 +177,16 @@ async def _beside(place: str) -> Answer:
 def past(list_: bytes, port: int) -> bytes:
     """The list, with a port of ours in place of the camera.
 
+    Raises:
+        ValueError: no camera with a login is in it, so that nobody would stand before it.
+
     >>> past(b"file 'rtsps://me:pw@[::1]:8322/a@b'", 9)
     b"file 'rtsp://me:pw@127.0.0.1:9/a@b'"
     """
-    return _ENTRY.sub(rb"file 'rtsp://\g<1>127.0.0.1:%d" % port, list_, count=1)
+    found, many = _ENTRY.subn(rb"file 'rtsp://\g<1>127.0.0.1:%d" % port, list_, count=1)
+    if not many:
+        raise ValueError("a list with a camera and its login is expected on standard input")
+    return found
 
 
 def main(argv: Sequence[str]) -> None:

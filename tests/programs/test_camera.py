@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from fleet.programs.camera import Camera
+from fleet.programs.camera import Camera, past
 
 GOOD = (
     b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Base: rtsp://10.0.0.5/main/\r\n"
@@ -73,3 +73,11 @@ async def test_what_a_camera_says_of_its_pictures_is_told() -> None:
     )
     setup = b"RTSP/1.0 200 OK\r\nTransport: RTP/AVP;unicast;client_port=5-6;server_port=7-8\r\n\r\n"
     assert await told(setup) == setup.replace(b"7-8", b"7-8;source=127.0.0.1"), "else it is us"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"file 'rtsp://camera/main'", b"file 'http://me:pw@camera/'"]
+)
+def test_what_is_no_camera_with_a_login_is_not_read_past_us(said: bytes) -> None:
+    with pytest.raises(ValueError, match="is expected"):
+        past(said, 1)
