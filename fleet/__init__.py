@@ -60,7 +60,8 @@ Where a change belongs, if it is
 - a command of the mixer   `programs.voctocore` (its words), `roles.mix`; by room and person
                            `manager.operations.calling` and `cli.mixer`
 - a figure of the box      `agent.box.figures`, or `agent.box.hardware` if a driver has it
-- what a box is asked      `station` (shapes), `agent.commands`; typed there: `agent.local.typed`
+- what a box is asked      `station` (shapes), `agent.station_commands`; how a command is answered:
+                           `agent.commands`; typed there: `agent.local.typed`
 - a finding, a threshold   `manager.findings`; a look of `fleet check`: `manager.checking.looks`
 - a metric of the manager  `manager.web.metrics`
 - a command of `fleet`     a file in `cli.commands`; what the manager does for it: shapes in

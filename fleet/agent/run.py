@@ -24,7 +24,6 @@ from fleet.agent.box.figures import AgentFigures, MachineFigures, clock_offset
 from fleet.agent.box.hardware import LOOK_SECONDS as HARDWARE_SECONDS
 from fleet.agent.box.hardware import HardwareFigures
 from fleet.agent.called import HERE
-from fleet.agent.commands import StationCommands
 from fleet.agent.config import catalogue
 from fleet.agent.config.store import StateDirectory
 from fleet.agent.credential import WayIn
@@ -37,6 +36,7 @@ from fleet.agent.processes.adoption import Place
 from fleet.agent.recordings.keeper import IndexKeeper
 from fleet.agent.session import StationSession
 from fleet.agent.settings import AgentSettings
+from fleet.agent.station_commands import StationCommands
 from fleet.guard import Guard
 from fleet.host import Command, Failed
 from fleet.loop import LoopWatch
