@@ -63,12 +63,17 @@ def ending(one: StationFacts, ends: datetime | None, at: datetime) -> Iterator[D
 
 
 def fixes(
-    one: StationFacts, version: str, at: datetime, resolved: Mapping[str, tuple[str, ...]]
+    one: StationFacts,
+    version: str,
+    at: datetime,
+    resolved: Mapping[str, tuple[str, ...]],
+    *,
+    together: bool = False,
 ) -> Iterator[DoctorFinding]:
     """What needs fixing at a station; `version`: the manager's, `at`: now.
 
     `resolved`: the addresses behind each name of the conference file, none where it cannot be
-    resolved.
+    resolved; `together`: all stations are on one machine, and reach each other by loopback.
     """
     if one.conflict:
         yield DoctorFinding(
@@ -124,7 +129,8 @@ def fixes(
                 f"it has not been heard from for {counted(silent.days, 'day')}",
                 f"switch it on, or forget it: fleet retire {shlex.quote(one.name)}",
             )
-    yield from _address(one, resolved)
+    if not (together and one.address and _is_loopback(one.address)):
+        yield from _address(one, resolved)
 
 
 def is_ip(text: str) -> bool:
@@ -134,6 +140,10 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(address: str) -> bool:
+    return is_ip(address) and ipaddress.ip_address(address).is_loopback
 
 
 def _address(one: StationFacts, resolved: Mapping[str, tuple[str, ...]]) -> Iterator[DoctorFinding]:

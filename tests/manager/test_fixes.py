@@ -57,6 +57,14 @@ def test_a_name_that_nobody_needs_or_of_a_box_that_is_away_is_not_tried(one: Sta
     assert "NameUnresolved" not in kinds(one)
 
 
+def test_stations_of_one_machine_may_reach_each_other_by_loopback() -> None:
+    one = evolve(CAM, address="127.0.0.1", reached_as=None)
+    assert kinds(one) == ["WrongAddress"]
+    assert list(fixes(one, "1", AT, {}, together=True)) == []
+    other = evolve(one, address="198.51.100.4")
+    assert [fix.kind for fix in fixes(other, "1", AT, {}, together=True)] == ["WrongAddress"]
+
+
 def test_the_fix_is_the_line_to_write() -> None:
     (one,) = fixes(CAM, "1", AT, {})
     assert "hall1-cam.local, which cannot be resolved where the manager runs" in one.message

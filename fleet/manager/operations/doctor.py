@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final
 
 from fleet.manager import report
@@ -31,7 +32,9 @@ async def doctor(desk: Desk, caller: str, asked: Any) -> DoctorResult:  # noqa: 
     found += whole(desk.report.whole())
     ends = {one.station: one.ends for one in desk.ledger.let_in.credentials.values()}
     found += (fix for one in facts for fix in ending(one, ends.get(one.id), at))
-    found += (fix for one in facts for fix in fixes(one, __version__, at, resolved))
+    together = len({frozenset(one.addresses) for one in facts if one.addresses}) == 1
+    told = (fixes(one, __version__, at, resolved, together=together) for one in facts)
+    found += chain.from_iterable(told)
     seen = await desk.report.look()
     not_well = sum(not one.status.well for one in seen.stations)
     return DoctorResult(desk.boot, __version__, at, facts, tuple(found), not_well)
