@@ -257,6 +257,8 @@ def kin(
     for pid, now in living.items():
         if (ours and leader.pid in (now.group, now.session)) or pid in found:
             found.add(pid)
+        elif now.started < leader.started:
+            continue  # it was there before: to look closer at all of a busy box holds the loop
         elif (mark := mark_of(pid)) is not None:
             found |= {pid} if mark.id == id_ else set()
         elif logs:
