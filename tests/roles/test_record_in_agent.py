@@ -61,36 +61,38 @@ async def state(boss: Boss, state: str, reason: str | None = None) -> Any:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("segment_seconds", [86400, 2], ids=["one-file", "segments"])
-async def test_agents_killed_at_random_leave_one_unbroken_recording(
+async def test_agents_killed_at_random_leave_unbroken_recordings(
     boss: Boss,
     agent: Callable[[], Awaitable[Program]],
     programs: Programs,
     recordings: Path,
     tmp_path: Path,
-    segment_seconds: int,
     long: bool,
 ) -> None:
-    chance = random.Random(segment_seconds)
+    chance = random.Random(2)
     program = await agent()
-    await boss.push(1, wanted(segment_seconds=segment_seconds), name="cam", room="hall1")
+    seconds = {"whole": 86400, "cut": 2}
+    roles = {"record": {name: SMALL | {"segment_seconds": it} for name, it in seconds.items()}}
+    await boss.push(1, roles, name="cam", room="hall1")
     recorders = writers(programs)
-    assert len(recorders) == 1
+    assert len(recorders) == 2
     for _ in range(10 if long else 4):
         await asyncio.sleep(chance.uniform(0, 0.6))  # the moment is the test
         program.kill()
         await asyncio.sleep(chance.uniform(0, 0.6))
         program = await agent()
-    await boss.runs(1, wanted())
+    await boss.runs(1, roles)
     assert writers(programs) == recorders
     program.terminate()
     assert await program.ended() == 0
-    files = public(recordings)
-    assert (len(files) == 1) == (segment_seconds == 86400)
-    assert all(file.name.startswith("hall1-cam-main-2") for file in files)
-    seen = numbers(joined(files, tmp_path / "joined.ts"))
-    assert seen == list(range(seen[0], seen[0] + len(seen)))
-    assert len(seen) > 25, "longer than any one agent lived"
+    begin = {name: f"hall1-cam-{name}-2" for name in seconds}
+    assert all(it.name.startswith(tuple(begin.values())) for it in public(recordings))
+    for name in seconds:
+        files = [it for it in public(recordings) if it.name.startswith(begin[name])]
+        assert (len(files) == 1) == (name == "whole")
+        seen = numbers(joined(files, tmp_path / f"{name}.ts"))
+        assert seen == list(range(seen[0], seen[0] + len(seen)))
+        assert len(seen) > 25, "longer than any one agent lived"
     assert hidden(recordings) == []
 
 
@@ -156,13 +158,21 @@ async def test_removed_recordings_are_noticed_and_made_again_as_soon_as_they_can
     assert public(recordings)
 
 
-async def test_figures_of_an_adopted_recording_reach_the_wire(
-    boss: Boss, agent: Callable[[], Awaitable[Program]]
+async def test_a_bad_setting_and_new_patience_leave_a_recording_alone_whose_figures_go_on(
+    boss: Boss, agent: Callable[[], Awaitable[Program]], programs: Programs, recordings: Path
 ) -> None:
     first = await agent()
     await boss.push(1, wanted())
+    recorders = writers(programs)
+    ack = await boss.ask(config(2, wanted(segment_seconds=0, directory="..")))
+    assert [p["path"] for p in ack["error"]["problems"]] == ["/segment_seconds", "/directory"]
+    assert writers(programs) == recorders
+    await boss.push(3, wanted(stall_seconds=30))
     first.kill()
     await agent()
+    await boss.runs(3, wanted())
+    assert writers(programs) == recorders
+    assert len(public(recordings)) == 1
 
     def figures(telemetry: Any) -> bool:
         found = {
@@ -179,28 +189,3 @@ async def test_figures_of_an_adopted_recording_reach_the_wire(
         return all(found.get(name, 0) > value for name, value in least.items())
 
     await boss.stranger.expect(boss.topic("telemetry"), figures, after=boss.since)
-
-
-async def test_new_patience_is_taken_without_a_new_file(
-    boss: Boss, agent: Callable[[], Awaitable[Program]], programs: Programs, recordings: Path
-) -> None:
-    first = await agent()
-    await boss.push(1, wanted())
-    recorders = writers(programs)
-    await boss.push(2, wanted(stall_seconds=30))
-    first.kill()
-    await agent()
-    await boss.runs(2, wanted())
-    assert writers(programs) == recorders
-    assert len(public(recordings)) == 1
-
-
-async def test_a_bad_setting_leaves_the_recording_alone(
-    boss: Boss, agent: Callable[[], Awaitable[Program]], programs: Programs
-) -> None:
-    await agent()
-    await boss.push(1, wanted())
-    recorders = writers(programs)
-    ack = await boss.ask(config(2, wanted(segment_seconds=0, directory="..")))
-    assert [p["path"] for p in ack["error"]["problems"]] == ["/segment_seconds", "/directory"]
-    assert writers(programs) == recorders
