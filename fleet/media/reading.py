@@ -210,7 +210,7 @@ class SourceRole(FfmpegRole[S]):
         source = self.settings.source
         to_see = not (self._seen_upright or self._turned)  # once for this running
         if isinstance(source, FileSource) and to_see and copies(self.arguments(), "-c:v"):
-            await self._see_turned(source)
+            await self._see_how_shown(source)
         self._again.attempt(time.monotonic())
         if (form := (self._report.values if self._report else {}).get("format")) is not None:
             self._passing.tabled = form == "mpegts"
@@ -220,15 +220,24 @@ class SourceRole(FfmpegRole[S]):
             await self.stop()
             raise Failed("CodecUnsuitable", f"{self.source()} cannot be passed on: {unknown[0]}")
 
-    async def _see_turned(self, source: FileSource) -> None:
-        """Turn pictures that are to be turned, which no copy would tell; else say that they are."""
-        show = ("-select_streams", "v:0", "-show_entries", "stream_side_data=rotation")
+    async def _see_how_shown(self, source: FileSource) -> None:
+        """Turn pictures that are to be turned, which no copy would tell; else say that they are.
+
+        What is not to be shown of a file that was cut, no copy would tell either.
+        """
+        first = ("-select_streams", "v:0", "-read_intervals", "%+#1")
+        show = (*first, "-show_entries", "stream_side_data=rotation:packet=flags")
         file = f"file:{self.host.readable(source.path)}"
         argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *within("file:"), file]
         looking = await self.host.spawn(argv, name="turned", report=True)
         await looking.wait()
         with contextlib.suppress(OSError):
-            if not re.search(rb"[1-9]", looking.output.read_bytes()):
+            said = looking.output.read_bytes()
+            if b"D" in said and "video" in self.copied():
+                self.encoded |= self.copied()
+                self._passing.by_itself = True
+                return
+            if not re.search(rb"[1-9]", said):
                 self._seen_upright = True
                 return
             if "video" in self.copied():

@@ -158,6 +158,30 @@ async def test_a_copy_that_lies_on_its_side_is_said_and_auto_sets_it_upright(
         assert probe(newest)["streams"][0]["width"] == width
 
 
+def without_its_begin(directory: Path) -> Path:
+    """The second of two seconds: its key frame is in the first."""
+    whole, cut = directory / "whole.mp4", directory / "cut.mp4"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
+    sound = ("-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "2", "-c:a", "aac")
+    subprocess.run([*QUIET, *picture, *sound, "-c:v", "libx264", str(whole)], check=True)
+    subprocess.run([*QUIET, "-ss", "1", "-i", str(whole), "-c", "copy", str(cut)], check=True)
+    return cut
+
+
+async def test_what_was_cut_off_the_begin_of_a_film_is_not_recorded(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    source = {"type": "file", "path": str(without_its_begin(tmp_path)), "loop": False}
+    host = make_host()
+    role = Record(host, record_settings(source=source))
+    await role.start()
+    await until(lambda: host.completed or host.failed, role)
+    await role.stop()
+    assert host.failed is None
+    (file,) = public(host.recordings)
+    assert frames(file) == 25
+
+
 async def test_a_recording_that_cannot_be_looked_at_goes_on(
     make_host: MakeHost,
     record_settings: Settings,
