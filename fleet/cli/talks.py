@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from fleet.cli.view import clean, clock, zoned
+from fleet.cli.view import clean, zoned
+from fleet.model import clock
 from fleet.operations.schedule import RoomTalk
 from fleet.operations.stations import StatusResult
 from fleet.schedule import ScheduledTalk
@@ -22,7 +23,7 @@ def talk_lines(found: StatusResult) -> Iterator[str]:
 
 
 def talk_line(room: RoomTalk, now: datetime) -> str:
-    """`now "Opening" until 10:30:00 CET; next "Keynote" at 11:00:00 CET`; empty where neither is.
+    """`now "Opening" until 10:30 CET; next "Keynote" at Fri 09:00 CET`; empty where neither is.
 
     `now`: in the conference's time zone.
     """
@@ -34,10 +35,10 @@ def talk_line(room: RoomTalk, now: datetime) -> str:
             word, time = "about to begin", f"at {clock(on.begin, now)}"
         else:
             word, time = "now", f"until {clock(on.end, now)}"
-        parts.append(f'{word} "{clean(on.title)}" {time} {now:%Z}{opted_out(on)}')
+        parts.append(f'{word} "{clean(on.title)}" {time}{opted_out(on)}')
     if (later := room.next) is not None:
-        time = f"at {clock(later.begin, now)} {now:%Z}"
-        parts.append(f'next "{clean(later.title)}" {time}{opted_out(later)}')
+        at = clock(later.begin, now)
+        parts.append(f'next "{clean(later.title)}" at {at}{opted_out(later)}')
     if room.blanked:
         parts.append("the stream is blanked for a talk that must not be streamed")
     return "; ".join(parts)

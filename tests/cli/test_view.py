@@ -1,18 +1,23 @@
 """The status table at any width: nothing is lost, and nothing is wider than the terminal."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from attrs import evolve
 from rich.console import Console
 
 from fleet.cli import folding, view
+from fleet.cli.talks import talk_line
 from fleet.model import PresenceState, State, StopByHand
 from fleet.operations.health import HealthFinding, HealthLevel
+from fleet.operations.schedule import RoomTalk
 from fleet.operations.stations import InstanceReport, StationStatus, StatusResult
+from fleet.schedule import ScheduledRoom, ScheduledTalk
 
 AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 LONG = "the target srt://ingest.example.org:9000 does not answer (timed out after 10 s)"
 ILL = InstanceReport(*(State.BACKOFF, AT, 99, "TargetUnreachable", LONG), restarts_last_hour=17)
 WELL = InstanceReport(State.RUNNING, AT, 0, None, None)
@@ -165,3 +170,16 @@ def test_what_no_cell_shows_stands_beneath() -> None:
     assert last.beneath == ("go: nothing written since 09:00:00 UTC", "go: disk full in 20 min")
     (_, last) = view.lines([evolve(ill, presence=PresenceState.LOST)], AT)
     assert last.beneath == ()
+
+
+def test_the_next_talk_is_on_the_day_it_says_and_by_the_time_of_that_day() -> None:
+    """Over midnight, and over the change to summer time."""
+    now = datetime(2026, 3, 28, 22, 10, tzinfo=ZoneInfo("Europe/Brussels"))
+    on, later = (
+        ScheduledTalk(
+            name, ScheduledRoom("One"), name, now + begin, now + begin + HOUR, 1, "2026-03-28"
+        )
+        for name, begin in (("Opening", -HOUR / 2), ("Keynote", 10 * HOUR))
+    )
+    line = talk_line(RoomTalk("hall1", on, later), now)
+    assert line == 'now "Opening" until 22:40 CET; next "Keynote" at Sun 08:10 CEST'
