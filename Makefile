@@ -10,6 +10,8 @@ WORKERS ?= $(shell echo $$((4 * $$(nproc))))
 
 # Without byte code on disk each worker, and each program that it starts, compiles all anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Hypothesis would read what others have for it, in each worker.
+export HYPOTHESIS_NO_PLUGINS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup parts demo test long check bench soak boxes picture pages audit constraints clean

@@ -40,7 +40,9 @@ MAINS = {
 }
 READ_AT_WORK = (
     "alembic.command",
+    "alembic.config",
     "encodings.idna",
+    "pyudev",
     "rich._emoji_codes",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite",
