@@ -118,7 +118,7 @@ def see_through(
         more = {"rollout": to_json(outcome.rollout)}
         print_json({**to_json(outcome.applied), **to_json(outcome.found), **more})
     found = outcome.found
-    _conclude(wanted(_concerned(found.stations, only)), outcome.rollout, found.timezone)
+    conclude(wanted(_concerned(found.stations, only)), outcome.rollout, found.timezone)
 
 
 def say_lagging(stations: Stations) -> None:
@@ -228,12 +228,17 @@ def _nobody_works(stations: Stations) -> bool:
     return all(one.standing is not Standing.WORKING for one in stations)
 
 
-def _conclude(stations: Stations, rollout: RolloutStatus | None, timezone: str) -> None:
-    """Say who stands where and end with the exit code that follows."""
-    pending = [one for one in stations if one.standing is Standing.PENDING]
-    for one in stations:
-        if one.standing not in (Standing.IN_SYNC, Standing.PENDING):
-            say(clean(standing_text(one)))
+def conclude(stations: Stations, rollout: RolloutStatus | None, timezone: str) -> None:
+    """Say who stands where and end with the exit code that follows.
+
+    Raises:
+        Exit: something is not as it is wanted that could be; who is away counts as well.
+    """
+    pending = [one for one in stations if one.standing is Standing.PENDING and not one.conflict]
+    lagging = [one for one in stations if one.standing is not Standing.IN_SYNC]
+    failed = [one for one in lagging if one not in pending]
+    for one in failed:
+        say(clean(standing_text(one)))
     if len(pending) >= MANY and messages().is_terminal:
         told = named([one.name for one in pending])
         say(f"{len(pending)} stations pending: {told}; each gets its config when it comes back")
@@ -255,5 +260,5 @@ def _conclude(stations: Stations, rollout: RolloutStatus | None, timezone: str) 
     say_stops(stations, timezone)
     ready = sum(one.standing is Standing.IN_SYNC for one in stations)
     say(f"{ready} of {counted(len(stations), 'station')} in sync")
-    if stopped or any(one.standing not in (Standing.IN_SYNC, Standing.PENDING) for one in stations):
+    if stopped or failed:
         raise typer.Exit(Exit.NO)

@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import typer
 from attrs import evolve
 from rich.console import Console
 
 from fleet.cli import folding, view
+from fleet.cli.rolling import conclude
 from fleet.cli.talks import talk_line
 from fleet.model import PresenceState, State, StopByHand
-from fleet.operations.health import HealthFinding, HealthLevel
+from fleet.operations.health import HealthFinding, HealthLevel, Standing
 from fleet.operations.schedule import RoomTalk
 from fleet.operations.stations import InstanceReport, StationStatus, StatusResult
 from fleet.schedule import ScheduledRoom, ScheduledTalk
@@ -183,3 +185,14 @@ def test_the_next_talk_is_on_the_day_it_says_and_by_the_time_of_that_day() -> No
     )
     line = talk_line(RoomTalk("hall1", on, later), now)
     assert line == 'now "Opening" until 22:40 CET; next "Keynote" at Sun 08:10 CEST'
+
+
+def test_two_boxes_on_one_id_are_not_away(capsys: pytest.CaptureFixture[str]) -> None:
+    away = evolve(pending(1)[0], standing=Standing.PENDING)
+    conclude((away,), None, "UTC")
+    why = "two boxes use its id; it gets its config once one is left"
+    both = evolve(away, name="twice", conflict=True, presence=PresenceState.ONLINE, why=why)
+    with pytest.raises(typer.Exit) as ended:
+        conclude((both,), None, "UTC")
+    assert ended.value.exit_code == 1
+    assert f"twice: {why}\n" in capsys.readouterr().err
