@@ -6,6 +6,7 @@ A pipeline of its own hands over finished pictures and sound. Run within the cap
 import contextlib
 import socket
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
@@ -58,8 +59,10 @@ class Source:
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
         self._begun = 0.0
-        self._came = 0
-        """Samples since it was begun."""
+        self._came: Counter[str] = Counter()
+        """Samples of each feed since it was begun."""
+        self._over: set[str] = set()
+        """The feeds whose end has come since."""
         self._still = False
         """Whether there was but one picture in it the last time."""
         self._retry_at = 0.0
@@ -103,6 +106,7 @@ class Source:
         for feed in self.feeds:
             sink = pipeline.get_by_name(feed.kind)
             sink.connect("new-sample", self._sample, feed, pipeline)
+            sink.connect("eos", self._feed_over, feed, pipeline)
             if isinstance(feed, Pictures):
                 feed.begins()
                 thin = pipeline.get_by_name("thin").get_static_pad("src")
@@ -124,7 +128,7 @@ class Source:
         bus.connect("message::latency", _has_latency, pipeline)
         self._pipeline, self._timeline, self._arrivals = pipeline, None, Arrivals(Gst.SECOND)
         self._offsets = {}
-        self._came = 0
+        self._came, self._over = Counter(), set()
         self._begun = monotonic()
         pipeline.set_state(Gst.State.PLAYING)
 
@@ -139,18 +143,30 @@ class Source:
         if self._pipeline is None:
             if now >= self._retry_at:
                 self.begin()
+        elif self._is_over(now):
+            self.end(0)
         elif any(feed.present for feed in self.feeds):
             self.error = ""
         elif min(now - self._begun, *since) > max(stands, STALLED_SECONDS):
             self.error = self.error or "nothing came"
             self.end()
 
+    def _is_over(self, now: float) -> bool:
+        """Whether all that is there came to its end, though something is wanted that is not."""
+        there = set(self._came)
+        over = bool(there) and there <= self._over
+        return over and now - self._begun > SILENT_SECONDS  # by then all is there that comes
+
+    def _feed_over(self, sink: Any, feed: Any, pipeline: Any) -> None:
+        if pipeline is self._pipeline:
+            self._over.add(feed.kind)
+
     def _stands(self, lively: bool) -> float:
         """For how many seconds it may give no new picture: a shared screen nobody touches."""
         alone, there = len(self.feeds) == 1, self._pipeline is not None or self._still
         if not (there and self._specification["stands"] and (alone or lively)):
             return SILENT_SECONDS
-        slides = alone and self._came > 0 and not self._specification["far"]
+        slides = alone and bool(self._came) and not self._specification["far"]
         return _SLIDE_SECONDS if slides else STALLED_SECONDS
 
     def end(self, retry_seconds: float = RETRY_SECONDS) -> None:
@@ -191,7 +207,7 @@ class Source:
             time = self._timeline.place(feed.kind, running, now)
             settled, offset = self._timeline.settled, self._timeline.offset
         if time is not None:
-            self._came += 1
+            self._came[feed.kind] += 1
             late = self._arrivals.late
             came = time if late is None else running + pipeline.get_base_time() - base + late
             wanted = self._specification.get("channels", {}).get(feed.kind)
@@ -243,7 +259,8 @@ class Source:
         self.end()
 
     def _ended(self, bus: Any, message: Any) -> None:
-        self._still = self._came == 1 and [feed.kind for feed in self.feeds] == ["picture"]
+        alone = [feed.kind for feed in self.feeds] == ["picture"]
+        self._still = alone and self._came["picture"] == 1
         self.end(_STILL_SECONDS if self._still else 0)
 
 
