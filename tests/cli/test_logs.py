@@ -132,9 +132,11 @@ async def test_the_last_lines_of_each_instance_plain_and_as_json(
 
 
 async def test_what_is_not_there_is_said(fleet: Fleet, talker: Talker) -> None:
-    found = await fleet("logs", STATION)
     nothing = [f"say/{name} has written nothing so far" for name in "ab"]
-    assert (found.code, found.out, found.err.splitlines()) == (0, "", nothing)
+    async with asyncio.timeout(60):
+        while (found := await fleet("logs", STATION)).err.splitlines() != nothing:
+            pass
+    assert (found.code, found.out) == (0, "")
     found = await fleet("logs", STATION, "say/c")
     assert (found.code, found.out) == (1, "")
     assert "NoSuchInstance: say/c" in found.err
