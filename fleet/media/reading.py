@@ -227,8 +227,10 @@ class SourceRole(FfmpegRole[S]):
         """
         first = ("-select_streams", "v:0", "-read_intervals", "%+#1")
         show = (*first, "-show_entries", "stream_side_data=rotation:packet=flags")
-        file = f"file:{self.host.readable(source.path)}"
-        argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *within("file:"), file]
+        path = self.host.readable(source.path)
+        if path.is_fifo():  # what is looked at there is gone
+            return
+        argv = ["ffprobe", "-v", "quiet", *show, "-of", "csv=p=0", *within("file:"), f"file:{path}"]
         looking = await self.host.spawn(argv, name="turned", report=True)
         await looking.wait()
         with contextlib.suppress(OSError):

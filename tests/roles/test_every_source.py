@@ -1,7 +1,9 @@
 """What ffmpeg can play is recorded, picture by picture, and each segment decodes by itself."""
 
+import os
 import re
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -177,6 +179,21 @@ async def test_a_source_of_two_pictures_plays_as_long_as_those(
         assert frames(recorded) == 2
         assert float(probe(recorded)["format"]["duration"]) == pytest.approx(seconds, abs=0.05)
         assert host.noted == (None, None)
+
+
+async def test_what_a_named_pipe_gives_is_recorded_whole(
+    make_host: MakeHost, record_settings: Settings, until: Until, tmp_path: Path
+) -> None:
+    file, pipe = tmp_path / "two.ts", tmp_path / "pipe.ts"
+    made(
+        "-f", "lavfi", "-i", "testsrc2=size=160x90", "-frames:v", "2", "-c:v", "libx264", str(file)
+    )
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_bytes, args=[file.read_bytes()], daemon=True)
+    writing.start()
+    source = {"type": "file", "path": str(pipe), "loop": False}
+    (host,) = await played(until, Record(make_host(), record_settings(source=source)))
+    assert [frames(recorded) for recorded in public(host.recordings)] == [2]
 
 
 async def test_a_looped_file_has_heads_in_each_segment_and_no_jump(
