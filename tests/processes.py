@@ -487,6 +487,13 @@ class Programs:
         return found
 
 
+def argv_of(process: psutil.Process) -> list[str]:
+    """A process's arguments; none where it has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
+
+
 def _places(pid: int) -> Iterator[bytes]:
     """What a process names, where it works, what it has opened; OSError when it is gone.
 

@@ -73,7 +73,7 @@ def running(programs: Programs, station: str) -> list[int]:
     marker = str(programs.directory / station)
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
+        with suppress(psutil.Error, OSError, IndexError):  # it ends while it is looked at
             if process.name() == "sleep" and marker in process.environ().get("FLEET_CHILD", ""):
                 found.append(int(process.cmdline()[1]) - 1_000_000)
     return sorted(found)

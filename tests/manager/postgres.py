@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.processes import PATIENCE, free_port
+from tests.processes import PATIENCE, argv_of, free_port
 
 _BINARIES = Path("/usr/lib/postgresql")
 _NEW = ("-U", "fleet", "-A", "trust", "-N", "-E", "UTF8", "--locale", "C", "--wal-segsize", "1")
@@ -41,12 +41,13 @@ class Postgres:
         server = psutil.Process(self._pid)
         found = server.children(recursive=True)
         if not wholly:
-            found = [one for one in found if " fleet " in " ".join(one.cmdline())]
+            found = [one for one in found if " fleet " in " ".join(argv_of(one))]
         else:
             found.insert(0, server)
         assert found
         for one in found:
-            one.suspend()
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
         try:
             yield
         finally:

@@ -123,11 +123,11 @@ async def test_a_sender_with_a_passphrase_is_recorded(
     with Peer(*QUIET, *picture, *h264, listening) as sender:
         await until(lambda: sender.listens)
         await role.start()
+        await until(lambda: frames_of(role) > 20, role)
         leader = psutil.Process(role.child.pid)
         every = [leader, *leader.children(recursive=True)]
         assert len(every) > 1
         assert not any(PASSPHRASE in part for one in every for part in one.cmdline())
-        await until(lambda: frames_of(role) > 20, role)
         await role.stop()
     assert frames(public(host.recordings)[0]) > 10
     again = make_host("again")

@@ -5,7 +5,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.processes import Mosquitto, Programs, free_port
+from tests.processes import Mosquitto, Programs, argv_of, free_port
 from tests.stranger import Stranger
 from tests.wire.sides import Boss
 
@@ -56,7 +56,7 @@ async def test_readers_go_on_by_themselves_when_the_ingest_has_died(
     await boss.push(1, roles)
     boss.since = boss.stranger.mark()
     (capture,) = [
-        one for one in programs.leftovers() if any("capture.py" in part for part in one.cmdline())
+        one for one in programs.leftovers() if any("capture.py" in part for part in argv_of(one))
     ]
     capture.kill()
 

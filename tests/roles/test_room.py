@@ -15,7 +15,7 @@ import pytest
 from fleet.manager.conference import known
 from fleet.media.began import began
 from tests.manager.boxes import Boxes
-from tests.processes import ROOT, Mosquitto, Program, Programs, free_port, run
+from tests.processes import ROOT, Mosquitto, Program, Programs, argv_of, free_port, run
 from tests.roles.media import BARS, bars, joined, loudness, numbers, pictures, public, unbroken
 from tests.roles.mixing import own_address, two_ports
 from tests.stranger import Stranger
@@ -152,7 +152,7 @@ async def test_a_room_is_mixed_recorded_and_copied_whatever_becomes_of_its_mixer
     (mixer,) = [
         one
         for one in psutil.Process(agents["mix"].pid).children()
-        if any(word.endswith("/voctocore.py") for word in one.cmdline())
+        if any(word.endswith("/voctocore.py") for word in argv_of(one))
     ]
     killed = time.time()
     mixer.kill()

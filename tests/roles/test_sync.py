@@ -17,7 +17,7 @@ from fleet.roles import Failed
 from fleet.roles.record import RecordSettings
 from fleet.roles.sync import CopiesAsked, CopyNow, Sync, SyncSettings
 from fleet.strict import Mistakes, structure
-from tests.processes import Mosquitto, Programs
+from tests.processes import Mosquitto, Programs, argv_of
 from tests.processes import until as anywhere
 from tests.roles.disk import Disk
 from tests.roles.host import RealHost
@@ -556,7 +556,7 @@ async def test_a_copy_is_asked_over_the_wire_and_outlives_the_death_of_its_agent
         (file.name, None)
     ]
     await anywhere(lambda: list(storage.rglob(".*Z.ts.*")), what="a copy that is under way")
-    (copying,) = [one for one in programs.leftovers() if one.cmdline()[:2] == ["rsync", "-8"]]
+    (copying,) = [one for one in programs.leftovers() if argv_of(one)[:2] == ["rsync", "-8"]]
     agent.kill()
     await agent.ended()
     boss.since = stranger.mark()
