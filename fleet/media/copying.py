@@ -33,6 +33,8 @@ class Copier:
         self._directory = host.state / name
         self._disk = DiskWork(host.state)
         self._child: Child | None = None
+        self.begun = asyncio.Event()
+        """Something is under way, be it what an earlier agent has begun."""
 
     def check_key(self) -> str:
         """The private key, empty where none is needed.
@@ -94,6 +96,7 @@ class Copier:
                 child = self._child = await self._host.spawn(
                     argv(job), name=self._name, report=True
                 )
+                self.begun.set()
                 status = await self._end(child, patience)
                 if not child.adopted:
                     break  # what an earlier agent has begun was another job

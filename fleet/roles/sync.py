@@ -147,13 +147,17 @@ class Sync(Role[SyncSettings]):
         self._wake = {name: asyncio.Event() for name in ("copy", "check")}
 
     async def start(self) -> None:
-        """Returns once it is known what is verified; then the copies begin."""
+        """Returns once it is known what is verified, and the first copy goes on or has begun.
+
+        What an earlier agent had begun is taken over by then: afterwards it would be ended.
+        """
         self._copier.check_key()
         await self._known.recall()
         for copier in (self._copier, self._checker):
             await copier.clean()
         for name, work in (("copy", self._copy), ("check", self._make_room)):
             self._work.append(self.host.task(self._keep_on(name, work), name))
+        await self._copier.begun.wait()
 
     async def stop(self) -> None:
         """What was sent of a file is kept at the target."""
@@ -231,6 +235,8 @@ class Sync(Role[SyncSettings]):
                 self._trouble[name] = failure
                 self._known.went_wrong()
                 wait, later = later, min(_LONGEST_RETRY, later * 2)
+            if name == "copy":  # there was nothing to begin, or it cannot be
+                self._copier.begun.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake[name].wait()

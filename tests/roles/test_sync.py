@@ -565,6 +565,7 @@ async def test_a_copy_is_asked_over_the_wire_and_outlives_the_death_of_its_agent
     await boss.online()
     assert copying.is_running()
     copying.resume()
+    assert "an earlier agent left" not in agent.log(), "it is taken over, not ended"
 
     def is_there(telemetry: Any) -> bool:
         figures = {family["name"]: family["samples"] for family in telemetry["families"]}
