@@ -7,6 +7,7 @@ import http.server
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -226,10 +227,14 @@ def sender(*options: str, port: int = 0) -> Iterator[str]:
     url = f"tcp://127.0.0.1:{port or free_port()}"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25")
     encoded = ("-c:v", "mpeg2video", "-g", "25", "-bf", "0", "-f", "mpegts")
-    with Peer(*QUIET, *options, *picture, *encoded, f"{url}?listen=1") as peer:
-        while not peer.listens:
+    process = subprocess.Popen([*QUIET, *options, *picture, *encoded, f"{url}?listen=1"])
+    try:
+        while not psutil.Process(process.pid).net_connections("inet"):
             time.sleep(0.02)
         yield url
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def test_stopped_before_it_began_it_stops(
