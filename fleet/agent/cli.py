@@ -6,6 +6,7 @@ that a signal finds the agent listening a moment after its start.
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -43,6 +44,8 @@ def main() -> None:
     except CannotGoOn as error:
         print(f"fleet-agent: {error}", file=sys.stderr)
         sys.exit(error.status)
+    finally:
+        gc.freeze()  # else all that was imported is looked through for garbage once more
 
 
 def _add_version(reader: argparse.ArgumentParser) -> None:
