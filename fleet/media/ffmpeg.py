@@ -20,6 +20,8 @@ UNKNOWN_TAG = r"\[nut @ \S+\] \[error\] Unknown codec tag"
 """What ffmpeg says of what was passed on to it under a name that it does not know."""
 _PRIVATE = "muxed as a private data stream"
 """ffmpeg's word for what it writes and nobody can read."""
+_MANY = 500
+"""Lines among which it is looked for: of such sound there may come another for each packet."""
 QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning")
 REPORTING = ("-nostats", "-stats_period", "1", "-progress", "pipe:1")
 
@@ -83,7 +85,7 @@ class FfmpegRole(ChildRole[S]):
 
     async def unfit(self) -> frozenset[str]:
         """Which of them does not fit the output after all, now that some of it is there."""
-        return self.copied() if _PRIVATE in self.child.last_words(20) else frozenset()
+        return self.copied() if _PRIVATE in self.child.last_words(_MANY) else frozenset()
 
     async def start(self) -> None:
         """Start or take over ffmpeg and wait for its first output.

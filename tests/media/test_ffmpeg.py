@@ -176,3 +176,16 @@ async def test_a_source_that_sends_nothing_does_not_start_for_ever(
     failed = await fails(host, record_settings(source={"type": "url", "url": url}))
     assert failed.reason == "SourceUnreachable"
     assert await host.children[0].wait() is None, "ffmpeg is gone"
+
+
+async def test_sound_that_nobody_can_read_is_found_out_whatever_else_is_said_of_it(
+    make_host: Callable[..., RealHost],
+) -> None:
+    settings = {"source": {"type": "file", "path": "song.flac"}, "target": {"type": "hls"}}
+    role = Stream(make_host(role="stream"), structure(settings, StreamSettings))
+    (role.host.recordings / "hls").mkdir(parents=True)
+    said = "Stream 0, codec flac, is muxed as a private data stream and may not be recognized"
+    words = f'echo "{said}" >&2; for n in $(seq 60); do echo "has duration 0" >&2; done'
+    role.child = await role.host.spawn(["sh", "-c", words])
+    await role.child.wait()
+    assert await role.unfit() == {"video", "audio"}
