@@ -65,6 +65,8 @@ class LocalCopy:
         self._segments: Segments | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = True
+        self._begun = asyncio.Event()
+        """It goes on, or why it cannot is known."""
         self.trouble: tuple[str, str] | None = None
         """Reason and message while it is wanted and not written."""
         self._writing = Gauge(
@@ -76,10 +78,11 @@ class LocalCopy:
         self._seen = 0
 
     async def start(self) -> None:
-        """Begin, now or when it can be."""
+        """Begin, now or when it can be; what an earlier agent has begun is taken over by then."""
         if self._settings.enabled:
             self._stopped = False
             self._task = self._host.task(self._keep_on(), "local copy")
+            await self._begun.wait()
 
     async def stop(self) -> None:
         """End, so that the last segment is whole."""
@@ -115,6 +118,7 @@ class LocalCopy:
                 await self._write()
             except Failed as failure:
                 self._trouble(failure)
+            self._begun.set()
             await self._end()
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -131,6 +135,7 @@ class LocalCopy:
             segments.pattern,
         ]
         child = await self._host.spawn(argv, name="copy", stop_signal=SIGINT, grace=10.0)
+        self._begun.set()
         if child.adopted:
             file = Path(child.argv[-1].replace("%%", "%"))
             await self._disk.do(segments.close)
