@@ -77,7 +77,7 @@ HEALED = {
     "test_a_share_is_that_of_the_last_half_minute_and_needs_enough_to_say_something",
     "DiskHangs": "media/test_disk.py::test_a_disk_that_hangs_holds_up_no_loop_and_is_said",
     "NoSignal": "roles/test_monitor.py::test_a_source_may_come_and_go_and_come_again",
-    "DeviceMissing": "roles/test_devices.py::test_an_unplugged_device_is_missing_until_it_is_back",
+    "DeviceMissing": "roles/test_devices.py::test_an_ingest_captures_a_screen_and_a_sound_device",
     "SourceEnded": "roles/test_record.py::test_the_end_of_an_hls_source_is_recorded_once",
     "DiskFull": "media/test_segments.py::test_a_full_disk_is_the_reason_and_is_recovered_from",
     "DiskLow": "media/test_segments.py::"
@@ -185,7 +185,7 @@ FIXED = {
         ("CameraSignalAbsent", "SlidesSignalAbsent", "MeterStale"),
         "roles/test_monitor.py::test_a_source_may_come_and_go_and_come_again",
     ),
-    "SoundMissing": "roles/test_devices.py::test_an_unplugged_device_is_missing_until_it_is_back",
+    "SoundMissing": "roles/test_devices.py::test_an_ingest_captures_a_screen_and_a_sound_device",
     "ChannelSilent": "media/test_meter.py::test_what_is_dead_is_named_while_another_is_heard",
     "CopiesBehind": "roles/test_sync.py::"
     "test_a_byte_flipped_at_the_target_is_named_and_nothing_there_is_replaced",

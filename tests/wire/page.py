@@ -109,6 +109,8 @@ async def capture(broker: Mosquitto, programs: Programs) -> dict[str, Any]:
         await stranger.expect(f"fleet/v1/station/{STATION}/segment")
         mark = stranger.mark()
         await stranger.expect(f"fleet/v1/station/{STATION}/status", _all_run, after=mark)
+        mark = stranger.mark()
+        await stranger.expect(f"fleet/v1/station/{STATION}/telemetry", _has_figures, after=mark)
         await _apply(stranger, {"mix": {"main": {}}, "record": {"main": RECORD | {"rate": 5}}})
         await stranger.expect(f"fleet/v1/station/{STATION}/ack", lambda ack: ack["error"])
         stop = {"station": STATION, "role": "shout", "why": "the speaker asked for quiet"}

@@ -123,7 +123,8 @@ def writers(programs: Programs) -> dict[int, float]:
     found = {}
     for process in programs.leftovers():
         try:
-            if process.name() == "ffmpeg" and "null" not in process.cmdline():  # that one reads
+            argv = process.cmdline()  # none in the moment in which it begins
+            if process.name() == "ffmpeg" and argv and "null" not in argv:  # that one reads
                 found[process.pid] = process.create_time()
         except psutil.Error:
             continue
