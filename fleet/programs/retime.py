@@ -354,7 +354,9 @@ class Retimer:
         if not block.timed:
             waiting.append(block)
             count[1] += 1
-            if count[1] > max(_UNTIMED, count[0] // 20):
+            # In a file shown in another order than it is stored no time is guessed.
+            few = 0 if self._paced and self._nut.streams[block.track].delay else _UNTIMED
+            if count[1] > max(few, few and count[0] // 20):
                 if self._heads[block.track].doubtful:
                     self._end(_ANOTHER)
                 raise _End(UNTIMED)

@@ -41,6 +41,7 @@ OTHERS = {
     "cut.ac3": "-t 2 -vn -c:a ac3",
     "two.ts": "-t 0.08 -an -c:v libx264",
     "slow.ts": "-t 4 -r 1/2 -an -c:v libx264",
+    "untimed.vob": "-t 2 -c:v mpeg2video -bf 2 -c:a ac3 -f vob",  # the last picture too
     "short.gif": "-t 0.5 -r 10",
     "still.png": "-t 0.04 -frames:v 1",
 }
@@ -165,18 +166,19 @@ async def test_sound_whose_last_packet_is_cut_short_ends_as_a_source_that_ended(
     assert min(heard) >= 60, "32 ms each"
 
 
-async def test_a_source_of_two_pictures_plays_as_long_as_those(
+async def test_a_short_source_plays_as_long_as_its_pictures_and_lacks_none(
     make_host: MakeHost, record_settings: Settings, until: Until, sources: Path
 ) -> None:
-    lasts = {"two": 0.08, "slow": 4.0}
+    lasts = {"two.ts": (2, 0.08), "slow.ts": (2, 4.0), "untimed.vob": (50, 2.0)}
     roles = []
     for name in lasts:
-        source = {"type": "file", "path": str(sources / f"{name}.ts"), "loop": False}
+        source = {"type": "file", "path": str(sources / name), "loop": False}
         settings = record_settings(source=source, container="matroska", directory=name)
         roles.append(Record(make_host(name), settings))
-    for host, (name, seconds) in zip(await played(until, *roles), lasts.items(), strict=True):
+    hosts = await played(until, *roles)
+    for host, (name, (count, seconds)) in zip(hosts, lasts.items(), strict=True):
         (recorded,) = public(host.recordings / name)
-        assert frames(recorded) == 2
+        assert frames(recorded) == count
         assert float(probe(recorded)["format"]["duration"]) == pytest.approx(seconds, abs=0.05)
         assert host.noted == (None, None)
 
