@@ -16,6 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 NAME_RULE: Final = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
 _SIX_DAYS: Final = timedelta(days=6)
 """So far a weekday says which day is meant."""
+_LONG: Final = (("days", 86_400), ("hours", 3600), ("minutes", 60))
 STATION_RULE: Final = "1 to 64 of a-z, 0-9 and '-'"
 
 
@@ -136,10 +137,15 @@ def clip(text: str, longest: int) -> str:
 def ahead_or_behind(seconds: float) -> str:
     """How far a clock is off, as it stands before whose it is compared with.
 
-    >>> ahead_or_behind(1.5), ahead_or_behind(-60)
-    ('1.5 s ahead of', '60.0 s behind')
+    >>> ahead_or_behind(1.5), ahead_or_behind(-60), ahead_or_behind(-3600)
+    ('1.5 s ahead of', '60.0 s behind', '60 minutes behind')
+    >>> ahead_or_behind(15_000), ahead_or_behind(86_400 * 3652)
+    ('4 hours ahead of', '3652 days ahead of')
     """
-    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'}"
+    far = abs(seconds)
+    unit, length = next((one for one in _LONG if far >= 2 * one[1]), ("", 1))
+    how_far = f"{far / length:.0f} {unit}" if unit else f"{far:.1f} s"
+    return f"{how_far} {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def in_address(host: str) -> str:
