@@ -24,7 +24,6 @@ input is this program's; asked to end, it asks READER alone, so that WRITER has 
 
 import contextlib
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -51,7 +50,21 @@ from fleet.programs.continuity import (
 )
 from fleet.programs.discreet import without_login
 from fleet.programs.heads import Head, filters
-from fleet.programs.nut import BLOCKS, MARK, MARK_SECONDS, SHIFT, SHIFT_SECONDS, Nut
+from fleet.programs.nut import BLOCKS, Nut
+from fleet.programs.reader import (
+    FORMAT,
+    LIST_WENT_BACK,
+    NEVER_CAME,
+    NEW_TRACK,
+    NOT_CARRIED,
+    STALE,
+    TABLES,
+    TIMELESS,
+    USUAL,
+    listening,
+    outputs,
+    without_tables,
+)
 from fleet.programs.stamp import Arrivals
 
 UNCARRIED = "cannot pass this codec on"
@@ -76,34 +89,6 @@ _CHANGES, _WITHIN = 3, 60.0
 
 class _End(Exception):
     """Nothing more can be passed on; the text says why."""
-
-
-def _outputs(announced: int, begun: int, *, decoded: bool) -> tuple[list[str], list[str]]:
-    """What the reader is to write: before each packet when it came and is decoded, and then it.
-
-    A muxer wants one time of each packet that only grows: that is when it came, since `begun`, or
-    its number. The other one is the source's own, whatever it is: that of decoding, and that of
-    showing. Nothing is put in another order by the one that grows: it may be in other units.
-    """
-    came = f"max((time(0)-{begun})/TB,if(N,PREV_OUTDTS+1,0))"
-    due = f"if(eq(DTS,NOPTS),PTS,DTS)+{SHIFT}"
-    # What waits for a decoder is turned into the units of NUT only afterwards.
-    shift, mark = (f"{SHIFT_SECONDS}/TB", f"{MARK_SECONDS}/TB") if decoded else (SHIFT, MARK)
-    shown = f"if(eq(PTS,NOPTS),DTS+{mark},PTS)+{shift}"
-    hashes = ("-f", "framehash", "-hash", "crc32")
-    nut = ("-strict", "experimental", "-syncpoints", "none", "-write_index", "0", "-f", "nut")
-    at_once = ("-max_interleave_delta", "1", "-flush_packets", "1")
-    codecs = ("-c:v", "copy", "-c:a", "pcm_s16le" if decoded else "copy")
-    return (
-        [
-            *(*codecs, "-bsf", f"setts=pts='{due}':dts='{came}'"),
-            *(*hashes, *at_once, f"pipe:{announced}"),
-        ],
-        [
-            *(*codecs, "-bsf", f"setts=pts='{shown}':dts=N"),
-            *(*nut, *at_once, "pipe:1"),
-        ],
-    )
 
 
 class Retimer:
@@ -159,7 +144,7 @@ class Retimer:
         reader = self._reader_argv
         announced, far_end = os.pipe()
         maps = list(reader[reader.index("-map") :]) if "-map" in reader else []
-        told, passed_on = _outputs(far_end, since, decoded=self._decoded)
+        told, passed_on = outputs(far_end, since, decoded=self._decoded)
         heard, sounds_end = os.pipe() if self._awaited else (-1, -1)
         awaited = [*self._awaited, f"pipe:{sounds_end}"] if self._awaited else []
         far_ends = {far_end, sounds_end} - {-1}
@@ -421,20 +406,6 @@ class Retimer:
             if writer.wait():
                 raise BrokenPipeError
 
-    def _await_sound(self) -> None:
-        """Have the reader pass on what is there, and listen for the rest: it looked long enough."""
-        argv = self._reader_argv
-        at = argv.index("-map") if "-map" in argv else len(argv)
-        inputs, maps = list(argv[:at]), argv[at + 1 :: 2]
-        sounds = [one for one in maps if one.startswith(_SOUNDS)]
-        if _LOOK in inputs:
-            inputs[inputs.index(_LOOK) + 1] = _SHORT_LOOK
-        passed = [one for one in maps if one not in sounds]
-        passed += [f"{_SOUNDS}:u?" for one in sounds if one == f"{_SOUNDS}?"]
-        self._reader_argv = [*inputs, *(part for one in passed for part in ("-map", one))]
-        listened = [part for one in (*sounds, f"-{_SOUNDS}:u") for part in ("-map", one)]
-        self._awaited = [*listened, "-c:a", "pcm_s16le", "-flush_packets", "1", "-f", "s16le"]
-
     def _hear(self, data: bytes) -> None:
         if not data:
             return
@@ -447,53 +418,25 @@ class Retimer:
     def _read_words(self, data: bytes) -> None:
         *lines, self._words = (self._words + data).split(b"\n")
         for line in lines:
-            if (found := _FORMAT.match(line)) and not self._paced:
-                self._timeless = found[1] in _TIMELESS
+            if (found := FORMAT.match(line)) and not self._paced:
+                self._timeless = found[1] in TIMELESS
                 print(f"format={found[1].decode()}", flush=True)
-            if _TABLES in line:
-                at = self._reader_argv.index(f"-{_TABLES.decode()}")
-                self._reader_argv = [*self._reader_argv[:at], *self._reader_argv[at + 2 :]]
+            if TABLES in line:
+                self._reader_argv = without_tables(self._reader_argv)
                 self._otherwise = True
-            elif _NEVER_CAME in line and not self._heads and not self._awaited:
-                self._await_sound()
+            elif NEVER_CAME in line and not self._heads and not self._awaited:
+                self._reader_argv, self._awaited = listening(self._reader_argv)
                 self._otherwise = True
             if self._otherwise:
                 continue
-            if not _USUAL.search(line):
+            if not USUAL.search(line):
                 os.write(2, without_login(line) + b"\n")
-            if _NOT_CARRIED.search(line) and not self._heads:
+            if NOT_CARRIED.search(line) and not self._heads:
                 raise _End(UNCARRIED)
-            if (back := _LIST_WENT_BACK.search(line)) and int(back[1]) - int(back[2]) > _STALE:
+            if (back := LIST_WENT_BACK.search(line)) and int(back[1]) - int(back[2]) > STALE:
                 self._end(f"its list went back: the recording {CHANGED}")
-            if _NEW_TRACK.search(line):
+            if NEW_TRACK.search(line):
                 self._end(f"a track came: the recording {CHANGED}")
-
-
-_FORMAT = re.compile(rb"\[info\] Input #0, ([\w,]+), from")
-_TABLES = b"scan_all_pmts"
-"""What only a transport stream can be told; of others it is said that there is no such option."""
-_NEVER_CAME = b"sample rate not set"
-"""What ffmpeg says of sound that a transport stream announces, and of which nothing came."""
-_SOUNDS = "0:a"
-"""How sound is named to ffmpeg."""
-_LOOK, _SHORT_LOOK = "-analyzeduration", "1000000"
-_TIMELESS = (b"mpjpeg", b"mjpeg", b"jpeg_pipe")
-"""Pictures as web cameras send them; ffmpeg takes them for 25 a second."""
-_USUAL = re.compile(
-    rb"^\[info\]|Cannot determine format of input stream|Error marking filters as finished"
-    rb"|Starting new cluster due to timestamp|on-monotonous DTS"
-    rb"|non monotonically increasing dts|Timestamps are unset in a packet|DTS .* out of order"
-)
-_NOT_CARRIED = re.compile(
-    rb"No .* codec tag found|codec not currently supported|Could not write header"
-    rb"|Error parsing AAC extradata"
-    rb"|Only audio, video, and subtitles are supported"
-)
-_LIST_WENT_BACK = re.compile(rb"Media sequence changed unexpectedly: (\d+) -> (\d+)")
-"""Where a list is numbered anew ffmpeg would wait until it comes to the last number again."""
-_STALE = 2
-"""By so many a copy of a list that was kept somewhere may be behind."""
-_NEW_TRACK = re.compile(rb"New (?:audio|video) stream \d")
 
 
 def _say(level: str, text: str) -> None:

@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fleet import programs
+from fleet.programs import reader
 from fleet.programs.continuity import AHEAD_IN_FILE, BEGIN, SECOND, WRAPS, Block, Continuity
 from fleet.programs.nut import Nut
-from fleet.programs.retime import _outputs
 
 PICTURE, SOUND = 1, 2
 _QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error")
@@ -267,7 +267,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     outputs = (part for file in files for part in (*encoded, str(file)))
     subprocess.run([*_QUIET, *inputs, *outputs], check=True)
     for file in files:
-        _, out = _outputs(9, 0, decoded=False)
+        _, out = reader.outputs(9, 0, decoded=False)
         reading = [*_QUIET, "-copyts", "-i", str(file), "-map", "0", *out]
         made[file.suffix[1:]] = subprocess.run(reading, capture_output=True, check=True).stdout
     return made
