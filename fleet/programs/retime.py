@@ -339,9 +339,10 @@ class Retimer:
         if not block.timed:
             waiting.append(block)
             count[1] += 1
-            # In a file shown in another order than it is stored no time is guessed.
-            few = 0 if self._paced and self._nut.streams[block.track].delay else _UNTIMED
-            if count[1] > max(few, few and count[0] // 20):
+            most = max(_UNTIMED, count[0] // 20)
+            if self._paced and self._nut.streams[block.track].delay:
+                most = 0  # of a file shown in another order than it is stored no time is guessed
+            if count[1] > most:
                 if self._heads[block.track].doubtful:
                     self._end(_ANOTHER)
                 raise _End(UNTIMED)
