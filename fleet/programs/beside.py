@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -32,6 +32,14 @@ def begin(file: str, words: str) -> int:
         os.dup2(0, 1)
         os.execve(sys.executable, argv, {})  # noqa: S606
     return int(listening.getsockname()[1])
+
+
+def run(main: Callable[[Sequence[str]], None], make: Callable[[str], Awaitable[Answer]]) -> None:
+    """What this process was begun for: `main` with its arguments, or to `serve` beside it."""
+    if sys.argv[1] == "--serve":
+        serve(make)
+    else:
+        main(sys.argv[1:])
 
 
 def serve(make: Callable[[str], Awaitable[Answer]]) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(str(Path(__file__).parents[2]))
-from fleet.programs.beside import CHUNK, Answer, begin, pass_on, serve
+from fleet.programs.beside import CHUNK, Answer, begin, pass_on, run
 
 ELSEWHERE = "sends its readers elsewhere"
 MOST_BODY = 1 << 20
@@ -202,7 +202,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--serve":
-        serve(_beside)
-    else:
-        main(sys.argv[1:])
+    run(main, _beside)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 # Nothing but its neighbours, which need no packages: it is to start at once.
 sys.path.append(str(Path(__file__).parents[2]))
-from fleet.programs.beside import Answer, begin, pass_on, serve
+from fleet.programs.beside import Answer, begin, pass_on, run
 
 HEAD_SECONDS = 10.0
 AT_ONCE = 32
@@ -137,7 +137,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--serve":
-        serve(_beside)
-    else:
-        main(sys.argv[1:])
+    run(main, _beside)
